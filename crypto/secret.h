@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Guarded memory for keys: locked, not dumped, wiped when freed. */
+#ifndef CRYPTO_SECRET_H
+#define CRYPTO_SECRET_H
+
+#include "crypto/attr.h"
+
+#define SECRET_MAX 512 /* longest secret, bytes */
+
+/*
+ * Start libsodium and the slab that secret_alloc() serves from. First call of every main();
+ * calling it again is harmless. -EIO if libsodium cannot start.
+ */
+int secret_init(void) MUST_CHECK;
+
+/*
+ * LEN (1..SECRET_MAX) zeroed bytes of locked memory that core dumps leave out, or NULL (out of memory, or the
+ * lock limit is reached). Thread-safe. The caller owns it and gives it back to secret_free().
+ */
+void *secret_alloc(size_t len);
+
+/* Wipe the whole slot, then free it. NULL is legal. Thread-safe. */
+void secret_free(void *p);
+
+/* For AUTO(): frees *(void **)P. */
+void secret_free_at(void *p);
+
+/* Wipe bytes that are not a secret_alloc() slot (stack, heap); never optimised away. */
+void secret_wipe(void *p, size_t len);
+
+/* How many slots are in use, and whether every one of them could be locked (1) or not (0). */
+size_t secret_in_use(void);
+int secret_all_locked(void);
+
+#endif

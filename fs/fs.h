@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The filesystem as `byokfs mount` sees it: mount a store, serve it, say how it does. */
+#ifndef FS_FS_H
+#define FS_FS_H
+
+#include "fs/store.h"
+#include "kms/gate.h"
+
+struct fs;
+
+struct fs_config {
+	struct store *store;       /* begun; outlives the fs */
+	struct gate *gate;         /* ACTIVE; outlives the fs */
+	const char *mountpoint;    /* canonical */
+	int unmount_on_revoke;
+	int allow_other;           /* set for root unless -o noallow_other */
+	int read_only;
+	unsigned long mount_flags; /* MS_NODEV, MS_NOSUID, MS_NOATIME, ... */
+	unsigned attr_timeout_ms;  /* = the lease */
+	void (*log)(int priority, const char *text);
+};
+
+/* Counters for status. */
+struct fs_stats {
+	uint64_t cached_inodes, open_files;
+	uint64_t lost_ranges;      /* writes answered with an error that still read as EIO */
+	uint64_t refused_writes;   /* page-cache writes refused after LOCKING */
+	uint64_t corrupt;          /* objects that did not authenticate */
+	uint64_t recovered;        /* stumps and unfinished files tolerated after a crash */
+	uint64_t draining;         /* inodes still being invalidated */
+};
+
+/*
+ * Open /dev/fuse and mount (through fusermount3 for a plain user). After this the mount is there and waits; WHY says what
+ * went wrong: -EBUSY, -ENOTEMPTY, -ENOTDIR, -EPERM, -ENODEV.
+ */
+int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MAX]) MUST_CHECK;
+/* Start threads and gate hooks (gate_start); the first request may be served from now on. After the last fork. */
+int fs_start(struct fs *fs) MUST_CHECK;
+/* Wait until unmounted (or SIGTERM, SIGINT, SIGHUP: which unmount); 0, or a negative errno when the connection broke. */
+int fs_wait(struct fs *fs) MUST_CHECK;
+/* Ask for the unmount (control socket, on revocation); returns at once. -EBUSY when files are open. */
+int fs_unmount(struct fs *fs) MUST_CHECK;
+/* Unmount if need be, stop threads, free. */
+void fs_free(struct fs *fs);
+void fs_stats(struct fs *fs, struct fs_stats *out);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The store's own files: layout of the directory, keyring copies, pin, session, owner lock, in-flight replay. No FUSE. */
+#ifndef FS_STORE_H
+#define FS_STORE_H
+
+#include "crypto/inflight.h"
+#include "crypto/keyring.h"
+#include "crypto/pin.h"
+#include "crypto/session.h"
+
+struct gate;
+
+#define STORE_WHY_MAX 512u
+
+/* An open store. Read-only for others than store.c. */
+struct store {
+	char *path;            /* canonical, for messages only */
+	int dir_fd;            /* STORE */
+	int own_fd;            /* STORE/byokfs */
+	int data_fd;           /* STORE/data, O_RDONLY | O_DIRECTORY */
+	int lock_fd;           /* -1 unless store_lock() */
+	struct keyring *keyring; /* the copy in use */
+	struct session session;
+	int unclean;           /* an earlier session did not end cleanly and verify has not passed since */
+	uint8_t *inflight;     /* INFLIGHT_SLOTS slots, mapped shared; NULL until store_begin() */
+	size_t slot_len;
+	int read_only;
+};
+
+/* How a store is opened. */
+struct store_open {
+	const char *path;
+	const char *const *refs;     /* KMS references from the command line (normalised), or NULL */
+	size_t n_refs;
+	int accept_older;            /* --accept-older-keyring */
+	int no_pin_check;            /* `inspect`, `verify --no-key`, `status`: nothing will be contacted */
+	int read_only;
+};
+
+/*
+ * Make STORE (an absent or empty directory): byokfs/, data/ with its directory id, both keyring copies, session, in-flight
+ * file, all durable; then the pin. KEYS are the new store's. WHY gets one sentence on error.
+ */
+int store_create(const char *path, const struct keyring *keyring, const struct store_keys *keys, char why[STORE_WHY_MAX]) MUST_CHECK;
+
+/*
+ * Open the directories and choose the keyring copy: candidates by falling sequence; those that do not parse or name other
+ * KMS references or another store id than the pin (or `refs`) are left out. -ENOENT not a store, -EUCLEAN no usable
+ * keyring, -ENOTSUP newer format, -EPERM references not pinned or older keyring, with WHY.
+ */
+int store_open(const struct store_open *how, struct store **out, char why[STORE_WHY_MAX]) MUST_CHECK;
+/* The other keyring copy, when the one in use did not open its box: -ENOENT if there is none. */
+int store_next_keyring(struct store *s) MUST_CHECK;
+/* Unlocks, closes, frees. NULL is legal. */
+void store_close(struct store *s);
+
+/*
+ * Become the one owner. -EBUSY with WHY naming host, pid and mount point of the owner; a dead owner on this host is
+ * replaced. MOUNTPOINT may be "" (verify).
+ */
+int store_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX]) MUST_CHECK;
+/* Who owns it now: 0 and the facts, -ENOENT if nobody. */
+struct store_owner {
+	char host[256];
+	int pid;
+	char mountpoint[4096];
+};
+int store_owner(const struct store *s, struct store_owner *out) MUST_CHECK;
+
+/*
+ * With the store locked and the gate open: repair the other keyring copy, write the pin, read the session, replay valid
+ * in-flight slots, map the in-flight file, mark the session open (durable). LOG is called for each thing of note.
+ */
+int store_begin(struct store *s, struct gate *g, void (*log)(int priority, const char *text), char why[STORE_WHY_MAX]) MUST_CHECK;
+/* Mark the session clean if it was clean before or VERIFIED says that verify has passed; unmap. */
+int store_end(struct store *s, struct gate *g, int verified) MUST_CHECK;
+
+/* openat2() below DIR_FD, beneath it, no symlinks, no magic links, O_CLOEXEC | O_NOFOLLOW added: fd or negative errno. */
+int store_openat(int dir_fd, const char *path, uint64_t flags, uint64_t mode);
+/* Whole-length pread/pwrite; -EIO on a short read for _full, EINTR handled. */
+int store_pread_full(int fd, void *buf, size_t len, uint64_t off) MUST_CHECK;
+int store_pwrite_full(int fd, const void *buf, size_t len, uint64_t off) MUST_CHECK;
+/* Temporary file, fsync, rename, fsync of the directory. */
+int store_write_file(int dir_fd, const char *name, const void *buf, size_t len, unsigned mode) MUST_CHECK;
+/* Read a whole regular file of at most MAX bytes; *OUT is malloc'ed. -ENOENT, -EFBIG, -EUCLEAN not a regular file. */
+int store_read_file(int dir_fd, const char *name, size_t max, uint8_t **out, size_t *len) MUST_CHECK;
+/*
+ * The directory id of DIR_FD. A directory without one that is otherwise empty gets one when CREATE (and *MADE = 1); else
+ * -ENODATA. -EBADMSG if it does not authenticate. KEYS are borrowed by the caller.
+ */
+int store_dirid(int dir_fd, const struct store_keys *keys, int create, uint8_t id[ID_LEN]) MUST_CHECK;
+/* -EUCLEAN unless FD is a regular file (a planted fifo or link never gets so far: opened with O_PATH first). */
+int store_open_file(int dir_fd, const char *name, int flags);
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a KMS is to byokfs: one const table of functions per provider, chosen by the reference's scheme. */
+#ifndef KMS_PROVIDER_H
+#define KMS_PROVIDER_H
+
+#include "crypto/keys.h"
+
+#define KMS_REF_MAX 1024u     /* = KEYRING_REF_MAX */
+#define KMS_WRAPPED_MAX 8192u /* AWS allows 6,144 */
+#define KMS_VERSION_MAX 255u
+#define KMS_TEXT_MAX 256u
+
+/* What a KMS's answer, or its silence, means. The tables: reference pages of each provider, PROVIDERS.md. */
+enum kms_class {
+	KMS_OK = 1,
+	KMS_REVOKED,       /* an authenticated refusal: lock */
+	KMS_TRANSIENT,     /* no statement about the key: silence, 5xx, throttled */
+	KMS_MISCONFIGURED, /* reference, algorithm or request is wrong */
+	KMS_AUTH,          /* our identity is rejected: refresh once, then bounded like silence */
+	KMS_CORRUPT,       /* the key is fine, this wrapped blob is not */
+};
+
+/* An answer in words: for status, log and audit. Never a secret, never a response body. */
+struct kms_verdict {
+	enum kms_class class;
+	char code[64];            /* the provider's own code: "disabled", "AccessDeniedException", "timeout" */
+	char text[KMS_TEXT_MAX];  /* one sentence that names the key */
+};
+
+/* Algorithm numbers, stored beside each wrap. 0 is invalid; never reuse one. */
+enum kms_algorithm {
+	KMS_ALG_LOCAL_AES256GCM = 1,
+	KMS_ALG_RSA_OAEP_SHA256 = 2,
+	KMS_ALG_AES256KW = 3,
+	KMS_ALG_PROVIDER = 4, /* symmetric, opaque: the provider's own (AWS, GCP, Vault) */
+};
+
+/* A wrapped key with all that is needed to unwrap it later. `version` is the resolved one that the KMS answered with. */
+struct kms_wrapped {
+	uint16_t algorithm;
+	char version[KMS_VERSION_MAX + 1];
+	uint8_t data[KMS_WRAPPED_MAX];
+	size_t len;
+};
+
+/* Associated data, sent where the KMS has such a thing; appears in clear in the customer's log. */
+struct kms_purpose {
+	uint8_t store_id[ID_LEN];
+	const char *purpose; /* "keyring" or "file" */
+};
+
+/* State of a key as the KMS describes it; a description never stands in for an unwrap. */
+struct kms_key_info {
+	char version[KMS_VERSION_MAX + 1]; /* current one */
+	char state[32];                    /* "enabled", "disabled", ... */
+	int64_t not_after;                 /* unix seconds, 0 = none. We compare it ourselves (Azure, PKCS#11 do not) */
+	int64_t not_before;
+	int purge_protected;               /* 1, 0, -1 unknown */
+};
+
+/* How to reach a KMS. Strings outlive the kms. */
+struct kms_config {
+	const char *ref;             /* normalised, "local:/dir/name", "aws-kms:arn:..." */
+	const char *passphrase_file; /* local: or NULL */
+	int may_prompt;              /* a terminal is there */
+	unsigned timeout_ms;         /* bound of one call, retries included */
+};
+
+struct kms; /* each provider defines its own; first member is struct kms_base */
+
+struct kms_provider {
+	const char *scheme;
+	const char *description;     /* one line for --help */
+	/* Check REF and write its one canonical form; touches no network. WHY gets one sentence on -EINVAL. */
+	int (*normalise)(const char *ref, char out[KMS_REF_MAX + 1], char why[KMS_TEXT_MAX]);
+	/* Directory on this machine that holds the keys of REF, or NULL where there is none: must not be inside a store. */
+	int (*directory)(const char *ref, char out[KMS_REF_MAX + 1]);
+	/* Make a handle. May read credentials and ask for a passphrase; the first contact may be left to the first call. */
+	int (*open)(const struct kms_config *cfg, struct kms **out, struct kms_verdict *v);
+	/*
+	 * Wrap LEN (= PAYLOAD_LEN) bytes; unwrap into PLAIN (secret memory of at least PAYLOAD_LEN). Block up to timeout_ms;
+	 * thread-safe; 0 and v->class KMS_OK, or a negative errno and the class that says what it means.
+	 */
+	int (*wrap)(struct kms *k, const struct kms_purpose *p, const uint8_t *plain, size_t len, struct kms_wrapped *out,
+		    struct kms_verdict *v);
+	int (*unwrap)(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in, uint8_t *plain, size_t *len,
+		      struct kms_verdict *v);
+	/* Describe the key. May be refused where unwrap is not: then it says nothing. */
+	int (*info)(struct kms *k, struct kms_key_info *out, struct kms_verdict *v);
+	/* Drop connections and cached credentials: the next call starts fresh (confirmation of a refusal). May be NULL. */
+	void (*refresh)(struct kms *k);
+	/* Make calls in flight return -ECANCELED soon, from any thread; cleared by refresh. May be NULL. */
+	void (*cancel)(struct kms *k);
+	/* A pollable descriptor that is readable when the key may have changed, or -1. KMS_BASE owns it. May be NULL. */
+	int (*watch_fd)(struct kms *k);
+	/* Consume what made watch_fd readable. */
+	void (*watch_clear)(struct kms *k);
+	void (*close)(struct kms *k);
+};
+
+struct kms_base {
+	const struct kms_provider *provider;
+	char ref[KMS_REF_MAX + 1];
+};
+
+/* The provider of REF's scheme, or NULL. WHY (may be NULL) gets a sentence with the schemes that exist and a near miss. */
+const struct kms_provider *kms_provider_find(const char *ref, char why[KMS_TEXT_MAX]);
+/* Normalise by the reference's provider. -EINVAL with WHY. */
+int kms_ref_normalise(const char *ref, char out[KMS_REF_MAX + 1], char why[KMS_TEXT_MAX]) MUST_CHECK;
+/* 1 if the keys of REF lie in or under DIR (or are DIR), 0 if not, negative errno. */
+int kms_ref_inside(const char *ref, const char *dir) MUST_CHECK;
+/* Iterate the table: NULL at the end. */
+const struct kms_provider *kms_provider_at(size_t i);
+
+/* Calls through a handle. */
+int kms_open(const struct kms_config *cfg, struct kms **out, struct kms_verdict *v) MUST_CHECK;
+void kms_close(struct kms *k);
+const char *kms_ref(const struct kms *k);
+const struct kms_provider *kms_provider_of(const struct kms *k);
+
+#endif
