@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Size budgets: function <= 60 lines, file <= 600 lines, <= 5 parameters (goals 40 and 400). Prints the five longest.
+. "$(dirname "$0")/lib.sh"
+
+command -v ctags >/dev/null || { echo 'budgets: universal-ctags is missing'; exit 77; }
+mapfile -t files < <(sources crypto kms fs tools)
+[ "${#files[@]}" -gt 0 ] || { echo 'budgets: no sources'; exit 1; }
+
+cd "$tree" || exit 2
+for f in "${files[@]}"; do
+	n=$(wc -l <"$f")
+	[ "$n" -le 600 ] || finding "$f: $n lines, at most 600"
+	[ "$n" -gt 400 ] && [ "$n" -le 600 ] && echo "goal missed: $f has $n lines, 400 wanted"
+done
+
+functions=$(ctags -x --_xformat='%{end} %{line} %N %F %{signature}' --kinds-C=f --fields=+neS -o - "${files[@]}")
+while read -r end line name file signature; do
+	[ -n "$file" ] || continue
+	n=$((end - line + 1))
+	[ "$n" -le 60 ] || finding "$file:$line: $name has $n lines, at most 60"
+	# parameters: commas outside inner parentheses
+	inner=$(sed -E 's/^\(//; s/\)$//; s/\([^()]*\)//g' <<<"$signature")
+	commas=${inner//[^,]/}
+	p=$((${#commas} + 1))
+	# a callback's parameters are libfuse's choice, not ours
+	case $file:$name in fs/ops*:op_* | fs/*:op_*) p=0 ;; esac
+	[ "$p" -le 5 ] || finding "$file:$line: $name has $p parameters, at most 5"
+done <<<"$functions"
+echo 'longest functions:'
+awk '{print $1-$2+1, $3, $4}' <<<"$functions" | sort -rn | head -n 5
+
+if [ -z "${RULE_NO_SELF_TEST:-}" ]; then
+	long=$(printf 'int x;\\n%.0s' $(seq 70))
+	self_test 'long function' fs/planted.c "void planted(void)\n{\n$long}\n"
+	long=$(printf 'int y;\\n%.0s' $(seq 610))
+	self_test 'long file' crypto/planted.c "$long"
+	self_test 'parameters' kms/planted.c 'int planted(int a, int b, int c, int d, int e, int f)\n{\n\treturn 0;\n}\n'
+fi
+finish

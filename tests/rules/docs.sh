@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Manual pages: clean under mandoc, and every option of every --help stands in one of them.
+. "$(dirname "$0")/lib.sh"
+
+program=
+[ "${1:-}" = --program ] && program=$2
+cd "$tree" || exit 2
+mapfile -t pages < <(find . -name '*.[1-8]' -not -path './.*' -not -path './build*' -type f | sort)
+[ "${#pages[@]}" -gt 0 ] || finding 'no manual page'
+
+if command -v mandoc >/dev/null; then
+	for p in "${pages[@]}"; do
+		while IFS= read -r line; do
+			finding "${p#./}: ${line#mandoc: }"
+		done < <(mandoc -T lint -W warning "$p" 2>&1 | grep -vE 'referenced manual not found|unusual Xr')
+	done
+else
+	echo 'docs: mandoc is missing, pages not linted'
+fi
+
+# options FILE-OR-STDIN: long options in it
+options() { grep -oE -e '--[a-z][a-z-]+' | sort -u; }
+
+if [ -n "$program" ] && [ -x "$program" ]; then
+	documented=$(cat "${pages[@]}" | sed 's/\\-/-/g; s/\\//g' | options)
+	commands=$("$program" --help 2>&1 | grep -oE '^ +(byokfs +)?[a-z]+' | sed 's/^ *//; s/^byokfs *//' | sort -u)
+	[ -n "$commands" ] || finding "$program: --help names no subcommand"
+	n=0
+	for c in '' $commands; do
+		text=$("$program" $c --help 2>/dev/null) || continue
+		n=$((n + 1))
+		for o in $(options <<<"$text"); do
+			grep -qx -e "$o" <<<"$documented" || finding "byokfs $c $o: in --help, in no manual page"
+		done
+	done
+	echo "options of $n help texts looked up"
+fi
+
+if [ -z "${RULE_NO_SELF_TEST:-}" ]; then
+	self_test 'bad manual page' tools/planted.1 '.TH\n.NOSUCH macro\n.Bl\n'
+fi
+finish

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Calls and habits that have no place here: unbounded copies, shells, memcmp in crypto/, descriptors that leak into children.
+. "$(dirname "$0")/lib.sh"
+
+# rule WHERE PATTERN WHY [EXCEPT]: no line of the folders' code (comments and strings blanked) may match
+rule() {
+	local where=$1 pattern=$2 why=$3 except=${4:-'^$'} f hit
+	for f in $(sources $where); do
+		[[ $f =~ $except ]] && continue
+		while IFS= read -r hit; do
+			finding "$f:${hit%%:*}: $why: ${hit#*:}"
+		done < <(grep -nE "$pattern" "$blank/$f")
+	done
+}
+
+all='crypto kms fs tools'
+blank=$(mktemp -d) || exit 2
+trap 'rm -rf "$blank"' EXIT
+for f in $(sources $all); do
+	mkdir -p "$blank/$(dirname "$f")"
+	without_comments "$tree/$f" >"$blank/$f"
+done
+
+rule "$all" '\b(strcpy|strcat|sprintf|vsprintf|gets|stpcpy|strncpy|strncat)[[:space:]]*\(' 'unbounded or truncating string call'
+rule "$all" '\b(system|popen|tmpnam|tempnam|mktemp|alloca|setjmp|longjmp|rand|srand|random|atoi|atol|strtok|wordexp)[[:space:]]*\(' 'forbidden call'
+rule 'crypto kms' '\bexecl?[vpe]*[[:space:]]*\(' 'no child processes here'
+rule "$all" '\bgoto\b' 'goto'
+rule 'crypto' '\b(open|openat|fopen|read|write|pread|pwrite|time|clock_gettime|getenv|secure_getenv|printf|fprintf|syslog)[[:space:]]*\(' 'crypto/ has no I/O, clock or environment'
+# calls whose arguments decide: close-on-exec for every descriptor; memcmp in crypto/ only against public constants
+while IFS= read -r hit; do
+	finding "$hit"
+done < <(cd "$blank" && find . -name '*.[ch]' | sort | python3 -c '
+import re, sys
+for path in sys.stdin.read().split():
+    text = open(path).read()
+    for m in re.finditer(r"\b(open|openat|eventfd|signalfd|timerfd_create|memfd_create|accept|pipe|dup|epoll_create|inotify_init|fopen|inotify_init1|epoll_create1|pipe2|accept4|socket|memcmp|bcmp|fcntl)\s*\(", text):
+        depth, i = 1, m.end()
+        while depth and i < len(text):
+            depth += {"(": 1, ")": -1}.get(text[i], 0)
+            i += 1
+        name, args = m.group(1), text[m.end():i - 1]
+        where = "%s:%d: " % (path[2:], text.count("\n", 0, m.start()) + 1)
+        if name in ("memcmp", "bcmp"):
+            if path.startswith("./crypto/") and not re.search(r"MAGIC|LABEL|PREFIX|magic|label|prefix", args):
+                print(where + "memcmp on what may be secret: sodium_memcmp, or name the constant *magic* or *label*")
+        elif name in ("accept", "pipe", "dup", "epoll_create", "inotify_init"):
+            print(where + name + " leaks its descriptor into children")
+        elif name == "fcntl":
+            if re.search(r"\bF_DUPFD\b", args):
+                print(where + "F_DUPFD leaks its descriptor into children")
+        elif name in ("open", "openat"):
+            if re.search(r"\bO_(RDONLY|RDWR|WRONLY|PATH)\b", args) and "O_CLOEXEC" not in args:
+                print(where + name + " without O_CLOEXEC")
+        elif name != "fopen" and "CLOEXEC" not in args:
+            print(where + name + " without close-on-exec")
+')
+
+rule 'fs' '\b(fuse_lowlevel_notify_inval_entry|fuse_lowlevel_notify_delete)[[:space:]]*\(' 'takes the parent lock: can deadlock while locking'
+rule 'crypto kms fs tools' '(printf|log)[[:space:]]*\([^;]*\b(dek|kek|root_key|store_key|secret|passphrase|plain)(\[|,|\))' 'a secret in a message'
+
+# paths and package hosts of one machine
+while IFS= read -r hit; do
+	finding "$hit"
+done < <(cd "$tree" && grep -rnIE '(/work/(main|shared|\.library)|/home/[a-z]+/|/tmp/bugs)' crypto kms fs tools tests .ci README.md SECURITY.md CONTRIBUTING.md meson.build \
+	--include='*' --exclude-dir=.git --exclude=forbidden.sh 2>/dev/null)
+
+# first line SPDX, second line says what the file is for
+for f in $(sources $all tests); do
+	head -n 1 "$tree/$f" | grep -q 'SPDX-License-Identifier: BSD-2-Clause' || finding "$f:1: no SPDX line"
+	sed -n 2p "$tree/$f" | grep -qE '^(/\*|//)' || finding "$f:2: no sentence on what the file is for"
+done
+
+if [ -z "${RULE_NO_SELF_TEST:-}" ]; then
+	spdx='/* SPDX-License-Identifier: BSD-2-Clause */\n/* x */\n'
+	self_test strcpy fs/planted.c "${spdx}void f(char *a) { strcpy(a, a); }\n"
+	self_test system tools/planted.c "${spdx}int f(void) { return system (\"x\"); }\n"
+	self_test goto kms/planted.c "${spdx}void f(void) { goto out; out:; }\n"
+	self_test memcmp crypto/planted.c "${spdx}int f(void *a) { return memcmp(a, a, 4); }\n"
+	self_test cloexec fs/planted2.c "${spdx}int f(void) { return open(\"x\", O_RDONLY); }\n"
+	self_test clock crypto/planted2.c "${spdx}long f(void) { return time(0); }\n"
+	self_test 'secret in a log' kms/planted2.c "${spdx}void f(char *dek) { printf(\"%%s\", dek); }\n"
+	self_test 'no licence line' tools/planted3.c 'int x;\n'
+fi
+finish
