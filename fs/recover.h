@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The end of a file that a crash left unfinished: found, and sealed again (FORMAT.md "Final record"). No FUSE. */
+#ifndef FS_RECOVER_H
+#define FS_RECOVER_H
+
+#include "crypto/block.h"
+#include "kms/gate.h"
+
+/* A file to look at: FD is open for reading (and writing, to apply), KEY is its own. The gate must be ACTIVE. */
+struct recover {
+	int fd;
+	const struct layout *layout;
+	struct gate *gate;
+	struct gate_key *key;
+};
+
+/* Where a file ends whose arithmetic end does not authenticate. */
+struct recover_end {
+	uint64_t blocks;    /* whole blocks before the end */
+	uint64_t disk_size; /* of the file that ends there */
+	uint32_t flags;     /* of the final record, found or to be sealed */
+	int sealed;         /* an old final record stands there and authenticates: only a cut is needed */
+	uint64_t bad;       /* records before the end that do not authenticate (they stay, and read as EIO) */
+	uint64_t holes;     /* all-zero records before the end */
+};
+
+/*
+ * For a session that began unclean. If the final record at the arithmetic end authenticates, nothing is read beyond it and
+ * nothing is written. Else the end is found by recover_find(), the final record sealed there if need be, the rest cut
+ * off, and the times put back. FD is read-write and the caller's alone (its inode is locked); KEY is the file's. LOG (may
+ * be NULL) gets one line that names the file. Not synced: the caller does, before the session is marked clean.
+ *
+ * -EBADMSG, and nothing is written, when there is a body and nothing in it authenticates. -EACCES locked; -EIO, -ENOSPC.
+ */
+int recover_file(int fd, const struct layout *l, struct gate *g, struct gate_key *key,
+		 void (*log)(int priority, const char *text)) MUST_CHECK;
+
+/*
+ * The first half: read the file in order, one request's memory, write nothing. The first record that is a final record
+ * and authenticates is the end, be it before the arithmetic one or at it; else the end is behind the last block that
+ * authenticates. Where zero records lie before that block the new end says sparse: the old flag is lost with the old
+ * end. A body that is too short for a final record, or all zero, ends at 0. -EBADMSG, -EACCES, -EIO, -ENOMEM.
+ */
+int recover_find(const struct recover *r, struct recover_end *out) MUST_CHECK;
+/* The second half: seal and cut at END, put the times back. */
+int recover_apply(const struct recover *r, const struct recover_end *end) MUST_CHECK;
+
+/* 1 if a final record that authenticates lies at the place of block NO, 0 if not, negative errno. HEAD may be NULL. */
+int recover_final_at(const struct recover *r, uint64_t no, struct final_head *head) MUST_CHECK;
+
+#endif
