@@ -3,24 +3,18 @@
 # Calls and habits that have no place here: unbounded copies, shells, memcmp in crypto/, descriptors that leak into children.
 . "$(dirname "$0")/lib.sh"
 
-# rule WHERE PATTERN WHY [EXCEPT]: no line of the folders' code (comments and strings blanked) may match
+# rule WHERE PATTERN WHY: no line of the folders' code (comments and strings blanked) may match
 rule() {
-	local where=$1 pattern=$2 why=$3 except=${4:-'^$'} f hit
-	for f in $(sources $where); do
-		[[ $f =~ $except ]] && continue
-		while IFS= read -r hit; do
-			finding "$f:${hit%%:*}: $why: ${hit#*:}"
-		done < <(grep -nE "$pattern" "$blank/$f")
-	done
+	local where=$1 pattern=$2 why=$3 hit
+	while IFS= read -r hit; do
+		finding "$hit: $why"
+	done < <(cd "$blank" && for d in $where; do [ ! -d "$d" ] || grep -rnE "$pattern" "$d"; done)
 }
 
 all='crypto kms fs tools'
 blank=$(mktemp -d) || exit 2
 trap 'rm -rf "$blank"' EXIT
-for f in $(sources $all); do
-	mkdir -p "$blank/$(dirname "$f")"
-	without_comments "$tree/$f" >"$blank/$f"
-done
+blank_all "$blank" $(sources $all)
 
 rule "$all" '\b(strcpy|strcat|sprintf|vsprintf|gets|stpcpy|strncpy|strncat)[[:space:]]*\(' 'unbounded or truncating string call'
 rule "$all" '\b(system|popen|tmpnam|tempnam|mktemp|alloca|setjmp|longjmp|rand|srand|random|atoi|atol|strtok|wordexp)[[:space:]]*\(' 'forbidden call'

@@ -20,24 +20,30 @@ sources() {
 	done | sort
 }
 
-# without_comments FILE: the file, comments and the insides of strings blanked, line numbers kept
-without_comments() {
-	python3 - "$1" <<'PY'
-import re, sys
-text = open(sys.argv[1], errors='replace').read()
-keep = lambda m: re.sub(r'[^\n]', ' ', m.group(0)) if m.group(0).startswith('/') else '"' + ' ' * (len(m.group(0)) - 2) + '"'
-text = re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', keep, text, flags=re.S)
-sys.stdout.write(text)
+# blank_all DIR FILE...: the files below DIR, comments and the insides of strings blanked, line numbers kept
+blank_all() {
+	(cd "$tree" && python3 - "$@" <<'PY'
+import os, re, sys
+def blank(m):
+    t = m.group(0)
+    return re.sub(r'[^\n]', ' ', t) if t.startswith('/') else '"' + ' ' * (len(t) - 2) + '"'
+for path in sys.argv[2:]:
+    text = open(path, errors='replace').read()
+    out = os.path.join(sys.argv[1], path)
+    os.makedirs(os.path.dirname(out), exist_ok=True)
+    with open(out, 'w') as f:
+        f.write(re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', blank, text, flags=re.S))
 PY
+	)
 }
 
-# self_test NAME PATH CONTENT: a copy of the tree with PATH planted must make the calling script fail
+# self_test NAME PATH CONTENT: a tree of our headers with PATH planted must make the calling script fail and name PATH
 self_test() {
 	local name=$1 path=$2 content=$3 copy out
 	copy=$(mktemp -d) || exit 2
-	(cd "$tree" && find crypto kms fs tools tests/rules -name '*.[ch]' -o -path 'tests/rules/*.sh' -o -name '*.[1-8]') 2>/dev/null |
-		(cd "$tree" && cpio -pdm --quiet "$copy" 2>/dev/null || tar -cf - -T /dev/stdin | tar -xf - -C "$copy")
-	mkdir -p "$copy/$(dirname "$path")"
+	mkdir -p "$copy/tests/rules" "$copy/$(dirname "$path")"
+	cp "$here"/*.sh "$copy/tests/rules/"
+	(cd "$tree" && find crypto kms fs tools -name '*.h' -print0 | tar -cf - --null -T -) | tar -xf - -C "$copy"
 	printf '%b' "$content" >"$copy/$path"
 	if out=$(RULE_NO_SELF_TEST=1 bash "$copy/tests/rules/$(basename "$0")" 2>&1); then
 		finding "self-test: planted $name in $path was not found"
