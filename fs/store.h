@@ -12,7 +12,18 @@ struct gate;
 
 #define STORE_WHY_MAX 512u
 
-/* An open store. Read-only for others than store.c. */
+/* Names in STORE. The keyring's second copy is rewritten when the first is durable. */
+#define STORE_OWN "byokfs"
+#define STORE_DATA "data"
+#define STORE_KEYRING "keyring"
+#define STORE_KEYRING_COPY "keyring.copy"
+#define STORE_SESSION "session"
+#define STORE_INFLIGHT "inflight"
+#define STORE_LOCK "lock"
+
+struct store_copies; /* store.c: keyring copies found, and the pin */
+
+/* An open store. Read-only for others than store*.c. */
 struct store {
 	char *path;            /* canonical, for messages only */
 	int dir_fd;            /* STORE */
@@ -25,6 +36,8 @@ struct store {
 	uint8_t *inflight;     /* INFLIGHT_SLOTS slots, mapped shared; NULL until store_begin() */
 	size_t slot_len;
 	int read_only;
+	struct store_copies *copies;
+	uint8_t session_clean[SESSION_LEN]; /* sealed by store_begin(): a locked store can still be closed cleanly */
 };
 
 /* How a store is opened. */

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The pins on disk: one file per store path and store id, in /var/lib/byokfs (root) or the user's XDG state directory. */
+#ifndef FS_PIN_FILE_H
+#define FS_PIN_FILE_H
+
+#include "crypto/pin.h"
+
+/* Where the pins lie, for messages. BYOKFS_STATE_DIR overrides. -ENOENT when there is no home directory. */
+int pin_file_dir(char *out, size_t len) MUST_CHECK;
+
+/*
+ * What this host knows of store STORE_ID at STORE_PATH (canonical). A path may have several pins (disks that take turns
+ * there); a store that moved to a path without any is found by its id. The sequence is the highest of all its pins.
+ * -ENOENT: nothing known of either. -EMEDIUMTYPE: pins of other stores only for this path. -EUCLEAN: its pin is damaged.
+ * -EPERM: others than root and we may write the directory.
+ */
+int pin_file_find(const char *store_path, const uint8_t store_id[ID_LEN], struct pin **out) MUST_CHECK;
+/* The only pin of STORE_PATH, whatever its id; -ENOENT when there is none or more than one. */
+int pin_file_only(const char *store_path, struct pin **out) MUST_CHECK;
+/* Write the pin that says "the store at STORE_PATH has keyring K", durably, unless it says so already. */
+int pin_file_write(const char *store_path, const struct keyring *k) MUST_CHECK;
+/* Remove it; absent is no error. */
+int pin_file_remove(const char *store_path, const uint8_t store_id[ID_LEN]) MUST_CHECK;
+
+#endif
