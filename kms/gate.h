@@ -80,12 +80,20 @@ int gate_new(const struct gate_config *cfg, struct gate **out) MUST_CHECK;
  * identity), -EINVAL (misconfigured), -EBADMSG (the keyring's box does not open, or the wrap is corrupt). WHY: one sentence.
  */
 int gate_open(struct gate *g, char why[320]) MUST_CHECK;
-/* Start the gate's thread: polls, watches, orders. HOOKS is copied. After a fork, never before one. */
+/*
+ * Start the gate's thread: polls, watches, orders. HOOKS is copied; NULL, or NULL members: nothing to do there. After a
+ * fork, never before one.
+ */
 int gate_start(struct gate *g, const struct gate_hooks *hooks) MUST_CHECK;
+/*
+ * Forget the hooks: when this returns none runs any more, and none will. The gate goes on polling and locking. For the time
+ * between the end of the fs and gate_close(). Not from a hook. Legal before gate_start() and twice.
+ */
+void gate_detach(struct gate *g);
 /* Lock for good (hooks->drain is not called), stop the thread, wipe, free, close the KMS handles. NULL is legal. */
 void gate_close(struct gate *g);
 
-/* Order a lock and wait until LOCKED; WHO goes into the reason. Not from a hook. */
+/* Order a lock and wait until LOCKED; WHO goes into the reason. Not from a hook (-EDEADLK). 0 also when it was locked. */
 int gate_lock(struct gate *g, const char *who);
 /* The same from a signal handler: async-signal-safe, does not wait. */
 void gate_lock_signal(struct gate *g);
@@ -109,7 +117,8 @@ void gate_leave(struct gate *g);
  * The key of one file while it is open. Outside enter/leave: these enter by themselves, and with wrap type `file` they
  * call the KMS (up to its timeout), so never on a thread that serves requests there. HEADER is the store's H bytes.
  * create: draws file id and DEK and writes HEADER. open: -EBADMSG for a header that is not the store's (CORRUPT),
- * -EUCLEAN malformed, -EACCES when locked, -ENOKEY unknown KEK number or generation.
+ * -EUCLEAN malformed, -ENOTSUP a newer format, -EACCES when locked or refused, -ENOKEY unknown KEK number or generation,
+ * -ETIMEDOUT the KMS is silent, -ECANCELED a lock came between. May be closed on any thread, but outside enter/leave.
  */
 int gate_key_create(struct gate *g, uint8_t *header, struct gate_key **out) MUST_CHECK;
 int gate_key_open(struct gate *g, const uint8_t *header, struct gate_key **out) MUST_CHECK;

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The gate's door: who may borrow keys now, and what state it is in. */
+#include "kms/gate.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kms/gate_private.h"
+
+static _Thread_local unsigned shard_number; /* 0 = not chosen yet */
+static _Thread_local enum gate_use use_now;
+
+const char *gate_state_name(enum gate_state s)
+{
+	static const char *const names[] = {
+		[GATE_ACTIVE] = "active", [GATE_GRACE] = "grace",         [GATE_LOCKING] = "locking",
+		[GATE_LOCKED] = "locked", [GATE_RETURNING] = "returning",
+	};
+	return s >= GATE_ACTIVE && s <= GATE_RETURNING ? names[s] : "unknown";
+}
+
+const char *gate_cause_name(enum gate_cause c)
+{
+	static const char *const names[] = {
+		[GATE_CAUSE_NONE] = "",           [GATE_CAUSE_REVOKED] = "revoked", [GATE_CAUSE_OUTAGE] = "outage",
+		[GATE_CAUSE_ORDERED] = "ordered", [GATE_CAUSE_CLOSED] = "closed",
+	};
+	return c <= GATE_CAUSE_CLOSED ? names[c] : "unknown";
+}
+
+/* A clock that counts a suspend: a laptop that slept through the lease wakes up locked. */
+static int64_t clock_boot(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t gate_now(const struct gate *g)
+{
+	return g->clock();
+}
+
+void gate_say(struct gate *g, int priority, const char *fmt, ...)
+{
+	char text[GATE_WHY_MAX + 64];
+	va_list ap;
+
+	if (!g->log)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	g->log(priority, text);
+}
+
+void gate_wake(struct gate *g)
+{
+	uint64_t one = 1;
+	int saved = errno;
+	ssize_t n = write(g->wake_fd, &one, sizeof(one)); /* a full counter wakes just as well */
+
+	(void)n;
+	errno = saved;
+}
+
+static struct gate_shard *shard_mine(struct gate *g)
+{
+	static atomic_uint next;
+
+	if (!shard_number)
+		shard_number = atomic_fetch_add(&next, 1) % GATE_SHARDS + 1;
+	return &g->shard[shard_number - 1];
+}
+
+static int gate_admits(const struct gate *g, enum gate_use use)
+{
+	int state = atomic_load(&g->state);
+	int64_t past;
+
+	if (state == GATE_LOCKING)
+		return use == GATE_USE_DRAIN && atomic_load(&g->drain_open);
+	if (state != GATE_ACTIVE && state != GATE_GRACE)
+		return 0;
+	past = g->clock() - atomic_load(&g->deadline);
+	/*
+	 * The lease has ended: nothing new, whether the gate's thread lives or not. What was accepted before may still be
+	 * sealed for as long as a drain may take, until the thread has gone through LOCKING.
+	 */
+	return past < 0 || (use == GATE_USE_DRAIN && past < (int64_t)g->drain_ms + 1000);
+}
+
+int gate_enter(struct gate *g, enum gate_use use, const struct store_keys **keys)
+{
+	struct gate_shard *s = shard_mine(g);
+
+	/*
+	 * Count first, look at the state second; the lock sets the state first and looks at the counts second. Both are
+	 * sequentially consistent, so one of the two sees the other.
+	 */
+	atomic_fetch_add(&s->inside, 1);
+	if (!gate_admits(g, use)) {
+		atomic_fetch_sub(&s->inside, 1);
+		return -EACCES;
+	}
+	use_now = use;
+	*keys = g->store;
+	return 0;
+}
+
+void gate_leave(struct gate *g)
+{
+	use_now = 0;
+	atomic_fetch_sub(&shard_mine(g)->inside, 1);
+}
+
+enum gate_use gate_use_now(void)
+{
+	return use_now;
+}
+
+void gate_quiesce(struct gate *g)
+{
+	struct timespec pause = {.tv_nsec = 50000};
+
+	for (size_t i = 0; i < GATE_SHARDS; i++)
+		while (atomic_load(&g->shard[i].inside))
+			nanosleep(&pause, NULL);
+}
+
+void gate_drain_end(struct gate *g)
+{
+	atomic_store(&g->drain_open, 0);
+}
+
+enum gate_state gate_state(const struct gate *g)
+{
+	enum gate_state state = (enum gate_state)atomic_load(&g->state);
+
+	if ((state == GATE_ACTIVE || state == GATE_GRACE) && g->clock() >= atomic_load(&g->deadline))
+		return GATE_LOCKING;
+	return state;
+}
+
+void gate_status(struct gate *g, struct gate_status *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->state = gate_state(g);
+	out->keys_in_memory = atomic_load(&g->in_memory);
+	if (out->state == GATE_ACTIVE || out->state == GATE_GRACE)
+		out->lease_left_ms = atomic_load(&g->deadline) - g->clock();
+	pthread_mutex_lock(&g->lock);
+	out->cause = g->cause;
+	memcpy(out->reason, g->reason, sizeof(out->reason));
+	out->since = g->since;
+	out->last_good = g->last_good;
+	out->last_refusal = g->last_refusal;
+	out->polls = g->polls;
+	out->ordered = g->ordered;
+	pthread_mutex_unlock(&g->lock);
+}
+
+void gate_set_state(struct gate *g, enum gate_state s, enum gate_cause cause, const char *reason)
+{
+	pthread_mutex_lock(&g->lock);
+	if ((enum gate_state)atomic_load(&g->state) != s)
+		g->since = time(NULL);
+	g->cause = cause;
+	snprintf(g->reason, sizeof(g->reason), "%s", reason);
+	atomic_store(&g->state, (int)s);
+	pthread_cond_broadcast(&g->changed);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void gate_let_in(struct gate *g, int64_t lease_end)
+{
+	g->lease_end = lease_end;
+	atomic_store(&g->deadline, lease_end);
+	atomic_store(&g->drain_open, 1);
+	gate_set_state(g, GATE_ACTIVE, GATE_CAUSE_NONE, "");
+}
+
+/* A provider that cannot be cancelled must not hold up the lock; what it had in memory is wiped when it returns. */
+static void gate_await_calls(struct gate *g)
+{
+	struct timespec pause = {.tv_nsec = 1000000};
+
+	for (int ms = 0; ms < GATE_CALLS_MS && atomic_load(&g->kms_calls); ms++)
+		nanosleep(&pause, NULL);
+	if (atomic_load(&g->kms_calls))
+		gate_say(g, LOG_WARNING, "a KMS call did not stop in time: its buffer is wiped when it returns");
+}
+
+void gate_wipe(struct gate *g)
+{
+	gate_quiesce(g);
+	gate_await_calls(g);
+	pthread_mutex_lock(&g->list_lock);
+	store_keys_free(g->store);
+	g->store = NULL;
+	gate_keys_wipe(g);
+	pthread_mutex_unlock(&g->list_lock);
+}
+
+void gate_shut(struct gate *g, enum gate_cause cause, const char *reason, int drain)
+{
+	int state = atomic_load(&g->state);
+
+	if (state == GATE_ACTIVE || state == GATE_GRACE) {
+		gate_set_state(g, GATE_LOCKING, cause, reason);
+		gate_say(g, LOG_WARNING, "locking: %s", reason);
+	} else {
+		drain = 0; /* nothing can be dirty: no request was let in */
+	}
+	gate_cancel_calls(g);
+	g->want_fresh = 1; /* only a refresh lets cancelled handles work again */
+	if (drain && g->hooks.drain)
+		g->hooks.drain(g->hooks.arg, g->drain_ms);
+	atomic_store(&g->drain_open, 0);
+	if (state == GATE_RETURNING)
+		atomic_store(&g->state, GATE_LOCKED); /* the worker looks before it installs a key */
+	gate_wipe(g);
+	gate_set_state(g, GATE_LOCKED, cause, reason);
+	gate_say(g, LOG_WARNING, "locked, every key is wiped: %s", reason);
+	if (g->hooks.locked)
+		g->hooks.locked(g->hooks.arg, cause, reason);
+}
+
+static void gate_free(struct gate *g)
+{
+	pthread_mutex_lock(&g->list_lock);
+	for (struct gate_key *k = g->keys; k; k = k->next)
+		k->gate = NULL; /* closed too late: nothing left in it but bytes of the store */
+	pthread_mutex_unlock(&g->list_lock);
+	for (uint32_t i = 0; i < g->keyring->n_slots; i++)
+		kms_close(g->kek[i]);
+	close(g->wake_fd);
+	close(g->timer_fd);
+	pthread_cond_destroy(&g->job_ready);
+	pthread_cond_destroy(&g->changed);
+	pthread_mutex_destroy(&g->lock);
+	pthread_mutex_destroy(&g->list_lock);
+	free(g);
+}
+
+static void gate_set_times(struct gate *g, const struct gate_config *cfg)
+{
+	g->poll_ms = cfg->poll_ms ? cfg->poll_ms : 5000;
+	g->lease_ms = cfg->lease_ms ? cfg->lease_ms : 15000;
+	g->grace_ms = cfg->grace_ms;
+	g->drain_ms = cfg->drain_ms ? cfg->drain_ms : 2000;
+}
+
+int gate_new(const struct gate_config *cfg, struct gate **out)
+{
+	uint32_t n = cfg->keyring->n_slots;
+	struct gate *g;
+
+	if (n < 1 || n > KEYRING_SLOTS_MAX || (cfg->keyring->wrap_type == WRAP_FILE && n != 1))
+		return -EINVAL;
+	g = aligned_alloc(64, sizeof(*g));
+	if (!g)
+		return -ENOMEM;
+	memset(g, 0, sizeof(*g));
+	gate_set_times(g, cfg);
+	g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	g->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (g->lease_ms < 2 * g->poll_ms || g->wake_fd < 0 || g->timer_fd < 0) {
+		int r = g->lease_ms < 2 * g->poll_ms ? -EINVAL : -EMFILE;
+
+		close(g->wake_fd);
+		close(g->timer_fd);
+		free(g);
+		return r;
+	}
+	g->keyring = cfg->keyring;
+	memcpy(g->kek, cfg->kek, n * sizeof(*g->kek));
+	g->log = cfg->log;
+	g->clock = clock_boot;
+	atomic_store(&g->state, GATE_LOCKED);
+	g->since = time(NULL);
+	pthread_mutex_init(&g->lock, NULL);
+	pthread_mutex_init(&g->list_lock, NULL);
+	pthread_cond_init(&g->changed, NULL);
+	pthread_cond_init(&g->job_ready, NULL);
+	*out = g;
+	return 0;
+}
+
+void gate_close(struct gate *g)
+{
+	if (!g)
+		return;
+	gate_thread_stop(g);
+	memset(&g->hooks, 0, sizeof(g->hooks)); /* what they belong to may be gone */
+	gate_shut(g, GATE_CAUSE_CLOSED, "the mount ends", 0);
+	gate_free(g);
+}

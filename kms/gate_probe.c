@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The gate's worker: asks the KMS, so that one which hangs never holds up the gate's own thread. */
+#include <errno.h>
+#include <string.h>
+
+#include "kms/custody.h"
+#include "kms/gate_private.h"
+#include "kms/verdict.h"
+
+void gate_cancel_calls(struct gate *g)
+{
+	for (uint32_t i = 0; i < g->keyring->n_slots; i++)
+		if (g->kek[i] && kms_provider_of(g->kek[i])->cancel)
+			kms_provider_of(g->kek[i])->cancel(g->kek[i]);
+}
+
+static void probe_refresh(struct gate *g)
+{
+	for (uint32_t i = 0; i < g->keyring->n_slots; i++)
+		if (g->kek[i] && kms_provider_of(g->kek[i])->refresh)
+			kms_provider_of(g->kek[i])->refresh(g->kek[i]);
+}
+
+void gate_ask(struct gate *g, int fresh, struct gate_answer *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->job = JOB_PROBE;
+	out->fresh = fresh;
+	/* The lease counts from the question: the key may be disabled while the answer is under way. */
+	out->started = gate_now(g);
+	if (fresh)
+		probe_refresh(g);
+	atomic_fetch_add(&g->kms_calls, 1);
+	if (custody_open(g->keyring, g->kek, &out->keys, &out->verdict))
+		out->keys = NULL;
+	atomic_fetch_sub(&g->kms_calls, 1);
+}
+
+static void worker_run(struct gate *g, enum gate_job job, int fresh, struct gate_answer *out)
+{
+	if (job == JOB_PROBE) {
+		gate_ask(g, fresh, out);
+		return;
+	}
+	memset(out, 0, sizeof(*out));
+	out->job = JOB_LOAD;
+	out->started = gate_now(g);
+	kms_verdict_ok(&out->verdict);
+	gate_keys_load(g);
+}
+
+static void *worker_main(void *arg)
+{
+	struct gate *g = arg;
+	struct gate_answer answer;
+
+	pthread_mutex_lock(&g->lock);
+	for (;;) {
+		enum gate_job job;
+		int fresh, request;
+
+		while (!atomic_load(&g->stop) && (g->job == JOB_NONE || g->job_done))
+			pthread_cond_wait(&g->job_ready, &g->lock);
+		if (atomic_load(&g->stop))
+			break;
+		job = g->job;
+		fresh = g->job_fresh;
+		request = g->requests;
+		pthread_mutex_unlock(&g->lock);
+		worker_run(g, job, fresh, &answer);
+		answer.request = request;
+		pthread_mutex_lock(&g->lock);
+		g->answer = answer;
+		g->job_done = 1;
+		gate_wake(g);
+		pthread_mutex_unlock(&g->lock);
+		/* After the answer is out: the lease does not wait for the files' keys. */
+		if (job == JOB_PROBE && answer.verdict.class == KMS_OK && g->keyring->wrap_type == WRAP_FILE)
+			gate_keys_probe(g);
+		pthread_mutex_lock(&g->lock);
+	}
+	pthread_mutex_unlock(&g->lock);
+	return NULL;
+}
+
+int gate_worker_start(struct gate *g)
+{
+	return -pthread_create(&g->worker, NULL, worker_main, g);
+}
+
+void gate_worker_ask(struct gate *g, enum gate_job job, int fresh)
+{
+	pthread_mutex_lock(&g->lock);
+	g->job = job;
+	g->job_fresh = fresh;
+	g->job_done = 0;
+	if (job == JOB_PROBE)
+		g->polls++;
+	pthread_cond_signal(&g->job_ready);
+	pthread_mutex_unlock(&g->lock);
+}
+
+int gate_worker_take(struct gate *g, struct gate_answer *out)
+{
+	int done;
+
+	pthread_mutex_lock(&g->lock);
+	done = g->job != JOB_NONE && g->job_done;
+	if (done) {
+		*out = g->answer;
+		memset(&g->answer, 0, sizeof(g->answer));
+		g->job = JOB_NONE;
+		g->job_done = 0;
+	}
+	pthread_mutex_unlock(&g->lock);
+	return done;
+}
+
+void gate_worker_stop(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	pthread_cond_broadcast(&g->job_ready);
+	pthread_mutex_unlock(&g->lock);
+	gate_cancel_calls(g);
+	pthread_join(g->worker, NULL);
+	store_keys_free(g->answer.keys);
+	memset(&g->answer, 0, sizeof(g->answer));
+	g->job = JOB_NONE;
+	g->job_done = 0;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Making verdicts, and what a class means as an errno. */
+#include "kms/verdict.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	int error;
+} classes[] = {
+	[KMS_OK] = {"ok", 0},
+	[KMS_REVOKED] = {"revoked", -EKEYREVOKED},
+	[KMS_TRANSIENT] = {"transient", -ETIMEDOUT},
+	[KMS_MISCONFIGURED] = {"misconfigured", -EINVAL},
+	[KMS_AUTH] = {"auth", -EACCES},
+	[KMS_CORRUPT] = {"corrupt", -EBADMSG},
+};
+
+static int class_valid(enum kms_class class)
+{
+	return class >= KMS_OK && (size_t)class < ARRAY_LEN(classes);
+}
+
+const char *kms_class_name(enum kms_class class)
+{
+	return class_valid(class) ? classes[class].name : "unknown";
+}
+
+int kms_class_errno(enum kms_class class)
+{
+	return class_valid(class) ? classes[class].error : -ETIMEDOUT;
+}
+
+int kms_verdict_set(struct kms_verdict *v, enum kms_class class, const char *code, const char *fmt, ...)
+{
+	va_list ap;
+
+	v->class = class;
+	snprintf(v->code, sizeof(v->code), "%s", code);
+	va_start(ap, fmt);
+	vsnprintf(v->text, sizeof(v->text), fmt, ap);
+	va_end(ap);
+	return kms_class_errno(class);
+}
+
+int kms_verdict_ok(struct kms_verdict *v)
+{
+	memset(v, 0, sizeof(*v));
+	v->class = KMS_OK;
+	return 0;
+}
+
+int kms_verdict_settle(struct kms_verdict *v, int rc, const char *ref)
+{
+	v->code[sizeof(v->code) - 1] = '\0';
+	v->text[sizeof(v->text) - 1] = '\0';
+	if (!class_valid(v->class) || (rc == 0) != (v->class == KMS_OK))
+		return kms_verdict_set(v, KMS_TRANSIENT, rc == -ECANCELED ? "cancelled" : "garbled",
+				       "the answer for %.180s makes no sense", ref);
+	return kms_class_errno(v->class);
+}
