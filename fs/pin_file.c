@@ -252,6 +252,26 @@ int pin_file_write(const char *store_path, const struct keyring *k)
 	return store_write_file(fd, name, buf, len, 0600);
 }
 
+int pin_file_forget(const uint8_t store_id[ID_LEN])
+{
+	char own[PIN_NAME_MAX];
+	AUTO(store_fd_close) int fd = state_dir_open(0);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	AUTO(store_dir_close) DIR *d = store_dir_open(fd);
+	if (d == NULL)
+		return -errno;
+	pin_name("", store_id, own);
+	for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+		size_t n = strlen(e->d_name);
+		if (n < PIN_TAIL_LEN || strcmp(e->d_name + n - PIN_TAIL_LEN, own + strlen(own) - PIN_TAIL_LEN) != 0)
+			continue;
+		if (unlinkat(fd, e->d_name, 0) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
 int pin_file_remove(const char *store_path, const uint8_t store_id[ID_LEN])
 {
 	char name[PIN_NAME_MAX];

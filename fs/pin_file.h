@@ -19,7 +19,9 @@ int pin_file_find(const char *store_path, const uint8_t store_id[ID_LEN], struct
 int pin_file_only(const char *store_path, struct pin **out) MUST_CHECK;
 /* Write the pin that says "the store at STORE_PATH has keyring K", durably, unless it says so already. */
 int pin_file_write(const char *store_path, const struct keyring *k) MUST_CHECK;
-/* Remove it; absent is no error. */
+/* Remove every pin of STORE_ID, for whatever path: an older keyring was accepted by order. Absent is no error. */
+int pin_file_forget(const uint8_t store_id[ID_LEN]) MUST_CHECK;
+/* Remove the pin of this path and store; absent is no error. */
 int pin_file_remove(const char *store_path, const uint8_t store_id[ID_LEN]) MUST_CHECK;
 
 #endif
