@@ -14,8 +14,8 @@
 int secret_init(void) MUST_CHECK;
 
 /*
- * LEN (1..SECRET_MAX) zeroed bytes of locked memory that core dumps leave out, or NULL (out of memory, or the
- * lock limit is reached). Thread-safe. The caller owns it and gives it back to secret_free().
+ * LEN (1..SECRET_MAX) zeroed bytes of locked memory that core dumps leave out, or NULL (out of memory). Past the lock
+ * limit the memory is not locked: secret_all_locked() tells. Thread-safe. The caller gives it back to secret_free().
  */
 void *secret_alloc(size_t len);
 

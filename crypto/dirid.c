@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The file of a directory's id (FORMAT.md "Directory id"). */
+#include <errno.h>
+#include <string.h>
+
+#include "crypto/name.h"
+
+#define MAGIC "BYOKFS1I"
+#define MAGIC_LEN 8u
+#define MACED_LEN (MAGIC_LEN + ID_LEN)
+
+int dirid_new(const struct store_keys *keys, uint8_t id[ID_LEN], uint8_t file[DIRID_LEN])
+{
+	random_bytes(id, ID_LEN);
+	memcpy(file, MAGIC, MAGIC_LEN);
+	memcpy(file + MAGIC_LEN, id, ID_LEN);
+	return store_mac(keys, MAC_DIRID, file, MACED_LEN, file + MACED_LEN);
+}
+
+int dirid_parse(const struct store_keys *keys, const uint8_t *file, size_t len, uint8_t id[ID_LEN])
+{
+	if (len != DIRID_LEN || memcmp(file, MAGIC, MAGIC_LEN) != 0)
+		return -EBADMSG;
+	int rc = store_mac_check(keys, MAC_DIRID, file, MACED_LEN, file + MACED_LEN);
+	if (!rc)
+		memcpy(id, file + MAGIC_LEN, ID_LEN);
+	return rc;
+}

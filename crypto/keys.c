@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The store's keys: everything derived from the root key, and the store keys by generation. */
+#include "crypto/keys.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "crypto/kdf.h"
+#include "crypto/keys_private.h"
+
+void random_bytes(void *p, size_t n)
+{
+	randombytes_buf(p, n);
+}
+
+static void store_keys_free_at(struct store_keys **keys)
+{
+	store_keys_free(*keys);
+}
+
+static int derive(struct store_keys *k, const uint8_t prk[KEY_LEN], const char *purpose, uint8_t *out, size_t len)
+{
+	return kdf_expand(prk, &(struct kdf_info){.purpose = purpose, .store_id = k->id}, out, len);
+}
+
+static int derive_siv(struct store_keys *k, const uint8_t prk[KEY_LEN], const char *purpose, struct siv **out)
+{
+	AUTO(secret_free_at) void *key = secret_alloc(SIV_KEY_LEN);
+	if (!key)
+		return -ENOMEM;
+	int rc = derive(k, prk, purpose, key, SIV_KEY_LEN);
+	return rc ? rc : siv_new(key, out);
+}
+
+/* FORMAT.md "Derivations": the store id first, it goes into all others. */
+static int derive_all(struct store_keys *k, const uint8_t prk[KEY_LEN])
+{
+	int rc = kdf_expand(prk, &(struct kdf_info){.purpose = "store id"}, k->id, ID_LEN);
+	if (rc)
+		return rc;
+	const struct {
+		const char *purpose;
+		uint8_t *key;
+	} list[] = {
+		{"dek salt", k->dek_salt},
+		{"directory id", k->mac[MAC_DIRID - 1]},
+		{"session", k->mac[MAC_SESSION - 1]},
+		{"binding", k->mac[MAC_BINDING - 1]},
+		{"xattr values", k->xattr_values},
+		{"special objects", k->special},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(list) && !rc; i++)
+		rc = derive(k, prk, list[i].purpose, list[i].key, KEY_LEN);
+	if (!rc)
+		rc = derive_siv(k, prk, "names", &k->names);
+	return rc ? rc : derive_siv(k, prk, "xattr names", &k->xattr_names);
+}
+
+int store_keys_new(const uint8_t root_key[KEY_LEN], struct store_keys **out)
+{
+	AUTO(store_keys_free_at) struct store_keys *k = secret_alloc(sizeof(*k));
+	AUTO(secret_free_at) void *prk = secret_alloc(KEY_LEN);
+	if (!k || !prk)
+		return -ENOMEM;
+	memcpy(k->root, root_key, KEY_LEN);
+	int rc = kdf_extract(NULL, root_key, KEY_LEN, prk);
+	if (!rc)
+		rc = derive_all(k, prk);
+	if (rc)
+		return rc;
+	*out = k;
+	k = NULL;
+	return 0;
+}
+
+void store_keys_free(struct store_keys *keys)
+{
+	if (!keys)
+		return;
+	siv_free(keys->names);
+	siv_free(keys->xattr_names);
+	for (struct generation_page *p = keys->generations; p;) {
+		struct generation_page *next = p->next;
+		secret_free(p);
+		p = next;
+	}
+	secret_free(keys);
+}
+
+const uint8_t *store_key_find(const struct store_keys *keys, uint32_t generation)
+{
+	for (const struct generation_page *p = keys->generations; p; p = p->next)
+		for (uint32_t i = 0; i < p->n; i++)
+			if (p->entry[i].number == generation)
+				return p->entry[i].key;
+	return NULL;
+}
+
+int store_keys_add(struct store_keys *keys, uint32_t generation, const uint8_t key[KEY_LEN])
+{
+	if (generation == 0 || keys->n_generations >= GENERATION_MAX)
+		return -EINVAL;
+	if (store_key_find(keys, generation))
+		return -EEXIST;
+	struct generation_page *p = keys->generations;
+	if (!p || p->n == GENERATIONS_PER_PAGE) {
+		p = secret_alloc(sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		p->next = keys->generations;
+		keys->generations = p;
+	}
+	p->entry[p->n].number = generation;
+	memcpy(p->entry[p->n].key, key, KEY_LEN);
+	p->n++;
+	keys->n_generations++;
+	if (generation > keys->newest)
+		keys->newest = generation;
+	return 0;
+}
+
+uint32_t store_keys_generation(const struct store_keys *keys)
+{
+	return keys->newest;
+}
+
+const uint8_t *store_keys_id(const struct store_keys *keys)
+{
+	return keys->id;
+}
+
+int store_keys_equal(const struct store_keys *a, const struct store_keys *b)
+{
+	if (a->n_generations != b->n_generations || sodium_memcmp(a->root, b->root, KEY_LEN) != 0)
+		return 0;
+	int same = 1;
+	for (const struct generation_page *p = a->generations; p; p = p->next) {
+		for (uint32_t i = 0; i < p->n; i++) {
+			const uint8_t *other = store_key_find(b, p->entry[i].number);
+			if (!other)
+				return 0;
+			same &= sodium_memcmp(p->entry[i].key, other, KEY_LEN) == 0;
+		}
+	}
+	return same;
+}
+
+int store_mac(const struct store_keys *keys, enum mac_purpose purpose, const uint8_t *data, size_t len,
+	      uint8_t mac[MAC_LEN])
+{
+	if ((unsigned)purpose - 1 >= MAC_PURPOSES)
+		return -EINVAL;
+	return hmac_sha256(keys->mac[purpose - 1], &(struct hmac_part){data, len}, 1, mac);
+}
+
+int store_mac_check(const struct store_keys *keys, enum mac_purpose purpose, const uint8_t *data, size_t len,
+		    const uint8_t mac[MAC_LEN])
+{
+	uint8_t good[MAC_LEN];
+	int rc = store_mac(keys, purpose, data, len, good);
+	if (!rc && sodium_memcmp(good, mac, MAC_LEN) != 0)
+		rc = -EBADMSG;
+	secret_wipe(good, sizeof(good));
+	return rc;
+}
