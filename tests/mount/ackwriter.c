@@ -110,11 +110,19 @@ static void put(int log, uint32_t i, uint32_t k)
 	f->version[k]++;
 	f->dirty[k] = 1;
 	if (pwrite(f->fd, &r, RECORD, (off_t)k * RECORD) != (ssize_t)RECORD) {
+		f->dirty[k] = 0;
 		say_error(log, i, "write");
 		return;
 	}
 	if (k >= f->written)
 		f->written = k + 1;
+}
+
+/* A failed fsync or close is told once: the next good one says nothing of what was dirty then. */
+static void forget_dirty(int log, uint32_t i, const char *what)
+{
+	memset(files[i].dirty, 0, sizeof(files[i].dirty));
+	say_error(log, i, what);
 }
 
 static int open_file(const char *dir, uint32_t i, int log)
@@ -143,13 +151,13 @@ static void step(const char *dir, int log, uint32_t n)
 	switch (rnd(5)) {
 	case 0:
 		if (fsync(f->fd))
-			say_error(log, i, "fsync");
+			forget_dirty(log, i, "fsync");
 		else
 			log_ack(log, i, "fsync");
 		break;
 	case 1:
 		if (close(f->fd))
-			say_error(log, i, "close");
+			forget_dirty(log, i, "close");
 		else
 			log_ack(log, i, "close");
 		f->fd = -1;
@@ -172,7 +180,7 @@ static int run(char **argv, int argc)
 		if (files[i].fd < 0)
 			continue;
 		if (close(files[i].fd))
-			say_error(log, i, "close");
+			forget_dirty(log, i, "close");
 		else
 			log_ack(log, i, "close");
 	}

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# kill -9 of the daemon in the middle of an rsync and under small writes: remount works, everything acknowledged is there.
+. "$(dirname "$0")/lib.sh"
+
+rounds=5
+[ -z "${BYOKFS_SHORT:-}" ] || rounds=2
+[ -z "$LONG" ] || rounds=50
+writer=$(tool ackwriter) || fail 'compiling ackwriter'
+python3 "$here/tree.py" make "$W/source" --small --entries 2500 || fail 'making the tree'
+
+# kill_daemon: SIGKILL to every process of the mount, then the dead mount off
+kill_daemon() {
+	local p
+	for p in $(our_daemons); do kill -9 "$p" 2>/dev/null; done
+	sleep 0.05
+	for _ in $(seq 100); do
+		is_mounted "$W/mnt" || return 0
+		umount "$W/mnt" 2>/dev/null || umount -l "$W/mnt" 2>/dev/null
+		sleep 0.02
+	done
+	fail 'the dead mount does not go away'
+}
+
+remounts=0
+slowest=0
+remount() {
+	local t0
+	t0=$(now_ms)
+	mount_store "$1" || return 1
+	t0=$(($(now_ms) - t0))
+	[ $t0 -le $slowest ] || slowest=$t0
+	remounts=$((remounts + 1))
+}
+
+for wrap in store file; do
+	new_store $wrap --wrap $wrap
+	for round in $(seq $rounds); do
+		remount $wrap || exit
+		rm -rf "$W/mnt/acks" "$W/ack.log"
+		mkdir "$W/mnt/acks"
+		"$writer" write "$W/mnt/acks" "$W/ack.log" $((round * 31)) 0 16 >/dev/null 2>&1 &
+		w=$!
+		sleep 0.$((RANDOM % 9 + 1))
+		[ $((round % 3)) -ne 0 ] || sync -f "$W/mnt" &
+		sleep 0.$((RANDOM % 9 + 1))
+		kill_daemon
+		kill -9 $w 2>/dev/null
+		wait $w 2>/dev/null
+		remount $wrap || exit
+		out=$("$writer" check "$W/mnt/acks" "$W/ack.log" 2>&1) && pass "round $round" || fail "$wrap, round $round: $(tail -n 4 <<<"$out")"
+		umount_store
+	done
+	[ -n "${out:-}" ] && figure "$wrap: last round: $(tail -n 1 <<<"$out")"
+	out=$(byokfs verify "$W/$wrap" 2>&1) && pass "verify ($wrap)" || fail "verify after kills under small writes ($wrap): $(tail -n 5 <<<"$out")"
+done
+
+new_store tree
+remount tree || exit
+for round in $(seq $rounds); do
+	rsync -aHAX --numeric-ids "$W/source/" "$W/mnt/tree/" >/dev/null 2>&1 &
+	r=$!
+	sleep 0.$((RANDOM % 9 + 1))
+	kill_daemon
+	wait $r 2>/dev/null
+	remount tree || exit
+	# every folder and every file that is there can be read
+	out=$(cd "$W/mnt" && find . -type f -exec cat {} + 2>&1 >/dev/null | head -n 3)
+	[ -z "$out" ] && pass "round $round: all readable" || fail "rsync, round $round: $out"
+	[ $((round % 2)) -eq 0 ] || rm -rf "$W/mnt/tree"
+done
+expect 'rsync completes in the end' rsync -aHAX --numeric-ids --delete "$W/source/" "$W/mnt/tree/"
+expect 'no difference' python3 "$here/tree.py" compare "$W/source" "$W/mnt/tree"
+umount_store
+out=$(byokfs verify "$W/tree" 2>&1) && pass 'verify' || fail "verify after kills under rsync: $(tail -n 5 <<<"$out")"
+figure "$remounts mounts, slowest $slowest ms, $((rounds * 3)) kills"
