@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -65,7 +66,6 @@ static int call_unwrap(struct call *c)
 {
 	AUTO(secret_free_at) uint8_t *payload = secret_alloc(PAYLOAD_LEN);
 	struct kms_purpose purpose;
-	size_t len = PAYLOAD_LEN;
 	int r;
 
 	if (!c->kek)
@@ -75,14 +75,14 @@ static int call_unwrap(struct call *c)
 		return kms_verdict_set(&c->verdict, KMS_TRANSIENT, "memory", "no locked memory left");
 	purpose_keyring(c->keyring, &purpose);
 	c->wrapped.algorithm = c->slot->algorithm;
-	strcpy(c->wrapped.version, c->slot->version);
+	snprintf(c->wrapped.version, sizeof(c->wrapped.version), "%s", c->slot->version);
 	memcpy(c->wrapped.data, c->slot->wrapped, c->slot->wrapped_len);
 	c->wrapped.len = c->slot->wrapped_len;
-	r = kms_provider_of(c->kek)->unwrap(c->kek, &purpose, &c->wrapped, payload, &len, &c->verdict);
+	r = kms_provider_of(c->kek)->unwrap(c->kek, &purpose, &c->wrapped, payload, &c->verdict);
 	r = kms_verdict_settle(&c->verdict, r, kms_ref(c->kek));
 	if (r)
 		return r;
-	if (len > PAYLOAD_LEN || slot_payload_parse(payload, len, c->keyring->store_id, c->secret))
+	if (slot_payload_parse(payload, PAYLOAD_LEN, c->keyring->store_id, c->secret))
 		return kms_verdict_set(&c->verdict, KMS_CORRUPT, "payload",
 				       "key %.160s unwraps something that is not this store's", kms_ref(c->kek));
 	return call_check_dates(c);
@@ -213,14 +213,14 @@ static int slot_wrap(struct keyring *k, uint32_t i, const uint8_t *secret, struc
 		return kms_verdict_set(v, KMS_TRANSIENT, "memory", "no locked memory left");
 	purpose_keyring(k, &purpose);
 	slot_payload_write(secret, k->store_id, payload);
-	r = kms_provider_of(kek)->wrap(kek, &purpose, payload, PAYLOAD_LEN, w, v);
+	r = kms_provider_of(kek)->wrap(kek, &purpose, payload, w, v);
 	r = kms_verdict_settle(v, r, kms_ref(kek));
 	if (r)
 		return r;
 	if (w->len < 1 || w->len > KEYRING_WRAPPED_MAX || !memchr(w->version, 0, sizeof(w->version)) || !w->algorithm)
 		return kms_verdict_set(v, KMS_TRANSIENT, "garbled", "the answer for %.180s makes no sense", kms_ref(kek));
 	slot->algorithm = w->algorithm;
-	strcpy(slot->version, w->version);
+	snprintf(slot->version, sizeof(slot->version), "%s", w->version);
 	memcpy(slot->wrapped, w->data, w->len);
 	slot->wrapped_len = w->len;
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The key of a new file: drawn, wrapped, written into its header. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,7 +50,7 @@ static int create_wrap(struct gate_key *k, struct header_wrap *w, const uint8_t 
 		return -ENOMEM;
 	memcpy(purpose.store_id, g->keyring->store_id, ID_LEN);
 	atomic_fetch_add(&g->kms_calls, 1);
-	r = kms_provider_of(g->kek[0])->wrap(g->kek[0], &purpose, payload, PAYLOAD_LEN, got, &v);
+	r = kms_provider_of(g->kek[0])->wrap(g->kek[0], &purpose, payload, got, &v);
 	atomic_fetch_sub(&g->kms_calls, 1);
 	r = kms_verdict_settle(&v, r, kms_ref(g->kek[0]));
 	if (r)
@@ -60,7 +61,7 @@ static int create_wrap(struct gate_key *k, struct header_wrap *w, const uint8_t 
 		w->number = g->keyring->slot[0].number;
 		w->algorithm = got->algorithm;
 		w->wrapped_len = got->len;
-		strcpy(w->version, got->version);
+		snprintf(w->version, sizeof(w->version), "%s", got->version);
 		memcpy(w->wrapped, got->data, got->len);
 	}
 	free(got);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The keys of open files: made, unwrapped, lent, wiped. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,23 +141,20 @@ int gate_key_ask(struct gate_key *k, const struct header *h, int i, uint8_t *pay
 	struct gate *g = k->gate;
 	struct kms_purpose purpose = {.purpose = "file"};
 	struct kms_wrapped *w = calloc(1, sizeof(*w));
-	size_t len = PAYLOAD_LEN;
 	int r;
 
 	if (!w)
 		return kms_verdict_set(v, KMS_TRANSIENT, "memory", "out of memory");
 	memcpy(purpose.store_id, g->keyring->store_id, ID_LEN);
 	w->algorithm = h->wrap[i].algorithm;
-	strcpy(w->version, h->wrap[i].version);
+	snprintf(w->version, sizeof(w->version), "%s", h->wrap[i].version);
 	memcpy(w->data, h->wrap[i].wrapped, h->wrap[i].wrapped_len);
 	w->len = h->wrap[i].wrapped_len;
 	memset(v, 0, sizeof(*v));
 	atomic_fetch_add(&g->kms_calls, 1);
-	r = kms_provider_of(g->kek[0])->unwrap(g->kek[0], &purpose, w, payload, &len, v);
+	r = kms_provider_of(g->kek[0])->unwrap(g->kek[0], &purpose, w, payload, v);
 	free(w);
 	r = kms_verdict_settle(v, r, kms_ref(g->kek[0]));
-	if (r == 0 && len != PAYLOAD_LEN)
-		r = kms_verdict_set(v, KMS_CORRUPT, "payload", "a file's key unwraps to %zu bytes", len);
 	if (r)
 		secret_wipe(payload, PAYLOAD_LEN);
 	atomic_fetch_sub(&g->kms_calls, 1);

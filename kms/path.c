@@ -69,10 +69,10 @@ int kms_path_canonical(const char *path, char *out, size_t len)
 			return -errno;
 	}
 	if (cut == 0)
-		strcpy(real, "/");
+		memcpy(real, "/", 2);
 	if (strlen(real) >= len)
 		return -ENAMETOOLONG;
-	strcpy(out, real);
+	memcpy(out, real, strlen(real) + 1);
 	return path_append(out, len, whole + cut);
 }
 

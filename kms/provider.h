@@ -78,12 +78,12 @@ struct kms_provider {
 	/* Make a handle. May read credentials and ask for a passphrase; the first contact may be left to the first call. */
 	int (*open)(const struct kms_config *cfg, struct kms **out, struct kms_verdict *v);
 	/*
-	 * Wrap LEN (= PAYLOAD_LEN) bytes; unwrap into PLAIN (secret memory of at least PAYLOAD_LEN). Block up to timeout_ms;
-	 * thread-safe; 0 and v->class KMS_OK, or a negative errno and the class that says what it means.
+	 * Wrap PAYLOAD_LEN bytes; unwrap into PAYLOAD_LEN bytes of secret memory. What unwraps to any other length is CORRUPT.
+	 * Block up to timeout_ms; thread-safe; 0 and v->class KMS_OK, or a negative errno and the class that says what it means.
 	 */
-	int (*wrap)(struct kms *k, const struct kms_purpose *p, const uint8_t *plain, size_t len, struct kms_wrapped *out,
+	int (*wrap)(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN], struct kms_wrapped *out,
 		    struct kms_verdict *v);
-	int (*unwrap)(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in, uint8_t *plain, size_t *len,
+	int (*unwrap)(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in, uint8_t plain[PAYLOAD_LEN],
 		      struct kms_verdict *v);
 	/* Describe the key. May be refused where unwrap is not: then it says nothing. */
 	int (*info)(struct kms *k, struct kms_key_info *out, struct kms_verdict *v);

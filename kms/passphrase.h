@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Where the keystore's passphrase comes from: a file, systemd's credentials directory, or a prompt. Private to kms/, tools/. */
+#ifndef KMS_PASSPHRASE_H
+#define KMS_PASSPHRASE_H
+
+#include "crypto/attr.h"
+
+#define PASSPHRASE_MAX 500u
+
+struct passphrase_source {
+	const char *file;  /* --passphrase-file, or NULL */
+	int may_prompt;    /* on /dev/tty */
+	int new_one;       /* prompt twice, for a new keystore */
+	const char *what;  /* the keystore's path, for the prompt */
+};
+
+/*
+ * The first of these that is there: the file, $CREDENTIALS_DIRECTORY/byokfs.passphrase, a prompt. *OUT is NUL-terminated
+ * secret memory, the caller frees it; one line end at the end is dropped. WHY (LEN bytes) gets a sentence: -ENOKEY no
+ * source, -EINVAL empty, too long, or two prompts that differ, -EINTR stopped at the prompt, or why the file cannot be read.
+ */
+int passphrase_read(const struct passphrase_source *src, char **out, char *why, size_t len) MUST_CHECK;
+
+#endif
