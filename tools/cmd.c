@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Options, near misses and messages of the command line. */
+#include "tools/cmd.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WORD_MAX 32
+#define LONGS_MAX 64
+
+void cmd_free_at(void *p)
+{
+	free(*(void **)p);
+}
+
+/* Messages */
+
+int cmd_usage(const char *name, const char *format, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "byokfs %s: ", name);
+	va_start(ap, format);
+	vfprintf(stderr, format, ap);
+	va_end(ap);
+	fprintf(stderr, "\nTry 'byokfs %s --help'.\n", name);
+	return CMD_USAGE;
+}
+
+int cmd_fail(enum cmd_exit code, const char *format, ...)
+{
+	va_list ap;
+
+	fputs("byokfs: ", stderr);
+	va_start(ap, format);
+	vfprintf(stderr, format, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return code;
+}
+
+void cmd_warn(const char *format, ...)
+{
+	va_list ap;
+
+	fputs("byokfs: warning: ", stderr);
+	va_start(ap, format);
+	vfprintf(stderr, format, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+enum cmd_exit cmd_exit_of(int error)
+{
+	switch (-error) {
+	case 0:
+		return CMD_OK;
+	case EKEYREVOKED:
+		return CMD_REFUSED;
+	case ETIMEDOUT:
+		return CMD_UNREACHABLE;
+	case EBADMSG:
+	case EUCLEAN:
+		return CMD_DAMAGED;
+	case EBUSY:
+	case ENOTEMPTY:
+		return CMD_BUSY;
+	case EKEYREJECTED:
+	case ENOKEY:
+		return CMD_PASSPHRASE;
+	case ENOENT:
+	case ENOTDIR:
+		return CMD_NOT_FOUND;
+	case EACCES:
+		return CMD_NOT_ALLOWED;
+	default:
+		return CMD_FAILED;
+	}
+}
+
+/* Near misses */
+
+/* Edit distance, two neighbours exchanged counting as one step (optimal string alignment). */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned d[WORD_MAX + 1][WORD_MAX + 1];
+	size_t n = strlen(a), m = strlen(b);
+
+	if (n > WORD_MAX || m > WORD_MAX)
+		return UINT32_MAX;
+	for (size_t i = 0; i <= n; i++)
+		d[i][0] = (unsigned)i;
+	for (size_t j = 0; j <= m; j++)
+		d[0][j] = (unsigned)j;
+	for (size_t i = 1; i <= n; i++) {
+		for (size_t j = 1; j <= m; j++) {
+			unsigned best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+			best = d[i - 1][j] + 1 < best ? d[i - 1][j] + 1 : best;
+			best = d[i][j - 1] + 1 < best ? d[i][j - 1] + 1 : best;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+				best = d[i - 2][j - 2] + 1;
+			d[i][j] = best;
+		}
+	}
+	return d[n][m];
+}
+
+const char *cmd_near(const char *word, const char *const *list)
+{
+	const char *best = NULL;
+	unsigned best_distance = strlen(word) <= 3 ? 2 : 3; /* exclusive */
+
+	for (; *list != NULL; list++) {
+		unsigned n = distance(word, *list);
+		if (n < best_distance) {
+			best = *list;
+			best_distance = n;
+		}
+	}
+	return best;
+}
+
+/* Options */
+
+static void option_unknown(const char *name, const char *word, const struct option *longs)
+{
+	const char *list[LONGS_MAX + 1];
+	char plain[WORD_MAX + 1];
+	size_t n = 0;
+
+	for (; longs[n].name != NULL && n < LONGS_MAX; n++)
+		list[n] = longs[n].name;
+	list[n] = NULL;
+	snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(word, "="), word);
+	const char *near = cmd_near(plain, list);
+	if (near != NULL)
+		cmd_usage(name, "unknown option '--%s': did you mean '--%s'?", plain, near);
+	else
+		cmd_usage(name, "unknown option '--%s'", plain);
+}
+
+int cmd_option(int argc, char **argv, const char *shorts, const struct option *longs)
+{
+	char quiet[64];
+
+	/* ':' in front: a missing argument is told from an unknown option. */
+	snprintf(quiet, sizeof(quiet), ":%s", shorts);
+	opterr = 0;
+	int at = optind, c = getopt_long(argc, argv, quiet, longs, NULL);
+	if (c != '?' && c != ':')
+		return c;
+	const char *word = optind > at || optind > 1 ? argv[optind - 1] : argv[at];
+	if (c == ':')
+		cmd_usage(argv[0], "option '%s' needs a value", word);
+	else if (optopt == 0 && strncmp(word, "--", 2) == 0)
+		option_unknown(argv[0], word + 2, longs);
+	else if (strncmp(word, "--", 2) == 0)
+		cmd_usage(argv[0], "option '%s' takes no value", word);
+	else
+		cmd_usage(argv[0], "unknown option '-%c'", optopt);
+	return '?';
+}
+
+/* Numbers */
+
+/* What a suffix multiplies by, or 0. */
+static uint64_t suffix_factor(char c)
+{
+	switch (c) {
+	case 's':
+		return 1;
+	case 'm':
+		return 60;
+	case 'h':
+		return 3600;
+	case 'd':
+		return 86400;
+	case 'k':
+	case 'K':
+		return 1024;
+	case 'M':
+		return 1024 * 1024;
+	default:
+		return 0;
+	}
+}
+
+int cmd_number(const char *text, const char *suffixes, uint64_t lo, uint64_t hi, uint64_t *out)
+{
+	uint64_t n = 0, factor = 1;
+	const char *p = text;
+
+	for (; *p >= '0' && *p <= '9'; p++) {
+		if (n > (UINT64_MAX - 9) / 10)
+			return -EINVAL;
+		n = 10 * n + (uint64_t)(*p - '0');
+	}
+	if (p == text)
+		return -EINVAL;
+	if (*p != 0) {
+		if (p[1] != 0 || suffixes == NULL || strchr(suffixes, *p) == NULL)
+			return -EINVAL;
+		factor = suffix_factor(*p);
+	}
+	if (factor == 0 || n > UINT64_MAX / factor || n * factor < lo || n * factor > hi)
+		return -EINVAL;
+	*out = n * factor;
+	return 0;
+}
