@@ -10,6 +10,7 @@
 #define OFF_MARK 8u
 #define OFF_EXTENTS 64u
 #define EXTENT_LEN 16u
+#define OFF_BOOT 128u
 #define OFF_PATH (INFLIGHT_HEAD_LEN - INFLIGHT_PATH_MAX)
 #define COMPONENT_MAX 255u
 
@@ -17,7 +18,7 @@
 static const uint8_t magic_mark_valid[4] = {'V', 'A', 'L', 'D'};
 static const uint8_t magic_mark_empty[4];
 
-_Static_assert(OFF_EXTENTS + INFLIGHT_EXTENTS * EXTENT_LEN <= OFF_PATH, "extents end before the path");
+_Static_assert(OFF_EXTENTS + INFLIGHT_EXTENTS * EXTENT_LEN <= OFF_BOOT && OFF_BOOT + ID_LEN <= OFF_PATH, "in order");
 
 size_t inflight_slot_len(const struct layout *l)
 {
@@ -37,6 +38,7 @@ void inflight_fill(uint8_t *slot, const struct inflight *f, const char *path)
 	be64_put(slot + 48, f->disk_size);
 	be32_put(slot + 56, f->path_len <= INFLIGHT_PATH_MAX ? f->path_len : 0);
 	be32_put(slot + 60, 0);
+	memcpy(slot + OFF_BOOT, f->boot_id, ID_LEN);
 	for (uint32_t i = 0; i < f->n_extents && i < INFLIGHT_EXTENTS; i++) {
 		uint8_t *e = slot + OFF_EXTENTS + i * EXTENT_LEN;
 		be64_put(e, f->extent[i].disk_off);
@@ -107,6 +109,7 @@ int inflight_parse(const uint8_t *slot, size_t slot_len, const struct layout *l,
 	out->dev = be64_get(slot + 32);
 	out->ino = be64_get(slot + 40);
 	out->disk_size = be64_get(slot + 48);
+	memcpy(out->boot_id, slot + OFF_BOOT, ID_LEN);
 	out->path_len = be32_get(slot + 56);
 	if (out->path_len > INFLIGHT_PATH_MAX || be32_get(slot + 60) != 0)
 		return -EUCLEAN;

@@ -25,6 +25,7 @@ struct inflight_extent {
 struct inflight {
 	uint8_t file_id[ID_LEN];
 	uint64_t dev, ino;   /* of the backing file; a hint */
+	uint8_t boot_id[ID_LEN]; /* of the running system; zeros = unknown. After a power cut a slot is not to be trusted */
 	uint64_t disk_size;
 	uint32_t n_extents;
 	struct inflight_extent extent[INFLIGHT_EXTENTS];
