@@ -102,6 +102,21 @@ static int lock_refusal(const struct store *s, int r, char why[STORE_WHY_MAX])
 	return r;
 }
 
+/* Read before the lock was ours: an owner who came between may have changed it, and ours would overwrite his. */
+static int keyring_unchanged(const struct store *s)
+{
+	AUTO(free_at) uint8_t *buf = NULL;
+	const struct store_copy *c = s->copies->chosen;
+	size_t len;
+
+	if (c == &s->copies->copy[STORE_COPIES])
+		return 0;
+	int r = store_read_file(s->own_fd, c->name, KEYRING_LEN_MAX, &buf, &len);
+	if (r < 0)
+		return r;
+	return len == s->keyring->len && memcmp(buf, s->keyring->bytes, len) == 0 ? 0 : -EAGAIN;
+}
+
 int store_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX])
 {
 	struct flock lock = { .l_whence = SEEK_SET };
@@ -119,7 +134,12 @@ int store_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX])
 		return lock_refusal(s, fd, why);
 	if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
 		return lock_refusal(s, -errno, why);
-	int r = lock.l_type == F_WRLCK ? owner_write(fd, mountpoint) : 0;
+	int r = keyring_unchanged(s);
+	if (r < 0) {
+		snprintf(why, STORE_WHY_MAX, "the keyring of %.300s has just been changed by another process: try again", s->path);
+		return r;
+	}
+	r = lock.l_type == F_WRLCK ? owner_write(fd, mountpoint) : 0;
 	if (r < 0) {
 		snprintf(why, STORE_WHY_MAX, "cannot write %.300s/" STORE_OWN "/" STORE_LOCK ": %s", s->path, strerror(-r));
 		return r;

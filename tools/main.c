@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The `byokfs` program: finds the subcommand and hands over to it. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "crypto/secret.h"
+#include "kms/provider.h"
+#include "tools/cmd.h"
+#include "tools/version.h"
+
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *summary;
+};
+
+static const struct command commands[] = {
+	{ "init", cmd_init, "make a store" },
+	{ "mount", cmd_mount, "mount a store" },
+	{ "umount", cmd_umount, "unmount it, and wait until the store is closed" },
+	{ "status", cmd_status, "say how a mount or a store is" },
+	{ "lock", cmd_lock, "drop the keys of a mount now" },
+	{ "unlock", cmd_unlock, "ask the KMS for them again" },
+	{ "keystore", cmd_keystore, "make and manage a keystore and its keys (local:)" },
+	{ "verify", cmd_verify, "check every object of a store" },
+	{ "inspect", cmd_inspect, "show what lies in one file of a store, without a key" },
+};
+
+static void help(void)
+{
+	puts("Usage: byokfs COMMAND [OPTIONS] ...\n"
+	     "An encrypted backup filesystem whose key stays in your customer's KMS.\n"
+	     "\nCommands:");
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		printf("  %-9s %s\n", commands[i].name, commands[i].summary);
+	puts("\nKMS references:");
+	for (size_t i = 0; kms_provider_at(i) != NULL; i++)
+		printf("  %s:...  %s\n", kms_provider_at(i)->scheme, kms_provider_at(i)->description);
+	puts("\n'byokfs COMMAND --help' explains a command, with an example. --version tells the versions.\n"
+	     "\nExample:\n"
+	     "  byokfs keystore init /root/keys && byokfs keystore create /root/keys customer\n"
+	     "  byokfs init /srv/backup.store --kms local:/root/keys/customer\n"
+	     "  byokfs mount /srv/backup.store /mnt/backup\n"
+	     "\nManual pages: byokfs(1) (with the exit codes), byokfs-init(1), byokfs-mount(8)");
+}
+
+static int unknown(const char *word)
+{
+	const char *names[ARRAY_LEN(commands) + 1];
+
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		names[i] = commands[i].name;
+	names[ARRAY_LEN(commands)] = NULL;
+	const char *near = cmd_near(word, names);
+	if (near != NULL)
+		fprintf(stderr, "byokfs: unknown command '%s': did you mean '%s'?\n", word, near);
+	else
+		fprintf(stderr, "byokfs: unknown command '%s'\n", word);
+	fputs("Try 'byokfs --help'.\n", stderr);
+	return CMD_USAGE;
+}
+
+/* No core, and no other process of the user looks into this one: keys and passphrases pass through every command. */
+static int harden(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+		return cmd_fail(CMD_FAILED, "cannot switch core dumps off: %s", strerror(errno));
+	if (secret_init() < 0)
+		return cmd_fail(CMD_FAILED, "cannot start libsodium");
+	return CMD_OK;
+}
+
+static int run(int argc, char **argv)
+{
+	const char *word = argv[1];
+
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+		help();
+		return CMD_OK;
+	}
+	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+		version_print();
+		return CMD_OK;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(word, commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	return unknown(word);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		fputs("byokfs: a command is missing\nTry 'byokfs --help'.\n", stderr);
+		return CMD_USAGE;
+	}
+	int r = harden();
+	if (r != CMD_OK)
+		return r;
+	r = run(argc, argv);
+	/* Output that did not reach the disk or the pipe is no success. */
+	if (fflush(stdout) != 0 && r == CMD_OK)
+		r = cmd_fail(CMD_FAILED, "cannot write the output: %s", strerror(errno));
+	return r;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* From a path to a begun store with an open gate, and back. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kms/provider.h"
+#include "tools/opened.h"
+
+#define KMS_TIMEOUT_MS 10000u
+
+/* KMS handles until the gate takes them. */
+struct kek_list {
+	struct kms *kek[KEYRING_SLOTS_MAX];
+	size_t n;
+};
+
+static void kek_list_close(struct kek_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		kms_close(l->kek[i]);
+	l->n = 0;
+}
+
+enum cmd_exit opened_add_ref(struct opened_config *cfg, const char *command, const char *ref)
+{
+	if (cfg->n_refs == OPENED_REFS_MAX)
+		return (enum cmd_exit)cmd_usage(command, "more than %u KMS references", OPENED_REFS_MAX);
+	cfg->ref[cfg->n_refs++] = ref;
+	return CMD_OK;
+}
+
+enum cmd_exit opened_kms_error(int error, const struct kms_verdict *v, const char *ref)
+{
+	enum cmd_exit code = cmd_exit_of(error);
+
+	if (v->class == KMS_REVOKED || v->class == KMS_AUTH)
+		code = CMD_REFUSED;
+	else if (v->class == KMS_TRANSIENT)
+		code = CMD_UNREACHABLE;
+	if (strcmp(v->code, "passphrase") == 0)
+		code = CMD_PASSPHRASE;
+	else if (strcmp(v->code, "no-keystore") == 0 || strcmp(v->code, "no-key") == 0)
+		code = CMD_NOT_FOUND;
+	return (enum cmd_exit)cmd_fail(code, "KMS %s: %s", ref, v->text[0] != 0 ? v->text : strerror(-error));
+}
+
+/* A keystore in the store would travel with the ciphertext: whoever takes one takes the other. */
+static enum cmd_exit ref_outside(const char *ref, const struct store *s)
+{
+	int r = kms_ref_inside(ref, s->path);
+
+	if (r == 1)
+		return (enum cmd_exit)cmd_fail(CMD_NOT_TRUSTED, "the keys of %s lie inside the store %s: move the keystore out of it",
+					       ref, s->path);
+	if (r < 0 && r != -ENOENT)
+		return (enum cmd_exit)cmd_fail(cmd_exit_of(r), "cannot tell whether the keys of %s lie inside %s: %s", ref, s->path,
+					       strerror(-r));
+	return CMD_OK;
+}
+
+static enum cmd_exit keks_open(const struct opened_config *cfg, const struct store *s, struct kek_list *l)
+{
+	for (uint32_t i = 0; i < s->keyring->n_slots; i++) {
+		const char *ref = s->keyring->slot[i].ref;
+		struct kms_verdict v = { 0 };
+		const struct kms_config kc = {
+			.ref = ref,
+			.passphrase_file = cfg->passphrase_file,
+			.may_prompt = cfg->may_prompt,
+			.timeout_ms = KMS_TIMEOUT_MS,
+		};
+		enum cmd_exit code = ref_outside(ref, s);
+		if (code != CMD_OK)
+			return code;
+		int r = kms_open(&kc, &l->kek[l->n], &v);
+		if (r < 0)
+			return opened_kms_error(r, &v, ref);
+		l->n++;
+	}
+	return CMD_OK;
+}
+
+/* One try with the keyring copy in use: CMD_OK and the gate, else *ERROR says whether another copy is worth a try. */
+static enum cmd_exit gate_try(const struct opened_config *cfg, struct opened *o, int *error, char why[320])
+{
+	AUTO(kek_list_close) struct kek_list l = { 0 };
+	*error = 0;
+	enum cmd_exit code = keks_open(cfg, o->store, &l);
+	if (code != CMD_OK)
+		return code;
+	const struct gate_config gc = {
+		.keyring = o->store->keyring,
+		.kek = l.kek,
+		.poll_ms = cfg->poll_ms,
+		.lease_ms = cfg->lease_ms,
+		.grace_ms = cfg->grace_ms,
+		.drain_ms = cfg->drain_ms,
+		.log = cfg->log,
+	};
+	int r = gate_new(&gc, &o->gate);
+	if (r < 0)
+		return (enum cmd_exit)cmd_fail(r == -EINVAL ? CMD_USAGE : CMD_FAILED, "cannot make the gate: %s%s", strerror(-r),
+					       r == -EINVAL ? " (lease must be at least twice poll)" : "");
+	l.n = 0; /* the gate's now */
+	*error = gate_open(o->gate, why);
+	if (*error == 0)
+		return CMD_OK;
+	gate_close(o->gate);
+	o->gate = NULL;
+	return *error == -EACCES ? CMD_REFUSED : cmd_exit_of(*error);
+}
+
+static enum cmd_exit gate_begin(const struct opened_config *cfg, struct opened *o)
+{
+	for (;;) {
+		char why[320] = "";
+		int error;
+		enum cmd_exit code = gate_try(cfg, o, &error, why);
+		if (code == CMD_OK || error == 0)
+			return code;
+		if (error == -EBADMSG && store_next_keyring(o->store) == 0)
+			continue;
+		return (enum cmd_exit)cmd_fail(code, "cannot open the store %s: %s", o->store->path,
+					       why[0] != 0 ? why : strerror(-error));
+	}
+}
+
+static enum cmd_exit open_error(int r, const char *why)
+{
+	/* -EPERM is the pin's word here, not the operating system's. */
+	return (enum cmd_exit)cmd_fail(r == -EPERM ? CMD_NOT_TRUSTED : cmd_exit_of(r), "%s", why);
+}
+
+static enum cmd_exit begin(const struct opened_config *cfg, const struct store_open *how, struct opened *o)
+{
+	char why[STORE_WHY_MAX] = "";
+
+	int r = store_open(how, &o->store, why);
+	/* Before the KMS is asked: whoever mounts twice need not type his passphrase to hear that. */
+	if (r == 0)
+		r = store_lock(o->store, cfg->mountpoint, why);
+	if (r < 0)
+		return open_error(r, why);
+	enum cmd_exit code = gate_begin(cfg, o);
+	if (code != CMD_OK)
+		return code;
+	r = store_begin(o->store, o->gate, cfg->log, why);
+	if (r < 0)
+		return open_error(r, why);
+	o->begun = 1;
+	return CMD_OK;
+}
+
+enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened *out)
+{
+	char text[OPENED_REFS_MAX][KMS_REF_MAX + 1], why[KMS_TEXT_MAX] = "";
+	const char *ref[OPENED_REFS_MAX];
+
+	memset(out, 0, sizeof(*out));
+	for (size_t i = 0; i < cfg->n_refs; i++) {
+		if (kms_ref_normalise(cfg->ref[i], text[i], why) < 0)
+			return (enum cmd_exit)cmd_fail(CMD_USAGE, "KMS reference '%s': %s", cfg->ref[i], why);
+		ref[i] = text[i];
+	}
+	const struct store_open how = {
+		.path = cfg->path,
+		.refs = ref,
+		.n_refs = cfg->n_refs,
+		.accept_older = cfg->accept_older,
+		.read_only = cfg->read_only,
+	};
+	enum cmd_exit code = begin(cfg, &how, out);
+	if (code != CMD_OK)
+		opened_end(out, 0);
+	return code;
+}
+
+enum cmd_exit opened_end(struct opened *o, int verified)
+{
+	enum cmd_exit code = CMD_OK;
+
+	if (o->begun) {
+		int r = store_end(o->store, o->gate, verified);
+		if (r < 0)
+			code = (enum cmd_exit)cmd_fail(CMD_FAILED, "cannot close the session of %s: %s", o->store->path, strerror(-r));
+	}
+	gate_close(o->gate);
+	store_close(o->store);
+	memset(o, 0, sizeof(*o));
+	return code;
+}

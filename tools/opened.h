@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A store opened with its keys: what `mount` and `verify` have in common. */
+#ifndef TOOLS_OPENED_H
+#define TOOLS_OPENED_H
+
+#include "fs/store.h"
+#include "kms/gate.h"
+#include "tools/cmd.h"
+
+#define OPENED_REFS_MAX KEYRING_SLOTS_MAX
+
+struct opened_config {
+	const char *path;                   /* STORE */
+	const char *ref[OPENED_REFS_MAX];   /* --kms, as given */
+	size_t n_refs;
+	int accept_older;
+	int read_only;
+	const char *passphrase_file;        /* NULL: credentials directory, then prompt */
+	int may_prompt;
+	const char *mountpoint;             /* canonical; "" for verify */
+	unsigned poll_ms, lease_ms, grace_ms, drain_ms; /* 0 = the gate's defaults */
+	void (*log)(int priority, const char *text);
+};
+
+/* Zeroed, it holds nothing. */
+struct opened {
+	struct store *store;
+	struct gate *gate;
+	int begun;
+};
+
+/*
+ * store_open, owner lock, KMS handles, gate (and the other keyring copy where the first does not open), store_begin. Errors
+ * are printed; the exit code is returned and nothing stays open.
+ */
+enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened *out);
+/* store_end, gate_close, store_close. VERIFIED says that a whole check has passed. */
+enum cmd_exit opened_end(struct opened *o, int verified);
+
+/* Take one more --kms REF: CMD_OK, or the error was printed. COMMAND names the subcommand. */
+enum cmd_exit opened_add_ref(struct opened_config *cfg, const char *command, const char *ref);
+/* printf for the verdict of a KMS: which key, which words, what to do. Returns the exit code. */
+struct kms_verdict;
+enum cmd_exit opened_kms_error(int error, const struct kms_verdict *v, const char *ref);
+
+#endif
