@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# `meson install` puts a complete program on the system: mount -t fuse.byokfs, fstab, umount, manual pages.
+. "$(dirname "$0")/lib.sh"
+
+build=$(cd "$(dirname "$BYOKFS")/.." && pwd)
+expect 'meson install' env DESTDIR="$W/root" meson install -C "$build" --no-rebuild --quiet
+bin=$(cd "$W/root" && find . -name byokfs -type f -perm -u+x | head -n 1)
+helper=$(cd "$W/root" && find . -name mount.fuse.byokfs | head -n 1)
+[ -n "$bin" ] && pass 'program' || fail 'no program was installed'
+[ -n "$helper" ] && pass 'mount helper' || fail 'no mount.fuse.byokfs was installed'
+pages=$(cd "$W/root" && find . -name '*.[18]*' -path '*man*' | wc -l)
+[ "$pages" -gt 0 ] && pass 'manual pages' || fail 'no manual page was installed'
+figure "$(cd "$W/root" && find . -type f -o -type l | wc -l) files, $pages manual pages"
+
+# lay it over the system in this mount namespace; mount(8) looks for helpers in /sbin
+mkdir -p "$W/sbin" "$W/up" "$W/wk"
+[ -n "$bin" ] || exit
+cp "$W/root/$bin" "$W/sbin/byokfs"
+BYOKFS=$W/sbin/byokfs
+if mount -t overlay -o "lowerdir=$(readlink -f /sbin),upperdir=$W/up,workdir=$W/wk" none "$(readlink -f /sbin)" 2>/dev/null; then
+	cp "$W/sbin/byokfs" "$(readlink -f /sbin)/byokfs"
+	cp -P "$W/root/$helper" "$(readlink -f /sbin)/mount.fuse.byokfs" 2>/dev/null
+	[ -e "$(readlink -f /sbin)/mount.fuse.byokfs" ] || cp "$W/sbin/byokfs" "$(readlink -f /sbin)/mount.fuse.byokfs"
+	BYOKFS=$(readlink -f /sbin)/byokfs
+	new_store store
+	mkdir -p "$W/mnt"
+	expect 'mount -t fuse.byokfs' timeout 30 mount -t fuse.byokfs "$W/store" "$W/mnt"
+	is_mounted "$W/mnt" && pass 'mounted' || fail 'mount -t fuse.byokfs mounted nothing'
+	echo x >"$W/mnt/f"
+	grep " $W/mnt " /proc/self/mounts | grep -q nosuid && grep " $W/mnt " /proc/self/mounts | grep -q nodev && pass 'nosuid,nodev' || fail "options: $(grep " $W/mnt " /proc/self/mounts)"
+	expect 'umount(8)' timeout 30 umount "$W/mnt"
+	sleep 1
+	printf '%s %s fuse.byokfs noauto,ro 0 0\n' "$W/store" "$W/mnt" >"$W/fstab"
+	expect 'fstab line' timeout 30 mount --fstab "$W/fstab" "$W/mnt"
+	same 'content' x "$(cat "$W/mnt/f" 2>&1)"
+	refused 'ro is kept' 'read-only' '' touch "$W/mnt/g"
+	expect 'umount(8) again' timeout 30 umount "$W/mnt"
+	umount "$(readlink -f /sbin)"
+else
+	skip 'no overlay mount over /sbin here'
+	checks=$((checks + 1))
+fi

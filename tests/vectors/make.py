@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+# Makes the test vectors of crypto/FORMAT.md beside this script, by an implementation that shares no line with the C code.
+#
+# Needs Python's `cryptography` with OpenSSL 3 (Debian: python3-cryptography). Everything is a function of the case's name,
+# so a second run changes nothing. `make.py --check` only compares.
+import base64
+import hashlib
+import hmac
+import os
+import struct
+import sys
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CASES = {}
+
+
+def rnd(name, n):
+    """N bytes that depend on NAME only."""
+    return hashlib.shake_256(b'byokfs vectors ' + name.encode()).digest(n)
+
+
+def case(name, **fields):
+    CASES[name + '.txt'] = ''.join(
+        '%s = %s\n' % (k, v.hex() if isinstance(v, bytes) else v) for k, v in fields.items())
+
+
+def mac(key, data):
+    return hmac.new(key, data, hashlib.sha256).digest()
+
+
+def expand(prk, info, n):
+    out = t = b''
+    i = 1
+    while len(out) < n:
+        t = mac(prk, t + info + bytes([i]))
+        out += t
+        i += 1
+    return out[:n]
+
+
+def info(purpose, *ids):
+    return b'byokfs v1 ' + purpose.encode() + b'\0' + b''.join(ids)
+
+
+def gcm(name, key, plain, aad):
+    nonce = rnd('nonce ' + name, 12)
+    return nonce + AESGCM(key).encrypt(nonce, plain, aad)
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b'=').decode()
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+ROOT = rnd('root key', 32)
+PRK = mac(bytes(32), ROOT)
+STORE = expand(PRK, info('store id'), 16)
+
+
+def store_key(purpose, n=32):
+    return expand(PRK, info(purpose, STORE), n)
+
+
+class File:
+    def __init__(self, name):
+        self.id = rnd('file id ' + name, 16)
+        self.dek = rnd('dek ' + name, 32)
+        self.prk = mac(store_key('dek salt'), self.dek)
+        self.header_mac = expand(self.prk, info('header mac', STORE, self.id), 32)
+
+    def content(self, segment):
+        return expand(self.prk, info('content', STORE, self.id, struct.pack('>Q', segment)), 32)
+
+    def payload(self):
+        return b'BYOKFS1D' + self.dek + STORE + self.id
+
+    def wrap(self, name, generation, key):
+        return gcm(name, key, self.payload(), b'BYOKFS1W' + STORE + self.id + struct.pack('>I', generation))
+
+
+GENERATIONS = {1: rnd('store key 1', 32), 7: rnd('store key 7', 32), 4294967295: rnd('store key max', 32)}
+FILE = File('one')
+
+case('keys-root', root=ROOT, store_id=STORE, dek_salt=store_key('dek salt'), names=store_key('names', 64),
+     xattr_names=store_key('xattr names', 64), xattr_values=store_key('xattr values'),
+     special=store_key('special objects'), directory_id=store_key('directory id'), session=store_key('session'),
+     binding=store_key('binding'))
+case('keys-file', root=ROOT, file_id=FILE.id, dek=FILE.dek, prk=FILE.prk, header_mac=FILE.header_mac,
+     content_0=FILE.content(0), content_1=FILE.content(1), content_max=FILE.content(2 ** 33 - 1))
+case('keys-wrap', root=ROOT, generation=7, store_key=GENERATIONS[7], file_id=FILE.id, dek=FILE.dek,
+     payload=FILE.payload(), wrapped=FILE.wrap('keys-wrap', 7, GENERATIONS[7]))
+case('keys-slot', secret=rnd('slot secret', 32), store_id=STORE,
+     payload=b'BYOKFS1K' + rnd('slot secret', 32) + STORE + bytes(16))
+
+
+# --- blocks -----------------------------------------------------------------------------------------------------------
+def block(name, block_len, no, plain):
+    key = FILE.content(no * block_len // 2 ** 30)
+    aad = b'BYOKFS1B' + STORE + FILE.id + struct.pack('>QI', no, 0)
+    return gcm(name, key, plain, aad)
+
+
+def final(name, block_len, no, tail, flags, generation):
+    head = struct.pack('>IIQ', len(tail), flags, generation) + bytes(16)
+    key = FILE.content(no * block_len // 2 ** 30)
+    return head + gcm(name, key, tail, b'BYOKFS1F' + STORE + FILE.id + struct.pack('>Q', no) + head)
+
+
+for name, block_len, no in (('block-first', 4096, 0), ('block-last-of-segment', 4096, 2 ** 18 - 1),
+                            ('block-second-segment', 4096, 2 ** 18), ('block-16k', 16384, 70000)):
+    plain = rnd('plain ' + name, block_len)
+    case(name, root=ROOT, file_id=FILE.id, dek=FILE.dek, block_len=block_len, no=no, plain=plain,
+         cipher=block(name, block_len, no, plain))
+for name, no, n, flags, generation in (('final-empty', 0, 0, 0, 1), ('final-tail', 3, 4095, 0, 99),
+                                       ('final-sparse', 2 ** 18, 1, 1, 2 ** 64 - 1)):
+    tail = rnd('tail ' + name, n)
+    case(name, root=ROOT, file_id=FILE.id, dek=FILE.dek, block_len=4096, no=no, flags=flags, generation=generation,
+         tail=tail, cipher=final(name, 4096, no, tail, flags, generation))
+
+
+# --- header -----------------------------------------------------------------------------------------------------------
+def header_slot(total, immutable, sequence, number, algorithm, version, wrapped):
+    size = (total - 192) // 2
+    body = struct.pack('>QIHHH6x', sequence, number, algorithm, len(version), len(wrapped)) + version + wrapped
+    body = body.ljust(size - 32, b'\0')
+    return body + mac(FILE.header_mac, immutable + body)
+
+
+IMMUTABLE = b'BYOKFS1H' + FILE.id + struct.pack('>H', 1) + bytes(38)
+W1 = FILE.wrap('header 1', 1, GENERATIONS[1])
+W7 = FILE.wrap('header 7', 7, GENERATIONS[7])
+case('header-store', root=ROOT, store_key_1=GENERATIONS[1], file_id=FILE.id, dek=FILE.dek, wrapped=W1,
+     header=IMMUTABLE + header_slot(512, IMMUTABLE, 1, 1, 1, b'', W1) + bytes(160) + bytes(128))
+case('header-store-rewrapped', root=ROOT, store_key_7=GENERATIONS[7], file_id=FILE.id, dek=FILE.dek, wrapped=W7,
+     header=IMMUTABLE + header_slot(512, IMMUTABLE, 1, 1, 1, b'', W1) + header_slot(512, IMMUTABLE, 2, 7, 1, b'', W7)
+     + bytes(128))
+WF = rnd('header-file wrapped', 1536)
+case('header-file', root=ROOT, file_id=FILE.id, dek=FILE.dek, version=b'v' * 255, wrapped=WF,
+     header=IMMUTABLE + header_slot(4096, IMMUTABLE, 2 ** 64 - 1, 9, 3, b'v' * 255, WF) + bytes(1952) + bytes(128))
+
+# --- keyring, pin, session, in-flight -----------------------------------------------------------------------------------
+SECRETS = rnd('slot secret 1', 32) + rnd('slot secret 2', 32) + rnd('slot secret 3', 32)
+SLOTS = [(1, 1, b'local:/keys/a', b'1', rnd('w1', 100)), (4, 2, b'aws-kms:arn:x', b'', rnd('w2', 256)),
+         (5, 4, b'vault:' + b'r' * 1018, b'v' * 255, rnd('w3', 8192))]
+
+
+def keyring(name, wrap_type, names, policy, features=(0, 0, 0), version=(1, 1), generations=GENERATIONS, slots=SLOTS):
+    body = b''.join(struct.pack('>IHHHHI', n, a, len(r), len(v), len(w), 0) + r + v + w for n, a, r, v, w in slots)
+    plain = ROOT + struct.pack('>I', len(generations))
+    plain += b''.join(struct.pack('>I', g) + generations[g] for g in sorted(generations))
+    box_len = len(plain) + 28
+    fixed = b'BYOKFS1R' + struct.pack('>HHI', version[0], version[1], 128 + len(body) + box_len)
+    fixed += struct.pack('>QQQQ', *features, 3) + STORE
+    fixed += struct.pack('>IIHHHHIIII', 512 if wrap_type == 1 else 4096, 16384, 1, wrap_type, names, policy, 6,
+                         len(slots), len(body), box_len) + bytes(32)
+    ikm = SECRETS[:32 * len(slots)] if policy == 1 else SECRETS[:32]
+    key = expand(mac(bytes(32), ikm), info('box', STORE), 32)
+    return fixed + body + gcm(name, key, plain, fixed + body)
+
+
+for name, args in (('keyring-all', (1, 1, 1)), ('keyring-any', (2, 2, 2))):
+    case(name, root=ROOT, secrets=SECRETS, wrap_type=args[0], name_mode=args[1], policy=args[2], store_id=STORE,
+         **{'store_key_%d' % g: k for g, k in GENERATIONS.items()}, file=keyring(name, *args))
+MANY = {g: rnd('store key %d' % g, 32) for g in range(1, 1025)}
+case('keyring-1024-generations', root=ROOT, secrets=SECRETS, store_key_1024=MANY[1024],
+     file=keyring('many', 1, 1, 2, generations=MANY, slots=SLOTS[:1]))
+case('keyring-newer-readable', secrets=SECRETS, result=0, file=keyring('newer-ok', 1, 1, 2, version=(2, 1)))
+case('keyring-newer', secrets=SECRETS, result=-95, file=keyring('newer', 1, 1, 2, version=(2, 2)))
+case('keyring-unknown-incompat', secrets=SECRETS, result=-95, file=keyring('incompat', 1, 1, 2, (1 << 63, 0, 0)))
+case('keyring-unknown-compat', secrets=SECRETS, result=0, file=keyring('compat', 1, 1, 2, (0, 1, 1 << 40)))
+case('keyring-number-twice', secrets=SECRETS, result=-117, file=keyring('twice', 1, 1, 2, slots=[SLOTS[0], SLOTS[0]]))
+
+KEYRING = keyring('pinned', 1, 1, 2)
+REFS = [b'local:/keys/a', b'x', b'r' * 1024]
+PIN = b''.join(struct.pack('>H', len(r)) + r for r in REFS) + KEYRING
+PIN = b'BYOKFS1P' + struct.pack('>II', 48 + len(PIN) + 32, 3) + STORE + struct.pack('>QII', 12, len(KEYRING), 0) + PIN
+case('pin', store_id=STORE, sequence=12, ref_0=REFS[0], ref_1=REFS[1], ref_2=REFS[2], keyring=KEYRING,
+     file=PIN + hashlib.sha256(PIN).digest())
+
+for name, number, state, dirty in (('session-open', 9, 1, 7), ('session-clean', 2 ** 64 - 1, 2, 0)):
+    record = b'BYOKFS1M' + struct.pack('>QIIQ', number, state, 0, dirty)
+    case(name, root=ROOT, number=number, state=state, dirty_since=dirty, file=record + mac(store_key('session'), record))
+
+PATH = b'A' * 255 + b'/b/c'
+head = b'BYOKFS1T' + b'VALD' + struct.pack('>I', 2) + FILE.id + struct.pack('>QQQII', 66, 77, 99999, len(PATH), 0)
+head += struct.pack('>QIIQII', 512, 4124, 0, 9000, 60, 0) + bytes(32) + rnd('boot', 16)
+case('inflight', file_id=FILE.id, dev=66, ino=77, disk_size=99999, path=PATH, boot_id=rnd('boot', 16),
+     head=(head.ljust(256, b'\0') + PATH).ljust(8192, b'\0'))
+
+# --- names, attributes, special objects ---------------------------------------------------------------------------------
+DIR = rnd('directory id', 16)
+
+
+def siv(purpose, ad, plain):
+    return AESSIV(store_key(purpose, 64)).encrypt(plain, [ad])
+
+
+for name, plain in (('name-1', b'a'), ('name-16', b'sixteen bytes ok'), ('name-17', b'seventeen bytes k'),
+                    ('name-binary', b'\xff\n\x01 \\\xc3\xa9'), ('name-175', b'n' * 175), ('name-176', b'n' * 176),
+                    ('name-255', bytes(range(48, 48 + 200)) + b'x' * 55)):
+    cipher = siv('names', DIR, plain)
+    if len(plain) <= 175:
+        case(name, root=ROOT, dir_id=DIR, plain=plain, disk=b64(cipher).encode())
+    else:
+        h = b64(hashlib.sha256(cipher).digest())
+        case(name, root=ROOT, dir_id=DIR, plain=plain, disk=('.byokfs.long.' + h).encode(),
+             sidecar=('.byokfs.name.' + h).encode(), sidecar_data=cipher)
+# Authentic, but no name that a directory may have; and a short one in the long form.
+for name, plain in (('name-refuse-dot', b'.'), ('name-refuse-dotdot', b'..'), ('name-refuse-slash', b'a/b'),
+                    ('name-refuse-nul', b'a\0b')):
+    case(name, root=ROOT, dir_id=DIR, disk=b64(siv('names', DIR, plain)).encode())
+SHORT = siv('names', DIR, b'short')
+case('name-refuse-long-form', root=ROOT, dir_id=DIR, sidecar_data=SHORT,
+     disk=('.byokfs.long.' + b64(hashlib.sha256(SHORT).digest())).encode())
+
+record = b'BYOKFS1I' + DIR
+case('dirid', root=ROOT, dir_id=DIR, file=record + mac(store_key('directory id'), record))
+
+for name, plain, value in (('xattr', b'user.comment', b'a value'), ('xattr-empty', b'security.capability', b''),
+                           ('xattr-longest', b'user.' + b'x' * 166, rnd('xattr value', 4000))):
+    aad = b'BYOKFS1X' + STORE + FILE.id + plain
+    case(name, root=ROOT, object_id=FILE.id, plain_name=plain, disk_name=b'user.' + b64(siv('xattr names', FILE.id, plain)).encode(),
+         value=value, cipher=gcm(name, store_key('xattr values'), value, aad))
+
+for name, kind, major, minor, target, result in (
+        ('special-symlink', 1, 0, 0, b'../some/target', 0), ('special-symlink-4095', 1, 0, 0, b't' * 4095, 0),
+        ('special-fifo', 2, 0, 0, b'', 0), ('special-socket', 3, 0, 0, b'', 0),
+        ('special-char', 4, 4095, 1048575, b'', 0), ('special-block', 5, 8, 1, b'', 0),
+        ('special-refuse-type', 6, 0, 0, b'', -74), ('special-refuse-empty-target', 1, 0, 0, b'', -74),
+        ('special-refuse-nul', 1, 0, 0, b'a\0b', -74), ('special-refuse-fifo-with-number', 2, 1, 0, b'', -74)):
+    plain = struct.pack('>BIIH', kind, major, minor, len(target)) + target
+    head = b'BYOKFS1S' + rnd('object ' + name, 16) + struct.pack('>I', len(plain))
+    case(name, root=ROOT, object_id=rnd('object ' + name, 16), kind=kind, major=major, minor=minor, target=target,
+         result=result, record=head + gcm(name, store_key('special objects'), plain, head + STORE))
+
+
+def main():
+    bad = 0
+    for name, text in CASES.items():
+        path = os.path.join(HERE, name)
+        if sys.argv[1:] == ['--check']:
+            if not os.path.exists(path) or open(path).read() != text:
+                print(name + ': differs')
+                bad = 1
+        else:
+            with open(path, 'w') as f:
+                f.write(text)
+    stray = {n for n in os.listdir(HERE) if n.endswith('.txt')} - set(CASES)
+    for name in sorted(stray):
+        print(name + ': of no case')
+        bad = 1
+    print('%d cases' % len(CASES))
+    return bad
+
+
+sys.exit(main())
