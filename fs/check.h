@@ -64,10 +64,11 @@ struct check_counts {
 };
 
 struct check_config {
-	struct store *store;  /* open; with a gate: locked and begun */
+	const struct store *store; /* open; with a gate: locked and begun */
 	struct gate *gate;    /* ACTIVE, or NULL: structure only */
 	unsigned threads;     /* beside the one that walks; 0 = 2, at most 16 */
 	int repair;           /* only with a gate and a writable store */
+	const _Atomic int *cancel; /* set from outside: end soon with -EINTR; may be NULL */
 	/* One call at a time, from any thread. */
 	void (*problem)(void *arg, const struct check_problem *p);
 	void (*progress)(void *arg, const struct check_counts *c); /* a few times a second; may be NULL */
@@ -76,7 +77,7 @@ struct check_config {
 
 /*
  * Look at every object below STORE/data, in bounded memory. 0 when all of it was looked at, whatever was found; -EACCES when the
- * gate locked meanwhile, -ENOMEM, -EMFILE (too deep for the limit of open files), -EIO when data/ itself cannot be read.
+ * gate locked meanwhile, -EINTR, -ENOMEM, -EMFILE (too deep for the limit of open files), -EIO when data/ itself cannot be read.
  * OUT is filled in any case. With `repair`, in an unclean store: orphan sidecars and planted objects move to lost+found,
  * stumps become empty files or directories, unfinished files are sealed at their end, what is cut off them is kept in
  * lost+found. In a clean store only the first: there a missing end is damage, not a crash.
@@ -88,5 +89,8 @@ int check_data(const struct check_config *cfg, struct check_counts *out) MUST_CH
  * record (with a gate), the in-flight file's shape. Adds to OUT.
  */
 int check_own(const struct check_config *cfg, struct check_counts *out) MUST_CHECK;
+
+/* Before store_begin(), with the gate ACTIVE: 1 if the last session did not end cleanly (or says nothing), 0 if it did. */
+int check_unclean(const struct store *s, struct gate *g) MUST_CHECK;
 
 #endif

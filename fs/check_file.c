@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "crypto/header.h"
 #include "crypto/special.h"
 #include "fs/check_own.h"
 #include "fs/store_own.h"
@@ -97,6 +96,7 @@ static void say_header(struct check_work *w, const struct check_at *at, int err)
 struct opened {
 	int fd;
 	struct stat st;
+	uint8_t bytes[HEADER_LEN_FILE];
 	struct header header;
 	struct gate_key *key;
 };
@@ -111,16 +111,15 @@ static void opened_end(struct opened *o)
 static int file_begin(struct check_work *w, const struct check_at *at, struct opened *o)
 {
 	struct check_run *run = w->run;
-	uint8_t bytes[HEADER_LEN_FILE];
 	enum check_seen seen = CHECK_NEW;
-	int err = store_pread_full(o->fd, bytes, run->layout->header_len, 0);
+	int err = store_pread_full(o->fd, o->bytes, run->layout->header_len, 0);
 	if (err) {
 		check_say(run, at, FINDING(CHECK_IO, CHECK_DAMAGE), "its header cannot be read: %s", strerror(-err));
 		return -1;
 	}
-	err = header_parse(bytes, run->layout->header_len, &o->header);
+	err = header_parse(o->bytes, run->layout->header_len, &o->header);
 	if (!err)
-		err = gate_key_open(run->cfg->gate, bytes, &o->key);
+		err = gate_key_open(run->cfg->gate, o->bytes, &o->key);
 	if (err == -EUCLEAN && run->unclean && is_blank(w, o->fd, &o->st)) {
 		say_stump(run, at);
 		return 1;
@@ -190,6 +189,7 @@ static void check_regular(struct check_work *w, const struct check_at *at, struc
 		.at = at,
 		.file = { .fd = o->fd, .layout = run->layout, .gate = run->cfg->gate, .key = o->key },
 	};
+	check_header(run, at, &t.file, o->bytes, &o->header);
 	check_xattrs(run, at, o->fd, o->header.file_id);
 	if (find_end(w, &t, &o->st))
 		return;
@@ -198,6 +198,22 @@ static void check_regular(struct check_work *w, const struct check_at *at, struc
 		say_end(run, &t, 1);
 	else if (err && !check_locked(run, err))
 		check_say(run, at, FINDING(CHECK_IO, CHECK_DAMAGE), "its contents cannot be checked: %s", strerror(-err));
+}
+
+/* 1 if nothing but zeros follows the record, whose length stands in it: head 28, nonce and tag 28 (FORMAT.md). */
+static int blank_behind(struct check_work *w, const struct opened *o)
+{
+	uint64_t off = 28u + (uint64_t)be32_get(w->cipher + 24) + 28u, size = (uint64_t)o->st.st_size;
+	size_t room = w->room * w->record_len;
+	while (off < size) {
+		size_t n = size - off < room ? (size_t)(size - off) : room;
+		if (store_pread_full(o->fd, w->cipher, n, off))
+			return 1; /* not a finding: the object itself is whole */
+		if (!block_is_zero(w->cipher, n))
+			return 0;
+		off += n;
+	}
+	return 1;
 }
 
 /* A special object: the record at its front, and nothing behind it. */
@@ -223,6 +239,8 @@ static void check_special(struct check_work *w, const struct check_at *at, struc
 			  err == -EBADMSG ? "it does not authenticate" : strerror(-err));
 		return;
 	}
+	if (!blank_behind(w, o))
+		check_say(run, at, FINDING(CHECK_SPECIAL, CHECK_NOTE), "there is something behind the record of a special object");
 	enum check_seen seen = CHECK_NEW;
 	err = check_ids_add(&run->ids, s.object_id, &o->st, &seen);
 	if (err)
