@@ -168,6 +168,16 @@ static void replay_log(log_fn log, int priority, unsigned i, const char *what, c
 	log(priority, text);
 }
 
+/* The page cache that makes a slot trustworthy outlives the daemon, not the machine. */
+static int of_another_boot(const struct inflight *f)
+{
+	static const uint8_t unknown[ID_LEN];
+	uint8_t now[ID_LEN];
+
+	store_boot_id(now);
+	return memcmp(f->boot_id, unknown, ID_LEN) != 0 && memcmp(f->boot_id, now, ID_LEN) != 0;
+}
+
 /* 1 written, 0 nothing to write to, negative errno. */
 static int replay_one(const struct store *s, unsigned i, const uint8_t *slot, log_fn log)
 {
@@ -180,6 +190,10 @@ static int replay_one(const struct store *s, unsigned i, const uint8_t *slot, lo
 		return 0;
 	if (r < 0) {
 		replay_log(log, LOG_WARNING, i, "malformed, ignored: it was altered or the disk is damaged", "");
+		return 0;
+	}
+	if (of_another_boot(&f)) {
+		replay_log(log, LOG_WARNING, i, "from before a restart of the machine, ignored: its pages may be torn themselves", "");
 		return 0;
 	}
 	if (f.path_len > 0)

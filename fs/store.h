@@ -88,6 +88,8 @@ int store_begin(struct store *s, struct gate *g, void (*log)(int priority, const
 /* Mark the session clean if it was clean before or VERIFIED says that verify has passed; unmap. */
 int store_end(struct store *s, struct gate *g, int verified) MUST_CHECK;
 
+/* Id of this boot of the machine; zeros when the system does not tell. */
+void store_boot_id(uint8_t id[ID_LEN]);
 /* openat2() below DIR_FD, beneath it, no symlinks, no magic links, O_CLOEXEC | O_NOFOLLOW added: fd or negative errno. */
 int store_openat(int dir_fd, const char *path, uint64_t flags, uint64_t mode);
 /* Whole-length pread/pwrite; -EIO on a short read for _full, EINTR handled. */

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the parts of fs/ share: the mount's state. Private to fs/. */
+#ifndef FS_CORE_H
+#define FS_CORE_H
+
+#include "fs/file.h"
+#include "fs/fs.h"
+#include "fs/pool.h"
+
+struct loop;
+
+#define FS_WAKE_UNMOUNT 1u
+#define FS_WAKE_ENDED (1ull << 32)
+
+struct fs {
+	struct fs_config cfg;
+	struct gate *gate;
+	struct store *store;
+	struct file_env env;
+	struct nodes nodes;
+	enum name_mode names;
+	dev_t dev;              /* of the backing: nothing of another filesystem is served */
+	int fuse_fd;            /* /dev/fuse */
+	bool mounted;
+	struct loop *loop;      /* session and serving threads (loop.c) */
+	struct pool *pool;
+	_Atomic uint64_t refused_writes;
+	_Atomic uint64_t writes; /* WRITE requests so far: a locking pass is over when none came */
+	_Atomic uint64_t in_flight; /* requests between receipt and reply */
+	_Atomic bool write_closed; /* step 5 of locking: page-cache WRITE is refused too */
+	_Atomic uint64_t draining;
+	int wake_fd;            /* eventfd: FS_WAKE_ENDED, FS_WAKE_UNMOUNT */
+};
+
+/* Invalidate an inode's pages and attributes in the kernel. Never from a request handler. */
+int loop_invalidate(struct fs *fs, uint64_t ino, int64_t off, int64_t len);
+/* Wipe the request and reply buffers of every serving thread; returns when all have done so. */
+void loop_wipe(struct fs *fs);
+
+/* Make fs_wait() unmount: on revocation, on order. Async-signal-safe. */
+void fs_ask_unmount(struct fs *fs);
+
+/* The gate's hook: steps 3 to 6 of locking (locking.c). */
+void locking_drain(void *arg, unsigned drain_ms);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The inode table: what the kernel knows, and under which names it lies in the store. No FUSE. */
+#ifndef FS_NODE_H
+#define FS_NODE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "crypto/keys.h"
+#include "crypto/layout.h"
+
+#define NODE_ROOT 1u
+#define OBJECT_DIR 100 /* beside enum object_type, for nodes only */
+
+struct node;
+struct file;
+
+/* One name of a node: the folder it is in (pinned) and the name on disk. */
+struct link {
+	struct link *next;
+	struct node *parent;
+	char name[];
+};
+
+/* A range of plain bytes [start, end) of a file. */
+struct range {
+	uint64_t start, end;
+};
+
+/* Sorted, disjoint ranges; grows by realloc. Zeroed = empty. */
+struct ranges {
+	struct range *r;
+	size_t n, cap;
+};
+
+int ranges_add(struct ranges *s, uint64_t start, uint64_t end) MUST_CHECK;
+void ranges_cut(struct ranges *s, uint64_t start, uint64_t end);
+bool ranges_hit(const struct ranges *s, uint64_t start, uint64_t end);
+void ranges_clear(struct ranges *s);
+
+/* A directory descriptor shared by those who use it at the moment; kept in an LRU when unused. */
+struct dirfd {
+	int fd; /* O_PATH | O_DIRECTORY */
+	unsigned users;
+	struct node *node;
+	struct dirfd *newer, *older;
+};
+
+/*
+ * An inode of the mount. `id`, `generation`, `dev`, `ino`, `type` never change while it lives; the rest is guarded by the
+ * table's lock (t), by itself (l: node_lock), or is atomic (a). A node lives while the kernel knows it or a child pins it.
+ */
+struct node {
+	uint64_t id;
+	uint64_t generation;
+	dev_t dev;
+	ino_t ino;
+	int type;               /* enum object_type or OBJECT_DIR */
+	uint64_t nlookup;       /* t */
+	uint32_t pins;          /* t: children's links */
+	struct link *links;     /* t */
+	struct node *hash_next; /* t */
+	struct dirfd *dirfd;    /* t */
+	int orphan_fd;          /* t: O_PATH of an inode whose last name is gone, else -1 */
+	pthread_mutex_t lock;   /* what follows; taken before the table's lock */
+	struct file *file;      /* l: while any handle is open */
+	uint8_t object_id[ID_LEN]; /* l: file id, directory id or special object's id, once has_id */
+	struct ranges lost;     /* l: refused or failed writes; READ of them is EIO */
+	uint32_t dev_major, dev_minor; /* l: special objects, once has_special */
+	uint16_t target_len;    /* l */
+	bool has_id, has_special;
+	_Atomic uint8_t xattrs; /* a: 0 unknown, 1 none of ours, 2 some */
+	_Atomic uint8_t default_acl; /* a: 0 unknown, 1 none, 2 some */
+	_Atomic uint8_t unsynced; /* a: NODE_UNSYNCED_*: made in this mount, not durable yet */
+	_Atomic uint8_t opened; /* a: 1 opened since the mount, 2 for writing */
+	_Atomic bool lost_any;  /* a: lost is not empty */
+};
+
+#define NODE_UNSYNCED_DIR 1u     /* its id file and its own entry */
+#define NODE_UNSYNCED_SIDECAR 2u /* a sidecar in it */
+
+#define NODE_CHUNK 4096u
+#define NODE_CHUNKS 65536u
+
+/* The table. Fields are node.c's and dirfd.c's. */
+struct nodes {
+	pthread_mutex_t lock;
+	struct node **hash;
+	size_t n_hash, n_nodes;
+	_Atomic(struct node **) chunk[NODE_CHUNKS]; /* id -> node; slots stay, nodes come and go */
+	uint64_t high;          /* ids 1..high have been used */
+	uint64_t *free_ids;
+	size_t n_free, cap_free;
+	uint64_t generation;
+	struct node *root;
+	struct dirfd *newest, *oldest; /* unused descriptors */
+	unsigned n_dirfds;
+	uint64_t orphan[4096];  /* ids with an orphan_fd, a ring */
+	size_t orphan_next;
+	_Atomic uint64_t known; /* nodes with nlookup > 0 */
+};
+
+/* ROOT_FD is the store's data directory, kept open by the caller for the table's life. */
+int nodes_init(struct nodes *t, int root_fd) MUST_CHECK;
+void nodes_free(struct nodes *t);
+
+/* The node of an id that the kernel uses now: never NULL for one it may use. */
+struct node *node_get(struct nodes *t, uint64_t id);
+/*
+ * Find or make the node of (dev, ino) and count one lookup of it; the name is added to it if new. For an existing node TYPE
+ * is ignored. -ENOMEM.
+ */
+struct node_key {
+	dev_t dev;
+	ino_t ino;
+	int type;
+};
+int node_lookup(struct nodes *t, const struct node_key *key, struct node *parent, const char *disk_name, struct node **out) MUST_CHECK;
+/* The kernel forgot N lookups. */
+void node_forget(struct nodes *t, struct node *n, uint64_t count);
+/* 1 if the kernel knows (dev, ino). */
+bool node_known(struct nodes *t, dev_t dev, ino_t ino);
+
+/* What a locking pass looks at, in this order. */
+enum node_class { NODE_WRITTEN = 1, NODE_OPENED, NODE_FOLDER, NODE_OTHER };
+/* Collect up to MAX ids of CLASS that the kernel knows, from id *NEXT on; *NEXT moves on. Returns how many; 0 at the end. */
+size_t nodes_collect(struct nodes *t, enum node_class class, uint64_t *next, uint64_t *ids, size_t max);
+
+/* How many files are open, and how many lost ranges there are. */
+void nodes_count(struct nodes *t, uint64_t *open_files, uint64_t *lost);
+
+/* A name has come, gone, moved. Replaced nodes lose NEW_NAME in NEW_PARENT. */
+int node_add_name(struct nodes *t, struct node *n, struct node *parent, const char *name) MUST_CHECK;
+void node_drop_name(struct nodes *t, dev_t dev, ino_t ino, struct node *parent, const char *name);
+
+/* (dev, ino) went from one name to another; nothing happens when the kernel does not know it. */
+struct node_place {
+	struct node *parent;
+	const char *name;
+};
+int node_move_name(struct nodes *t, const struct stat *st, struct node_place from, struct node_place to) MUST_CHECK;
+
+/*
+ * Take an O_PATH descriptor of a node about to lose its last name (FD is taken over), so that the kernel's references still
+ * work. Closed when forgotten; the oldest of 4,096 is dropped.
+ */
+void node_keep_orphan(struct nodes *t, dev_t dev, ino_t ino, int fd);
+
+/* Copy name I of N: parent (pinned: give it to node_unpin()) and disk name. -ENOENT if there is no such. */
+int node_name(struct nodes *t, struct node *n, unsigned i, struct node **parent, char name[256]) MUST_CHECK;
+void node_unpin(struct nodes *t, struct node *n);
+/* Path of disk names below data/ into BUF: length, or 0 if there is none or it is too long. */
+size_t node_path(struct nodes *t, struct node *n, char *buf, size_t len);
+
+/* Descriptor of directory N, O_PATH; give it back with dirfd_put(). Negative errno: -ESTALE when it cannot be found again. */
+int dirfd_get(struct nodes *t, struct node *n, struct dirfd **out) MUST_CHECK;
+void dirfd_put(struct nodes *t, struct dirfd *d);
+/* For AUTO(): struct dirfd_ref r = {t, d}. */
+struct dirfd_ref {
+	struct nodes *t;
+	struct dirfd *d;
+};
+void dirfd_ref_put(struct dirfd_ref *r);
+
+/*
+ * An O_PATH descriptor (owned by the caller) of N, found by its names, its open file or its orphan descriptor, and checked
+ * against (dev, ino). Negative errno.
+ */
+int node_open_path(struct nodes *t, struct node *n);
+/* stat of N the cheapest way. */
+int node_stat(struct nodes *t, struct node *n, struct stat *st) MUST_CHECK;
+/* Open the backing object with FLAGS (O_CLOEXEC and O_NOFOLLOW added), checked against (dev, ino). Lifts a plain user's own bits. */
+int node_open(struct nodes *t, struct node *n, int flags);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A few threads for what a serving thread must not wait for: KMS calls, fsync, invalidation before lseek. */
+#ifndef FS_POOL_H
+#define FS_POOL_H
+
+#include "crypto/attr.h"
+#include "fs/file.h"
+
+struct pool;
+
+/* A job owns ARG; WORK is the pool thread's (no in-flight slot: jobs never write blocks). */
+typedef void pool_job(struct file_work *work, void *arg);
+
+int pool_new(const struct layout *l, unsigned threads, struct pool **out) MUST_CHECK;
+/* -ENOMEM: the job was not queued. */
+int pool_submit(struct pool *p, pool_job *job, void *arg) MUST_CHECK;
+/* Wipe the buffers of threads that are idle; busy ones wipe theirs after the job. */
+void pool_wipe(struct pool *p);
+/* Finishes what is queued. NULL is legal. */
+void pool_free(struct pool *p);
+
+#endif
