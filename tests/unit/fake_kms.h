@@ -77,6 +77,7 @@ static inline int fake_open(const struct kms_config *cfg, struct kms **out, stru
 	k->base.provider = &fake_provider;
 	snprintf(k->base.ref, sizeof(k->base.ref), "%s", cfg->ref);
 	k->f = &fakes[cfg->ref[5] - '0'];
+	atomic_store(&k->f->cancelled, 0);
 	*out = k;
 	return kms_verdict_ok(v);
 }
@@ -232,6 +233,7 @@ static inline void fake_reset(void)
 			close(fakes[i].watch);
 		memset(&fakes[i], 0, sizeof(fakes[i]));
 		atomic_store(&fakes[i].version, 1);
+		atomic_store(&fakes[i].bad_version, -1);
 		fakes[i].watch = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	}
 }

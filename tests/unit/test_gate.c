@@ -1,0 +1,826 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The gate: its table of states, orders, the lease without a thread, files' keys, and many threads at once. */
+#include <check.h>
+#include <signal.h>
+
+#include "kms/gate_private.h"
+#include "tests/unit/fake_kms.h"
+
+static struct kms *kek[FAKES];
+static struct keyring *keyring;
+static struct gate *gate;
+static atomic_llong clock_jump;
+
+static int64_t real_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int64_t jumping_clock(void)
+{
+	return real_ms() + atomic_load(&clock_jump);
+}
+
+static void sleep_ms(int ms)
+{
+	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+	nanosleep(&t, NULL);
+}
+
+/* What the hooks saw. */
+static struct seen {
+	atomic_int drains, locks, returns;
+	atomic_int drain_ok, new_refused, drain_refused_after_end;
+	atomic_int keys_left, secrets_left, state_at_drain, state_at_locked;
+	atomic_int cause;
+	atomic_int drain_sleep;
+} seen;
+
+static void on_drain(void *arg, unsigned drain_ms)
+{
+	struct gate *g = arg;
+	const struct store_keys *keys;
+
+	atomic_store(&seen.state_at_drain, (int)gate_state(g));
+	ck_assert_uint_gt(drain_ms, 0);
+	if (gate_enter(g, GATE_USE_DRAIN, &keys) == 0) {
+		atomic_store(&seen.drain_ok, keys != NULL);
+		gate_leave(g);
+	}
+	atomic_store(&seen.new_refused, gate_enter(g, GATE_USE_NEW, &keys) == -EACCES);
+	sleep_ms(atomic_load(&seen.drain_sleep));
+	gate_drain_end(g);
+	atomic_store(&seen.drain_refused_after_end, gate_enter(g, GATE_USE_DRAIN, &keys) == -EACCES);
+	atomic_fetch_add(&seen.drains, 1);
+}
+
+static void on_locked(void *arg, enum gate_cause cause, const char *reason)
+{
+	struct gate_status s;
+
+	gate_status(arg, &s);
+	atomic_store(&seen.keys_left, (int)s.keys_in_memory);
+	atomic_store(&seen.secrets_left, (int)secret_in_use());
+	atomic_store(&seen.state_at_locked, (int)s.state);
+	atomic_store(&seen.cause, (int)cause);
+	ck_assert(reason[0]);
+	atomic_fetch_add(&seen.locks, 1);
+}
+
+static void on_active(void *arg)
+{
+	ck_assert_int_eq(gate_state(arg), GATE_ACTIVE);
+	atomic_fetch_add(&seen.returns, 1);
+}
+
+static void setup(void)
+{
+	ck_assert_int_eq(secret_init(), 0);
+	ck_assert_int_eq(kms_provider_register(&fake_provider), 0);
+	fake_reset();
+	memset(kek, 0, sizeof(kek));
+	memset(&seen, 0, sizeof(seen));
+	atomic_store(&clock_jump, 0);
+}
+
+static void teardown(void)
+{
+	for (int i = 0; i < FAKES; i++)
+		fake_set(i, FAKE_OK);
+	gate_close(gate);
+	gate = NULL;
+	keyring_free(keyring);
+	ck_assert_uint_eq(secret_in_use(), 0);
+}
+
+struct plan {
+	uint32_t n;
+	enum slot_policy policy;
+	enum wrap_type type;
+	unsigned poll_ms, lease_ms, grace_ms;
+};
+
+static const struct plan plain = {1, POLICY_ALL, WRAP_STORE, 20, 200, 0};
+static const struct plan lazy = {1, POLICY_ALL, WRAP_STORE, 60000, 120000, 0}; /* only orders and watches move it */
+
+static void make(const struct plan *p)
+{
+	struct gate_config cfg = {.kek = kek, .poll_ms = p->poll_ms, .lease_ms = p->lease_ms, .grace_ms = p->grace_ms,
+				  .drain_ms = 500};
+	char why[320];
+
+	keyring = fake_keyring(p->n, p->policy, p->type, kek);
+	ck_assert_ptr_nonnull(keyring);
+	cfg.keyring = keyring;
+	ck_assert_int_eq(gate_new(&cfg, &gate), 0);
+	gate->clock = jumping_clock;
+	ck_assert_int_eq(gate_state(gate), GATE_LOCKED);
+	ck_assert_int_eq(gate_open(gate, why), 0);
+	ck_assert_int_eq(gate_state(gate), GATE_ACTIVE);
+}
+
+static void start(const struct plan *p)
+{
+	struct gate_hooks hooks = {.drain = on_drain, .locked = on_locked, .active = on_active};
+
+	make(p);
+	hooks.arg = gate;
+	ck_assert_int_eq(gate_start(gate, &hooks), 0);
+}
+
+/* Wait until STATE; milliseconds it took, or -1. */
+static int64_t await(enum gate_state state, int ms)
+{
+	int64_t from = real_ms();
+
+	while (real_ms() - from < ms) {
+		if (gate_state(gate) == state)
+			return real_ms() - from;
+		sleep_ms(1);
+	}
+	return -1;
+}
+
+static int may(enum gate_use use)
+{
+	const struct store_keys *keys;
+	int r = gate_enter(gate, use, &keys);
+
+	if (r == 0) {
+		ck_assert_mem_eq(store_keys_id(keys), keyring->store_id, ID_LEN);
+		gate_leave(gate);
+	}
+	return r;
+}
+
+START_TEST(test_new_refuses)
+{
+	struct gate_config cfg = {.kek = kek, .poll_ms = 100, .lease_ms = 150};
+
+	keyring = fake_keyring(1, POLICY_ALL, WRAP_STORE, kek);
+	cfg.keyring = keyring;
+	ck_assert_int_eq(gate_new(&cfg, &gate), -EINVAL);
+	kms_close(kek[0]);
+}
+END_TEST
+
+static const struct {
+	enum fake_mode mode;
+	int error;
+} opens[] = {
+	{FAKE_REVOKED, -EKEYREVOKED},  {FAKE_TRANSIENT, -ETIMEDOUT}, {FAKE_MISCONFIGURED, -EINVAL},
+	{FAKE_AUTH, -EACCES},          {FAKE_CORRUPT, -EBADMSG},     {FAKE_JUNK, -EBADMSG},
+	{FAKE_EMPTY, -ETIMEDOUT},      {FAKE_LIAR, -ETIMEDOUT},      {FAKE_EXPIRED, -EKEYREVOKED},
+	{FAKE_AUTH_UNTIL_REFRESH, 0},  {FAKE_REVOKED_UNTIL_REFRESH, 0},
+};
+
+START_TEST(test_open)
+{
+	struct gate_config cfg = {.kek = kek};
+	struct gate_status s;
+	char why[320];
+
+	keyring = fake_keyring(1, POLICY_ALL, WRAP_STORE, kek);
+	cfg.keyring = keyring;
+	ck_assert_int_eq(gate_new(&cfg, &gate), 0);
+	ck_assert_int_eq(may(GATE_USE_NEW), -EACCES);
+	fake_set(0, opens[_i].mode);
+	ck_assert_int_eq(gate_open(gate, why), opens[_i].error);
+	ck_assert_int_eq(may(GATE_USE_NEW), opens[_i].error ? -EACCES : 0);
+	gate_status(gate, &s);
+	ck_assert_int_eq(s.state, opens[_i].error ? GATE_LOCKED : GATE_ACTIVE);
+	if (!opens[_i].error)
+		return;
+	ck_assert(why[0]);
+	ck_assert_str_eq(s.reason, why);
+	ck_assert_uint_eq(secret_in_use(), 0);
+	fake_set(0, FAKE_OK);
+	ck_assert_int_eq(gate_open(gate, why), 0);
+	ck_assert_int_eq(may(GATE_USE_NEW), 0);
+}
+END_TEST
+
+/* From ACTIVE: what becomes of each answer, when, and that the way back is open. */
+static const struct {
+	enum fake_mode mode;
+	enum gate_cause cause; /* NONE: stays ACTIVE */
+} turns[] = {
+	{FAKE_REVOKED, GATE_CAUSE_REVOKED},
+	{FAKE_CORRUPT, GATE_CAUSE_REVOKED},
+	{FAKE_JUNK, GATE_CAUSE_REVOKED},
+	{FAKE_EXPIRED, GATE_CAUSE_REVOKED},
+	{FAKE_TRANSIENT, GATE_CAUSE_OUTAGE},
+	{FAKE_HANG, GATE_CAUSE_OUTAGE},
+	{FAKE_DEAF, GATE_CAUSE_OUTAGE},
+	{FAKE_EMPTY, GATE_CAUSE_OUTAGE},
+	{FAKE_LIAR, GATE_CAUSE_OUTAGE},
+	{FAKE_LIAR2, GATE_CAUSE_OUTAGE},
+	{FAKE_NOCLASS, GATE_CAUSE_OUTAGE},
+	{FAKE_AUTH, GATE_CAUSE_OUTAGE},
+	{FAKE_MISCONFIGURED, GATE_CAUSE_OUTAGE},
+	{FAKE_REVOKED_UNTIL_REFRESH, GATE_CAUSE_NONE},
+	{FAKE_AUTH_UNTIL_REFRESH, GATE_CAUSE_NONE},
+	{FAKE_OK, GATE_CAUSE_NONE},
+};
+
+START_TEST(test_turns)
+{
+	struct gate_status s;
+	int64_t took;
+
+	start(&plain);
+	sleep_ms(50);
+	fake_set(0, turns[_i].mode);
+	took = await(GATE_LOCKED, turns[_i].cause == GATE_CAUSE_NONE ? 400 : 3000);
+	gate_status(gate, &s);
+	if (turns[_i].cause == GATE_CAUSE_NONE) {
+		ck_assert_int_eq(took, -1);
+		ck_assert_int_eq(s.state, GATE_ACTIVE);
+		ck_assert_int_eq(may(GATE_USE_NEW), 0);
+		ck_assert_int_gt(s.lease_left_ms, 0);
+		return;
+	}
+	ck_assert_msg(took >= 0, "mode %d: still %s", turns[_i].mode, gate_state_name(s.state));
+	if (turns[_i].cause == GATE_CAUSE_OUTAGE)
+		ck_assert_int_ge(took, 100); /* the lease is not cut short by silence */
+	ck_assert_int_eq(s.cause, turns[_i].cause);
+	ck_assert(s.reason[0]);
+	ck_assert_int_eq(s.lease_left_ms, 0);
+	ck_assert_int_eq(may(GATE_USE_NEW), -EACCES);
+	ck_assert_int_eq(may(GATE_USE_DRAIN), -EACCES);
+	for (int i = 0; i < 200 && !atomic_load(&seen.locks); i++)
+		sleep_ms(5); /* the hook comes right after the state */
+	ck_assert_int_eq(atomic_load(&seen.drains), 1);
+	ck_assert_int_eq(atomic_load(&seen.cause), turns[_i].cause);
+	fake_set(0, FAKE_OK);
+	ck_assert_int_ge(await(GATE_ACTIVE, 3000), 0);
+	ck_assert_int_eq(may(GATE_USE_NEW), 0);
+	gate_status(gate, &s);
+	ck_assert_str_eq(s.reason, "");
+	ck_assert_int_eq(s.cause, GATE_CAUSE_NONE);
+}
+END_TEST
+
+/* A refusal is asked about again on a fresh connection before it locks. */
+START_TEST(test_confirm)
+{
+	start(&lazy);
+	ck_assert_int_eq(atomic_load(&fakes[0].refreshes), 0);
+	fake_set(0, FAKE_REVOKED);
+	gate_poke(gate);
+	ck_assert_int_ge(await(GATE_LOCKED, 2000), 0);
+	ck_assert_int_ge(atomic_load(&fakes[0].refreshes), 1);
+	ck_assert_int_ge(atomic_load(&fakes[0].calls), 3); /* wrap is one, open another */
+}
+END_TEST
+
+/* A refusal whose confirmation is lost in silence still locks when the lease ends, as a refusal. */
+START_TEST(test_unconfirmed)
+{
+	struct gate_status s;
+	struct plan p = plain;
+
+	p.grace_ms = 60000; /* grace is for silence, not for this */
+	start(&p);
+	fake_set(0, FAKE_REVOKED);
+	while (atomic_load(&fakes[0].refreshes) == 0)
+		;
+	fake_set(0, FAKE_TRANSIENT);
+	ck_assert_int_ge(await(GATE_LOCKED, 2000), 0);
+	gate_status(gate, &s);
+	ck_assert_int_eq(s.cause, GATE_CAUSE_REVOKED);
+}
+END_TEST
+
+START_TEST(test_hooks)
+{
+	start(&lazy);
+	fake_set(0, FAKE_REVOKED);
+	fake_notify(0);
+	ck_assert_int_ge(await(GATE_LOCKED, 1000), 0);
+	while (!atomic_load(&seen.locks))
+		sleep_ms(1);
+	ck_assert_int_eq(atomic_load(&seen.state_at_drain), GATE_LOCKING);
+	ck_assert_int_eq(atomic_load(&seen.drain_ok), 1);
+	ck_assert_int_eq(atomic_load(&seen.new_refused), 1);
+	ck_assert_int_eq(atomic_load(&seen.drain_refused_after_end), 1);
+	ck_assert_int_eq(atomic_load(&seen.state_at_locked), GATE_LOCKED);
+	ck_assert_int_eq(atomic_load(&seen.keys_left), 0);
+	ck_assert_int_eq(atomic_load(&seen.secrets_left), 0);
+	ck_assert_int_eq(atomic_load(&seen.returns), 0);
+	fake_set(0, FAKE_OK);
+	fake_notify(0);
+	ck_assert_int_ge(await(GATE_ACTIVE, 1000), 0);
+	for (int i = 0; i < 200 && !atomic_load(&seen.returns); i++)
+		sleep_ms(5);
+	ck_assert_int_eq(atomic_load(&seen.returns), 1);
+}
+END_TEST
+
+/* Nobody hears a hook after gate_detach(), and the gate still locks. */
+START_TEST(test_detach)
+{
+	start(&lazy);
+	gate_detach(gate);
+	gate_detach(gate);
+	fake_set(0, FAKE_REVOKED);
+	fake_notify(0);
+	ck_assert_int_ge(await(GATE_LOCKED, 1000), 0);
+	sleep_ms(50);
+	ck_assert_int_eq(atomic_load(&seen.drains) + atomic_load(&seen.locks), 0);
+}
+END_TEST
+
+/* A hundred changes a second are not a hundred probes, and the last one counts. */
+START_TEST(test_watch_storm)
+{
+	int before;
+
+	start(&lazy);
+	before = atomic_load(&fakes[0].calls);
+	for (int i = 0; i < 300; i++) {
+		fake_notify(0);
+		sleep_ms(1);
+	}
+	ck_assert_int_lt(atomic_load(&fakes[0].calls) - before, 30);
+	fake_set(0, FAKE_REVOKED);
+	fake_notify(0);
+	ck_assert_int_ge(await(GATE_LOCKED, 500), 0);
+}
+END_TEST
+
+/* The lease is checked by the request itself: no thread runs here. */
+START_TEST(test_lease_alone)
+{
+	make(&lazy);
+	ck_assert_int_eq(may(GATE_USE_NEW), 0);
+	atomic_store(&clock_jump, 119000);
+	ck_assert_int_eq(may(GATE_USE_NEW), 0);
+	atomic_store(&clock_jump, 120001);
+	ck_assert_int_eq(may(GATE_USE_NEW), -EACCES);
+	ck_assert_int_eq(may(GATE_USE_DRAIN), 0);
+	ck_assert_int_eq(gate_state(gate), GATE_LOCKING);
+	atomic_store(&clock_jump, 120000 + 500 + 1001);
+	ck_assert_int_eq(may(GATE_USE_DRAIN), -EACCES);
+}
+END_TEST
+
+/* A suspend: the clock jumps past the lease. Locked first, then back by a good answer. */
+START_TEST(test_suspend)
+{
+	start(&lazy);
+	atomic_store(&clock_jump, 3600000);
+	ck_assert_int_eq(may(GATE_USE_NEW), -EACCES);
+	gate_wake(gate);
+	for (int i = 0; i < 400 && !atomic_load(&seen.locks); i++)
+		sleep_ms(5);
+	ck_assert_int_eq(atomic_load(&seen.locks), 1);
+	ck_assert_int_eq(atomic_load(&seen.cause), GATE_CAUSE_OUTAGE);
+	gate_poke(gate);
+	ck_assert_int_ge(await(GATE_ACTIVE, 2000), 0);
+}
+END_TEST
+
+/* After five minutes locked the questions come every 30 s; the watch still wakes it. */
+START_TEST(test_slow_pace)
+{
+	struct gate_status a, b;
+
+	start(&(struct plan){1, POLICY_ALL, WRAP_STORE, 1000, 2000, 0});
+	fake_set(0, FAKE_REVOKED);
+	gate_poke(gate);
+	ck_assert_int_ge(await(GATE_LOCKED, 1000), 0);
+	sleep_ms(50);
+	atomic_store(&clock_jump, 301000);
+	gate_wake(gate);
+	sleep_ms(100);
+	gate_status(gate, &a);
+	atomic_fetch_add(&clock_jump, 10000);
+	gate_wake(gate);
+	sleep_ms(100);
+	gate_status(gate, &b);
+	ck_assert_uint_eq(a.polls, b.polls);
+	atomic_fetch_add(&clock_jump, 20000);
+	gate_wake(gate);
+	sleep_ms(100);
+	gate_status(gate, &b);
+	ck_assert_uint_eq(a.polls + 1, b.polls);
+	fake_set(0, FAKE_OK);
+	fake_notify(0);
+	ck_assert_int_ge(await(GATE_ACTIVE, 1000), 0);
+}
+END_TEST
+
+START_TEST(test_order)
+{
+	struct gate_status s;
+	char why[320];
+
+	start(&plain);
+	ck_assert_int_eq(gate_lock(gate, "uid 0"), 0);
+	ck_assert_int_eq(gate_state(gate), GATE_LOCKED);
+	gate_status(gate, &s);
+	ck_assert_int_eq(s.ordered, 1);
+	ck_assert_int_eq(s.cause, GATE_CAUSE_ORDERED);
+	ck_assert_ptr_nonnull(strstr(s.reason, "uid 0"));
+	sleep_ms(150); /* the KMS is well: an ordered lock stays all the same */
+	gate_poke(gate);
+	ck_assert_int_eq(await(GATE_ACTIVE, 100), -1);
+	ck_assert_int_eq(gate_lock(gate, "again"), 0);
+	fake_set(0, FAKE_REVOKED);
+	ck_assert_int_eq(gate_unlock(gate, why), -EKEYREVOKED);
+	ck_assert_ptr_nonnull(strstr(why, "disabled"));
+	gate_status(gate, &s);
+	ck_assert_int_eq(s.ordered, 0);
+	ck_assert_int_eq(s.cause, GATE_CAUSE_REVOKED);
+	fake_set(0, FAKE_OK);
+	ck_assert_int_eq(gate_unlock(gate, why), 0);
+	ck_assert_int_eq(gate_state(gate), GATE_ACTIVE);
+	ck_assert_int_eq(gate_unlock(gate, why), 0);
+}
+END_TEST
+
+START_TEST(test_order_without_thread)
+{
+	char why[320];
+
+	make(&lazy);
+	ck_assert_int_eq(gate_lock(gate, "tool"), 0);
+	ck_assert_int_eq(may(GATE_USE_NEW), -EACCES);
+	ck_assert_uint_eq(secret_in_use(), 0);
+	ck_assert_int_eq(gate_unlock(gate, why), 0);
+	ck_assert_int_eq(may(GATE_USE_NEW), 0);
+}
+END_TEST
+
+static void on_signal(int number)
+{
+	(void)number;
+	gate_lock_signal(gate);
+}
+
+START_TEST(test_signal)
+{
+	char why[320];
+
+	start(&lazy);
+	signal(SIGUSR1, on_signal);
+	raise(SIGUSR1);
+	ck_assert_int_ge(await(GATE_LOCKED, 1000), 0);
+	ck_assert_int_eq(gate_unlock(gate, why), 0);
+}
+END_TEST
+
+/* An order is obeyed within its second while the KMS hangs, whether it can be cancelled or not. */
+START_TEST(test_order_while_hanging)
+{
+	int64_t from;
+
+	start(&plain);
+	fake_set(0, _i ? FAKE_DEAF : FAKE_HANG);
+	sleep_ms(60);
+	from = real_ms();
+	ck_assert_int_eq(gate_lock(gate, "test"), 0);
+	ck_assert_int_lt(real_ms() - from, 1000);
+	ck_assert_int_eq(gate_state(gate), GATE_LOCKED);
+}
+END_TEST
+
+START_TEST(test_grace)
+{
+	struct gate_status s;
+	struct plan p = {1, POLICY_ALL, WRAP_STORE, 20, 100, 400};
+	int64_t from = real_ms();
+
+	start(&p);
+	fake_set(0, FAKE_TRANSIENT);
+	ck_assert_int_ge(await(GATE_GRACE, 1000), 0);
+	ck_assert_int_eq(may(GATE_USE_NEW), 0);
+	gate_status(gate, &s);
+	ck_assert(s.reason[0]);
+	if (_i == 0) { /* to its end */
+		ck_assert_int_ge(await(GATE_LOCKED, 2000), 0);
+		ck_assert_int_ge(real_ms() - from, 400);
+		gate_status(gate, &s);
+		ck_assert_int_eq(s.cause, GATE_CAUSE_OUTAGE);
+		return;
+	}
+	fake_set(0, _i == 1 ? FAKE_OK : FAKE_REVOKED);
+	if (_i == 1) {
+		ck_assert_int_ge(await(GATE_ACTIVE, 1000), 0);
+	} else {
+		ck_assert_int_ge(await(GATE_LOCKED, 300), 0);
+		gate_status(gate, &s);
+		ck_assert_int_eq(s.cause, GATE_CAUSE_REVOKED);
+	}
+}
+END_TEST
+
+/* Several KEKs: a refusal by any of them wins; with `any`, one that is silent does not lock. */
+START_TEST(test_policies)
+{
+	struct plan p = plain;
+
+	p.n = 2;
+	p.policy = _i ? POLICY_ANY : POLICY_ALL;
+	start(&p);
+	fake_set(0, FAKE_TRANSIENT);
+	ck_assert_int_eq(await(GATE_LOCKED, 600) >= 0, p.policy == POLICY_ALL);
+	fake_set(0, FAKE_OK);
+	ck_assert_int_ge(await(GATE_ACTIVE, 2000), 0);
+	fake_set(1, FAKE_REVOKED);
+	ck_assert_int_ge(await(GATE_LOCKED, 2000), 0);
+}
+END_TEST
+
+static int borrow(struct gate_key *k, enum gate_use use)
+{
+	const struct store_keys *store;
+	const struct file_keys *keys;
+	int r = gate_enter(gate, use, &store);
+
+	if (r)
+		return r;
+	r = gate_key_borrow(k, store, &keys);
+	if (!r)
+		ck_assert_ptr_nonnull(file_keys_id(keys));
+	gate_leave(gate);
+	return r;
+}
+
+static const enum wrap_type types[] = {WRAP_STORE, WRAP_FILE};
+
+START_TEST(test_keys)
+{
+	struct plan p = lazy;
+	uint8_t header[HEADER_LEN_FILE], copy[HEADER_LEN_FILE];
+	struct gate_key *made, *opened;
+	struct gate_status s;
+
+	p.type = types[_i];
+	start(&p);
+	ck_assert_int_eq(gate_key_create(gate, header, &made), 0);
+	ck_assert_int_eq(gate_key_open(gate, header, &opened), 0);
+	ck_assert_int_eq(borrow(made, GATE_USE_NEW), 0);
+	ck_assert_int_eq(borrow(opened, GATE_USE_NEW), 0);
+	gate_status(gate, &s);
+	ck_assert_uint_eq(s.keys_in_memory, 2);
+	/* Damage anywhere: an error, whichever, and nothing kept. */
+	for (size_t i = 0; i < 700 && i < keyring->layout.header_len; i++) {
+		struct gate_key *bad = NULL;
+		int r;
+
+		memcpy(copy, header, sizeof(copy));
+		copy[i] ^= 0x40;
+		r = gate_key_open(gate, copy, &bad);
+		if (r == 0)
+			gate_key_close(bad); /* a byte of the binding area, or of padding that nobody reads */
+		else
+			ck_assert_msg(r == -EBADMSG || r == -EUCLEAN || r == -ENOTSUP || r == -ENOKEY, "byte %zu: %d", i, r);
+	}
+	gate_status(gate, &s);
+	ck_assert_uint_eq(s.keys_in_memory, 2);
+	ck_assert_int_eq(gate_lock(gate, "test"), 0);
+	ck_assert_uint_eq(secret_in_use(), 0);
+	ck_assert_int_eq(borrow(made, GATE_USE_NEW), -EACCES);
+	ck_assert_int_eq(gate_key_open(gate, header, &made), -EACCES);
+	ck_assert_int_eq(gate_key_create(gate, copy, &made), -EACCES);
+	ck_assert_int_eq(gate_unlock(gate, (char[320]){0}), 0);
+	ck_assert_int_eq(borrow(made, GATE_USE_NEW), 0);
+	ck_assert_int_eq(borrow(opened, GATE_USE_NEW), 0);
+	gate_key_close(made);
+	gate_key_close(opened);
+	gate_key_close(NULL);
+	gate_status(gate, &s);
+	ck_assert_uint_eq(s.keys_in_memory, 0);
+}
+END_TEST
+
+/* Another store's header is not ours. */
+START_TEST(test_foreign_header)
+{
+	struct plan p = lazy;
+	uint8_t header[HEADER_LEN_FILE];
+	struct gate_key *k;
+
+	p.type = types[_i];
+	make(&p);
+	ck_assert_int_eq(gate_key_create(gate, header, &k), 0);
+	gate_key_close(k);
+	gate_close(gate);
+	keyring_free(keyring);
+	make(&p);
+	ck_assert_int_eq(gate_key_open(gate, header, &k), -EBADMSG);
+}
+END_TEST
+
+static void note_version(int version)
+{
+	atomic_store(&fakes[0].version, version);
+}
+
+/* Wrap type `file`: a refused key version drops exactly its files; one that is written to may still be sealed. */
+START_TEST(test_versions)
+{
+	struct plan p = lazy;
+	uint8_t header[HEADER_LEN_FILE];
+	struct gate_key *old, *written, *new;
+
+	p.type = WRAP_FILE;
+	start(&p);
+	ck_assert_int_eq(gate_key_create(gate, header, &old), 0);
+	ck_assert_int_eq(gate_key_create(gate, header, &written), 0);
+	gate_key_writable(written, 1);
+	note_version(2);
+	ck_assert_int_eq(gate_key_create(gate, header, &new), 0);
+	/* The keyring's own wrap is of version 1: only files are refused. */
+	atomic_store(&fakes[0].bad_version, 2);
+	gate_poke(gate);
+	for (int i = 0; i < 400 && borrow(new, GATE_USE_NEW) == 0; i++)
+		sleep_ms(5);
+	ck_assert_int_eq(borrow(new, GATE_USE_NEW), -EACCES);
+	ck_assert_int_eq(borrow(new, GATE_USE_DRAIN), -EACCES);
+	ck_assert_int_eq(borrow(old, GATE_USE_NEW), 0);
+	ck_assert_int_eq(gate_state(gate), GATE_ACTIVE);
+	atomic_store(&fakes[0].bad_version, -1);
+	gate_poke(gate);
+	for (int i = 0; i < 400 && borrow(new, GATE_USE_NEW) != 0; i++)
+		sleep_ms(5);
+	ck_assert_int_eq(borrow(new, GATE_USE_NEW), 0);
+	gate_key_writable(new, 1);
+	atomic_store(&fakes[0].bad_version, 2);
+	gate_poke(gate);
+	for (int i = 0; i < 400 && borrow(new, GATE_USE_NEW) == 0; i++)
+		sleep_ms(5);
+	ck_assert_int_eq(borrow(new, GATE_USE_NEW), -EACCES);
+	ck_assert_int_eq(borrow(new, GATE_USE_DRAIN), 0);
+	gate_key_writable(new, 0);
+	ck_assert_int_eq(borrow(new, GATE_USE_DRAIN), -EACCES);
+	/* Through a lock and back: the refused one alone stays refused. */
+	ck_assert_int_eq(gate_lock(gate, "test"), 0);
+	ck_assert_int_eq(gate_unlock(gate, (char[320]){0}), 0);
+	ck_assert_int_eq(borrow(old, GATE_USE_NEW), 0);
+	ck_assert_int_eq(borrow(written, GATE_USE_NEW), 0);
+	ck_assert_int_eq(borrow(new, GATE_USE_NEW), -EACCES);
+	gate_key_close(old);
+	gate_key_close(written);
+	gate_key_close(new);
+}
+END_TEST
+
+/* A file's KMS call under way when the lock comes: it fails, and leaves no key. */
+static void *opener(void *arg)
+{
+	struct gate_key *k = NULL;
+	int r = gate_key_open(gate, arg, &k);
+
+	gate_key_close(k);
+	return (void *)(intptr_t)r;
+}
+
+START_TEST(test_lock_during_unwrap)
+{
+	struct plan p = lazy;
+	uint8_t header[HEADER_LEN_FILE];
+	struct gate_key *k;
+	pthread_t t;
+	void *r;
+
+	p.type = WRAP_FILE;
+	start(&p);
+	ck_assert_int_eq(gate_key_create(gate, header, &k), 0);
+	gate_key_close(k);
+	fake_set(0, FAKE_HANG);
+	ck_assert_int_eq(pthread_create(&t, NULL, opener, header), 0);
+	sleep_ms(50);
+	ck_assert_int_eq(gate_lock(gate, "test"), 0);
+	ck_assert_int_eq(pthread_join(t, &r), 0);
+	ck_assert_int_lt((int)(intptr_t)r, 0);
+	ck_assert_uint_eq(secret_in_use(), 0);
+}
+END_TEST
+
+/* Many threads borrow, open, create and close while the gate locks and returns in every way it can. */
+static atomic_int running;
+static atomic_int lent, refused, wrong;
+
+static void *stress_main(void *arg)
+{
+	uint8_t header[HEADER_LEN_FILE];
+	struct gate_key *k = NULL;
+	unsigned turn = (unsigned)(uintptr_t)arg;
+
+	while (atomic_load(&running)) {
+		int r;
+
+		if (k && turn++ % 50 == 0) {
+			gate_key_close(k);
+			k = NULL;
+		}
+		if (!k && gate_key_create(gate, header, &k) == 0 && turn % 2) {
+			gate_key_close(k);
+			k = NULL;
+			if (gate_key_open(gate, header, &k))
+				k = NULL;
+		}
+		r = k ? borrow(k, turn % 3 ? GATE_USE_NEW : GATE_USE_DRAIN) : may(GATE_USE_NEW);
+		if (r == 0)
+			atomic_fetch_add(&lent, 1);
+		else if (r == -EACCES)
+			atomic_fetch_add(&refused, 1);
+		else
+			atomic_fetch_add(&wrong, 1);
+		if (r)
+			sched_yield();
+	}
+	gate_key_close(k);
+	return NULL;
+}
+
+START_TEST(test_stress)
+{
+	static const enum fake_mode modes[] = {FAKE_REVOKED, FAKE_OK, FAKE_TRANSIENT, FAKE_OK, FAKE_HANG, FAKE_OK, FAKE_FLAP, FAKE_OK};
+	struct plan p = {1, POLICY_ALL, types[_i], 5, 40, 0};
+	struct gate_status s;
+	pthread_t t[8];
+	char why[320];
+
+	start(&p);
+	atomic_store(&running, 1);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		ck_assert_int_eq(pthread_create(&t[i], NULL, stress_main, (void *)(uintptr_t)i), 0);
+	for (int turn = 0; turn < 60; turn++) {
+		fake_set(0, modes[turn % ARRAY_LEN(modes)]);
+		fake_notify(0);
+		sleep_ms(20 + turn % 7 * 10);
+		if (turn % 5 == 0) {
+			gate_lock(gate, "stress");
+			fake_set(0, FAKE_OK);
+			ck_assert_int_eq(gate_unlock(gate, why), 0);
+		}
+		gate_status(gate, &s);
+	}
+	fake_set(0, FAKE_OK);
+	gate_poke(gate);
+	ck_assert_int_ge(await(GATE_ACTIVE, 5000), 0);
+	sleep_ms(50);
+	atomic_store(&running, 0);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		pthread_join(t[i], NULL);
+	ck_assert_int_gt(atomic_load(&lent), 1000);
+	ck_assert_int_gt(atomic_load(&refused), 0);
+	ck_assert_int_eq(atomic_load(&wrong), 0);
+	gate_status(gate, &s);
+	ck_assert_uint_eq(s.keys_in_memory, 0);
+	ck_assert_int_eq(gate_lock(gate, "end"), 0);
+	ck_assert_uint_eq(secret_in_use(), 0);
+}
+END_TEST
+
+static Suite *gate_suite(void)
+{
+	Suite *s = suite_create("gate");
+	TCase *t = tcase_create("gate");
+
+	tcase_set_timeout(t, 60);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_new_refuses);
+	tcase_add_loop_test(t, test_open, 0, (int)ARRAY_LEN(opens));
+	tcase_add_loop_test(t, test_turns, 0, (int)ARRAY_LEN(turns));
+	tcase_add_test(t, test_confirm);
+	tcase_add_test(t, test_unconfirmed);
+	tcase_add_test(t, test_hooks);
+	tcase_add_test(t, test_detach);
+	tcase_add_test(t, test_watch_storm);
+	tcase_add_test(t, test_lease_alone);
+	tcase_add_test(t, test_suspend);
+	tcase_add_test(t, test_slow_pace);
+	tcase_add_test(t, test_order);
+	tcase_add_test(t, test_order_without_thread);
+	tcase_add_test(t, test_signal);
+	tcase_add_loop_test(t, test_order_while_hanging, 0, 2);
+	tcase_add_loop_test(t, test_grace, 0, 3);
+	tcase_add_loop_test(t, test_policies, 0, 2);
+	tcase_add_loop_test(t, test_keys, 0, 2);
+	tcase_add_loop_test(t, test_foreign_header, 0, 2);
+	tcase_add_test(t, test_versions);
+	tcase_add_test(t, test_lock_during_unwrap);
+	tcase_add_loop_test(t, test_stress, 0, 2);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	SRunner *r = srunner_create(gate_suite());
+	int failed;
+
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? 1 : 0;
+}
