@@ -118,7 +118,7 @@ void gate_leave(struct gate *g);
  * call the KMS (up to its timeout), so never on a thread that serves requests there. HEADER is the store's H bytes.
  * create: draws file id and DEK and writes HEADER. open: -EBADMSG for a header that is not the store's (CORRUPT),
  * -EUCLEAN malformed, -ENOTSUP a newer format, -EACCES when locked or refused, -ENOKEY unknown KEK number or generation,
- * -ETIMEDOUT the KMS is silent, -ECANCELED a lock came between. May be closed on any thread, but outside enter/leave.
+ * -ETIMEDOUT the KMS is silent. May be closed on any thread, but outside enter/leave.
  */
 int gate_key_create(struct gate *g, uint8_t *header, struct gate_key **out) MUST_CHECK;
 int gate_key_open(struct gate *g, const uint8_t *header, struct gate_key **out) MUST_CHECK;

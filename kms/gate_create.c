@@ -65,7 +65,7 @@ static int create_wrap(struct gate_key *k, struct header_wrap *w, const uint8_t 
 		memcpy(w->wrapped, got->data, got->len);
 	}
 	free(got);
-	return r ? r : gate_key_note_version(k, w->version);
+	return r;
 }
 
 /* Write the header of a new file; a lock may have come since the DEK was made. */
@@ -98,7 +98,10 @@ static int key_create(struct gate_key *k, uint8_t *header)
 	r = create_dek(k, &w, payload);
 	if (!r && per_file)
 		r = create_wrap(k, &w, payload);
-	return r ? r : create_header(k, &w, header);
+	if (!r)
+		r = create_header(k, &w, header);
+	/* From here on the worker may read the header. */
+	return !r && per_file ? gate_key_note_version(k, w.version) : r;
 }
 
 int gate_key_create(struct gate *g, uint8_t *header, struct gate_key **out)

@@ -183,7 +183,8 @@ int gate_file_error(struct gate *g, int error, const struct kms_verdict *v)
 		gate_poke(g);
 		return -EACCES;
 	}
-	return error;
+	/* Cancelled by a lock: the lock is what there is to tell. */
+	return gate_serving(g) ? error : -EACCES;
 }
 
 static int file_unwrap_slot(struct gate_key *k, const struct header *h, int i)
@@ -194,6 +195,8 @@ static int file_unwrap_slot(struct gate_key *k, const struct header *h, int i)
 	struct kms_verdict v;
 	int r;
 
+	if (!gate_serving(k->gate))
+		return -EACCES;
 	if (!payload)
 		return -ENOMEM;
 	if (h->wrap[i].number != k->gate->keyring->slot[0].number)
