@@ -41,7 +41,7 @@ enum cmd_exit opened_kms_error(int error, const struct kms_verdict *v, const cha
 		code = CMD_UNREACHABLE;
 	if (strcmp(v->code, "passphrase") == 0)
 		code = CMD_PASSPHRASE;
-	else if (strcmp(v->code, "no-keystore") == 0 || strcmp(v->code, "no-key") == 0)
+	else if (strcmp(v->code, "no-keystore") == 0 || strcmp(v->code, "no-such-key") == 0)
 		code = CMD_NOT_FOUND;
 	return (enum cmd_exit)cmd_fail(code, "KMS %s: %s", ref, v->text[0] != 0 ? v->text : strerror(-error));
 }

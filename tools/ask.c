@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Asking a running mount over its control socket. */
+#include "tools/ask.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/mounts.h"
+
+#define STATUS_TIMEOUT_MS 10000u
+#define ORDER_TIMEOUT_MS 90000u /* a lock seals what was accepted, an unlock asks the KMS */
+
+static enum cmd_exit silence(const char *mountpoint, int r)
+{
+	if (mounts_is(mountpoint) != 1)
+		return (enum cmd_exit)cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", mountpoint);
+	if (r == -EPERM)
+		return (enum cmd_exit)cmd_fail(CMD_NOT_ALLOWED, "%s was mounted by someone else: ask as root or as that user", mountpoint);
+	if (r == -ENOENT && mounts_is_dead(mountpoint))
+		return (enum cmd_exit)cmd_fail(CMD_FAILED, "the daemon of %s has died: byokfs umount it, then mount it again",
+					       mountpoint);
+	if (r == -ENOENT)
+		return (enum cmd_exit)cmd_fail(CMD_FAILED, "nobody answers for %s: its daemon is gone, or it was mounted by someone "
+					       "else", mountpoint);
+	return (enum cmd_exit)cmd_fail(CMD_FAILED, "the daemon of %s does not answer: %s", mountpoint, strerror(-r));
+}
+
+enum cmd_exit ask_mount(const char *mountpoint, enum control_command cmd, char **answer, int *error)
+{
+	char *text = NULL;
+	int r = control_call(mountpoint, cmd, cmd == CONTROL_STATUS ? STATUS_TIMEOUT_MS : ORDER_TIMEOUT_MS, &text);
+
+	if (error != NULL)
+		*error = r;
+	if (r < 0 && text == NULL)
+		return silence(mountpoint, r);
+	if (r < 0) {
+		enum cmd_exit code = r == -EACCES ? CMD_REFUSED : cmd_exit_of(r);
+		cmd_fail(code, "%s: %s", mountpoint, text);
+		free(text);
+		return code;
+	}
+	*answer = text;
+	return CMD_OK;
+}
+
+char *ask_value(const char *answer, const char *key, unsigned n)
+{
+	size_t len = strlen(key);
+
+	for (const char *p = answer; p != NULL && *p != 0; p = strchr(p, '\n') != NULL ? strchr(p, '\n') + 1 : NULL) {
+		if (strncmp(p, key, len) != 0 || p[len] != ' ' || n-- > 0)
+			continue;
+		char *value = strndup(p + len + 1, strcspn(p + len + 1, "\n"));
+		if (value != NULL)
+			control_unescape(value);
+		return value;
+	}
+	return NULL;
+}

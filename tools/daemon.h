@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Going to the background: the parent waits for the child's word and ends with its exit code. */
+#ifndef TOOLS_DAEMON_H
+#define TOOLS_DAEMON_H
+
+#include "crypto/attr.h"
+
+/* Where the log goes besides syslog. Before daemon_ready() warnings go to the terminal too. */
+struct daemon_config {
+	int foreground;
+	const char *mountpoint; /* begins each line of syslog */
+};
+
+/*
+ * Fork, unless in the foreground. The child gets -1 and does the work, the terminal still at hand; the parent waits and gets
+ * the exit code to end with.
+ */
+int daemon_fork(const struct daemon_config *cfg);
+/* It is done: the parent may end with 0; leave the terminal, the folder and the session. */
+void daemon_ready(void);
+/* For fs, gate and store. Any thread. */
+void daemon_log(int priority, const char *text);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* `byokfs mount`: checks, then the daemon's whole life. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "crypto/secret.h"
+#include "fs/control.h"
+#include "fs/fs.h"
+#include "tools/cmd.h"
+#include "tools/daemon.h"
+#include "tools/mount_options.h"
+#include "tools/mounts.h"
+#include "tools/opened.h"
+
+static const char help[] =
+	"Usage: byokfs mount STORE MOUNTPOINT [OPTIONS]\n"
+	"Mount STORE on the empty folder MOUNTPOINT. The KMS is asked for the key now, and every few seconds from then on;\n"
+	"when it refuses, the mount is locked: everything answers EACCES until the key is back.\n"
+	"\n"
+	"  -f, --foreground         do not go to the background; log to stderr too\n"
+	"  --on-revoke lock|unmount what to do when the KMS refuses the key (default lock)\n"
+	"  --passphrase-file F      the keystore's passphrase (else systemd's credentials, else a prompt)\n"
+	"  --kms REF                contact this KMS too: on a host that does not know the store yet\n"
+	"  --accept-older-keyring   take a keyring older than this host has seen, or the pin's copy when both are gone\n"
+	"  -o, --options LIST       as in fstab, separated by commas:\n"
+	"        ro, suid, dev, noexec, noatime, allow_other, noallow_other (nosuid,nodev is the default)\n"
+	"        kms=REF, passphrase_file=F, on_revoke=lock|unmount\n"
+	"        poll=5s (ask the KMS), lease=15s (how long an answer counts), drain=2s (time to seal when locking)\n"
+	"  -h, --help               this text\n"
+	"\n"
+	"Example:\n"
+	"  byokfs mount /srv/backup.store /mnt/backup\n"
+	"In /etc/fstab:\n"
+	"  /srv/backup.store /mnt/backup fuse.byokfs passphrase_file=/root/pass,nofail 0 0\n"
+	"\n"
+	"See byokfs-mount(8); exit codes in byokfs(1).\n";
+
+/* The mount point */
+
+static int folder_empty(const char *path)
+{
+	DIR *dir = opendir(path);
+	const struct dirent *e;
+	int n = 0;
+
+	if (dir == NULL)
+		return -errno;
+	while ((e = readdir(dir)) != NULL)
+		n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+	closedir(dir);
+	return n == 0;
+}
+
+static int is_immutable(const char *path)
+{
+	int flags = 0, fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	int r = ioctl(fd, FS_IOC_GETFLAGS, &flags);
+	close(fd);
+	return r == 0 && (flags & FS_IMMUTABLE_FL) != 0;
+}
+
+/* An unmounted target that can be written sends the next backup in clear to the bare folder. */
+static void warn_writable(const char *path)
+{
+	if (access(path, W_OK) < 0 || is_immutable(path))
+		return;
+	cmd_warn("%s can be written while nothing is mounted there: a backup that runs then lands in it unencrypted. %s", path,
+		 geteuid() == 0 ? "To prevent that: chattr +i on it, while it is unmounted" :
+				  "To prevent that: chmod a-w on it, while it is unmounted");
+}
+
+/* A daemon that was killed leaves a mount that answers nothing but errors. */
+static int clear_dead(const char *path)
+{
+	if (mounts_is(path) != 1)
+		return CMD_OK;
+	if (!mounts_is_dead(path))
+		return cmd_fail(CMD_BUSY, "a byokfs is mounted on %s already: byokfs status %s", path, path);
+	int r = mounts_umount(path, 1);
+	if (r < 0)
+		return cmd_fail(CMD_BUSY, "on %s there is the mount of a byokfs that died, and it cannot be unmounted: %s", path,
+				strerror(-r));
+	cmd_warn("unmounted the remains of a byokfs that died on %s", path);
+	return clear_dead(path);
+}
+
+static int is_below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return strncmp(path, dir, n) == 0 && (path[n] == 0 || path[n] == '/');
+}
+
+static int mountpoint_check(const struct mount_options *m, char path[MOUNTS_PATH_MAX])
+{
+	char store[MOUNTS_PATH_MAX];
+	struct stat st;
+
+	int r = mounts_canonical(m->mountpoint, path);
+	if (r < 0)
+		return cmd_fail(cmd_exit_of(r), "mount point %s: %s%s", m->mountpoint, strerror(-r),
+				r == -ENOENT ? ": make the folder first" : "");
+	r = clear_dead(path);
+	if (r != CMD_OK)
+		return r;
+	if (stat(path, &st) < 0)
+		return cmd_fail(cmd_exit_of(-errno), "mount point %s: %s", path, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return cmd_fail(CMD_NOT_FOUND, "mount point %s is not a folder", path);
+	if (realpath(m->open.path, store) != NULL && is_below(path, store))
+		return cmd_fail(CMD_USAGE, "mount point %s lies in the store %s: the store would be hidden below it", path, store);
+	r = folder_empty(path);
+	if (r < 0)
+		return cmd_fail(cmd_exit_of(r), "mount point %s: %s", path, strerror(-r));
+	if (r == 0)
+		return cmd_fail(CMD_BUSY, "mount point %s is not empty: what lies in it would be hidden. Move it away first", path);
+	warn_writable(path);
+	return CMD_OK;
+}
+
+/* The daemon */
+
+static int serve(struct fs *fs, const struct fs_config *fc, const struct opened *o)
+{
+	const struct control_config cc = { .fs = fs, .gate = o->gate, .store = o->store, .mountpoint = fc->mountpoint };
+	struct control *control = NULL;
+
+	int r = control_start(&cc, &control);
+	if (r < 0)
+		return cmd_fail(CMD_FAILED, "cannot listen for byokfs status, lock and unlock: %s", strerror(-r));
+	r = fs_start(fs);
+	if (r < 0) {
+		control_stop(control);
+		return cmd_fail(cmd_exit_of(r), "cannot serve %s: %s", fc->mountpoint, strerror(-r));
+	}
+	if (!secret_all_locked())
+		fc->log(LOG_WARNING, "not all memory that holds keys could be locked: raise the limit (ulimit -l) or use encrypted swap");
+	fc->log(LOG_INFO, "mounted");
+	daemon_ready();
+	r = fs_wait(fs);
+	if (r < 0)
+		fc->log(LOG_ERR, "the connection to the kernel broke");
+	control_stop(control);
+	gate_detach(o->gate);
+	return r < 0 ? CMD_FAILED : CMD_OK;
+}
+
+static int run(const struct mount_options *m, struct opened *o)
+{
+	const struct fs_config fc = {
+		.store = o->store,
+		.gate = o->gate,
+		.mountpoint = m->open.mountpoint,
+		.unmount_on_revoke = m->unmount_on_revoke,
+		.allow_other = m->allow_other >= 0 ? m->allow_other : geteuid() == 0,
+		.read_only = m->open.read_only,
+		.mount_flags = m->flags,
+		.attr_timeout_ms = m->open.lease_ms,
+		.log = m->open.log,
+	};
+	char why[STORE_WHY_MAX] = "";
+	struct fs *fs = NULL;
+
+	/* Modes are the caller's in every request, his umask already in them. */
+	umask(0);
+	int r = fs_mount(&fc, &fs, why);
+	if (r < 0)
+		return cmd_fail(cmd_exit_of(r), "cannot mount on %s: %s", fc.mountpoint, why[0] != 0 ? why : strerror(-r));
+	int code = serve(fs, &fc, o);
+	fs_free(fs);
+	return code;
+}
+
+static int daemon_main(struct mount_options *m, const char *mountpoint)
+{
+	struct opened o;
+
+	m->open.mountpoint = mountpoint;
+	m->open.may_prompt = isatty(STDIN_FILENO);
+	m->open.log = daemon_log;
+	int code = opened_begin(&m->open, &o);
+	if (code != CMD_OK)
+		return code;
+	code = run(m, &o);
+	int end = opened_end(&o, 0);
+	daemon_log(LOG_INFO, "unmounted");
+	return code != CMD_OK ? code : end;
+}
+
+int cmd_mount(int argc, char **argv)
+{
+	AUTO(mount_options_wipe) struct mount_options m;
+	char mountpoint[MOUNTS_PATH_MAX];
+
+	mount_options_init(&m);
+	int r = mount_options_read(&m, argc, argv);
+	if (r == CMD_OK && m.help) {
+		fputs(help, stdout);
+		return CMD_OK;
+	}
+	if (r == CMD_OK)
+		r = mountpoint_check(&m, mountpoint);
+	if (r != CMD_OK)
+		return r;
+	const struct daemon_config dc = { .foreground = m.foreground, .mountpoint = mountpoint };
+	r = daemon_fork(&dc);
+	return r >= 0 ? r : daemon_main(&m, mountpoint);
+}

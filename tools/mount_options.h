@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What `byokfs mount` was told: its options and the list of -o, as mount(8) and fstab write it. */
+#ifndef TOOLS_MOUNT_OPTIONS_H
+#define TOOLS_MOUNT_OPTIONS_H
+
+#include "tools/opened.h"
+
+/* The text of one -o, taken apart. */
+struct option_text {
+	struct option_text *next;
+	char text[];
+};
+
+struct mount_options {
+	struct opened_config open;   /* strings are argv's or of `texts` */
+	const char *mountpoint;      /* as given */
+	int foreground;
+	int unmount_on_revoke;
+	int allow_other;             /* 1, 0, -1 = by user: root yes, others no */
+	unsigned long flags;         /* MS_NOSUID, MS_NODEV, ... */
+	int help;
+	struct option_text *texts;
+};
+
+/* Defaults: in the background, lock on revocation, nosuid, nodev. */
+void mount_options_init(struct mount_options *m);
+void mount_options_wipe(struct mount_options *m);
+/* Read the command line: CMD_OK, or CMD_USAGE with the error printed. */
+int mount_options_read(struct mount_options *m, int argc, char **argv) MUST_CHECK;
+/* One word of -o, "name" or "name=value"; it is taken apart in place and must live on. Errors are printed. */
+int mount_options_word(struct mount_options *m, char *word) MUST_CHECK;
+
+#endif

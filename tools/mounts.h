@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Mounted byokfs filesystems as the kernel lists them, and mount points as they are written there. */
+#ifndef TOOLS_MOUNTS_H
+#define TOOLS_MOUNTS_H
+
+#include "crypto/attr.h"
+
+#define MOUNTS_TYPE "fuse.byokfs"
+#define MOUNTS_PATH_MAX 4096u
+
+/*
+ * PATH as /proc/self/mountinfo would have it, without touching what is mounted there where that is dead: then only the
+ * folder above is resolved. Negative errno.
+ */
+int mounts_canonical(const char *path, char out[MOUNTS_PATH_MAX]) MUST_CHECK;
+/* 1 if a byokfs is mounted on MOUNTPOINT (canonical), else 0; negative errno. */
+int mounts_is(const char *mountpoint) MUST_CHECK;
+/* 1 if what is mounted there has no daemon any more. */
+int mounts_is_dead(const char *mountpoint);
+/* Unmount; DETACH: even if busy. Root by umount2(2), a user through fusermount3. -EBUSY, -EPERM, -EINVAL not mounted. */
+int mounts_umount(const char *mountpoint, int detach) MUST_CHECK;
+/* All of them: a malloc'ed array of malloc'ed paths with a NULL at the end; mounts_free(). */
+int mounts_list(char ***out) MUST_CHECK;
+void mounts_free(char **list);
+
+#endif

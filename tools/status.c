@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* `byokfs status`: what a mount says of itself, what a store shows without a key. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "fs/store.h"
+#include "tools/ask.h"
+#include "tools/emit.h"
+#include "tools/mounts.h"
+
+static const char help[] =
+	"Usage: byokfs status [MOUNTPOINT|STORE] [--json]\n"
+	"Say how a mount is: its state and why, its keys, what was refused or found damaged. Of a store that is not mounted,\n"
+	"say what can be read without a key. Without an argument: every mount.\n"
+	"\n"
+	"  --json       one line of JSON\n"
+	"  -h, --help   this text\n"
+	"\n"
+	"Examples:\n"
+	"  byokfs status /mnt/backup\n"
+	"  byokfs status --json | python3 -m json.tool\n";
+
+enum { OPT_JSON = 256 };
+static const struct option longs[] = {
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+/* Kinds of status values; what is not listed is text. */
+static const char *const numbers[] = { "since",         "lease_left_s",     "last_good",      "last_refusal", "polls",
+				       "keys_in_memory", "pid",              "block_size",     "cached_inodes", "open_files",
+				       "lost_ranges",   "refused_writes",   "corrupt",        "recovered",    "draining",
+				       "keyring_sequence", NULL };
+static const char *const booleans[] = { "ordered", "read_only", NULL };
+static const char *const times[] = { "since", "last_good", "last_refusal", NULL };
+
+static int is_in(const char *key, const char *const *list)
+{
+	for (; *list != NULL; list++)
+		if (strcmp(key, *list) == 0)
+			return 1;
+	return 0;
+}
+
+static void put_time(struct emit *e, const char *key, uint64_t value)
+{
+	char text[64];
+	time_t t = (time_t)value;
+	struct tm tm;
+
+	if (value == 0)
+		emit_str(e, key, "never");
+	else if (localtime_r(&t, &tm) != NULL && strftime(text, sizeof(text), "%F %T %z", &tm) > 0)
+		emit_str(e, key, text);
+}
+
+static void put_value(struct emit *e, const char *key, const char *value)
+{
+	uint64_t n = 0;
+	int is_number = cmd_number(value, NULL, 0, UINT64_MAX, &n) == 0;
+
+	if (is_number && is_in(key, times) && !e->json)
+		put_time(e, key, n);
+	else if (is_number && is_in(key, numbers))
+		emit_u64(e, key, n);
+	else if (is_number && is_in(key, booleans))
+		emit_bool(e, key, n != 0);
+	else
+		emit_str(e, key, value);
+}
+
+static void put_refs(struct emit *e, const char *const *ref, size_t n)
+{
+	if (e->json)
+		emit_list(e, "kms");
+	for (size_t i = 0; i < n; i++)
+		emit_str(e, e->json ? NULL : "kms", ref[i]);
+	if (e->json)
+		emit_close(e);
+}
+
+static void put_answer_refs(struct emit *e, const char *answer)
+{
+	char *ref[KEYRING_SLOTS_MAX];
+	const char *view[KEYRING_SLOTS_MAX];
+	unsigned n = 0;
+
+	while (n < KEYRING_SLOTS_MAX && (ref[n] = ask_value(answer, "kms", n)) != NULL) {
+		view[n] = ref[n];
+		n++;
+	}
+	put_refs(e, view, n);
+	while (n > 0)
+		free(ref[--n]);
+}
+
+/* All lines of a mount's answer, in its order; the repeated `kms` as one list. */
+static void put_answer(struct emit *e, const char *answer)
+{
+	int refs_done = 0;
+
+	for (const char *p = answer; *p != 0; p += strcspn(p, "\n") + (p[strcspn(p, "\n")] == '\n')) {
+		char key[64];
+		size_t len = strcspn(p, " \n");
+		if (len == 0 || len >= sizeof(key) || p[len] != ' ')
+			continue;
+		memcpy(key, p, len);
+		key[len] = 0;
+		if (strcmp(key, "kms") != 0) {
+			AUTO(cmd_free_at) char *value = ask_value(answer, key, 0);
+			if (value != NULL && (value[0] != 0 || e->json))
+				put_value(e, key, value);
+		} else if (!refs_done++) {
+			put_answer_refs(e, answer);
+		}
+	}
+}
+
+static enum cmd_exit one_mount(struct emit *e, const char *mountpoint)
+{
+	AUTO(cmd_free_at) char *answer = NULL;
+	enum cmd_exit code = ask_mount(mountpoint, CONTROL_STATUS, &answer, NULL);
+
+	emit_open(e, NULL);
+	if (code == CMD_OK) {
+		put_answer(e, answer);
+	} else {
+		emit_str(e, "state", mounts_is_dead(mountpoint) ? "dead" : "unknown");
+		emit_str(e, "reason", "the daemon does not answer");
+		emit_str(e, "mountpoint", mountpoint);
+	}
+	emit_close(e);
+	return code;
+}
+
+static void put_store(struct emit *e, const struct store *s, const struct store_owner *owner)
+{
+	const struct keyring *k = s->keyring;
+	const char *ref[KEYRING_SLOTS_MAX];
+
+	emit_str(e, "state", owner != NULL ? "in use" : "not mounted");
+	emit_str(e, "reason", "");
+	emit_i64(e, "pid", owner != NULL ? owner->pid : 0);
+	if (owner != NULL) {
+		emit_str(e, "host", owner->host);
+		emit_str(e, "mountpoint", owner->mountpoint);
+	}
+	emit_str(e, "store", s->path);
+	emit_hex(e, "store_id", k->store_id, ID_LEN);
+	for (uint32_t i = 0; i < k->n_slots; i++)
+		ref[i] = k->slot[i].ref;
+	put_refs(e, ref, k->n_slots);
+	emit_str(e, "policy", k->policy == POLICY_ANY ? "any" : "all");
+	emit_str(e, "wrap", k->wrap_type == WRAP_FILE ? "file" : "store");
+	emit_str(e, "names", k->name_mode == NAMES_PLAIN ? "plain" : "encrypted");
+	emit_u64(e, "block_size", k->layout.block_len);
+	emit_u64(e, "keyring_sequence", k->sequence);
+	emit_str(e, "trust", "what the keyring claims: nothing of it was checked with a key");
+}
+
+static void store_close_at(struct store **s)
+{
+	store_close(*s);
+}
+
+/* Nothing is contacted and nothing written. */
+static enum cmd_exit one_store(struct emit *e, const char *path)
+{
+	const struct store_open how = { .path = path, .no_pin_check = 1, .read_only = 1 };
+	AUTO(store_close_at) struct store *s = NULL;
+	char why[STORE_WHY_MAX], mountpoint[MOUNTS_PATH_MAX];
+	struct store_owner owner;
+
+	int r = store_open(&how, &s, why);
+	if (r == -ENOENT)
+		return (enum cmd_exit)cmd_fail(CMD_NOT_FOUND, "%s is neither a byokfs mount nor a store", path);
+	if (r < 0)
+		return (enum cmd_exit)cmd_fail(cmd_exit_of(r), "%s", why);
+	int owned = store_owner(s, &owner) == 0;
+	if (owned && owner.mountpoint[0] != 0 && mounts_canonical(owner.mountpoint, mountpoint) == 0 && mounts_is(mountpoint) == 1)
+		return one_mount(e, mountpoint);
+	emit_open(e, NULL);
+	put_store(e, s, owned ? &owner : NULL);
+	emit_close(e);
+	return CMD_OK;
+}
+
+static enum cmd_exit all_mounts(struct emit *e)
+{
+	char **list;
+	enum cmd_exit code = CMD_OK;
+
+	int r = mounts_list(&list);
+	if (r < 0)
+		return (enum cmd_exit)cmd_fail(CMD_FAILED, "cannot read the mount table: %s", strerror(-r));
+	if (e->json) {
+		emit_open(e, NULL);
+		emit_list(e, "mounts");
+	}
+	for (char **p = list; *p != NULL; p++) {
+		enum cmd_exit one = one_mount(e, *p);
+		if (one != CMD_OK)
+			code = one;
+		if (!e->json && p[1] != NULL)
+			fputc('\n', e->out);
+	}
+	if (e->json) {
+		emit_close(e);
+		emit_close(e);
+	}
+	if (*list == NULL && !e->json)
+		puts("No byokfs is mounted.");
+	mounts_free(list);
+	return code;
+}
+
+int cmd_status(int argc, char **argv)
+{
+	struct emit e = { .out = stdout };
+	char path[MOUNTS_PATH_MAX];
+	int c;
+
+	while ((c = cmd_option(argc, argv, "h", longs)) != -1) {
+		if (c == 'h') {
+			fputs(help, stdout);
+			return CMD_OK;
+		}
+		if (c != OPT_JSON)
+			return CMD_USAGE;
+		e.json = 1;
+	}
+	if (argc - optind > 1)
+		return cmd_usage("status", "one MOUNTPOINT or STORE only");
+	enum cmd_exit code;
+	int r = optind < argc ? mounts_canonical(argv[optind], path) : 0;
+	if (r < 0)
+		return cmd_fail(cmd_exit_of(r), "%s: %s", argv[optind], strerror(-r));
+	if (optind == argc)
+		code = all_mounts(&e);
+	else
+		code = mounts_is(path) == 1 ? one_mount(&e, path) : one_store(&e, path);
+	return code;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* `byokfs umount`: unmount, and wait until the daemon has let go of the store. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tools/ask.h"
+#include "tools/mounts.h"
+
+#define END_TIMEOUT_MS 60000
+
+static const char help[] =
+	"Usage: byokfs umount MOUNTPOINT\n"
+	"Unmount, and wait until the store is closed: it can be mounted again, copied or taken away at once. A mount whose\n"
+	"daemon has died is cleared away.\n"
+	"\n"
+	"  -h, --help   this text\n"
+	"\n"
+	"Example:\n"
+	"  byokfs umount /mnt/backup\n";
+
+static const struct option longs[] = { { "help", no_argument, NULL, 'h' }, { 0 } };
+
+static void close_at(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+/* A descriptor of the daemon's process, taken before the unmount: a number could be another's afterwards. */
+static int daemon_fd(const char *mountpoint)
+{
+	AUTO(cmd_free_at) char *answer = NULL;
+	uint64_t pid;
+
+	if (control_call(mountpoint, CONTROL_STATUS, 5000, &answer) < 0)
+		return -1;
+	AUTO(cmd_free_at) char *text = ask_value(answer, "pid", 0);
+	if (text == NULL || cmd_number(text, NULL, 1, INT32_MAX, &pid) < 0)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+}
+
+static int busy(const char *path)
+{
+	return cmd_fail(CMD_BUSY, "%s is in use: files are open or a process has its folder there (fuser -vm %s names them)", path,
+			path);
+}
+
+static int unmount(const char *path, int fd)
+{
+	/* Of a dead mount nothing is lost any more, however busy it is. */
+	int r = mounts_umount(path, fd < 0 && mounts_is_dead(path));
+
+	if (r == -EBUSY)
+		return busy(path);
+	if (r == -EPERM || r == -EACCES)
+		return cmd_fail(CMD_NOT_ALLOWED, "you may not unmount %s: only root and the user who mounted it may", path);
+	if (r < 0)
+		return cmd_fail(cmd_exit_of(r), "cannot unmount %s: %s", path, strerror(-r));
+	return CMD_OK;
+}
+
+static int wait_end(const char *path, int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int r;
+
+	if (fd < 0)
+		return CMD_OK;
+	while ((r = poll(&p, 1, END_TIMEOUT_MS)) < 0 && errno == EINTR)
+		;
+	if (r == 0)
+		return cmd_fail(CMD_FAILED, "%s is unmounted, but its daemon has not ended after %d s: the store is still in use", path,
+				END_TIMEOUT_MS / 1000);
+	return CMD_OK;
+}
+
+int cmd_umount(int argc, char **argv)
+{
+	char path[MOUNTS_PATH_MAX];
+	int c;
+
+	while ((c = cmd_option(argc, argv, "h", longs)) != -1) {
+		if (c != 'h')
+			return CMD_USAGE;
+		fputs(help, stdout);
+		return CMD_OK;
+	}
+	if (optind != argc - 1)
+		return cmd_usage("umount", "%s", optind == argc ? "MOUNTPOINT is missing" : "one MOUNTPOINT only");
+	int r = mounts_canonical(argv[optind], path);
+	if (r < 0)
+		return cmd_fail(cmd_exit_of(r), "%s: %s", argv[optind], strerror(-r));
+	if (mounts_is(path) != 1)
+		return cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", path);
+	AUTO(close_at) int fd = daemon_fd(path);
+	r = unmount(path, fd);
+	return r == CMD_OK ? wait_end(path, fd) : r;
+}
