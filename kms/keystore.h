@@ -84,7 +84,11 @@ int keystore_load(const struct keystore *ks, const char *name, struct keystore_k
 int keystore_list(const struct keystore *ks, void (*each)(void *arg, const struct keystore_key *key, int r), void *arg,
 		  char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 
-/* Administrative acts. Each writes a new key file (durable, atomic) under the writers' lock. */
+/*
+ * Administrative acts. Each writes a new key file (durable, atomic) under the writers' lock. Each reads and authenticates
+ * the old one, so the keystore's key is needed for every act: nobody can be locked out, or let in, by who merely writes the
+ * directory. -EKEYREVOKED: the key's state or its purge protection forbids it. -ENOENT, -EEXIST, -EBADMSG as above.
+ */
 struct keystore_new {
 	const char *name;
 	enum keystore_type type;
@@ -101,7 +105,7 @@ int keystore_disable(struct keystore *ks, const char *name, char why[KEYSTORE_WH
 int keystore_enable(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 int keystore_delete(struct keystore *ks, const char *name, unsigned retention_days, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 int keystore_recover(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
-/* -EPERM under purge protection before the retention time has ended, -EBUSY unless soft-deleted. */
+/* Wipes the material. Only a soft-deleted key; under purge protection not before its retention time has ended. */
 int keystore_purge(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 
 #endif

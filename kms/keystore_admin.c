@@ -188,7 +188,7 @@ int keystore_rotate(struct keystore *ks, const char *name, const uint8_t *materi
 	if (r)
 		return r;
 	if (e.key.state != KEYSTORE_ENABLED)
-		return edit_refuse(&e, -EBUSY, "is not enabled: only an enabled key can be rotated");
+		return edit_refuse(&e, -EKEYREVOKED, "is not enabled: only an enabled key can be rotated");
 	r = add_version(&e, e.key.version[e.key.n_versions - 1].bits, material, len);
 	return r ? r : edit_save(&e);
 }
@@ -201,9 +201,9 @@ static int key_switch(struct keystore *ks, const char *name, enum keystore_state
 	if (r)
 		return r;
 	if (e.key.state == KEYSTORE_DELETED)
-		return edit_refuse(&e, -EBUSY, "is soft-deleted: recover it first");
+		return edit_refuse(&e, -EKEYREVOKED, "is soft-deleted: recover it first");
 	if (e.key.state == KEYSTORE_PURGED)
-		return edit_refuse(&e, -EBUSY, "is purged: nothing brings it back");
+		return edit_refuse(&e, -EKEYREVOKED, "is purged: nothing brings it back");
 	if (e.key.state == to)
 		return 0; /* as wanted already */
 	e.key.state = e.key.before = to;
@@ -230,11 +230,11 @@ int keystore_delete(struct keystore *ks, const char *name, unsigned retention_da
 	if (retention_days > KEYSTORE_RETENTION_MAX)
 		return keystore_say(why, -EINVAL, "a retention time is 0 to %u days", KEYSTORE_RETENTION_MAX);
 	if (e.key.state == KEYSTORE_DELETED)
-		return edit_refuse(&e, -EALREADY, "is soft-deleted already");
+		return edit_refuse(&e, -EKEYREVOKED, "is soft-deleted already");
 	if (e.key.state == KEYSTORE_PURGED)
-		return edit_refuse(&e, -EALREADY, "is purged already");
+		return edit_refuse(&e, -EKEYREVOKED, "is purged already");
 	if ((e.key.flags & KEYSTORE_PURGE_PROTECTED) && retention_days < 7)
-		return edit_refuse(&e, -EPERM, "is purge-protected: its retention time is at least 7 days");
+		return edit_refuse(&e, -EKEYREVOKED, "is purge-protected: its retention time is at least 7 days");
 	e.key.before = e.key.state;
 	e.key.state = KEYSTORE_DELETED;
 	e.key.deleted = time(NULL);
@@ -250,11 +250,11 @@ int keystore_recover(struct keystore *ks, const char *name, char why[KEYSTORE_WH
 	if (r)
 		return r;
 	if (e.key.state == KEYSTORE_PURGED)
-		return edit_refuse(&e, -EBUSY, "is purged: nothing brings it back");
+		return edit_refuse(&e, -EKEYREVOKED, "is purged: nothing brings it back");
 	if (e.key.state != KEYSTORE_DELETED)
-		return edit_refuse(&e, -EALREADY, "is not deleted");
+		return edit_refuse(&e, -EKEYREVOKED, "is not deleted");
 	if (time(NULL) >= keystore_retention_end(&e.key))
-		return edit_refuse(&e, -EPERM, "can no longer be recovered: its retention time has ended");
+		return edit_refuse(&e, -EKEYREVOKED, "can no longer be recovered: its retention time has ended");
 	e.key.state = e.key.before;
 	e.key.deleted = 0;
 	e.key.retention_days = 0;
@@ -269,11 +269,11 @@ int keystore_purge(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_
 	if (r)
 		return r;
 	if (e.key.state == KEYSTORE_PURGED)
-		return edit_refuse(&e, -EALREADY, "is purged already");
+		return edit_refuse(&e, -EKEYREVOKED, "is purged already");
 	if (e.key.state != KEYSTORE_DELETED)
-		return edit_refuse(&e, -EBUSY, "is not deleted: delete it first");
+		return edit_refuse(&e, -EKEYREVOKED, "is not deleted: delete it first");
 	if ((e.key.flags & KEYSTORE_PURGE_PROTECTED) && time(NULL) < keystore_retention_end(&e.key))
-		return edit_refuse(&e, -EPERM, "is purge-protected: not before its retention time has ended");
+		return edit_refuse(&e, -EKEYREVOKED, "is purge-protected: not before its retention time has ended");
 	keystore_key_wipe(&e.key);
 	e.key.n_versions = 0;
 	e.key.state = KEYSTORE_PURGED;

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* How `byokfs keystore list` and `show` print. */
+#ifndef TOOLS_KEYSTORE_SHOW_H
+#define TOOLS_KEYSTORE_SHOW_H
+
+#include "kms/keystore.h"
+
+/* Both print, and return an exit code: CMD_DAMAGED if a key file is not what the keystore wrote. */
+int keystore_show_list(const struct keystore *ks, int json);
+int keystore_show_key(const struct keystore *ks, const char *name, int json);
+
+#endif
