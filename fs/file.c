@@ -170,6 +170,23 @@ int file_commit(struct file *f, struct file_work *w, struct inflight *in)
 	return r;
 }
 
+uint32_t file_unend(const struct file *f, uint64_t next, uint8_t *out)
+{
+	const struct layout *l = &f->env->layout;
+	uint64_t whole = f->size / l->block_len;
+	uint32_t tail = (uint32_t)(f->size % l->block_len), record = (uint32_t)layout_record_len(l);
+
+	if (tail == 0) {
+		memset(out, 0, FINAL_OVERHEAD);
+		return FINAL_OVERHEAD;
+	}
+	/* F > R - B: a long tail's record reaches a few bytes into the next one, which is a hole unless it is written now */
+	if (next <= whole + 1 || FINAL_OVERHEAD + tail <= record)
+		return record;
+	memset(out + record, 0, FINAL_OVERHEAD + tail - record);
+	return FINAL_OVERHEAD + tail;
+}
+
 void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len)
 {
 	const struct layout *l = &f->env->layout;

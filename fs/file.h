@@ -117,6 +117,11 @@ void file_borrow_end(struct file_borrow *b);
  * it lasts, so the daemon's death tears nothing.
  */
 int file_commit(struct file *f, struct file_work *w, struct inflight *in) MUST_CHECK;
+/*
+ * What replaces the old final record when the file goes on behind a gap and NEXT is the first block written behind it: the
+ * old tail as a whole block, sealed at OUT already, or zeros where it was empty. Adds the zeros; returns how many bytes.
+ */
+uint32_t file_unend(const struct file *f, uint64_t next, uint8_t *out);
 /* Put the final record RAW (LEN bytes) of the current size back and cut what is behind it: a change has failed. */
 void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len);
 /* Write the final record anew with FLAGS. */

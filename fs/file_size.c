@@ -43,13 +43,9 @@ static int seal_resize(struct file *f, struct file_work *w, const struct resize 
 	if (r || !grows)
 		return r;
 	out += len;
-	if (f->size % l->block_len) {
-		len = (uint32_t)layout_record_len(l);
+	if (f->size % l->block_len)
 		r = block_seal(c, whole, 1, w->edge, out);
-	} else {
-		len = FINAL_OVERHEAD;
-		memset(out, 0, len);
-	}
+	len = file_unend(f, new_whole, out);
 	in->extent[in->n_extents++] = (struct inflight_extent){layout_record_off(l, whole), len};
 	return r;
 }

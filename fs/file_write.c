@@ -172,10 +172,8 @@ static int seal_edit(struct file *f, struct file_work *w, struct edit *e, struct
 
 	if (e->pad)
 		r = block_seal(c, e->whole, 1, w->edge + 2 * (size_t)l->block_len, out);
-	else if (e->unend)
-		memset(out, 0, FINAL_OVERHEAD);
 	if (e->pad || e->unend) {
-		uint32_t len = e->pad ? (uint32_t)layout_record_len(l) : FINAL_OVERHEAD;
+		uint32_t len = file_unend(f, e->first, out);
 
 		in->extent[in->n_extents++] = (struct inflight_extent){layout_record_off(l, e->whole), len};
 		out += len;

@@ -77,7 +77,8 @@ void ranges_cut(struct ranges *s, uint64_t start, uint64_t end)
 		s->r[i++].end = start;
 	for (j = i; j < s->n && s->r[j].end <= end; j++)
 		;
-	memmove(s->r + i, s->r + j, (s->n - j) * sizeof(*s->r));
+	if (j > i)
+		memmove(s->r + i, s->r + j, (s->n - j) * sizeof(*s->r));
 	s->n -= j - i;
 	if (i < s->n && s->r[i].start < end)
 		s->r[i].start = end;
