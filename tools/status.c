@@ -143,7 +143,8 @@ static void put_store(struct emit *e, const struct store *s, const struct store_
 	const char *ref[KEYRING_SLOTS_MAX];
 
 	emit_str(e, "state", owner != NULL ? "in use" : "not mounted");
-	emit_str(e, "reason", "");
+	if (e->json)
+		emit_str(e, "reason", "");
 	emit_i64(e, "pid", owner != NULL ? owner->pid : 0);
 	if (owner != NULL) {
 		emit_str(e, "host", owner->host);
