@@ -134,13 +134,15 @@ static int place_undo(struct place *p, const char *name, int flags, int err)
 	return err;
 }
 
-/* Enter the new object into the table; ST is the backing's and becomes the user's. */
-static int announce(struct fs *fs, struct place *p, const struct make *m, int type, struct node **out, struct stat *st)
+static struct node_key key_of(const struct stat *st, int type)
 {
-	struct node_key key = {st->st_dev, st->st_ino, type};
-	(void)p;
+	return (struct node_key){st->st_dev, st->st_ino, type};
+}
 
-	return node_lookup(&fs->nodes, &key, m->at.dir, p->dn.name, out);
+/* Enter the new object into the table. */
+static int announce(struct fs *fs, const struct make *m, const char *disk, struct node_key key, struct node **out)
+{
+	return node_lookup(&fs->nodes, &key, m->at.dir, disk, out);
 }
 
 static int make_file(struct fs *fs, const struct make *m, struct place *p, const uint8_t *bytes, int *out)
@@ -176,7 +178,7 @@ int obj_create(struct fs *fs, const struct make *m, struct node **out, struct st
 	if (!r && fstat(fd, st))
 		r = -errno;
 	if (!r)
-		r = announce(fs, &p, m, OBJECT_FILE, out, st);
+		r = announce(fs, m, p.dn.name, key_of(st, OBJECT_FILE), out);
 	if (!r)
 		atomic_store(&(*out)->xattrs, 1); /* brand new: saves the question before the first write */
 	if (r || !file) {
@@ -240,7 +242,7 @@ int obj_mkdir(struct fs *fs, const struct make *m, struct node **out, struct sta
 		r = -errno;
 	if (r)
 		return place_undo(&p, p.dn.name, AT_REMOVEDIR, r);
-	r = announce(fs, &p, m, OBJECT_DIR, out, st);
+	r = announce(fs, m, p.dn.name, key_of(st, OBJECT_DIR), out);
 	if (!r)
 		atomic_fetch_or(&(*out)->unsynced, NODE_UNSYNCED_DIR);
 	return r;
@@ -290,8 +292,13 @@ static int publish_by_link(int dir_fd, const char *tmp, const char *name)
  * Record, then size, under a name of our own, then the rename: its size tells the type, so it must never be seen with
  * another. The name ends in random digits because nothing says that the last mount swept its own.
  */
-static int write_special(struct fs *fs, const struct make *m, struct place *p, const struct special *s, const uint8_t *record,
-			 size_t len)
+struct sealed {
+	enum object_type type;
+	uint8_t record[SPECIAL_RECORD_MAX];
+	size_t len;
+};
+
+static int write_special(struct fs *fs, const struct make *m, struct place *p, const struct sealed *s)
 {
 	AUTO(fd_close) int fd = -1;
 	uint64_t random;
@@ -304,7 +311,7 @@ static int write_special(struct fs *fs, const struct make *m, struct place *p, c
 	fd = openat(dir_fd, tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return place_undo(p, NULL, 0, -errno);
-	r = store_pwrite_full(fd, record, len, 0);
+	r = store_pwrite_full(fd, s->record, s->len, 0);
 	if (!r && ftruncate(fd, (off_t)layout_special_size(&fs->env.layout, s->type)))
 		r = -errno;
 	if (!r)
@@ -317,10 +324,9 @@ static int write_special(struct fs *fs, const struct make *m, struct place *p, c
 int obj_special_new(struct fs *fs, const struct make *m, struct node **out, struct stat *st)
 {
 	AUTO(place_end) struct place p;
-	uint8_t record[SPECIAL_RECORD_MAX];
 	const struct store_keys *keys;
+	struct sealed sealed;
 	struct special s;
-	size_t len;
 	int r = place_begin(fs, m->at, &p);
 
 	if (!r)
@@ -329,16 +335,17 @@ int obj_special_new(struct fs *fs, const struct make *m, struct node **out, stru
 		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
 	if (r)
 		return r;
-	r = special_seal(keys, &s, record, &len);
+	r = special_seal(keys, &s, sealed.record, &sealed.len);
+	sealed.type = s.type;
 	gate_leave(fs->gate);
 	secret_wipe(s.target, sizeof(s.target));
 	if (!r)
-		r = write_special(fs, m, &p, &s, record, len);
+		r = write_special(fs, m, &p, &sealed);
 	if (r)
 		return r;
 	if (fstatat(p.dir.d->fd, p.dn.name, st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
-	r = announce(fs, &p, m, (int)s.type, out, st);
+	r = announce(fs, m, p.dn.name, key_of(st, (int)s.type), out);
 	if (!r)
 		r = obj_attr(fs, *out, st);
 	return r;

@@ -341,25 +341,24 @@ static void remember_lost(fuse_req_t req, fuse_ino_t ino, struct file *f, uint64
 		free(d);
 }
 
-static int write_now(struct fs *fs, struct file *f, const char *buf, size_t size, off_t off, bool page_cache)
+static int write_now(struct fs *fs, struct file *f, const struct file_write *wr)
 {
-	struct file_write wr = {(uint64_t)off, (const uint8_t *)buf, size, page_cache ? GATE_USE_DRAIN : GATE_USE_NEW};
-
-	if (!ops_open(fs) && (!page_cache || atomic_load(&fs->write_closed))) {
+	if (!ops_open(fs) && (wr->use == GATE_USE_NEW || atomic_load(&fs->write_closed))) {
 		atomic_fetch_add(&fs->refused_writes, 1);
 		return -EACCES;
 	}
-	return file_write(f, &loop_self()->work, &wr);
+	return file_write(f, &loop_self()->work, wr);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct fs *fs = req_fs(req);
 	struct file *f = handle_file(fi);
+	struct file_write wr = {(uint64_t)off, (const uint8_t *)buf, size, fi->writepage ? GATE_USE_DRAIN : GATE_USE_NEW};
 	int r;
 
 	atomic_fetch_add(&fs->writes, 1);
-	r = write_now(fs, f, buf, size, off, fi->writepage);
+	r = write_now(fs, f, &wr);
 	if (r && fi->writepage)
 		remember_lost(req, ino, f, (uint64_t)off, size);
 	if (r)
@@ -451,50 +450,33 @@ static void reply_state(fuse_req_t req, size_t size)
 	reply_sized(req, size > 0 && size < len ? -ERANGE : 0, text, len, size);
 }
 
+static void read_xattrs(fuse_req_t req, struct node *n, const char *name, size_t size)
+{
+	struct xattr_buf buf = {.size = size};
+	int r = -ENOMEM;
+
+	if (size > 0)
+		buf.value = malloc(size);
+	if (size == 0 || buf.value)
+		r = name ? xattrs_get(req_fs(req), n, name, &buf) : xattrs_list(req_fs(req), n, &buf);
+	reply_sized(req, r, buf.value, buf.len, size);
+	if (buf.value)
+		secret_wipe(buf.value, size);
+	free(buf.value);
+}
+
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-	char *value = NULL;
-	size_t len = 0;
-	int r;
-
-	if (ino == FUSE_ROOT_ID && strcmp(name, XATTR_STATE) == 0) {
+	if (ino == FUSE_ROOT_ID && strcmp(name, XATTR_STATE) == 0)
 		reply_state(req, size);
-		return;
-	}
-	if (ops_refused(req))
-		return;
-	if (size > 0) {
-		value = malloc(size);
-		if (!value) {
-			fuse_reply_err(req, ENOMEM);
-			return;
-		}
-	}
-	r = xattrs_get(req_fs(req), req_node(req, ino), name, value, size, &len);
-	reply_sized(req, r, value, len, size);
-	if (value)
-		secret_wipe(value, size);
-	free(value);
+	else if (!ops_refused(req))
+		read_xattrs(req, req_node(req, ino), name, size);
 }
 
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-	char *list = NULL;
-	size_t len = 0;
-	int r;
-
-	if (ops_refused(req))
-		return;
-	if (size > 0) {
-		list = malloc(size);
-		if (!list) {
-			fuse_reply_err(req, ENOMEM);
-			return;
-		}
-	}
-	r = xattrs_list(req_fs(req), req_node(req, ino), list, size, &len);
-	reply_sized(req, r, list, len, size);
-	free(list);
+	if (!ops_refused(req))
+		read_xattrs(req, req_node(req, ino), NULL, size);
 }
 
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)

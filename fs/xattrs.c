@@ -108,14 +108,21 @@ static int encode(struct fs *fs, struct node *n, const char *name, uint8_t id[ID
 	return r;
 }
 
-static int open_value(struct fs *fs, const uint8_t id[ID_LEN], const char *name, const uint8_t *cipher, size_t len, void *plain)
+struct sealed_value {
+	uint8_t id[ID_LEN];
+	const char *name;
+	const uint8_t *cipher;
+	size_t len;
+};
+
+static int open_value(struct fs *fs, const struct sealed_value *v, void *plain)
 {
 	const struct store_keys *keys;
 	int r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
 
 	if (r)
 		return r;
-	r = xattr_open(keys, id, name, cipher, len, plain);
+	r = xattr_open(keys, v->id, v->name, v->cipher, v->len, plain);
 	gate_leave(fs->gate);
 	if (r == -EBADMSG) {
 		atomic_fetch_add(&fs->env.corrupt, 1);
@@ -124,18 +131,18 @@ static int open_value(struct fs *fs, const uint8_t id[ID_LEN], const char *name,
 	return r;
 }
 
-static int get_sealed(struct fs *fs, struct node *n, const char *name, void *value, size_t size, size_t *len)
+static int get_sealed(struct fs *fs, struct node *n, const char *name, struct xattr_buf *buf)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
 	AUTO(free_at) uint8_t *cipher = NULL;
 	char disk[XATTR_DISK_NAME_MAX + 1];
-	uint8_t id[ID_LEN];
+	struct sealed_value v = {.name = name};
 	ssize_t got;
 	int r = has_none(fs, n);
 
 	if (r)
 		return r < 0 ? r : -ENODATA;
-	r = encode(fs, n, name, id, disk);
+	r = encode(fs, n, name, v.id, disk);
 	if (!r)
 		r = backing_open(fs, n, &b);
 	if (r)
@@ -148,27 +155,29 @@ static int get_sealed(struct fs *fs, struct node *n, const char *name, void *val
 		return -errno;
 	if ((size_t)got < XATTR_OVERHEAD)
 		return -EIO;
-	*len = (size_t)got - XATTR_OVERHEAD;
-	if (size == 0)
+	buf->len = (size_t)got - XATTR_OVERHEAD;
+	if (buf->size == 0)
 		return 0;
-	return size < *len ? -ERANGE : open_value(fs, id, name, cipher, (size_t)got, value);
+	v.cipher = cipher;
+	v.len = (size_t)got;
+	return buf->size < buf->len ? -ERANGE : open_value(fs, &v, buf->value);
 }
 
-int xattrs_get(struct fs *fs, struct node *n, const char *name, void *value, size_t size, size_t *len)
+int xattrs_get(struct fs *fs, struct node *n, const char *name, struct xattr_buf *buf)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
 	ssize_t got;
 	int r;
 
 	if (!is_acl(name))
-		return strncmp(name, "system.", 7) == 0 ? -EOPNOTSUPP : get_sealed(fs, n, name, value, size, len);
+		return strncmp(name, "system.", 7) == 0 ? -EOPNOTSUPP : get_sealed(fs, n, name, buf);
 	r = backing_open(fs, n, &b);
 	if (r)
 		return r;
-	got = getxattr(b.path, name, value, size);
+	got = getxattr(b.path, name, buf->value, buf->size);
 	if (got < 0)
 		return -errno;
-	*len = (size_t)got;
+	buf->len = (size_t)got;
 	return 0;
 }
 
@@ -220,16 +229,16 @@ int xattrs_set(struct fs *fs, struct node *n, const char *name, const struct xat
 }
 
 /* Append NAME and its NUL where there is room; counts in any case. */
-static void append(const char *name, char *list, size_t size, size_t *len)
+static void append(const char *name, struct xattr_buf *buf)
 {
 	size_t n = strlen(name) + 1;
 
-	if (*len + n <= size)
-		memcpy(list + *len, name, n);
-	*len += n;
+	if (buf->len + n <= buf->size)
+		memcpy((char *)buf->value + buf->len, name, n);
+	buf->len += n;
 }
 
-int xattrs_list(struct fs *fs, struct node *n, char *list, size_t size, size_t *len)
+int xattrs_list(struct fs *fs, struct node *n, struct xattr_buf *buf)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
 	AUTO(free_at) char *disk = NULL;
@@ -238,7 +247,7 @@ int xattrs_list(struct fs *fs, struct node *n, char *list, size_t size, size_t *
 	size_t disk_len;
 	int r = obj_id(fs, n, id);
 
-	*len = 0;
+	buf->len = 0;
 	if (!r)
 		r = backing_open(fs, n, &b);
 	if (!r)
@@ -251,14 +260,14 @@ int xattrs_list(struct fs *fs, struct node *n, char *list, size_t size, size_t *
 		char plain[XATTR_DISK_NAME_MAX + 1];
 
 		if (is_acl(p))
-			append(p, list, size, len);
+			append(p, buf);
 		else if (strncmp(p, "user.", 5) == 0 && xattr_name_decode(keys, id, p, plain) == 0)
-			append(plain, list, size, len);
+			append(plain, buf);
 		else if (strncmp(p, "user.", 5) == 0)
 			atomic_fetch_add(&fs->env.corrupt, 1);
 	}
 	gate_leave(fs->gate);
-	return size > 0 && *len > size ? -ERANGE : 0;
+	return buf->size > 0 && buf->len > buf->size ? -ERANGE : 0;
 }
 
 int xattrs_remove(struct fs *fs, struct node *n, const char *name)

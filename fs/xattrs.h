@@ -7,15 +7,21 @@
 
 #define XATTR_STATE "user.byokfs.state" /* of the mount root: the gate's state, readable while locked */
 
-/* SIZE 0 asks for the length alone. *LEN is the value's. -ENODATA, -ERANGE, -EIO. */
-int xattrs_get(struct fs *fs, struct node *n, const char *name, void *value, size_t size, size_t *len) MUST_CHECK;
+/* Where an answer goes. SIZE 0 asks for the length alone. */
+struct xattr_buf {
+	void *value;
+	size_t size;
+	size_t len; /* of the answer */
+};
+/* -ENODATA, -ERANGE, -EIO. */
+int xattrs_get(struct fs *fs, struct node *n, const char *name, struct xattr_buf *buf) MUST_CHECK;
 struct xattr_value {
 	const void *value;
 	size_t len;
 	int flags; /* XATTR_CREATE, XATTR_REPLACE */
 };
 int xattrs_set(struct fs *fs, struct node *n, const char *name, const struct xattr_value *v) MUST_CHECK;
-int xattrs_list(struct fs *fs, struct node *n, char *list, size_t size, size_t *len) MUST_CHECK;
+int xattrs_list(struct fs *fs, struct node *n, struct xattr_buf *buf) MUST_CHECK;
 int xattrs_remove(struct fs *fs, struct node *n, const char *name) MUST_CHECK;
 
 #endif
