@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The session record: vectors, every byte altered, what may be written. */
+#include "tests/unit/vector.h"
+
+#include <errno.h>
+
+#include "crypto/session.h"
+
+static void session_vector(const char *name)
+{
+	AUTO(vector_free) struct vector v;
+	struct session s;
+	uint8_t again[SESSION_LEN];
+	vector_load(&v, name);
+	struct store_keys *k = vector_store(&v);
+	ck_assert_int_eq(session_parse(k, vector_bytes(&v, "file"), vector_len(&v, "file"), &s), 0);
+	ck_assert_uint_eq(s.number, vector_number(&v, "number"));
+	ck_assert_uint_eq(s.state, vector_number(&v, "state"));
+	ck_assert_uint_eq(s.dirty_since, vector_number(&v, "dirty_since"));
+	ck_assert_int_eq(session_write(k, &s, again), 0);
+	ck_assert_mem_eq(again, vector_bytes(&v, "file"), SESSION_LEN);
+	store_keys_free(k);
+}
+
+START_TEST(session_vectors)
+{
+	session_vector("session-open");
+	session_vector("session-clean");
+}
+END_TEST
+
+START_TEST(altered)
+{
+	struct store_keys *k = test_store(1), *stranger = test_store(2);
+	uint8_t buf[SESSION_LEN + 1];
+	struct session s = {.number = 5, .state = SESSION_OPEN, .dirty_since = 2}, out;
+	ck_assert_int_eq(session_write(k, &s, buf), 0);
+	for (size_t i = 0; i < SESSION_LEN; i++) {
+		buf[i] ^= (uint8_t)(1u << (i % 8));
+		ck_assert_int_eq(session_parse(k, buf, SESSION_LEN, &out), -EBADMSG);
+		buf[i] ^= (uint8_t)(1u << (i % 8));
+	}
+	for (size_t len = 0; len <= SESSION_LEN + 1; len++)
+		ck_assert_int_eq(session_parse(k, buf, len, &out), len == SESSION_LEN ? 0 : -EBADMSG);
+	ck_assert_int_eq(session_parse(stranger, buf, SESSION_LEN, &out), -EBADMSG);
+	store_keys_free(k);
+	store_keys_free(stranger);
+}
+END_TEST
+
+/* Well MACed, and still no session: a parser does not trust its own key alone. */
+START_TEST(impossible)
+{
+	struct store_keys *k = test_store(1);
+	const struct {
+		size_t off;
+		uint8_t byte;
+	} row[] = {{15, 0}, {19, 0}, {19, 3}, {16, 1}, {23, 1}, {31, 6}};
+	for (size_t i = 0; i < ARRAY_LEN(row); i++) {
+		uint8_t buf[SESSION_LEN];
+		struct session s = {.number = 5, .state = SESSION_OPEN, .dirty_since = 2}, out;
+		ck_assert_int_eq(session_write(k, &s, buf), 0);
+		buf[row[i].off] = row[i].byte;
+		ck_assert_int_eq(store_mac(k, MAC_SESSION, buf, 32, buf + 32), 0);
+		ck_assert_int_eq(session_parse(k, buf, SESSION_LEN, &out), -EBADMSG);
+	}
+	uint8_t buf[SESSION_LEN];
+	ck_assert_int_eq(session_write(k, &(struct session){0, SESSION_OPEN, 0}, buf), -EINVAL);
+	ck_assert_int_eq(session_write(k, &(struct session){1, 0, 0}, buf), -EINVAL);
+	ck_assert_int_eq(session_write(k, &(struct session){1, SESSION_CLEAN, 2}, buf), -EINVAL);
+	store_keys_free(k);
+}
+END_TEST
+
+int main(void)
+{
+	const struct test_entry list[] = {
+		{"vectors", session_vectors},
+		{"altered", altered},
+		{"impossible", impossible},
+	};
+	return test_main("session", list, ARRAY_LEN(list));
+}
