@@ -68,6 +68,7 @@ struct check_config {
 	struct gate *gate;    /* ACTIVE, or NULL: structure only */
 	unsigned threads;     /* beside the one that walks; 0 = 2, at most 16 */
 	int repair;           /* only with a gate and a writable store */
+	int begins;           /* check_own(): store_begin() follows, which completes the writes in flight */
 	const _Atomic int *cancel; /* set from outside: end soon with -EINTR; may be NULL */
 	/* One call at a time, from any thread. */
 	void (*problem)(void *arg, const struct check_problem *p);
@@ -85,12 +86,18 @@ struct check_config {
 int check_data(const struct check_config *cfg, struct check_counts *out) MUST_CHECK;
 
 /*
- * The store's own files, before store_begin() puts them right: both keyring copies (parse, agree with the one in use), the session
- * record (with a gate), the in-flight file's shape. Adds to OUT.
+ * The store's own files but the keyring, before store_begin() puts them right: the session record (its length, or with a
+ * gate all of it), the in-flight slots. Adds to OUT.
  */
 int check_own(const struct check_config *cfg, struct check_counts *out) MUST_CHECK;
 
-/* Before store_begin(), with the gate ACTIVE: 1 if the last session did not end cleanly (or says nothing), 0 if it did. */
-int check_unclean(const struct store *s, struct gate *g) MUST_CHECK;
+/*
+ * The keyring copies as they were when cfg->store was opened: both parse and are the same. With cfg->repair they have been
+ * written again since, by store_begin().
+ */
+void check_keyring(const struct check_config *cfg, struct check_counts *out);
+
+/* The session record's bytes, read before store_begin() wrote another, against the key that the gate has now. */
+int check_session(const struct check_config *cfg, const uint8_t *record, size_t len, struct check_counts *out) MUST_CHECK;
 
 #endif

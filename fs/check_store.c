@@ -16,7 +16,6 @@ struct own {
 static void say(struct own *o, enum check_code code, enum check_severity severity, const char *path, const char *text)
 {
 	struct check_problem p = { .path = path, .code = code, .severity = severity, .block = -1, .last = -1, .text = text };
-	/* store_begin() rewrites it, if it may write. */
 	p.repaired = code == CHECK_KEYRING && o->cfg->repair;
 	if (p.repaired)
 		o->counts->repaired++;
@@ -29,10 +28,11 @@ static void say(struct own *o, enum check_code code, enum check_severity severit
 	o->cfg->problem(o->cfg->arg, &p);
 }
 
-static void check_keyring(struct own *o)
+void check_keyring(const struct check_config *cfg, struct check_counts *out)
 {
 	static const char *const path[STORE_COPIES] = { STORE_OWN "/" STORE_KEYRING, STORE_OWN "/" STORE_KEYRING_COPY };
-	const struct store_copies *cs = o->cfg->store->copies;
+	const struct store_copies *cs = cfg->store->copies;
+	struct own own = { .cfg = cfg, .counts = out }, *o = &own;
 	for (size_t i = 0; i < STORE_COPIES; i++) {
 		const struct store_copy *c = &cs->copy[i];
 		if (c->error == -ENOENT)
@@ -53,48 +53,47 @@ static void check_keyring(struct own *o)
 		say(o, CHECK_KEYRING, CHECK_DAMAGE, path[other], "this copy of the keyring differs from the one in use");
 }
 
-/* -EBADMSG for a record that is not one; SESSION is what it says. */
-static int read_session(const struct check_config *cfg, struct session *session)
+/* -EBADMSG for a record that is not one; SESSION is what it says. Without a gate only its length is looked at. */
+static int parse_session(struct gate *g, const uint8_t *record, size_t len, struct session *session)
 {
-	uint8_t *record = NULL;
-	size_t len;
 	const struct store_keys *keys;
-	int err = store_read_file(cfg->store->own_fd, STORE_SESSION, SESSION_LEN, &record, &len);
-	if (err)
-		return err == -EFBIG || err == -EUCLEAN ? -EBADMSG : err;
-	if (!cfg->gate) {
-		free(record);
+	if (!g)
 		return len == SESSION_LEN ? 0 : -EBADMSG;
-	}
-	err = gate_enter(cfg->gate, GATE_USE_NEW, &keys);
-	if (!err) {
-		err = session_parse(keys, record, len, session);
-		gate_leave(cfg->gate);
-	}
-	free(record);
+	int err = gate_enter(g, GATE_USE_NEW, &keys);
+	if (err)
+		return err;
+	err = session_parse(keys, record, len, session);
+	gate_leave(g);
 	return err;
 }
 
-static int check_session(struct own *o)
+int check_session(const struct check_config *cfg, const uint8_t *record, size_t len, struct check_counts *out)
 {
-	struct session session = { .state = SESSION_CLEAN };
-	int err = read_session(o->cfg, &session);
-	if (err == -ENOENT)
-		say(o, CHECK_SESSION, CHECK_DAMAGE, STORE_OWN "/" STORE_SESSION, "the session record is missing");
-	else if (err == -EBADMSG)
-		say(o, CHECK_SESSION, CHECK_DAMAGE, STORE_OWN "/" STORE_SESSION,
-		    o->cfg->gate ? "the session record does not authenticate" : "the session record has a wrong length");
-	return err == -ENOENT || err == -EBADMSG ? 0 : err;
+	struct own o = { .cfg = cfg, .counts = out };
+	struct session session;
+	int err = parse_session(cfg->gate, record, len, &session);
+	if (err != -EBADMSG)
+		return err;
+	say(&o, CHECK_SESSION, CHECK_DAMAGE, STORE_OWN "/" STORE_SESSION,
+	    len == SESSION_LEN ? "the session record does not authenticate" : "the session record has a wrong length");
+	return 0;
 }
 
-int check_unclean(const struct store *s, struct gate *g)
+static int check_session_file(struct own *o)
 {
-	struct session session = { .state = SESSION_OPEN };
-	const struct check_config cfg = { .store = s, .gate = g };
-	int err = read_session(&cfg, &session);
-	if (err)
-		return err == -ENOENT || err == -EBADMSG ? 1 : err;
-	return session.state != SESSION_CLEAN;
+	uint8_t *record = NULL;
+	size_t len = 0;
+	int err = store_read_file(o->cfg->store->own_fd, STORE_SESSION, SESSION_LEN, &record, &len);
+	if (err == -ENOENT) {
+		say(o, CHECK_SESSION, CHECK_DAMAGE, STORE_OWN "/" STORE_SESSION, "the session record is missing");
+		return 0;
+	}
+	if (err == -EFBIG || err == -EUCLEAN)
+		err = 0; /* no record: of length 0 */
+	if (!err)
+		err = check_session(o->cfg, record, len, o->counts);
+	free(record);
+	return err;
 }
 
 /* Heads only: what a valid slot holds is written to its file by store_begin(). */
@@ -123,7 +122,7 @@ static int check_inflight(struct own *o)
 		if (err == -EUCLEAN)
 			say(o, CHECK_INFLIGHT, CHECK_DAMAGE, STORE_OWN "/" STORE_INFLIGHT,
 			    "a slot is malformed: what a crashed mount was writing is lost");
-		else if (err == 0 && !o->cfg->gate)
+		else if (err == 0 && !o->cfg->begins)
 			say(o, CHECK_INFLIGHT, CHECK_CRASH, STORE_OWN "/" STORE_INFLIGHT,
 			    "a crashed mount was writing: the next mount or verify completes it");
 	}
@@ -133,7 +132,6 @@ static int check_inflight(struct own *o)
 int check_own(const struct check_config *cfg, struct check_counts *out)
 {
 	struct own o = { .cfg = cfg, .counts = out };
-	check_keyring(&o);
-	int err = check_session(&o);
+	int err = check_session_file(&o);
 	return err ? err : check_inflight(&o);
 }

@@ -13,6 +13,7 @@
 #include "crypto/secret.h"
 #include "fs/store.h"
 
+#define GENERATION_SANE (1ull << 62)
 #define CHUNK_LEN (1u << 20) /* cipher bytes read at a time, or one record if that is longer */
 
 /* The state of one pass over a file. */
@@ -27,6 +28,7 @@ struct scan {
 	int rubbish;      /* something that is neither zero nor authentic was seen */
 	uint64_t holes;   /* zero records so far, those behind the last authentic block included */
 	uint64_t bad;     /* the same for records that do not authenticate */
+	uint64_t generation; /* the highest one in any head that looks like a final record's */
 	struct recover_end end;
 };
 
@@ -163,13 +165,17 @@ static int scan_blocks(struct scan *s, uint64_t no, size_t n)
 }
 
 /* How many of the N records at the chunk's front come before one that looks like a final record. */
-static size_t before_final(const struct scan *s, size_t n)
+static size_t before_final(struct scan *s, size_t n)
 {
 	struct final_head head;
 	for (size_t i = 0; i < n; i++) {
 		const uint8_t *record = s->cipher + i * s->record_len;
-		if (!final_head_parse(s->r->layout, record, FINAL_OVERHEAD, &head) && !block_is_zero(record, FINAL_OVERHEAD))
-			return i;
+		if (final_head_parse(s->r->layout, record, FINAL_OVERHEAD, &head) || block_is_zero(record, FINAL_OVERHEAD))
+			continue;
+		/* A torn one may say anything; what it says is only a number to stay above. */
+		if (head.generation > s->generation && head.generation < GENERATION_SANE)
+			s->generation = head.generation;
+		return i;
 	}
 	return n;
 }
@@ -252,6 +258,7 @@ static int find(struct scan *s)
 	if (s->end.blocks == 0 && s->rubbish)
 		return -EBADMSG;
 	s->end.flags = s->end.holes ? FINAL_SPARSE : 0;
+	s->end.generation = s->generation + 1;
 	s->end.disk_size = layout_record_off(s->r->layout, s->end.blocks) + FINAL_OVERHEAD;
 	return 0;
 }
@@ -270,7 +277,7 @@ int recover_find(const struct recover *r, struct recover_end *out)
 static int seal_end(const struct recover *r, const struct recover_end *end)
 {
 	uint8_t record[FINAL_OVERHEAD];
-	struct final_head head = { .tail_len = 0, .flags = end->flags, .generation = 1 };
+	struct final_head head = { .tail_len = 0, .flags = end->flags, .generation = end->generation };
 	struct block_cipher c = { 0 };
 	int err = borrow(r, &c, 1);
 	if (err)

@@ -63,6 +63,7 @@ static int run_own(void)
 	struct check_config cfg = { .store = rig.store, .gate = rig.gate, .problem = problem };
 	n_seen = 0;
 	memset(&counts, 0, sizeof(counts));
+	check_keyring(&cfg, &counts);
 	return check_own(&cfg, &counts);
 }
 
