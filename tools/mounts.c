@@ -11,12 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "fs/control.h"
 #include "tools/cmd.h"
+
+#define ALIVE_TIMEOUT_MS 2000u
 
 int mounts_canonical(const char *path, char out[MOUNTS_PATH_MAX])
 {
@@ -109,9 +111,16 @@ int mounts_is(const char *mountpoint)
 
 int mounts_is_dead(const char *mountpoint)
 {
-	struct stat st;
+	char *answer = NULL;
+	struct statfs st;
 
-	return stat(mountpoint, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+	/* Who listens is alive, or hangs: then the question below would hang too. */
+	int r = control_call(mountpoint, CONTROL_STATUS, ALIVE_TIMEOUT_MS, &answer);
+	free(answer);
+	if (r != -ENOENT)
+		return 0;
+	/* Not stat(): the kernel would answer from its cache. */
+	return statfs(mountpoint, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 /* fusermount3 -u: the only way for a user, and it checks that the mount is his. */

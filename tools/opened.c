@@ -4,11 +4,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 #include "kms/provider.h"
 #include "tools/opened.h"
 
 #define KMS_TIMEOUT_MS 10000u
+
+/*
+ * The gate's log. That closing it wipes the keys is what everyone expects of a command that ends: no warning, and nothing
+ * at all where there was no mount. One store per process.
+ */
+static struct {
+	void (*log)(int priority, const char *text);
+	int is_mount;
+	_Atomic int closing;
+} words;
+
+static void gate_log(int priority, const char *text)
+{
+	if (words.log == NULL || (words.closing && !words.is_mount))
+		return;
+	words.log(words.closing && priority < LOG_INFO ? LOG_INFO : priority, text);
+}
 
 /* KMS handles until the gate takes them. */
 struct kek_list {
@@ -97,7 +115,7 @@ static enum cmd_exit gate_try(const struct opened_config *cfg, struct opened *o,
 		.lease_ms = cfg->lease_ms,
 		.grace_ms = cfg->grace_ms,
 		.drain_ms = cfg->drain_ms,
-		.log = cfg->log,
+		.log = gate_log,
 	};
 	int r = gate_new(&gc, &o->gate);
 	if (r < 0)
@@ -107,7 +125,9 @@ static enum cmd_exit gate_try(const struct opened_config *cfg, struct opened *o,
 	*error = gate_open(o->gate, why);
 	if (*error == 0)
 		return CMD_OK;
+	words.closing = 1;
 	gate_close(o->gate);
+	words.closing = 0;
 	o->gate = NULL;
 	return *error == -EACCES ? CMD_REFUSED : cmd_exit_of(*error);
 }
@@ -159,6 +179,9 @@ enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened *out)
 	const char *ref[OPENED_REFS_MAX];
 
 	memset(out, 0, sizeof(*out));
+	words.log = cfg->log;
+	words.is_mount = cfg->mountpoint[0] != 0;
+	words.closing = 0;
 	for (size_t i = 0; i < cfg->n_refs; i++) {
 		if (kms_ref_normalise(cfg->ref[i], text[i], why) < 0)
 			return (enum cmd_exit)cmd_fail(CMD_USAGE, "KMS reference '%s': %s", cfg->ref[i], why);
@@ -186,6 +209,7 @@ enum cmd_exit opened_end(struct opened *o, int verified)
 		if (r < 0)
 			code = (enum cmd_exit)cmd_fail(CMD_FAILED, "cannot close the session of %s: %s", o->store->path, strerror(-r));
 	}
+	words.closing = 1;
 	gate_close(o->gate);
 	store_close(o->store);
 	memset(o, 0, sizeof(*o));
