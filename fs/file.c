@@ -444,6 +444,18 @@ int file_adopt(struct file_env *env, struct node *n, int fd, struct gate_key *ke
 	return 0;
 }
 
+struct file *file_ref(struct node *n)
+{
+	struct file *f;
+
+	pthread_mutex_lock(&n->lock);
+	f = n->file;
+	if (f)
+		f->handles++;
+	pthread_mutex_unlock(&n->lock);
+	return f;
+}
+
 void file_close(struct file *f, bool writable)
 {
 	struct node *n = f->node;

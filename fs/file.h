@@ -75,6 +75,8 @@ int file_open(struct file_env *env, struct node *n, bool writable, struct file_w
 int file_blank(struct file_env *env, uint8_t *bytes, struct gate_key **key) MUST_CHECK;
 /* Make the open file of a node just created with those bytes, one writable handle: FD and KEY are taken over. */
 int file_adopt(struct file_env *env, struct node *n, int fd, struct gate_key *key, struct file **out) MUST_CHECK;
+/* One more handle (for reading) of N's open file, or NULL if it has none. */
+struct file *file_ref(struct node *n);
 /* Give back one handle. */
 void file_close(struct file *f, bool writable);
 

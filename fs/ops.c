@@ -181,11 +181,11 @@ static int set_size(struct fs *fs, struct node *n, struct file *f, uint64_t size
 	return r;
 }
 
-static int setattr(struct fs *fs, struct node *n, struct file *f, const struct stat *attr, int to_set)
+static int apply(struct fs *fs, struct node *n, struct file *f, const struct stat *attr, int to_set)
 {
 	const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW;
 	struct timespec ts[2];
-	int fd = node_open_path(&fs->nodes, n), r;
+	int fd = f ? f->fd : node_open_path(&fs->nodes, n), r;
 
 	if (fd < 0)
 		return fd;
@@ -196,7 +196,19 @@ static int setattr(struct fs *fs, struct node *n, struct file *f, const struct s
 		stamp(attr, to_set, ts);
 		r = utimensat(fd, "", ts, AT_EMPTY_PATH) ? -errno : 0;
 	}
-	close(fd);
+	if (!f)
+		close(fd);
+	return r;
+}
+
+/* Through the open file where there is one: no name has to be found again. */
+static int setattr(struct fs *fs, struct node *n, const struct stat *attr, int to_set)
+{
+	struct file *f = file_ref(n);
+	int r = apply(fs, n, f && f->writable ? f : NULL, attr, to_set);
+
+	if (f)
+		file_close(f, false);
 	return r;
 }
 
@@ -211,7 +223,8 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 
 	if (!write_back && ops_refused(req))
 		return;
-	r = setattr(fs, n, fi ? handle_file(fi) : NULL, attr, to_set);
+	(void)fi;
+	r = setattr(fs, n, attr, to_set);
 	if (r)
 		fuse_reply_err(req, -r);
 	else
