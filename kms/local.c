@@ -65,6 +65,8 @@ static int local_normalise(const char *ref, char out[KMS_REF_MAX + 1], char why[
 		return -EINVAL;
 	}
 	r = kms_path_canonical(dir, canonical, sizeof(canonical));
+	if (!r && strcmp(canonical, "/") == 0)
+		r = -EINVAL;
 	if (r) {
 		snprintf(why, KMS_TEXT_MAX, "key directory %.120s: %s", dir, strerror(-r));
 		return -EINVAL;

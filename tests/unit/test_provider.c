@@ -65,6 +65,7 @@ static const struct {
 	{"local:/k/a\nb", "control character"},
 	{"local:/k\x7f/a", "control character"},
 	{"local:/absent/../k/a", "key directory"},
+	{"local://../a", "key directory"},
 	{"local:/k/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "is not local:KEYDIR/NAME"},
 };
 
