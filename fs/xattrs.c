@@ -45,6 +45,20 @@ static bool is_acl(const char *name)
 	return strcmp(name, "system.posix_acl_access") == 0 || strcmp(name, "system.posix_acl_default") == 0;
 }
 
+/* The namespaces that a user knows from ext4; ACLs go their own way. */
+static int check_name(const char *name)
+{
+	static const char *const space[] = {"user.", "trusted.", "security."};
+
+	for (size_t i = 0; i < ARRAY_LEN(space); i++) {
+		size_t len = strlen(space[i]);
+
+		if (strncmp(name, space[i], len) == 0)
+			return name[len] ? 0 : -EINVAL;
+	}
+	return -EOPNOTSUPP;
+}
+
 /* All names the backing has; *LIST is malloc'ed. */
 static int backing_list(const struct backing *b, char **list, size_t *len)
 {
@@ -169,8 +183,10 @@ int xattrs_get(struct fs *fs, struct node *n, const char *name, struct xattr_buf
 	ssize_t got;
 	int r;
 
-	if (!is_acl(name))
-		return strncmp(name, "system.", 7) == 0 ? -EOPNOTSUPP : get_sealed(fs, n, name, buf);
+	if (!is_acl(name)) {
+		r = check_name(name);
+		return r ? r : get_sealed(fs, n, name, buf);
+	}
 	r = backing_open(fs, n, &b);
 	if (r)
 		return r;
@@ -205,8 +221,9 @@ int xattrs_set(struct fs *fs, struct node *n, const char *name, const struct xat
 
 	if (is_acl(name))
 		return set_acl(fs, n, name, v);
-	if (strncmp(name, "system.", 7) == 0)
-		return -EOPNOTSUPP;
+	r = check_name(name);
+	if (r)
+		return r;
 	if (v->len > VALUE_MAX - XATTR_OVERHEAD)
 		return -ENOSPC;
 	r = encode(fs, n, name, id, disk);
@@ -279,9 +296,9 @@ int xattrs_remove(struct fs *fs, struct node *n, const char *name)
 
 	if (is_acl(name))
 		return set_acl(fs, n, name, NULL);
-	if (strncmp(name, "system.", 7) == 0)
-		return -EOPNOTSUPP;
-	r = encode(fs, n, name, id, disk);
+	r = check_name(name);
+	if (!r)
+		r = encode(fs, n, name, id, disk);
 	if (!r)
 		r = backing_open(fs, n, &b);
 	if (r)
