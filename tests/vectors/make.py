@@ -3,7 +3,8 @@
 # Makes the test vectors of crypto/FORMAT.md beside this script, by an implementation that shares no line with the C code.
 #
 # Needs Python's `cryptography` with OpenSSL 3 (Debian: python3-cryptography). Everything is a function of the case's name,
-# so a second run changes nothing. `make.py --check` only compares.
+# so a second run changes nothing. `make.py --check` only compares; `make.py --corpus DIR` writes seeds for tests/fuzz,
+# DIR/TARGET/CASE each.
 import base64
 import hashlib
 import hmac
@@ -237,7 +238,30 @@ for name, kind, major, minor, target, result in (
          result=result, record=head + gcm(name, store_key('special objects'), plain, head + STORE))
 
 
+# Which field of which cases is a seed for which fuzz target (tests/fuzz/fuzz_TARGET.c).
+SEEDS = {'header': ('header', 'header'), 'keyring': ('keyring', 'file'), 'pin': ('pin', 'file'),
+         'session': ('session', 'file'), 'inflight': ('inflight', 'head'), 'special': ('special', 'record'),
+         'name': ('name', 'disk'), 'sidecar': ('name', 'sidecar_data'), 'dirid': ('dirid', 'file'),
+         'xattr': ('xattr', 'disk_name'), 'final': ('final', 'cipher')}
+
+
+def corpus(directory):
+    for target, (prefix, field) in SEEDS.items():
+        os.makedirs(os.path.join(directory, target), exist_ok=True)
+        for name, text in CASES.items():
+            fields = dict(line.split(' = ') for line in text.splitlines())
+            if name.startswith(prefix) and field in fields:
+                seed = bytes.fromhex(fields[field])
+                if target == 'final':  # the target takes a block number and flags first
+                    seed = bytes(9) + seed
+                with open(os.path.join(directory, target, name[:-4]), 'wb') as f:
+                    f.write(seed)
+    return 0
+
+
 def main():
+    if sys.argv[1:2] == ['--corpus']:
+        return corpus(sys.argv[2])
     bad = 0
     for name, text in CASES.items():
         path = os.path.join(HERE, name)
