@@ -217,7 +217,8 @@ void gate_shut(struct gate *g, enum gate_cause cause, const char *reason, int dr
 
 	if (state == GATE_ACTIVE || state == GATE_GRACE) {
 		gate_set_state(g, GATE_LOCKING, cause, reason);
-		gate_say(g, LOG_WARNING, "locking: %s", reason);
+		if (cause != GATE_CAUSE_CLOSED)
+			gate_say(g, LOG_WARNING, "locking: %s", reason);
 	} else {
 		drain = 0; /* nothing can be dirty: no request was let in */
 	}
@@ -230,7 +231,7 @@ void gate_shut(struct gate *g, enum gate_cause cause, const char *reason, int dr
 		atomic_store(&g->state, GATE_LOCKED); /* the worker looks before it installs a key */
 	gate_wipe(g);
 	gate_set_state(g, GATE_LOCKED, cause, reason);
-	gate_say(g, LOG_WARNING, "locked, every key is wiped: %s", reason);
+	gate_say(g, cause == GATE_CAUSE_CLOSED ? LOG_INFO : LOG_WARNING, "locked, every key is wiped: %s", reason);
 	if (g->hooks.locked)
 		g->hooks.locked(g->hooks.arg, cause, reason);
 }
