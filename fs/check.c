@@ -96,7 +96,7 @@ static void run_begin(struct check_run *run, const struct check_config *cfg, con
 	run->cfg = cfg;
 	run->layout = &cfg->store->keyring->layout;
 	run->names = cfg->store->keyring->name_mode;
-	run->unclean = cfg->store->unclean;
+	run->unclean = cfg->gate ? cfg->store->unclean : check_says_unclean(cfg->store);
 	run->repair = cfg->repair && cfg->gate && !cfg->store->read_only;
 	run->counts = *counts;
 	run->lost_fd = -1;

@@ -112,7 +112,8 @@ static void dir_begin_plain(struct check_run *run, struct check_dir *d)
 			check_say(run, &at, &(struct check_finding){ .code = CHECK_DIRID, .severity = CHECK_DAMAGE },
 				  "the directory's id (%s) is not a file of %u bytes", DIRID_NAME, DIRID_LEN);
 	} else if (store_dir_empty(d->fd, DIRID_NAME) == 1) {
-		check_say(run, &at, &(struct check_finding){ .code = CHECK_STUMP, .severity = CHECK_CRASH },
+		check_say(run, &at, &(struct check_finding){ .code = CHECK_STUMP,
+							     .severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE },
 			  "an empty directory without an id");
 	} else if (fstatat(d->fd, DIRID_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size == 0) {
 		/* Asked again: a mounted store may have made it since. */

@@ -119,6 +119,9 @@ void check_file(struct check_work *w, const struct check_at *at);
 void check_file_plain(struct check_work *w, const struct check_at *at);
 /* Open an entry, an owner's own unreadable one too; reports. Descriptor or -1. ST gets its status. */
 int check_open(struct check_run *run, const struct check_at *at, struct stat *st);
+/* check_store.c: 1 if the session record claims a crash (or a running mount), unauthenticated: for a check without key. */
+int check_says_unclean(const struct store *s);
+
 /* check_header.c: what the key's own opening passes over. */
 void check_header(struct check_run *run, const struct check_at *at, const struct recover *r, const uint8_t *bytes,
 		  const struct header *h);

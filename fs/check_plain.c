@@ -53,6 +53,8 @@ static void look_end(struct check_run *run, int fd, uint64_t size, struct look *
 	else if (final_head_parse(run->layout, head, sizeof(head), &parsed) || block_is_zero(head, sizeof(head)) ||
 		 parsed.tail_len != size % run->layout->block_len)
 		look_bad(l, CHECK_END, "cut, unfinished, or its end was altered: no final record where its size says");
+	if (l->code == CHECK_END && run->unclean)
+		l->severity = CHECK_CRASH;
 }
 
 static void look_once(struct check_run *run, int fd, const struct stat *st, struct look *l)
@@ -63,12 +65,13 @@ static void look_once(struct check_run *run, int fd, const struct stat *st, stru
 	if (type >= OBJECT_SYMLINK)
 		return;
 	if (type == OBJECT_STUMP) {
-		look_bad(l, CHECK_STUMP, "an empty file: a create that a crash cut off, or emptied");
-		l->severity = CHECK_CRASH;
+		look_bad(l, CHECK_STUMP, run->unclean ? "an empty file: a create that a crash cut off" : "emptied: not even a header is left");
+		l->severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE;
 		return;
 	}
 	if (type == OBJECT_BAD) {
 		look_bad(l, CHECK_SIZE, "no object has such a size: cut, unfinished, or not made by byokfs");
+		l->severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE;
 		return;
 	}
 	look_header(run, fd, l);

@@ -79,6 +79,17 @@ int check_session(const struct check_config *cfg, const uint8_t *record, size_t 
 	return 0;
 }
 
+int check_says_unclean(const struct store *s)
+{
+	uint8_t *record = NULL;
+	size_t len = 0;
+	if (store_read_file(s->own_fd, STORE_SESSION, SESSION_LEN, &record, &len))
+		return 0;
+	int open = len == SESSION_LEN && be32_get(record + 16) == SESSION_OPEN; /* FORMAT.md "Session" */
+	free(record);
+	return open;
+}
+
 static int check_session_file(struct own *o)
 {
 	uint8_t *record = NULL;

@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define KEY_WIDTH 18
+#define KEY_WIDTH 31 /* the longest key, and a space */
 
 /* Bytes of the UTF-8 character at S (1 to 4), 0 if it is none; *CODE is its number. */
 static int utf8_char(const unsigned char *s, uint32_t *code)

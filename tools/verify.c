@@ -24,8 +24,8 @@ static const char help[] =
 	"  --passphrase-file F   the keystore's passphrase (else systemd's credentials, else a prompt)\n"
 	"  -h, --help            this text\n"
 	"\n"
-	"Exit: 0 nothing wrong is left, 5 damage (or, without --repair, what a crash left), 3 the KMS refuses the key,\n"
-	"6 the store is in use. The others stand in byokfs(1).\n"
+	"Exit: 0 no damage, 5 damage, 3 the KMS refuses the key, 6 the store is in use. What a crash left is told but is\n"
+	"no damage: a mount tolerates it. The others stand in byokfs(1).\n"
 	"\n"
 	"Example:\n"
 	"  byokfs umount /mnt/backup && byokfs verify /srv/backup.store\n";
@@ -137,7 +137,8 @@ static int outcome(struct verify *v, int err)
 		return cmd_fail(CMD_FAILED, "too many open files: the folders are nested too deep for the limit (ulimit -n)");
 	if (err && err != -EACCES)
 		return cmd_fail(cmd_exit_of(err), "cannot check the store: %s", strerror(-err));
-	return c->damage || c->crash ? CMD_DAMAGED : CMD_OK;
+	/* What a crash left is no damage: the mount makes good of it. It only keeps the store from counting as clean. */
+	return c->damage ? CMD_DAMAGED : CMD_OK;
 }
 
 /* The gate locked in the middle: say why. */
@@ -241,7 +242,7 @@ static int verify_with_key(struct verify *v)
 	if (code == CMD_OK)
 		code = check_all(v, &o);
 	/* Whatever verify says of the store it says of all of it, and only then does the crash count as dealt with. */
-	int passed = code == CMD_OK && v->result.complete;
+	int passed = code == CMD_OK && v->result.complete && !v->counts.crash;
 	v->result.marked_clean = passed && o.store->unclean && !o.store->read_only;
 	int end = opened_end(&o, passed);
 	return code == CMD_OK ? end : code;

@@ -162,12 +162,17 @@ static void summary_json(const struct verify_show *s, const struct check_counts 
 	emit_close(&e);
 }
 
-static void count(uint64_t n, const char *one, const char *many, const char **join)
+static const char *plural(uint64_t n, const char *one, const char *many)
 {
-	if (n)
-		printf("%s%" PRIu64 " %s", *join, n, n == 1 ? one : many);
-	if (n)
-		*join = ", ";
+	return n == 1 ? one : many;
+}
+
+static void count(uint64_t n, const char *what, const char **join)
+{
+	if (!n)
+		return;
+	printf("%s%s: %" PRIu64, *join, what, n);
+	*join = ", ";
 }
 
 static void summary_lines(const struct verify_show *s, const struct check_counts *c, const struct verify_result *r)
@@ -177,18 +182,20 @@ static void summary_lines(const struct verify_show *s, const struct check_counts
 	verify_show_bytes(c->bytes, bytes);
 	duration((now_ms() - s->begun_ms) / 1000, spent);
 	emit_escaped(stdout, r->store);
-	printf(": %" PRIu64 " files, %" PRIu64 " directories, %" PRIu64 " special objects, %s checked%s in %s\n", c->files, c->dirs,
-	       c->specials, bytes, r->with_key ? "" : " without the key (structure only)", spent);
-	count(c->damage, "damage", "damages", &join);
-	count(c->crash, "thing left by a crash", "things left by a crash", &join);
-	count(c->notes, "note", "notes", &join);
-	count(c->repaired, "repaired", "repaired", &join);
-	count(c->busy, "file in use, not looked at", "files in use, not looked at", &join);
+	printf(": %" PRIu64 " %s, %" PRIu64 " %s, %" PRIu64 " %s, %s checked%s in %s\n", c->files, plural(c->files, "file", "files"),
+	       c->dirs, plural(c->dirs, "directory", "directories"), c->specials,
+	       plural(c->specials, "special object", "special objects"), bytes,
+	       r->with_key ? "" : " without the key (structure only)", spent);
+	count(c->damage, "damage", &join);
+	count(c->crash, "left by a crash", &join);
+	count(c->notes, "notes", &join);
+	count(c->repaired, "repaired", &join);
+	count(c->busy, "in use and not looked at", &join);
 	if (!*join && r->complete)
 		fputs("nothing wrong", stdout);
 	if (!r->complete)
 		printf("%snot complete", join);
-	fputs(".\n", stdout);
+	fputs("\n", stdout);
 	if (r->unclean && r->marked_clean)
 		puts("The store was not closed cleanly before; it counts as clean now.");
 	else if (r->unclean && c->crash)
