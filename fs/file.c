@@ -17,6 +17,7 @@
 #include "fs/store.h"
 
 #define FILE_OLD_MAX 4u
+#define HEADER_ID_OFF 8u /* FORMAT.md "Header": behind the magic */
 
 int file_work_init(struct file_work *w, const struct layout *l, uint8_t *slot)
 {
@@ -84,8 +85,6 @@ int file_borrow(struct file *f, enum gate_use use, struct file_borrow *b)
 		return r;
 	b->entered = true;
 	r = gate_key_borrow(f->key, store, &keys);
-	if (!r)
-		memcpy(f->file_id, file_keys_id(keys), ID_LEN);
 	if (!r)
 		r = block_cipher_begin(&b->open, store, keys, &f->env->layout, 0);
 	if (!r)
@@ -305,7 +304,7 @@ int file_blank(struct file_env *env, uint8_t *bytes, struct gate_key **key)
 /* A create that a crash cut off before its one write: it is an empty file, and becomes one now. */
 static int fill_stump(struct file *f)
 {
-	uint8_t bytes[HEADER_LEN_FILE + FINAL_OVERHEAD];
+	uint8_t bytes[HEADER_LEN_FILE + FINAL_OVERHEAD] = {0};
 	int r;
 
 	if (!f->env->unclean || !f->writable)
@@ -315,12 +314,13 @@ static int fill_stump(struct file *f)
 		r = store_pwrite_full(f->fd, bytes, f->env->layout.header_len + FINAL_OVERHEAD, 0);
 	if (!r)
 		atomic_fetch_add(&f->env->recovered, 1);
+	memcpy(f->file_id, bytes + HEADER_ID_OFF, ID_LEN);
 	return r;
 }
 
 static int load_key(struct file *f)
 {
-	uint8_t header[HEADER_LEN_FILE];
+	uint8_t header[HEADER_LEN_FILE] = {0};
 	struct stat st;
 	int r;
 
@@ -333,6 +333,7 @@ static int load_key(struct file *f)
 	r = store_pread_full(f->fd, header, f->env->layout.header_len, 0);
 	if (!r)
 		r = gate_key_open(f->env->gate, header, &f->key);
+	memcpy(f->file_id, header + HEADER_ID_OFF, ID_LEN);
 	return r == -EBADMSG || r == -EUCLEAN || r == -ENOTSUP || r == -ENOKEY ? file_corrupt(f, "header", 0) : r;
 }
 
@@ -422,17 +423,18 @@ int file_open(struct file_env *env, struct node *n, bool writable, struct file_w
 	return 0;
 }
 
-int file_adopt(struct file_env *env, struct node *n, int fd, struct gate_key *key, struct file **out)
+int file_adopt(struct file_env *env, struct node *n, const struct file_new *new, struct file **out)
 {
 	struct file *f = file_alloc(env, n);
 
 	if (!f) {
-		close(fd);
-		gate_key_close(key);
+		close(new->fd);
+		gate_key_close(new->key);
 		return -ENOMEM;
 	}
-	f->fd = fd;
-	f->key = key;
+	f->fd = new->fd;
+	f->key = new->key;
+	memcpy(f->file_id, new->bytes + HEADER_ID_OFF, ID_LEN);
 	f->writable = true;
 	f->generation = 1;
 	handle_added(f, true);

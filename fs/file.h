@@ -49,7 +49,7 @@ struct file {
 	struct file_env *env;
 	struct node *node;
 	struct gate_key *key;
-	uint8_t file_id[ID_LEN]; /* since the first borrow */
+	uint8_t file_id[ID_LEN]; /* from the header */
 	int fd;
 	bool writable;          /* fd is O_RDWR */
 	bool broken;            /* the final record could not be put back after a failed write: EIO from now on */
@@ -73,8 +73,13 @@ static inline int file_fd(const struct file *f)
 int file_open(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out) MUST_CHECK;
 /* The bytes of a new empty file: header and final record, layout.header_len + FINAL_OVERHEAD of them, and its key. */
 int file_blank(struct file_env *env, uint8_t *bytes, struct gate_key **key) MUST_CHECK;
-/* Make the open file of a node just created with those bytes, one writable handle: FD and KEY are taken over. */
-int file_adopt(struct file_env *env, struct node *n, int fd, struct gate_key *key, struct file **out) MUST_CHECK;
+/* Make the open file of a node just created with those BYTES, one writable handle: FD and KEY are taken over. */
+struct file_new {
+	int fd;
+	struct gate_key *key;
+	const uint8_t *bytes;
+};
+int file_adopt(struct file_env *env, struct node *n, const struct file_new *new, struct file **out) MUST_CHECK;
 /* One more handle (for reading) of N's open file, or NULL if it has none. */
 struct file *file_ref(struct node *n);
 /* Give back one handle. */

@@ -44,7 +44,7 @@ static bool cached_id(struct node *n, uint8_t id[ID_LEN])
 	return has;
 }
 
-static void cache_id(struct node *n, const uint8_t id[ID_LEN])
+void obj_cache_id(struct node *n, const uint8_t id[ID_LEN])
 {
 	pthread_mutex_lock(&n->lock);
 	memcpy(n->object_id, id, ID_LEN);
@@ -73,7 +73,7 @@ int obj_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
 		return -EIO;
 	}
 	if (!r)
-		cache_id(dir, id);
+		obj_cache_id(dir, id);
 	return r;
 }
 
@@ -95,7 +95,7 @@ int obj_id(struct fs *fs, struct node *n, uint8_t id[ID_LEN])
 	if (r)
 		return r;
 	memcpy(id, head + 8, ID_LEN);
-	cache_id(n, id);
+	obj_cache_id(n, id);
 	return 0;
 }
 

@@ -59,7 +59,8 @@ int obj_rename(struct fs *fs, struct at from, struct at to, unsigned flags) MUST
 /* Make durable what the names of N need: ids, sidecars and folders made in this mount, up to the root. */
 int obj_sync_up(struct fs *fs, struct node *n) MUST_CHECK;
 
-/* Between object*.c only. */
+/* Between object*.c only. Remember the id of an object just made. */
+void obj_cache_id(struct node *n, const uint8_t id[ID_LEN]);
 int obj_sidecar_write(struct fs *fs, struct node *dir, int dir_fd, const struct disk_name *dn, bool *made) MUST_CHECK;
 void obj_sidecar_remove(int dir_fd, const struct disk_name *dn);
 /* The mode to create with: umask where the parent has no default ACL. */

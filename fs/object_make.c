@@ -180,6 +180,8 @@ int obj_create(struct fs *fs, const struct make *m, struct node **out, struct st
 	if (!r)
 		r = announce(fs, m, p.dn.name, key_of(st, OBJECT_FILE), out);
 	if (!r)
+		obj_cache_id(*out, bytes + 8);
+	if (!r)
 		atomic_store(&(*out)->xattrs, 1); /* brand new: saves the question before the first write */
 	if (r || !file) {
 		gate_key_close(key);
@@ -189,7 +191,7 @@ int obj_create(struct fs *fs, const struct make *m, struct node **out, struct st
 			r = obj_attr(fs, *out, st);
 		return r;
 	}
-	r = file_adopt(&fs->env, *out, fd, key, file);
+	r = file_adopt(&fs->env, *out, &(struct file_new){fd, key, bytes}, file);
 	if (!r)
 		r = obj_attr(fs, *out, st);
 	if (r)
@@ -198,11 +200,10 @@ int obj_create(struct fs *fs, const struct make *m, struct node **out, struct st
 }
 
 /* The folder is there; its id goes in. A plain user's folder without the bits gets them for the moment. */
-static int fill_folder(struct fs *fs, const struct make *m, struct place *p, mode_t mode)
+static int fill_folder(struct fs *fs, const struct make *m, struct place *p, mode_t mode, uint8_t id[ID_LEN])
 {
 	AUTO(fd_close) int fd = openat(p->dir.d->fd, p->dn.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	const struct store_keys *keys;
-	uint8_t id[ID_LEN];
 	int r;
 
 	if (fd < 0)
@@ -228,6 +229,7 @@ static int fill_folder(struct fs *fs, const struct make *m, struct place *p, mod
 int obj_mkdir(struct fs *fs, const struct make *m, struct node **out, struct stat *st)
 {
 	AUTO(place_end) struct place p;
+	uint8_t id[ID_LEN];
 	mode_t mode;
 	int dir_fd, r = place_begin(fs, m->at, &p);
 
@@ -237,15 +239,17 @@ int obj_mkdir(struct fs *fs, const struct make *m, struct node **out, struct sta
 	mode = obj_mode(fs, m->at.dir, dir_fd, m);
 	if (mkdirat(dir_fd, p.dn.name, geteuid() == 0 ? mode : mode | 0700))
 		return place_undo(&p, NULL, 0, -errno);
-	r = fill_folder(fs, m, &p, mode);
+	r = fill_folder(fs, m, &p, mode, id);
 	if (!r && fstatat(dir_fd, p.dn.name, st, AT_SYMLINK_NOFOLLOW))
 		r = -errno;
 	if (r)
 		return place_undo(&p, p.dn.name, AT_REMOVEDIR, r);
 	r = announce(fs, m, p.dn.name, key_of(st, OBJECT_DIR), out);
-	if (!r)
-		atomic_fetch_or(&(*out)->unsynced, NODE_UNSYNCED_DIR);
-	return r;
+	if (r)
+		return r;
+	obj_cache_id(*out, id);
+	atomic_fetch_or(&(*out)->unsynced, NODE_UNSYNCED_DIR);
+	return 0;
 }
 
 static int special_of(const struct make *m, struct special *s)

@@ -35,16 +35,24 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	ops_reply_entry(req, n, &st, r);
 }
 
+static void forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+	struct node *n = req_node(req, ino);
+
+	if (n)
+		node_forget(&req_fs(req)->nodes, n, nlookup);
+}
+
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 {
-	node_forget(&req_fs(req)->nodes, req_node(req, ino), nlookup);
+	forget(req, ino, nlookup);
 	fuse_reply_none(req);
 }
 
 static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
 	for (size_t i = 0; i < count; i++)
-		node_forget(&req_fs(req)->nodes, req_node(req, forgets[i].ino), forgets[i].nlookup);
+		forget(req, forgets[i].ino, forgets[i].nlookup);
 	fuse_reply_none(req);
 }
 
