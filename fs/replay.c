@@ -206,6 +206,11 @@ static int replay_one(const struct store *s, unsigned i, const uint8_t *slot, lo
 		return 0;
 	}
 	r = fd < 0 ? fd : replay_file(fd, &f, slot + INFLIGHT_HEAD_LEN);
+	/* No write of ours asked for such a size: an altered slot must not keep the store from being mounted for good. */
+	if (r == -EFBIG || r == -EINVAL) {
+		replay_log(log, LOG_WARNING, i, "malformed, ignored: it asks for an impossible size", name);
+		return 0;
+	}
 	replay_log(log, r < 0 ? LOG_ERR : LOG_INFO, i,
 		   r < 0 ? "cannot be written to its file" : "write completed after a crash", name);
 	return r < 0 ? r : 1;

@@ -334,7 +334,7 @@ static int begin(struct store *s, struct gate *g, log_fn log, const char **step)
 	if ((r = keyring_repair(s, log)) < 0)
 		return r;
 	pin_update(s, log);
-	*step = "complete the writes that a crash cut off in";
+	*step = "complete the writes that a crash cut off (-o ro mounts it without) in";
 	if ((r = replay_all(s, log, &replayed)) < 0)
 		return r;
 	*step = "map " STORE_OWN "/" STORE_INFLIGHT " of";
