@@ -3,6 +3,7 @@
 #include "tests/unit/vector.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sodium.h>
 
 #include "crypto/name.h"
@@ -167,6 +168,37 @@ START_TEST(sidecar_altered)
 }
 END_TEST
 
+static struct store_keys *shared;
+
+static void *encode_and_decode(void *arg)
+{
+	uint8_t dir[ID_LEN] = {(uint8_t)(uintptr_t)arg};
+	struct disk_name d;
+	char plain[NAME_LEN_MAX + 1], back[NAME_LEN_MAX + 1];
+	for (int i = 0; i < 500; i++) {
+		snprintf(plain, sizeof(plain), "%0*d", 1 + i % 254, i);
+		size_t len = strlen(plain);
+		ck_assert_int_eq(name_encode(shared, NAMES_SIV, dir, plain, len, &d), 0);
+		const uint8_t *data = d.sidecar_len ? d.sidecar_data : NULL;
+		ck_assert_int_eq(name_decode(shared, NAMES_SIV, dir, d.name, data, d.sidecar_len, back), 0);
+		ck_assert_str_eq(plain, back);
+	}
+	return NULL;
+}
+
+/* All threads copy one keyed cipher. */
+START_TEST(threads)
+{
+	pthread_t t[4];
+	shared = test_store(1);
+	for (uintptr_t i = 0; i < ARRAY_LEN(t); i++)
+		pthread_create(&t[i], NULL, encode_and_decode, (void *)i);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		pthread_join(t[i], NULL);
+	store_keys_free(shared);
+}
+END_TEST
+
 START_TEST(kinds)
 {
 	const struct {
@@ -252,6 +284,7 @@ int main(void)
 		{"all lengths", all_lengths},
 		{"short name altered", short_altered},
 		{"sidecar altered", sidecar_altered},
+		{"threads", threads},
 		{"kinds", kinds},
 		{"plain mode", plain_mode},
 		{"directory id", directory_id},

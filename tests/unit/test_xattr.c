@@ -31,6 +31,13 @@ START_TEST(xattr_vectors)
 	xattr_vector("xattr");
 	xattr_vector("xattr-empty");
 	xattr_vector("xattr-longest");
+	AUTO(vector_free) struct vector v;
+	char plain[XATTR_DISK_NAME_MAX + 1];
+	vector_load(&v, "xattr-refuse-nul");
+	struct store_keys *k = vector_store(&v);
+	const char *disk = (const char *)vector_bytes(&v, "disk_name");
+	ck_assert_int_eq(xattr_name_decode(k, vector_bytes(&v, "object_id"), disk, plain), -EBADMSG);
+	store_keys_free(k);
 }
 END_TEST
 

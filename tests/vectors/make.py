@@ -148,17 +148,19 @@ SLOTS = [(1, 1, b'local:/keys/a', b'1', rnd('w1', 100)), (4, 2, b'aws-kms:arn:x'
          (5, 4, b'vault:' + b'r' * 1018, b'v' * 255, rnd('w3', 8192))]
 
 
-def keyring(name, wrap_type, names, policy, features=(0, 0, 0), version=(1, 1), generations=GENERATIONS, slots=SLOTS):
+def keyring(name, wrap_type, names, policy, features=(0, 0, 0), version=(1, 1), generations=GENERATIONS, slots=SLOTS,
+            store=STORE, order=sorted, reserved=bytes(32), behind_slots=b''):
     body = b''.join(struct.pack('>IHHHHI', n, a, len(r), len(v), len(w), 0) + r + v + w for n, a, r, v, w in slots)
+    body += behind_slots
     plain = ROOT + struct.pack('>I', len(generations))
-    plain += b''.join(struct.pack('>I', g) + generations[g] for g in sorted(generations))
+    plain += b''.join(struct.pack('>I', g) + generations[g] for g in order(generations))
     box_len = len(plain) + 28
     fixed = b'BYOKFS1R' + struct.pack('>HHI', version[0], version[1], 128 + len(body) + box_len)
-    fixed += struct.pack('>QQQQ', *features, 3) + STORE
+    fixed += struct.pack('>QQQQ', *features, 3) + store
     fixed += struct.pack('>IIHHHHIIII', 512 if wrap_type == 1 else 4096, 16384, 1, wrap_type, names, policy, 6,
-                         len(slots), len(body), box_len) + bytes(32)
+                         len(slots), len(body), box_len) + reserved
     ikm = SECRETS[:32 * len(slots)] if policy == 1 else SECRETS[:32]
-    key = expand(mac(bytes(32), ikm), info('box', STORE), 32)
+    key = expand(mac(bytes(32), ikm), info('box', store), 32)
     return fixed + body + gcm(name, key, plain, fixed + body)
 
 
@@ -168,11 +170,19 @@ for name, args in (('keyring-all', (1, 1, 1)), ('keyring-any', (2, 2, 2))):
 MANY = {g: rnd('store key %d' % g, 32) for g in range(1, 1025)}
 case('keyring-1024-generations', root=ROOT, secrets=SECRETS, store_key_1024=MANY[1024],
      file=keyring('many', 1, 1, 2, generations=MANY, slots=SLOTS[:1]))
-case('keyring-newer-readable', secrets=SECRETS, result=0, file=keyring('newer-ok', 1, 1, 2, version=(2, 1)))
+case('keyring-newer-readable', secrets=SECRETS, result=0, opens=0, file=keyring('newer-ok', 1, 1, 2, version=(2, 1)))
 case('keyring-newer', secrets=SECRETS, result=-95, file=keyring('newer', 1, 1, 2, version=(2, 2)))
 case('keyring-unknown-incompat', secrets=SECRETS, result=-95, file=keyring('incompat', 1, 1, 2, (1 << 63, 0, 0)))
-case('keyring-unknown-compat', secrets=SECRETS, result=0, file=keyring('compat', 1, 1, 2, (0, 1, 1 << 40)))
+case('keyring-unknown-compat', secrets=SECRETS, result=0, opens=0, file=keyring('compat', 1, 1, 2, (0, 1, 1 << 40)))
 case('keyring-number-twice', secrets=SECRETS, result=-117, file=keyring('twice', 1, 1, 2, slots=[SLOTS[0], SLOTS[0]]))
+case('keyring-bytes-behind-slots', secrets=SECRETS, result=-117, file=keyring('behind', 1, 1, 2, behind_slots=b'x'))
+case('keyring-reserved', secrets=SECRETS, result=-117, file=keyring('reserved', 1, 1, 2, reserved=bytes(31) + b'x'))
+# They parse, and their boxes open: what is inside must be refused.
+case('keyring-other-store-id', secrets=SECRETS, result=0, opens=-74,
+     file=keyring('other', 1, 1, 2, store=rnd('another store', 16)))
+case('keyring-generations-falling', secrets=SECRETS, result=0, opens=-74,
+     file=keyring('falling', 1, 1, 2, order=lambda g: sorted(g, reverse=True)))
+case('keyring-no-store-key', secrets=SECRETS, result=-117, file=keyring('none', 1, 1, 2, generations={}))
 
 KEYRING = keyring('pinned', 1, 1, 2)
 REFS = [b'local:/keys/a', b'x', b'r' * 1024]
@@ -225,6 +235,9 @@ for name, plain, value in (('xattr', b'user.comment', b'a value'), ('xattr-empty
     aad = b'BYOKFS1X' + STORE + FILE.id + plain
     case(name, root=ROOT, object_id=FILE.id, plain_name=plain, disk_name=b'user.' + b64(siv('xattr names', FILE.id, plain)).encode(),
          value=value, cipher=gcm(name, store_key('xattr values'), value, aad))
+
+case('xattr-refuse-nul', root=ROOT, object_id=FILE.id,
+     disk_name=b'user.' + b64(siv('xattr names', FILE.id, b'user.a\0b')).encode())
 
 for name, kind, major, minor, target, result in (
         ('special-symlink', 1, 0, 0, b'../some/target', 0), ('special-symlink-4095', 1, 0, 0, b't' * 4095, 0),
