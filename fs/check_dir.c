@@ -123,36 +123,20 @@ static void dir_begin_plain(struct check_run *run, struct check_dir *d)
 	check_xattrs(run, &at, d->fd, NULL);
 }
 
-/* Read the sidecar of the long entry NAME; reports. */
-static int read_sidecar(struct check_run *run, const struct check_at *at, uint8_t **data, size_t *len)
-{
-	char sidecar[NAME_LEN_MAX + 1];
-	struct stat st;
-	name_sidecar(at->name, sidecar);
-	int err = store_read_file(at->dir->fd, sidecar, NAME_SIDECAR_MAX, data, len);
-	if (!err)
-		return 0;
-	if (err == -ENOENT && fstatat(at->dir->fd, at->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return err; /* gone meanwhile, from a mounted store */
-	if (err == -ENOENT || err == -EUCLEAN || err == -EFBIG)
-		check_say(run, at, &(struct check_finding){ .code = CHECK_SIDECAR, .severity = CHECK_DAMAGE },
-			  "its long name is lost: the sidecar %s %s", sidecar,
-			  err == -ENOENT ? "is missing" : "is not one");
-	else
-		say_io(run, at, "the sidecar of its long name cannot be read", err);
-	return err;
-}
-
-/* The plain name of an entry, malloc'ed, or NULL; reports. */
-static char *entry_name(struct check_run *run, const struct check_at *at, enum entry_kind kind)
+/* The plain name of an entry into PLAIN. *SIDECAR: its sidecar is what cannot be had. -ENODATA: its folder has no id. */
+static int decode_name(struct check_run *run, const struct check_at *at, char plain[NAME_LEN_MAX + 1], int *sidecar)
 {
 	uint8_t *data = NULL;
 	size_t len = 0;
-	char plain[NAME_LEN_MAX + 1];
-	if (kind == ENTRY_LONG && read_sidecar(run, at, &data, &len))
-		return NULL;
+	char name[NAME_LEN_MAX + 1];
 	const struct store_keys *keys;
 	int err = at->dir->has_id ? 0 : -ENODATA;
+	name_sidecar(at->name, name);
+	*sidecar = 0;
+	if (!err && name_kind(run->names, at->name) == ENTRY_LONG) {
+		err = store_read_file(at->dir->fd, name, NAME_SIDECAR_MAX, &data, &len);
+		*sidecar = err != 0;
+	}
 	if (!err)
 		err = gate_enter(run->cfg->gate, GATE_USE_NEW, &keys);
 	if (!err) {
@@ -160,12 +144,33 @@ static char *entry_name(struct check_run *run, const struct check_at *at, enum e
 		gate_leave(run->cfg->gate);
 	}
 	free(data);
+	return err;
+}
+
+static void say_name(struct check_run *run, const struct check_at *at, int err, int sidecar)
+{
+	int is_long = name_kind(run->names, at->name) == ENTRY_LONG;
+	struct check_finding f = { .code = is_long ? CHECK_SIDECAR : CHECK_NAME, .severity = CHECK_DAMAGE };
+	if (sidecar && err == -ENOENT)
+		check_say(run, at, &f, "its long name is lost: the sidecar is missing");
+	else if (sidecar && (err == -EUCLEAN || err == -EFBIG))
+		check_say(run, at, &f, "its long name is lost: the sidecar is none");
+	else if (sidecar)
+		say_io(run, at, "the sidecar of its long name cannot be read", err);
+	else
+		check_say(run, at, &f, "the name does not authenticate in this directory: altered, or moved here from another");
+}
+
+/* The plain name of an entry, malloc'ed, or NULL; reports unless QUIET. */
+static char *entry_name(struct check_run *run, const struct check_at *at, int quiet)
+{
+	char plain[NAME_LEN_MAX + 1];
+	int sidecar, err = decode_name(run, at, plain, &sidecar);
 	if (!err)
 		return strdup(plain);
-	if (err != -ENODATA && !check_locked(run, err))
-		check_say(run, at, &(struct check_finding){ .code = kind == ENTRY_LONG ? CHECK_SIDECAR : CHECK_NAME,
-							    .severity = CHECK_DAMAGE },
-			  "the name does not authenticate in this directory: altered, or moved here from another");
+	/* Without the folder's id, which was told already, no name can be decrypted. */
+	if (at->dir->has_id && (sidecar || !check_locked(run, err)) && !quiet)
+		say_name(run, at, err, sidecar);
 	return NULL;
 }
 
@@ -259,11 +264,12 @@ static int check_entry(struct check_run *run, struct check_dir **cur, const stru
 		return 0;
 	}
 	char *plain = NULL;
-	if (kind == ENTRY_ALIEN)
+	int planted = type == DT_UNKNOWN; /* what it is says all; a name helps to find it */
+	if (kind == ENTRY_ALIEN && !planted)
 		check_say(run, &at, &(struct check_finding){ .code = CHECK_NAME, .severity = CHECK_DAMAGE },
 			  "not a name that byokfs gives");
-	else if (run->cfg->gate)
-		plain = entry_name(run, &at, kind);
+	else if (kind != ENTRY_ALIEN && run->cfg->gate)
+		plain = entry_name(run, &at, planted);
 	at.plain = plain;
 	int err = 0;
 	if (type == DT_REG) {
