@@ -134,10 +134,14 @@ static int unlock_wait(struct gate *g, int mine, char why[GATE_WHY_MAX])
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += UNLOCK_WAIT_S;
 	while (r == 0) {
-		int state = atomic_load(&g->state);
+		int state = (int)gate_state(g);
 
 		if (state == GATE_ACTIVE || state == GATE_GRACE)
 			return 0;
+		if (g->ordered) { /* again, since */
+			snprintf(why, GATE_WHY_MAX, "%s", g->reason);
+			return -EACCES;
+		}
 		if (atomic_load(&g->stop) || (g->answered >= mine && state == GATE_LOCKED))
 			break;
 		r = pthread_cond_timedwait(&g->changed, &g->lock, &until);

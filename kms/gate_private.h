@@ -15,7 +15,7 @@
 #define GATE_FAST_MS 300000      /* LOCKED: so long at the normal pace ... */
 #define GATE_SLOW_MS 30000       /* ... then at this one */
 #define GATE_CONFIRM_MS 1000     /* a refusal that could not be confirmed is asked about again so soon */
-#define GATE_WATCH_GAP_MS 50     /* changes of the key directory: one probe in so long at most */
+#define GATE_WATCH_GAP_MS 50     /* changes and pokes: one probe in so long at most */
 #define GATE_CALLS_MS 300        /* how long a lock waits for cancelled KMS calls */
 
 struct gate_shard {
@@ -99,7 +99,7 @@ struct gate {
 	int64_t next_probe;
 	int64_t lease_end;        /* of the newest good answer */
 	int64_t locked_at;
-	int64_t watch_at;         /* earliest probe for a change of the key directory, 0 = none wanted */
+	int64_t watch_at;         /* earliest probe for a change or a poke, 0 = none wanted */
 	int64_t asked_at;         /* start of the newest probe */
 	int probing;              /* a job is under way */
 	int again;                /* ... and when it is done, the next one at once */
@@ -138,6 +138,8 @@ void gate_cancel_calls(struct gate *g);
 int gate_serving(const struct gate *g); /* ACTIVE or GRACE */
 /* Probe now, or right after the probe under way. */
 void gate_want_probe(struct gate *g);
+/* The same, but not at each of a hundred changes or refused files. */
+void gate_want_probe_soon(struct gate *g);
 /* gate_shut() with the drain, and the pace of the probes after it. */
 void gate_shut_serving(struct gate *g, enum gate_cause cause, const char *reason);
 void gate_take_answer(struct gate *g);

@@ -27,6 +27,14 @@ void gate_want_probe(struct gate *g)
 		g->next_probe = gate_now(g);
 }
 
+void gate_want_probe_soon(struct gate *g)
+{
+	int64_t now = gate_now(g), free_at = g->asked_at + GATE_WATCH_GAP_MS;
+
+	if (!g->watch_at)
+		g->watch_at = now > free_at ? now : free_at;
+}
+
 /* The way out of ACTIVE and GRACE, and the pace of the questions after it. */
 void gate_shut_serving(struct gate *g, enum gate_cause cause, const char *reason)
 {
@@ -222,7 +230,7 @@ void gate_take_time(struct gate *g)
 	}
 	/* Grace begins before the lease ends, so that nothing is refused between the two. */
 	if (state == GATE_ACTIVE && g->grace_ms && !g->refusal && now >= g->lease_end - g->poll_ms) {
-		snprintf(reason, sizeof(reason), "no good answer from the KMS: %s", g->last.text);
+		snprintf(reason, sizeof(reason), "no good answer from the KMS%s%s", g->last.text[0] ? ": " : "", g->last.text);
 		atomic_store(&g->deadline, g->lease_end + g->grace_ms);
 		gate_set_state(g, GATE_GRACE, GATE_CAUSE_NONE, reason);
 		gate_say(g, LOG_WARNING, "grace of %lld s begins: %s", (long long)g->grace_ms / 1000, reason);

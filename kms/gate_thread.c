@@ -74,7 +74,7 @@ static void take_orders(struct gate *g)
 		order_done(g, &g->order_unlock);
 	}
 	if (atomic_exchange(&g->poked, 0))
-		gate_want_probe(g);
+		gate_want_probe_soon(g);
 }
 
 static void probe_if_due(struct gate *g)
@@ -106,16 +106,6 @@ static int64_t time_left(const struct gate *g)
 	return next > now ? next - now : 0;
 }
 
-/* Change of a key directory: probe, but not at each of a hundred events. */
-static void watch_seen(struct gate *g, struct kms *k)
-{
-	int64_t now = gate_now(g);
-
-	kms_provider_of(k)->watch_clear(k);
-	if (!g->watch_at)
-		g->watch_at = now > g->asked_at + GATE_WATCH_GAP_MS ? now : g->asked_at + GATE_WATCH_GAP_MS;
-}
-
 /* Sleep until an order, an answer, a change or TIME_LEFT. The timer counts a suspend, as the lease does. */
 static void thread_sleep(struct gate *g)
 {
@@ -140,9 +130,12 @@ static void thread_sleep(struct gate *g)
 		got = read(g->wake_fd, &count, sizeof(count));
 		(void)got;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		if (fds[2 + i].fd >= 0 && fds[2 + i].revents)
-			watch_seen(g, g->kek[i]);
+	for (uint32_t i = 0; i < n; i++) {
+		if (fds[2 + i].fd < 0 || !fds[2 + i].revents)
+			continue;
+		kms_provider_of(g->kek[i])->watch_clear(g->kek[i]);
+		gate_want_probe_soon(g);
+	}
 }
 
 static void *thread_main(void *arg)
