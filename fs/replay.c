@@ -175,7 +175,9 @@ static int of_another_boot(const struct inflight *f)
 	uint8_t now[ID_LEN];
 
 	store_boot_id(now);
-	return memcmp(f->boot_id, unknown, ID_LEN) != 0 && memcmp(f->boot_id, now, ID_LEN) != 0;
+	/* Not to know this boot is no reason to drop a slot. */
+	return memcmp(f->boot_id, unknown, ID_LEN) != 0 && memcmp(now, unknown, ID_LEN) != 0 &&
+	       memcmp(f->boot_id, now, ID_LEN) != 0;
 }
 
 /* 1 written, 0 nothing to write to, negative errno. */
