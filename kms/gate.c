@@ -102,7 +102,11 @@ static int gate_admits(const struct gate *g, enum gate_use use)
 int gate_enter(struct gate *g, enum gate_use use, const struct store_keys **keys)
 {
 	struct gate_shard *s = shard_mine(g);
+	int state = atomic_load(&g->state);
 
+	/* A crowd that is refused must not keep the counts busy that a lock waits for. */
+	if (state == GATE_LOCKED || state == GATE_RETURNING || (state == GATE_LOCKING && use != GATE_USE_DRAIN))
+		return -EACCES;
 	/*
 	 * Count first, look at the state second; the lock sets the state first and looks at the counts second. Both are
 	 * sequentially consistent, so one of the two sees the other.
