@@ -90,7 +90,7 @@ int name_encode(const struct store_keys *keys, enum name_mode mode, const uint8_
 	return 0;
 }
 
-/* Decrypt a SIV name and check what came out; WANT_LONG: whether its length asks for a sidecar. */
+/* Decrypt a SIV name and check what came out. */
 static int siv_decode(const struct store_keys *keys, const uint8_t dir_id[ID_LEN], const uint8_t *siv, size_t len,
 		      char plain[NAME_LEN_MAX + 1])
 {
