@@ -123,6 +123,25 @@ int mounts_is_dead(const char *mountpoint)
 	return statfs(mountpoint, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
+/* Mounted by us (user_id= of the mount table)? Unknown counts as yes. */
+static int is_mine(const char *mountpoint)
+{
+	AUTO(cmd_free_at) char *line = NULL;
+	size_t size = 0;
+	unsigned uid = geteuid();
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+
+	while (f != NULL && getline(&line, &size, f) > 0) {
+		AUTO(cmd_free_at) char *path = line_mount(line);
+		const char *opt = strstr(line, "user_id=");
+		if (path != NULL && opt != NULL && strcmp(path, mountpoint) == 0 && sscanf(opt, "user_id=%u", &uid) != 1)
+			uid = geteuid();
+	}
+	if (f != NULL)
+		fclose(f);
+	return uid == geteuid();
+}
+
 /* fusermount3 -u: the only way for a user, and it checks that the mount is his. */
 static int fusermount(const char *mountpoint, int detach)
 {
@@ -134,6 +153,10 @@ static int fusermount(const char *mountpoint, int detach)
 
 	if (path == NULL)
 		return -ENOMEM;
+	if (!is_mine(mountpoint)) {
+		free(path);
+		return -EPERM;
+	}
 	int r = -posix_spawnp(&pid, prog, NULL, NULL, detach ? with : without, environ);
 	free(path);
 	if (r < 0)
