@@ -10,6 +10,27 @@
 #include "fs/check_own.h"
 #include "fs/store_own.h"
 
+/*
+ * Open a folder for listing. A plain user's own one may lack the bits: for reading they are lent for the moment of the
+ * open, for searching as long as it is looked at.
+ */
+static int dir_open(struct check_dir *d, int at_fd, const char *name)
+{
+	struct stat st;
+	int fd = store_openat(at_fd, name, O_RDONLY | O_DIRECTORY, 0);
+	if ((fd < 0 && fd != -EACCES) || geteuid() == 0 || fstatat(at_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 0500) == 0500)
+		return fd;
+	d->mode = st.st_mode & 07777;
+	if (fd < 0 && fchmodat(at_fd, name, d->mode | 0700, 0) == 0) {
+		fd = store_openat(at_fd, name, O_RDONLY | O_DIRECTORY, 0);
+		if (fd < 0 || (d->mode & 0100))
+			(void)fchmodat(at_fd, name, d->mode, 0);
+	}
+	d->lifted = fd >= 0 && !(d->mode & 0100) && fchmod(fd, d->mode | 0500) == 0;
+	return fd;
+}
+
 /* Enter the folder NAME of PARENT (NULL: data/ itself). PLAIN is taken over. Reports; *OUT NULL when it cannot be entered. */
 static int dir_enter(struct check_run *run, struct check_dir *parent, const char *name, char *plain, struct check_dir **out)
 {
@@ -23,10 +44,12 @@ static int dir_enter(struct check_run *run, struct check_dir *parent, const char
 	d->users = 1;
 	d->parent = parent ? check_dir_get(parent) : NULL;
 	d->disk = strdup(parent ? name : "data");
-	int fd = store_openat(parent ? parent->fd : run->cfg->store->data_fd, parent ? name : ".", O_RDONLY | O_DIRECTORY, 0);
+	int fd = dir_open(d, parent ? parent->fd : run->cfg->store->data_fd, parent ? name : ".");
 	d->stream = fd >= 0 ? fdopendir(fd) : NULL;
-	if (fd >= 0 && !d->stream)
+	if (fd >= 0 && !d->stream) {
+		d->lifted = 0;
 		close(fd);
+	}
 	d->fd = d->stream ? fd : -1;
 	if (d->disk && d->stream) {
 		*out = d;

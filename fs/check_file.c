@@ -12,17 +12,23 @@
 
 #define FINDING(c, s) (&(struct check_finding){ .code = (c), .severity = (s) })
 
+int check_open_lifted(int dir_fd, const char *name, int flags)
+{
+	struct stat st;
+	mode_t bits = (flags & O_ACCMODE) == O_RDONLY ? S_IRUSR : S_IRUSR | S_IWUSR;
+	int fd = store_open_file(dir_fd, name, flags);
+	if (fd != -EACCES || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
+		return fd;
+	if (fchmodat(dir_fd, name, (st.st_mode & 07777) | bits, 0) < 0)
+		return fd;
+	fd = store_open_file(dir_fd, name, flags);
+	(void)fchmodat(dir_fd, name, st.st_mode & 07777, 0);
+	return fd;
+}
+
 int check_open(struct check_run *run, const struct check_at *at, struct stat *st)
 {
-	int fd = store_open_file(at->dir->fd, at->name, O_RDONLY);
-	if (fd == -EACCES && fstatat(at->dir->fd, at->name, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode) &&
-	    st->st_uid == geteuid()) {
-		/* An owner's own object without the bit, as the mount opens it: lent for the moment. */
-		if (fchmodat(at->dir->fd, at->name, (st->st_mode & 07777) | S_IRUSR, 0) == 0) {
-			fd = store_open_file(at->dir->fd, at->name, O_RDONLY);
-			(void)fchmodat(at->dir->fd, at->name, st->st_mode & 07777, 0);
-		}
-	}
+	int fd = check_open_lifted(at->dir->fd, at->name, O_RDONLY);
 	if (fd == -ENOENT && !run->cfg->gate)
 		return -1; /* gone meanwhile, from a mounted store */
 	int err = fd < 0 ? fd : fstat(fd, st) < 0 ? -errno : 0;

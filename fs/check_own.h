@@ -26,6 +26,8 @@ struct check_dir {
 	char *plain;   /* "" for the root; NULL where unknown */
 	int has_id;
 	uint8_t id[ID_LEN];
+	int lifted;    /* a plain user's own folder, searchable only while it is looked at; `mode` is put back */
+	mode_t mode;
 };
 
 /* What a report is about: an entry of a folder, or (NAME NULL) the folder itself. */
@@ -117,7 +119,9 @@ void check_push(struct check_run *run, struct check_dir *dir, const char *name, 
 /* check_file.c: one file with the key. check_plain.c: without. */
 void check_file(struct check_work *w, const struct check_at *at);
 void check_file_plain(struct check_work *w, const struct check_at *at);
-/* Open an entry, an owner's own unreadable one too; reports. Descriptor or -1. ST gets its status. */
+/* store_open_file(); a plain user's own file that lacks the bits gets them for the moment of the open. */
+int check_open_lifted(int dir_fd, const char *name, int flags);
+/* Open an entry for reading; reports. Descriptor or -1. ST gets its status. */
 int check_open(struct check_run *run, const struct check_at *at, struct stat *st);
 /* check_store.c: 1 if the session record claims a crash (or a running mount), unauthenticated: for a check without key. */
 int check_says_unclean(const struct store *s);

@@ -41,6 +41,8 @@ void check_dir_put(struct check_dir *dir)
 	/* A loop, not a recursion: paths may be thousands of folders deep. */
 	while (dir && atomic_fetch_sub(&dir->users, 1) == 1) {
 		struct check_dir *parent = dir->parent;
+		if (dir->lifted)
+			(void)fchmod(dir->fd, dir->mode);
 		if (dir->stream)
 			closedir(dir->stream);
 		free(dir->disk);

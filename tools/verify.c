@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tools/opened.h"
 #include "tools/verify_show.h"
 
+#define PATIENCE_S 2
 #define FILES_WANTED 65536u /* one descriptor per folder of the deepest path, and then some */
 
 static const char help[] =
@@ -56,16 +58,23 @@ struct verify {
 static _Atomic int cancelled;
 static struct verify_show *shown; /* for the log, which has no argument */
 
+/* A second signal ends at once if it comes later: timeout(1) sends two in a row, a user means it. */
 static void on_signal(int number)
 {
-	(void)number;
+	static _Atomic time_t first;
+	time_t now = time(NULL);
+	if (cancelled && now - first >= PATIENCE_S) {
+		signal(number, SIG_DFL);
+		raise(number);
+	}
+	if (!cancelled)
+		first = now;
 	cancelled = 1;
 }
 
-/* A second signal ends at once: by then the user means it. */
 static void catch_signals(void)
 {
-	struct sigaction a = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND | SA_RESTART };
+	struct sigaction a = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 	sigaction(SIGINT, &a, NULL);
 	sigaction(SIGTERM, &a, NULL);
 	sigaction(SIGHUP, &a, NULL);
