@@ -184,7 +184,7 @@ static int copies_refusal(const struct store *s, char why[STORE_WHY_MAX])
 	say(why, "both copies of the keyring of %.160s are %s (" STORE_OWN "/" STORE_KEYRING ", " STORE_OWN
 		 "/" STORE_KEYRING_COPY "). Put one back from a backup of the store; on the host that used it last, "
 		 "--accept-older-keyring takes the copy from the pin", s->path,
-	    c[0].error == -ENOENT && c[1].error == -ENOENT ? "missing" : "damaged or missing");
+	    c[0].error == -ENOENT && c[1].error == -ENOENT ? "missing" : "damaged, or of no format that this version knows");
 	return -EUCLEAN;
 }
 

@@ -70,9 +70,11 @@ static int owner_write(int fd, const char *mountpoint)
 	int n = snprintf(text, sizeof(text), "%s\n%d\n%s", host, (int)getpid(), mountpoint);
 	if (n < 0 || (size_t)n >= sizeof(text))
 		return -ENAMETOOLONG;
-	if (ftruncate(fd, 0) < 0)
-		return -errno;
-	return store_pwrite_full(fd, text, (size_t)n, 0);
+	/* Over the last owner's text: its block is there already, and a full disk must not keep a store from being mounted. */
+	int r = store_pwrite_full(fd, text, (size_t)n, 0);
+	if (r == 0 && ftruncate(fd, n) < 0)
+		r = -errno;
+	return r == -ENOSPC || r == -EDQUOT ? 0 : r;
 }
 
 /* A store that cannot be written (O_RDONLY) is shared among readers; who writes excludes everyone. */
@@ -151,9 +153,7 @@ int store_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX])
 
 void store_unlock(struct store *s)
 {
-	/* Emptied first: from the close on the file is another owner's to write. */
-	if (s->lock_fd >= 0 && ftruncate(s->lock_fd, 0) < 0 && errno != EINVAL && errno != EBADF)
-		syslog(LOG_DEBUG, "cannot empty the lock file of %s", s->path);
+	/* The text stays: it means nothing without the lock. */
 	store_fd_close(&s->lock_fd);
 }
 
@@ -199,8 +199,11 @@ static int keyring_repair(const struct store *s, log_fn log)
 		note(log, LOG_WARNING, "keyring copy %s was %s: written again from %s", c->name,
 		     c->error == -ENOENT ? "missing" : c->error < 0 ? "damaged" : "not the same", cs->chosen->name);
 		int r = store_write_file(s->own_fd, c->name, s->keyring->bytes, s->keyring->len, 0600);
-		if (r < 0)
+		if (r < 0 && r != -ENOSPC && r != -EDQUOT)
 			return r;
+		if (r < 0)
+			note(log, LOG_WARNING, "keyring copy %s could not be written (%s): the store depends on one copy", c->name,
+			     strerror(-r));
 	}
 	return 0;
 }
@@ -294,6 +297,22 @@ static int inflight_map(struct store *s)
 	return r;
 }
 
+/*
+ * A session record, durable. On a full disk it is written in place: less than a sector, of a file that has its block; a
+ * full store must be mountable, if only to delete from it.
+ */
+static int session_put(const struct store *s, const uint8_t record[SESSION_LEN])
+{
+	int r = store_write_file(s->own_fd, STORE_SESSION, record, SESSION_LEN, 0600);
+	if (r != -ENOSPC && r != -EDQUOT)
+		return r;
+	AUTO(store_fd_close) int fd = store_open_file(s->own_fd, STORE_SESSION, O_WRONLY);
+	if (fd < 0)
+		return fd == -ENOENT ? r : fd;
+	r = store_pwrite_full(fd, record, SESSION_LEN, 0);
+	return r == 0 && fsync(fd) < 0 ? -errno : r;
+}
+
 /* Temporary files that a crash left in STORE/byokfs. */
 static void sweep(const struct store *s)
 {
@@ -344,7 +363,7 @@ static int begin(struct store *s, struct gate *g, log_fn log, const char **step)
 		note(log, LOG_NOTICE, "%s was not unmounted cleanly (%u writes completed): run `byokfs verify` when it is not mounted",
 		     s->path, replayed);
 	*step = "write the session of";
-	return store_write_file(s->own_fd, STORE_SESSION, record, sizeof(record), 0600);
+	return session_put(s, record);
 }
 
 int store_begin(struct store *s, struct gate *g, log_fn log, char why[STORE_WHY_MAX])
@@ -366,7 +385,7 @@ int store_end(struct store *s, struct gate *g, int verified)
 	s->inflight = NULL;
 	if (s->read_only || s->session.state != SESSION_OPEN || (s->unclean && !verified))
 		return 0;
-	int r = store_write_file(s->own_fd, STORE_SESSION, s->session_clean, SESSION_LEN, 0600);
+	int r = session_put(s, s->session_clean);
 	if (r == 0)
 		s->session.state = SESSION_CLEAN;
 	return r;

@@ -158,6 +158,11 @@ static enum cmd_exit begin(const struct opened_config *cfg, const struct store_o
 	char why[STORE_WHY_MAX] = "";
 
 	int r = store_open(how, &o->store, why);
+	for (size_t i = 0; r == 0 && i < how->n_refs; i++) {
+		enum cmd_exit inside = ref_outside(how->refs[i], o->store);
+		if (inside != CMD_OK)
+			return inside;
+	}
 	/* Before the KMS is asked: whoever mounts twice need not type his passphrase to hear that. */
 	if (r == 0)
 		r = store_lock(o->store, cfg->mountpoint, why);
