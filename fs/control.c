@@ -377,7 +377,7 @@ static int control_listen(struct control *c)
 		return -errno;
 	if (bind(c->listen_fd, (const struct sockaddr *)&c->address, sizeof(c->address)) < 0)
 		return -errno;
-	if (chmod(c->address.sun_path, 0600) < 0 || listen(c->listen_fd, 16) < 0)
+	if (chmod(c->address.sun_path, 0600) < 0 || listen(c->listen_fd, CLIENTS_MAX) < 0)
 		return -errno;
 	return 0;
 }

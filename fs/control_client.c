@@ -197,8 +197,21 @@ static uid_t mount_owner(const char *mountpoint)
 	return uid;
 }
 
+/* A full queue is no refusal: the daemon takes the next one in a moment. */
+static int connect_patiently(int fd, const struct sockaddr_un *a, int64_t deadline)
+{
+	while (connect(fd, (const struct sockaddr *)a, sizeof(*a)) < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (now_ms() >= deadline)
+			return -ETIMEDOUT;
+		poll(NULL, 0, 10);
+	}
+	return 0;
+}
+
 /* A connected socket to the daemon, who must be root or UID; -ENOENT, -EPERM. */
-static int dial(const char *dir, const char *mountpoint, uid_t uid)
+static int dial(const char *dir, const char *mountpoint, uid_t uid, int64_t deadline)
 {
 	struct sockaddr_un a;
 	struct ucred peer;
@@ -209,8 +222,9 @@ static int dial(const char *dir, const char *mountpoint, uid_t uid)
 	AUTO(store_fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (const struct sockaddr *)&a, sizeof(a)) < 0)
-		return errno == EACCES || errno == EPERM ? -EPERM : errno == EAGAIN ? -ETIMEDOUT : -ENOENT;
+	int r = connect_patiently(fd, &a, deadline);
+	if (r < 0)
+		return r == -EACCES || r == -EPERM ? -EPERM : r == -ETIMEDOUT ? r : -ENOENT;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return -errno;
 	if (peer.uid != 0 && peer.uid != uid)
@@ -220,7 +234,7 @@ static int dial(const char *dir, const char *mountpoint, uid_t uid)
 	return keep;
 }
 
-static int dial_any(const char *mountpoint)
+static int dial_any(const char *mountpoint, int64_t deadline)
 {
 	const uid_t owner = mount_owner(mountpoint);
 	const uid_t who[2] = { geteuid(), owner };
@@ -231,7 +245,7 @@ static int dial_any(const char *mountpoint)
 		for (unsigned i = 0; i < CONTROL_DIRS; i++) {
 			if ((w == 1 && owner == who[0]) || control_dir_at(who[w], i, dir, sizeof(dir)) < 0)
 				continue;
-			int fd = dial(dir, mountpoint, who[w]);
+			int fd = dial(dir, mountpoint, who[w], deadline);
 			if (fd != -ENOENT && fd != -EPERM)
 				return fd;
 			if (fd == -EPERM)
@@ -264,7 +278,7 @@ int control_call(const char *mountpoint, enum control_command cmd, unsigned time
 	int error;
 
 	*answer = NULL;
-	AUTO(store_fd_close) int fd = dial_any(mountpoint);
+	AUTO(store_fd_close) int fd = dial_any(mountpoint, deadline);
 	if (fd < 0)
 		return fd;
 	AUTO(free_at) char *buf = malloc(CONTROL_MESSAGE_MAX);
