@@ -167,6 +167,15 @@ int loop_invalidate(struct fs *fs, uint64_t ino, int64_t off, int64_t len)
 	return fuse_lowlevel_notify_inval_inode(fs->loop->session, ino, off, len);
 }
 
+/* After an unmount its read(2) has failed already; when the session is given up with handles open, the signal ends it. */
+static void server_join(struct server *s)
+{
+	while (pthread_tryjoin_np(s->thread, NULL) == EBUSY) {
+		pthread_kill(s->thread, WIPE_SIGNAL);
+		nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+	}
+}
+
 void loop_free(struct fs *fs)
 {
 	struct loop *l = fs->loop;
@@ -175,7 +184,7 @@ void loop_free(struct fs *fs)
 		return;
 	fuse_session_exit(l->session);
 	for (unsigned i = 0; i < l->n; i++) {
-		pthread_join(l->server[i].thread, NULL);
+		server_join(&l->server[i]);
 		file_work_free(&l->server[i].work);
 		if (l->server[i].buf.mem)
 			secret_wipe(l->server[i].buf.mem, malloc_usable_size(l->server[i].buf.mem));
