@@ -3,6 +3,7 @@
 #include "fs/fs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -140,6 +141,18 @@ int fs_unmount(struct fs *fs)
 	return r;
 }
 
+/* Have the kernel write back what it holds; the root may be opened by ourselves in any state. */
+static void write_back(const struct fs *fs)
+{
+	int fd = open(fs->cfg.mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (syncfs(fd))
+		fs->cfg.log(LOG_WARNING, "not everything could be written back before the unmount");
+	close(fd);
+}
+
 /*
  * Unmount for good: when files are open, write back what is dirty, then take the mount out of the tree; the handles that
  * are open go on until they are closed.
@@ -148,6 +161,7 @@ static void unmount_anyway(struct fs *fs)
 {
 	if (fs_unmount(fs) == 0)
 		return;
+	write_back(fs);
 	fs->cfg.log(LOG_WARNING, "files are still open: the mount point is freed now, the session ends when they are closed");
 	if (mnt_umount(fs->cfg.mountpoint, 1) == 0)
 		fs->mounted = false;
