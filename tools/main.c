@@ -63,11 +63,19 @@ static int unknown(const char *word)
 	return CMD_USAGE;
 }
 
-/* No core, and no other process of the user looks into this one: keys and passphrases pass through every command. */
+/*
+ * No core, and no other process of the user looks into this one: keys and passphrases pass through every command. As much
+ * memory may be locked as the system lets us.
+ */
 static int harden(void)
 {
 	const struct rlimit none = { 0, 0 };
+	struct rlimit lock;
 
+	if (getrlimit(RLIMIT_MEMLOCK, &lock) == 0 && lock.rlim_cur < lock.rlim_max) {
+		lock.rlim_cur = lock.rlim_max;
+		(void)setrlimit(RLIMIT_MEMLOCK, &lock); /* mount tells when keys could not be locked */
+	}
 	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
 		return cmd_fail(CMD_FAILED, "cannot switch core dumps off: %s", strerror(errno));
 	if (secret_init() < 0)
