@@ -19,7 +19,7 @@ static int64_t now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-void verify_show_bytes(uint64_t n, char out[24])
+void verify_show_bytes(uint64_t n, char out[VERIFY_BYTES_LEN])
 {
 	static const char *const unit[] = { "bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
 	double v = (double)n;
@@ -29,9 +29,9 @@ void verify_show_bytes(uint64_t n, char out[24])
 		i++;
 	}
 	if (i == 0)
-		snprintf(out, 24, "%" PRIu64 " bytes", n);
+		snprintf(out, VERIFY_BYTES_LEN, "%" PRIu64 " bytes", n);
 	else
-		snprintf(out, 24, "%.1f %s", v, unit[i]);
+		snprintf(out, VERIFY_BYTES_LEN, "%.1f %s", v, unit[i]);
 }
 
 void verify_show_begin(struct verify_show *s, int json)
@@ -96,12 +96,12 @@ void verify_show_problem(void *arg, const struct check_problem *p)
 }
 
 /* "1:02:03" or "2:03". */
-static void duration(int64_t s, char out[24])
+static void duration(int64_t s, char out[VERIFY_BYTES_LEN])
 {
 	if (s >= 3600)
-		snprintf(out, 24, "%d:%02d:%02d", (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60));
+		snprintf(out, VERIFY_BYTES_LEN, "%d:%02d:%02d", (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60));
 	else
-		snprintf(out, 24, "%d:%02d", (int)(s / 60), (int)(s % 60));
+		snprintf(out, VERIFY_BYTES_LEN, "%d:%02d", (int)(s / 60), (int)(s % 60));
 }
 
 void verify_show_progress(void *arg, const struct check_counts *c)
@@ -112,7 +112,7 @@ void verify_show_progress(void *arg, const struct check_counts *c)
 		return;
 	s->drawn_ms = now;
 	s->drawn = 1;
-	char done[24], rate[24], all[24], left[24], bar[BAR + 1];
+	char done[VERIFY_BYTES_LEN], rate[VERIFY_BYTES_LEN], all[VERIFY_BYTES_LEN], left[VERIFY_BYTES_LEN], bar[BAR + 1];
 	verify_show_bytes(c->bytes, done);
 	verify_show_bytes((uint64_t)((double)c->bytes * 1000 / (double)spent), rate);
 	if (!c->total || !c->bytes) {
@@ -177,7 +177,7 @@ static void count(uint64_t n, const char *what, const char **join)
 
 static void summary_lines(const struct verify_show *s, const struct check_counts *c, const struct verify_result *r)
 {
-	char bytes[24], spent[24];
+	char bytes[VERIFY_BYTES_LEN], spent[VERIFY_BYTES_LEN];
 	const char *join = "";
 	verify_show_bytes(c->bytes, bytes);
 	duration((now_ms() - s->begun_ms) / 1000, spent);
