@@ -188,7 +188,7 @@ run_scenario() { # run_scenario PREFIX NAME PROGRAM [ENV...]
 		BYOKFS_LONG="${BYOKFS_LONG:-}" TMPDIR="${TMPDIR:-/tmp}" "$@" \
 		unshare -m --propagation private bash -c '
 			mkdir -p /var/lib/byokfs /run/byokfs
-			mount -t tmpfs -o mode=700 none /var/lib/byokfs && mount -t tmpfs -o mode=755 none /run/byokfs || exit 2
+			mount -t tmpfs -o mode=700 none /var/lib/byokfs && mount -t tmpfs -o mode=700 none /run/byokfs || exit 2
 			exec bash "$1"' - "$tree/tests/mount/$name.sh" </dev/null >"$log" 2>&1
 	rc=$?
 	grep -E '^  (figure|FAIL|skipped|note|ok|kept)' "$log"

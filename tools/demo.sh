@@ -147,6 +147,7 @@ t0=$(ms)
 run byokfs keystore disable "$W/keystore" kek
 for _ in $(seq 300); do mounted || break; sleep 0.05; done
 mounted && stop 'still mounted'
+sleep 0.5
 echo "unmounted $(($(ms) - t0)) ms after the command was started"
 echo "\$ byokfs mount $W/store $M"
 byokfs mount "$W/store" "$M" && stop 'a mount under a disabled key was not refused' || echo "(exit code $?)"

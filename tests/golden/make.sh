@@ -17,8 +17,8 @@ if [ -z "${GOLDEN_INSIDE:-}" ]; then
 	exec env GOLDEN_INSIDE=1 unshare -m --propagation private bash "$0" "$@"
 fi
 mkdir -p /var/lib/byokfs /run/byokfs
-mount -t tmpfs none /var/lib/byokfs
-mount -t tmpfs none /run/byokfs
+mount -t tmpfs -o mode=700 none /var/lib/byokfs
+mount -t tmpfs -o mode=700 none /run/byokfs
 W=$(mktemp -d)
 trap 'rm -rf "$W"' EXIT
 keystore=/var/lib/byokfs/golden-keystore

@@ -58,7 +58,9 @@ fi
 if command -v fio >/dev/null; then
 	for rw in write randwrite randrw; do
 		for eng in psync mmap; do
-			expect "fio $rw $eng with verify" timeout 120 fio --name=v --directory="$M" --filename="fio-$rw-$eng" --rw=$rw --bsrange=512-64k --size=24m --ioengine=$eng --verify=crc32c --verify_fatal=1 --do_verify=1 --fsync=64 --minimal --output=/dev/null
+			bs=512-64k
+			[ $eng = psync ] || bs=4k-64k
+			expect "fio $rw $eng with verify" timeout 120 fio --name=v --directory="$M" --filename="fio-$rw-$eng" --rw=$rw --bsrange=$bs --size=24m --ioengine=$eng --verify=crc32c --verify_fatal=1 --do_verify=1 --fsync=64 --minimal --output=/dev/null
 		done
 	done
 	rm -f "$M"/fio-*
@@ -85,7 +87,7 @@ if command -v stress-ng >/dev/null; then
 		extra=
 		[ "$s" = hdd ] && extra='--hdd-bytes 8m'
 		[ "$s" = fallocate ] && extra='--fallocate-bytes 8m'
-		[ "$s" = copy-file ] && extra='--copy-file-bytes 16m'
+		[ "$s" = copy-file ] && extra='--copy-file-bytes 128m'
 		[ "$s" = readahead ] && extra='--readahead-bytes 8m'
 		[ "$s" = seek ] && extra='--seek-size 8m'
 		mkdir -p "$M/stress"

@@ -85,6 +85,8 @@ done
 t1=$(now_ms)
 is_mounted "$W/mnt" && fail 'still mounted 8 s after the key was disabled' || pass 'unmounted on revocation'
 figure "disabled to unmounted: $((t1 - t0)) ms"
+for _ in $(seq 100); do [ -z "$(our_daemons)" ] && break; sleep 0.05; done
+same 'the daemon has ended' '' "$(our_daemons)"
 refused 'mount with the key disabled' 'disabled' '' "$BYOKFS" mount "$W/store" "$W/mnt"
 key enable
 mount_store store || exit

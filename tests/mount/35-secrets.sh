@@ -48,9 +48,10 @@ for wrap in store file; do
 	exec 8<"$M/secret-name-of-the-marker" 9<>"$M/secret-folder-name/part"
 	head -c 100000 <&8 >/dev/null
 	scan_pids=$(for p in $pids; do printf -- '--pid %s ' "$p"; done)
-	out=$("$scan" "$W/keys" --marker "$W/marker" $scan_pids 2>&1)
+	out=$("$scan" "$W/keys" $scan_pids 2>&1)
 	# the control: with the key enabled they are there, so the scan can see them
 	grep -qE 'HIT (root-key|store-key|dek|content-key)' <<<"$out" && pass 'control: keys are seen while active' || fail "control: the scan sees no key in memory while active: $(tail -n 2 <<<"$out")"
+	figure "$wrap: while active: $(awk '/^HIT/ {print $2}' <<<"$out" | sort | uniq -c | tr '\n' ' ')"
 	key disable
 	wait_state locked 15
 	sleep 0.3

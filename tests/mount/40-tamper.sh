@@ -8,7 +8,7 @@ for how in "store 512" "file 4096"; do
 	new_store "$1" --wrap "$1" --block-size 4096
 	mkdir -p "$W/mnt"
 	: >"$W/log"
-	stride=5
+	stride=2
 	[ "$1" = store ] || stride=29
 	[ -z "${BYOKFS_SHORT:-}" ] || stride=97
 	timeout 1500 python3 "$here/tamper.py" "$W/$1" "$W/mnt" "$BYOKFS" "$W/log" --header "$2" --stride $stride ${LONG:+--long} >"$W/out" 2>&1

@@ -39,17 +39,23 @@ refused 'init over a store' 'empty|already|store' '' "$B" init "$W/store" --kms 
 mkdir "$W/full" && touch "$W/full/x"
 refused 'init over a full folder' 'empty' '' "$B" init "$W/full" --kms "local:$W/ks/kek"
 refused 'wrap file with two KEKs' 'one' '' "$B" init "$W/x" --wrap file --kms "local:$W/ks/kek" --kms "local:$W/ks/kek2"
-cp -a "$W/ks" "$W/inside" && mkdir "$W/y" && mv "$W/inside" "$W/y/ks"
-refused 'keystore inside the store' 'inside|outside' '' "$B" init "$W/y" --kms "local:$W/y/ks/kek"
+mkdir "$W/p"
+new_keystore "$W/p/ks"
+expect 'init beside a keystore' "$B" init "$W/p2" --kms "local:$W/p/ks/kek"
+mv "$W"/p2/* "$W/p/"
+refused 'keystore inside the store' 'inside|outside' '' "$B" mount "$W/p" "$W/mnt"
+is_mounted "$W/mnt" && umount_store
+refused 'keystore inside the store to be made' 'inside|outside|not a keystore|no keystore|keystore' '' "$B" init "$W/y" --kms "local:$W/y/ks/kek"
 refused 'not a store' 'store' '' "$B" mount "$W/full" "$W/mnt"
 refused 'store is not there' 'no such|does not exist|not found' '' "$B" mount "$W/nowhere" "$W/mnt"
 refused 'mount point is not there' 'no such|does not exist|not found' '' "$B" mount "$W/store" "$W/nomnt"
-refused 'mount point is a file' 'directory' '' "$B" mount "$W/store" "$W/full/x"
+refused 'mount point is a file' 'directory|folder' '' "$B" mount "$W/store" "$W/full/x"
 refused 'mount point not empty' 'empty' '' "$B" mount "$W/store" "$W/full"
-refused 'umount of what is not mounted' 'not mounted|no mount|nothing' '' "$B" umount "$W/mnt"
-refused 'lock of what is not mounted' 'not mounted|no mount|nothing|mount' '' "$B" lock "$W/mnt"
+refused 'umount of what is not mounted' 'not mounted|no byokfs is mounted' '' "$B" umount "$W/mnt"
+refused 'lock of what is not mounted' 'not mounted|no byokfs is mounted' '' "$B" lock "$W/mnt"
 refused 'status of nothing' '' '' "$B" status "$W/full"
-refused 'inspect of no store file' '' '' "$B" inspect "$W/full/x"
+echo 'some other file' >"$W/other"
+refused 'inspect of another file' 'not a file of a store' '' "$B" inspect "$W/other"
 for c in '' keystore init mount umount status lock unlock verify inspect; do
 	"$B" $c --help >/dev/null 2>&1 && pass "help $c" || fail "byokfs $c --help: exit $?"
 done
@@ -116,15 +122,15 @@ refuse_mount 'both keyrings damaged' 'keyring'
 put_back
 # format and features: magic (8), major (2), minimum reader (2), feature words; found by the inspect tool or FORMAT.md
 offset() { grep -oE "^\| *[0-9]+ *\|[^|]*\| *\`?$1" "$tree/crypto/FORMAT.md" | head -n 1 | grep -oE '[0-9]+' | head -n 1; }
-if off=$(offset 'incompat') && [ -n "$off" ]; then
+if off=$(offset 'incompatible features') && [ -n "$off" ]; then
 	for r in $rings; do printf '\x80' | dd of="$W/store/byokfs/$r" bs=1 seek="$off" conv=notrunc status=none; done
 	refuse_mount 'unknown incompatible feature' 'feature|newer'
 	put_back
 else
 	fail 'FORMAT.md: the offset of the incompatible feature bits in the keyring is not found'
 fi
-if off=$(offset 'minimum reader|min.reader|reader') && [ -n "$off" ]; then
-	for r in $rings; do printf '\x00\x63' | dd of="$W/store/byokfs/$r" bs=1 seek="$off" conv=notrunc status=none; done
+if off=$(offset 'minimum reader') && [ -n "$off" ]; then
+	for r in $rings; do printf '\x00\x63\x00\x63' | dd of="$W/store/byokfs/$r" bs=1 seek="$((off - 2))" conv=notrunc status=none; done
 	refuse_mount 'newer format' 'newer|format|version'
 	put_back
 else
@@ -179,12 +185,13 @@ if mountpoint -q "$W/small"; then
 		grep figure "$W/out"
 		[ $rc -eq 0 ] && pass 'a full disk' || fail "a full disk: $(grep -v figure "$W/out" | tail -n 5)"
 		umount_store
-		expect 'mount of the full store' "$B" mount "$W/small/store" "$W/mnt"
-		expect 'nothing torn after a remount' python3 "$here/full.py" --check "$W/mnt" "$W/mnt.record"
-		expect 'space can be freed' rm -rf "$W/mnt/fill"
-		expect 'and used again' bash -c 'head -c 1000000 /dev/zero >"$1" && sync "$1"' - "$W/mnt/again"
-		umount_store
-		expect 'verify' "$B" verify "$W/small/store"
+		if expect 'mount of the full store' "$B" mount "$W/small/store" "$W/mnt"; then
+			expect 'nothing torn after a remount' python3 "$here/full.py" --check "$W/mnt" "$W/mnt.record"
+			expect 'space can be freed' rm -rf "$W/mnt/fill"
+			expect 'and used again' bash -c 'head -c 1000000 /dev/zero >"$1" && sync "$1"' - "$W/mnt/again"
+			umount_store
+		fi
+		expect 'verify of the full store' "$B" verify "$W/small/store"
 	fi
 	umount "$W/small" 2>/dev/null
 fi

@@ -124,7 +124,8 @@ def acl(*entries):
 
 def make_attributes(d):
     os.mkdir(d)
-    for i, mode in enumerate((0o000, 0o444, 0o200, 0o777, 0o4755, 0o2755, 0o6711, 0o1644)):
+    # without root nobody reads what lacks the owner's own bit, on any filesystem
+    for i, mode in enumerate((0o444, 0o777, 0o4755, 0o2755, 0o6711, 0o1644) + ((0o000, 0o200) if ROOT else ())):
         put(f'{d}/mode.{mode:o}', b'm', 0o644)
         if ROOT:
             os.chown(f'{d}/mode.{mode:o}', 1000 + i, 100000 + i)
@@ -186,17 +187,17 @@ def make(o):
 
 
 def backdate():
-    """Old times for folders: rsync compares a folder's time by the second only, and this tree is a second old."""
+    """Old times for all but files: rsync compares theirs by the second only, and this tree is a second old."""
     n = 0
-    for fd, name, path in list_folders('.'):
+    for fd, name, path in walk_others('.'):
+        os.utime(name, ns=(1_600_000_000_000_000_000 + n * 1_000_000_007,) * 2, dir_fd=fd, follow_symlinks=False)
         n += 1
-        os.utime(name, ns=(1_600_000_000_000_000_000 + n * 1_000_000_007,) * 2, dir_fd=fd)
     os.utime('.', ns=(1_600_000_000_000_000_000,) * 2)
 
 
-def list_folders(top):
+def walk_others(top):
     for fd, name, path in walk(top):
-        if not name.startswith('dirtime.') and stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+        if not name.startswith('dirtime.') and not stat.S_ISREG(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
             yield fd, name, path
 
 
