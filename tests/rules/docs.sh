@@ -23,7 +23,8 @@ fi
 options() { grep -oE -e '--[a-z][a-z-]+' | sort -u; }
 
 if [ -n "$program" ] && [ -x "$program" ]; then
-	documented=$(cat "${pages[@]}" | sed 's/\\-/-/g; s/\\//g' | options)
+	# rendered: mdoc writes an option as .Fl -option
+	documented=$(for p in "${pages[@]}"; do mandoc -T utf8 -O width=500 "$p"; done | sed 's/.\x08//g; s/‐\|−/-/g' | options)
 	commands=$("$program" --help 2>&1 | grep -oE '^ +(byokfs +)?[a-z]+' | sed 's/^ *//; s/^byokfs *//' | sort -u)
 	[ -n "$commands" ] || finding "$program: --help names no subcommand"
 	n=0
