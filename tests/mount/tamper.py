@@ -416,7 +416,7 @@ def moves(s):
                            ('folder', lambda: os.mkdir(path)), ('device', lambda: os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5))), ('socket', lambda: os.mknod(path, stat.S_IFSOCK | 0o666))):
             make()
             s.look(f'{n} replaced by a {what}', 'replaced by a fifo, link, folder or device')
-            os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+            shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
         shutil.move(aside, path)
     # a folder replaced by a link to another, and objects moved to another folder
     folder = [d for d, _, _ in os.walk(s.data) if d != s.data][0]
@@ -487,7 +487,7 @@ def own_files(s, stride):
                 wrong(f'{n} is a {what}: mount died')
             p = f'{own}/{n}'
             if os.path.lexists(p):
-                os.rmdir(p) if os.path.isdir(p) and not os.path.islink(p) else os.unlink(p)
+                shutil.rmtree(p) if os.path.isdir(p) and not os.path.islink(p) else os.unlink(p)
             restore()
 
 
@@ -537,4 +537,8 @@ def main():
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    try:
+        code = main()
+    finally:
+        subprocess.run(['umount', '-l', sys.argv[2]], stderr=subprocess.DEVNULL)
+    sys.exit(code)
