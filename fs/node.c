@@ -129,34 +129,32 @@ static struct node *node_new_locked(struct nodes *t, const struct node_key *key)
 	n->type = key->type;
 	n->orphan_fd = -1;
 	pthread_mutex_init(&n->lock, NULL);
+	pthread_mutex_init(&n->once, NULL);
 	if (++t->n_nodes > t->n_hash)
 		hash_grow(t);
 	hash_insert(t, n);
 	return n;
 }
 
-static struct link *link_find(struct node *n, struct node *parent, const char *name)
-{
-	struct link *l = n->links;
-
-	while (l && (l->parent != parent || strcmp(l->name, name) != 0))
-		l = l->next;
-	return l;
-}
-
+/* The name last seen comes first: it is the one that is tried first. */
 static int link_add_locked(struct node *n, struct node *parent, const char *name)
 {
 	size_t len = strlen(name);
-	struct link *l;
+	struct link **p = &n->links, *l;
 
-	if (link_find(n, parent, name))
-		return 0;
-	l = malloc(sizeof(*l) + len + 1);
-	if (!l)
-		return -ENOMEM;
-	memcpy(l->name, name, len + 1);
-	l->parent = parent;
-	parent->pins++;
+	while (*p && ((*p)->parent != parent || strcmp((*p)->name, name) != 0))
+		p = &(*p)->next;
+	l = *p;
+	if (l) {
+		*p = l->next;
+	} else {
+		l = malloc(sizeof(*l) + len + 1);
+		if (!l)
+			return -ENOMEM;
+		memcpy(l->name, name, len + 1);
+		l->parent = parent;
+		parent->pins++;
+	}
 	l->next = n->links;
 	n->links = l;
 	return 0;
@@ -203,7 +201,8 @@ static void node_free_if_unused(struct nodes *t, struct node *n)
 
 	if (n->nlookup > 0 || n->pins > 0 || n == t->root)
 		return;
-	hash_remove(t, n);
+	if (!n->gone)
+		hash_remove(t, n);
 	t->n_nodes--;
 	(void)slot_set(t, n->id, NULL);
 	dirfd_forget_locked(t, n);
@@ -213,6 +212,7 @@ static void node_free_if_unused(struct nodes *t, struct node *n)
 	links = n->links;
 	id_give(t, n->id);
 	pthread_mutex_destroy(&n->lock);
+	pthread_mutex_destroy(&n->once);
 	free(n);
 	while (links) {
 		struct link *next = links->next;
@@ -284,34 +284,56 @@ static enum node_class class_of(const struct node *n)
 size_t nodes_collect(struct nodes *t, enum node_class class, uint64_t *next, uint64_t *ids, size_t max)
 {
 	size_t n_ids = 0;
+	bool end = false;
+
+	/* In steps: a million inodes of another class must not stop every request meanwhile. */
+	while (!end && n_ids < max) {
+		uint64_t stop = *next + NODE_CHUNK;
+
+		pthread_mutex_lock(&t->lock);
+		for (; *next <= t->high && *next < stop && n_ids < max; ++*next) {
+			struct node *n = node_get(t, *next);
+
+			if (n && n->nlookup > 0 && class_of(n) == class)
+				ids[n_ids++] = *next;
+		}
+		end = *next > t->high;
+		pthread_mutex_unlock(&t->lock);
+	}
+	return n_ids;
+}
+
+/* The node of ID, pinned, if it lives. */
+static struct node *node_pin(struct nodes *t, uint64_t id)
+{
+	struct node *n;
 
 	pthread_mutex_lock(&t->lock);
-	for (; *next <= t->high && n_ids < max; ++*next) {
-		struct node *n = node_get(t, *next);
-
-		if (n && n->nlookup > 0 && class_of(n) == class)
-			ids[n_ids++] = *next;
-	}
+	n = node_get(t, id);
+	if (n)
+		n->pins++;
 	pthread_mutex_unlock(&t->lock);
-	return n_ids;
+	return n;
 }
 
 void nodes_count(struct nodes *t, uint64_t *open_files, uint64_t *lost)
 {
-	uint64_t next = 1, id;
+	uint64_t id;
 
 	*open_files = *lost = 0;
 	for (enum node_class c = NODE_WRITTEN; c <= NODE_OPENED; c++) {
-		next = 1;
-		while (nodes_collect(t, c, &next, &id, 1) == 1) {
-			struct node *n;
+		uint64_t next = 1;
 
-			/* the table's lock keeps it alive; a node's own lock is never held while that is waited for */
-			pthread_mutex_lock(&t->lock);
-			n = node_get(t, id);
-			*open_files += n && n->file != NULL;
-			*lost += n ? n->lost.n : 0;
-			pthread_mutex_unlock(&t->lock);
+		while (nodes_collect(t, c, &next, &id, 1) == 1) {
+			struct node *n = node_pin(t, id);
+
+			if (!n)
+				continue;
+			pthread_mutex_lock(&n->lock);
+			*open_files += n->file != NULL;
+			*lost += n->lost.n;
+			pthread_mutex_unlock(&n->lock);
+			node_unpin(t, n);
 		}
 	}
 }
@@ -370,26 +392,60 @@ int node_move_name(struct nodes *t, const struct stat *st, struct node_place fro
 	return r;
 }
 
+static struct node *orphan_locked(struct nodes *t, const struct orphan *o)
+{
+	struct node *n = node_get(t, o->id);
+
+	return n && n->generation == o->generation && n->orphan_fd >= 0 ? n : NULL;
+}
+
+/*
+ * Without the descriptor nothing keeps the backing's inode, and its number may come back as another object: the node is
+ * not to be found by it any more.
+ */
+static void orphan_drop_locked(struct nodes *t, struct node *n)
+{
+	close(n->orphan_fd);
+	n->orphan_fd = -1;
+	if (n->links || n->gone)
+		return;
+	hash_remove(t, n);
+	n->gone = true;
+}
+
+/* A place in the ring: one whose node has been forgotten, else the oldest's. */
+static struct orphan *orphan_place_locked(struct nodes *t)
+{
+	struct node *old;
+	size_t i;
+
+	for (i = 0; i < ORPHANS_MAX; i++) {
+		if (!orphan_locked(t, &t->orphan[t->orphan_next]))
+			break;
+		t->orphan_next = (t->orphan_next + 1) % ORPHANS_MAX;
+	}
+	old = orphan_locked(t, &t->orphan[t->orphan_next]);
+	if (old)
+		orphan_drop_locked(t, old);
+	i = t->orphan_next;
+	t->orphan_next = (i + 1) % ORPHANS_MAX;
+	return &t->orphan[i];
+}
+
 void node_keep_orphan(struct nodes *t, dev_t dev, ino_t ino, int fd)
 {
-	struct node *n, *old;
+	struct node *n;
 
 	pthread_mutex_lock(&t->lock);
 	n = find_locked(t, dev, ino);
-	if (!n || n->orphan_fd >= 0) {
-		pthread_mutex_unlock(&t->lock);
-		close(fd);
-		return;
+	if (n && n->orphan_fd < 0) {
+		*orphan_place_locked(t) = (struct orphan){n->id, n->generation};
+		n->orphan_fd = fd;
+		fd = -1;
 	}
-	old = node_get(t, t->orphan[t->orphan_next]);
-	if (old && old->orphan_fd >= 0) {
-		close(old->orphan_fd);
-		old->orphan_fd = -1;
-	}
-	t->orphan[t->orphan_next] = n->id;
-	t->orphan_next = (t->orphan_next + 1) % ARRAY_LEN(t->orphan);
-	n->orphan_fd = fd;
 	pthread_mutex_unlock(&t->lock);
+	if (fd >= 0)
+		close(fd);
 }
 
 int node_name(struct nodes *t, struct node *n, unsigned i, struct node **parent, char name[256])
@@ -459,6 +515,7 @@ int nodes_init(struct nodes *t, int root_fd)
 	key = (struct node_key){st.st_dev, st.st_ino, OBJECT_DIR};
 	t->root = t->hash ? node_new_locked(t, &key) : NULL;
 	if (!t->root) {
+		free(t->hash);
 		free(d);
 		return -ENOMEM;
 	}
@@ -488,6 +545,7 @@ void nodes_free(struct nodes *t)
 		}
 		ranges_clear(&n->lost);
 		pthread_mutex_destroy(&n->lock);
+		pthread_mutex_destroy(&n->once);
 		free(n);
 	}
 	for (size_t i = 0; i <= t->high / NODE_CHUNK; i++)

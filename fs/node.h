@@ -65,8 +65,10 @@ struct node {
 	struct node *hash_next; /* t */
 	struct dirfd *dirfd;    /* t */
 	int orphan_fd;          /* t: O_PATH of an inode whose last name is gone, else -1 */
+	bool gone;              /* t: not found by (dev, ino) any more: its number may be another object's by now */
+	pthread_mutex_t once;   /* held while its file is opened or its directory id made: one at a time; before `lock` */
 	pthread_mutex_t lock;   /* what follows; taken before the table's lock */
-	struct file *file;      /* l: while any handle is open */
+	_Atomic(struct file *) file; /* l: while any handle is open */
 	uint8_t object_id[ID_LEN]; /* l: file id, directory id or special object's id, once has_id */
 	struct ranges lost;     /* l: refused or failed writes; READ of them is EIO */
 	uint32_t dev_major, dev_minor; /* l: special objects, once has_special */
@@ -82,6 +84,12 @@ struct node {
 #define NODE_UNSYNCED_DIR 1u     /* its id file and its own entry */
 #define NODE_UNSYNCED_SIDECAR 2u /* a sidecar in it */
 
+/* A node, whoever has its id now. */
+struct orphan {
+	uint64_t id, generation;
+};
+
+#define ORPHANS_MAX 4096u
 #define NODE_CHUNK 4096u
 #define NODE_CHUNKS 65536u
 
@@ -98,7 +106,7 @@ struct nodes {
 	struct node *root;
 	struct dirfd *newest, *oldest; /* unused descriptors */
 	unsigned n_dirfds;
-	uint64_t orphan[4096];  /* ids with an orphan_fd, a ring */
+	struct orphan orphan[ORPHANS_MAX]; /* nodes with an orphan_fd, a ring; some have been forgotten since */
 	size_t orphan_next;
 	_Atomic uint64_t known; /* nodes with nlookup > 0 */
 };
@@ -145,7 +153,7 @@ int node_move_name(struct nodes *t, const struct stat *st, struct node_place fro
 
 /*
  * Take an O_PATH descriptor of a node about to lose its last name (FD is taken over), so that the kernel's references still
- * work. Closed when forgotten; the oldest of 4,096 is dropped.
+ * work. Closed when forgotten; of more than 4,096 at a time the oldest is dropped.
  */
 void node_keep_orphan(struct nodes *t, dev_t dev, ino_t ino, int fd);
 

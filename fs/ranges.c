@@ -62,6 +62,8 @@ void ranges_cut(struct ranges *s, uint64_t start, uint64_t end)
 {
 	size_t i = first_after(s, start), j;
 
+	if (start >= end)
+		return;
 	if (i < s->n && s->r[i].start < start && s->r[i].end > end) {
 		struct range tail = {end, s->r[i].end};
 
@@ -88,7 +90,7 @@ bool ranges_hit(const struct ranges *s, uint64_t start, uint64_t end)
 {
 	size_t i = first_after(s, start);
 
-	return i < s->n && s->r[i].start < end;
+	return start < end && i < s->n && s->r[i].start < end;
 }
 
 void ranges_clear(struct ranges *s)
