@@ -340,13 +340,15 @@ static int load_key(struct file *f)
 static int file_make(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out)
 {
 	AUTO(file_destroy_at) struct file *f = file_alloc(env, n);
+	bool got_writable;
 	int r;
 
 	if (!f)
 		return -ENOMEM;
-	f->fd = open_backing(env, n, writable || env->unclean, &f->writable);
+	f->fd = open_backing(env, n, writable || env->unclean, &got_writable);
 	if (f->fd < 0)
 		return f->fd;
+	f->writable = got_writable;
 	r = load_key(f);
 	if (!r)
 		r = file_load(f, w);
@@ -388,30 +390,56 @@ static int make_writable(struct file *f)
 	return r;
 }
 
-int file_open(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out)
+/* Another handle of an open file, or NULL. */
+static struct file *open_already(struct node *n, bool writable)
 {
-	AUTO(file_destroy_at) struct file *new = NULL;
 	struct file *f;
-	int r = 0;
 
 	pthread_mutex_lock(&n->lock);
 	f = n->file;
 	if (f)
 		handle_added(f, writable);
 	pthread_mutex_unlock(&n->lock);
+	return f;
+}
+
+/*
+ * One opener of a node at a time: two that mend the end that a crash left would write over each other, and one that was
+ * slow would bring back a size from before the other's writes.
+ */
+static int open_first(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out)
+{
+	struct file *f;
+	int r = 0;
+
+	pthread_mutex_lock(&n->once);
+	f = open_already(n, writable);
 	if (!f) {
-		r = file_make(env, n, writable, w, &new);
-		if (r)
-			return r;
-		pthread_mutex_lock(&n->lock);
-		if (!n->file) {
-			n->file = new;
-			new = NULL;
+		r = file_make(env, n, writable, w, &f);
+		if (!r) {
+			pthread_mutex_lock(&n->lock);
+			handle_added(f, writable);
+			n->file = f;
+			pthread_mutex_unlock(&n->lock);
 		}
-		f = n->file;
-		handle_added(f, writable);
-		pthread_mutex_unlock(&n->lock);
 	}
+	pthread_mutex_unlock(&n->once);
+	*out = f;
+	return r;
+}
+
+int file_open(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out)
+{
+	struct file *f;
+	int r = 0;
+
+	if (writable && env->read_only)
+		return -EROFS;
+	f = open_already(n, writable);
+	if (!f)
+		r = open_first(env, n, writable, w, &f);
+	if (r)
+		return r;
 	if (writable && !f->writable)
 		r = make_writable(f);
 	if (r) {
@@ -485,8 +513,12 @@ void file_lost(struct file *f, uint64_t off, uint64_t len)
 
 	pthread_mutex_lock(&n->lock);
 	/* Out of memory here: call all of it lost rather than hand out zeros. */
-	if (ranges_add(&n->lost, off, off + len) && n->lost.n > 0)
-		n->lost.r[0] = (struct range){0, UINT64_MAX};
+	if (ranges_add(&n->lost, off, off + len)) {
+		f->broken = f->broken || n->lost.n == 0;
+		n->lost.n = n->lost.n > 0;
+		if (n->lost.n > 0)
+			n->lost.r[0] = (struct range){0, UINT64_MAX};
+	}
 	atomic_store(&n->lost_any, n->lost.n > 0);
 	pthread_mutex_unlock(&n->lock);
 }

@@ -51,8 +51,8 @@ struct file {
 	struct gate_key *key;
 	uint8_t file_id[ID_LEN]; /* from the header */
 	int fd;
-	bool writable;          /* fd is O_RDWR */
-	bool broken;            /* the final record could not be put back after a failed write: EIO from now on */
+	_Atomic bool writable;  /* fd is O_RDWR */
+	_Atomic bool broken;    /* the final record could not be put back after a failed write: EIO from now on */
 	bool holes;             /* `sparse` for good, not only because of gaps */
 	_Atomic uint64_t size;  /* changed under the write lock, read without any by getattr */
 	uint64_t generation;
