@@ -75,8 +75,9 @@ static int wait_end(const char *path, int fd)
 	while ((r = poll(&p, 1, END_TIMEOUT_MS)) < 0 && errno == EINTR)
 		;
 	if (r == 0)
-		return cmd_fail(CMD_FAILED, "%s is unmounted, but its daemon has not ended after %d s: the store is still in use", path,
-				END_TIMEOUT_MS / 1000);
+		return cmd_fail(CMD_FAILED, "%s is unmounted, but its daemon has not ended after %d s: the store is in use until it has. Open files, or "
+				"another mount namespace (a container, a service with PrivateTmp), still hold the mount",
+				path, END_TIMEOUT_MS / 1000);
 	return CMD_OK;
 }
 
