@@ -66,7 +66,7 @@ int obj_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
 	r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
 	if (r)
 		return r;
-	r = store_dirid(fd, keys, !fs->cfg.read_only, id);
+	r = store_dirid(fd, keys, fs->env.unclean && !fs->cfg.read_only, id);
 	gate_leave(fs->gate);
 	if (r == -EBADMSG || r == -ENODATA || r == -EUCLEAN || r == -EFBIG) {
 		log_node(fs, dir, "the directory id is missing or does not authenticate");

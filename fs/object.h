@@ -21,7 +21,7 @@ struct at {
 
 /* The name on disk of AT. Borrows the keys: -EACCES when locked. */
 int obj_encode(struct fs *fs, struct at at, struct disk_name *dn) MUST_CHECK;
-/* The directory id of DIR, cached; an empty directory without one gets it. */
+/* The directory id of DIR, cached; after a crash an empty directory without one gets it. */
 int obj_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN]) MUST_CHECK;
 /* The object id that an xattr of N is bound to: directory id, or what the header (special record) says. */
 int obj_id(struct fs *fs, struct node *n, uint8_t id[ID_LEN]) MUST_CHECK;
