@@ -14,7 +14,7 @@ def stream(seed, n):
     return out[:n]
 
 
-FILES = {f'size-{n}': stream(n, n) for n in (0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK + 77, 140_001)}
+FILES = {f'size-{n}': stream(n, n) for n in (0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK + 77, 66_001)}
 FILES['folder/' + 'long' * 62] = b'a name of 248 bytes'
 FILES['folder/gr\u00fcn'] = b'a name in UTF-8'
 

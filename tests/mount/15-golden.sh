@@ -4,6 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 n=0
+mkdir "$W/mnt"
 for archive in "$tree"/tests/golden/v*.tar.gz; do
 	[ -e "$archive" ] || continue
 	v=$(basename "$archive" .tar.gz)
@@ -14,7 +15,7 @@ for archive in "$tree"/tests/golden/v*.tar.gz; do
 	cp -a "$W/$v/keystore" /var/lib/byokfs/golden-keystore
 	for s in $(cd "$W/$v" && ls | grep -v keystore); do
 		n=$((n + 1))
-		refused "$v/$s without a pin" 'pin|--kms|not known' '' "$BYOKFS" mount "$W/$v/$s" "$W/$v"
+		refused "$v/$s without a pin" 'pin|--kms|not known' '' "$BYOKFS" mount "$W/$v/$s" "$W/mnt"
 		mount_store "$v/$s" --kms local:/var/lib/byokfs/golden-keystore/kek || continue
 		expect "$v/$s reads as it was" python3 "$tree/tests/golden/contents.py" check "$W/mnt"
 		echo new >"$W/mnt/new" && cat "$W/mnt/size-4097" >>"$W/mnt/size-4096" || fail "$v/$s: writing"
