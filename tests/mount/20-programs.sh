@@ -60,7 +60,7 @@ if command -v fio >/dev/null; then
 		for eng in psync mmap; do
 			bs=512-64k
 			[ $eng = psync ] || bs=4k-64k
-			expect "fio $rw $eng with verify" timeout 120 fio --name=v --directory="$M" --filename="fio-$rw-$eng" --rw=$rw --bsrange=$bs --size=24m --ioengine=$eng --verify=crc32c --verify_fatal=1 --do_verify=1 --fsync=64 --minimal --output=/dev/null
+			expect "fio $rw $eng with verify" timeout 120 fio --name=v --directory="$M" --filename="fio-$rw-$eng" --rw=$rw --bsrange=$bs --size=24m --ioengine=$eng --verify=crc32c --verify_fatal=1 --do_verify=1 --verify_state_save=0 --fsync=64 --minimal --output=/dev/null
 		done
 	done
 	rm -f "$M"/fio-*
