@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* AES-256-GCM of one short message: nonce || cipher || tag. Blocks have their own path. Private to crypto/. */
+/* AES-256-GCM of one short message: nonce || cipher || tag. Blocks have their own path. For crypto/ and the keystore of kms/. */
 #ifndef CRYPTO_AEAD_H
 #define CRYPTO_AEAD_H
 
