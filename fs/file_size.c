@@ -16,6 +16,7 @@ struct resize {
 	enum gate_use use;
 	const uint8_t *saved; /* the old final record, raw */
 	size_t saved_len;
+	const uint8_t *next;  /* what the new, long final record overlaps of the block behind its own, raw; or NULL */
 };
 
 static const struct layout *layout(const struct file *f)
@@ -50,15 +51,28 @@ static int seal_resize(struct file *f, struct file_work *w, const struct resize 
 	return r;
 }
 
-/* Record 0 of w->cipher: the block that the new tail is cut from (or the old tail that grows); record 1: the old final one. */
+/* Bytes by which the final record of a long tail reaches into the next record's place. */
+static size_t overlap(const struct layout *l, uint64_t size)
+{
+	uint64_t len = FINAL_OVERHEAD + size % l->block_len;
+
+	return len > layout_record_len(l) ? len - layout_record_len(l) : 0;
+}
+
+/*
+ * Record 0 of w->cipher: the block that the new tail is cut from (or the old tail that grows); record 1: the old final one;
+ * record 2: the block that the new final record overlaps.
+ */
 static int prepare(struct file *f, struct file_work *w, struct resize *z, struct inflight *in)
 {
 	const struct layout *l = layout(f);
 	uint64_t whole = f->size / l->block_len, new_whole = z->size / l->block_len;
 	bool keeps = new_whole >= whole || z->size % l->block_len; /* a cut at a block's edge needs no old content */
-	struct file_old old[2] = {{new_whole < whole ? new_whole : whole, keeps ? w->edge : NULL}, {whole, NULL}};
+	bool overlaps = new_whole + 1 < whole && overlap(l, z->size) > 0;
+	struct file_old old[3] = {
+		{new_whole < whole ? new_whole : whole, keeps ? w->edge : NULL}, {whole, NULL}, {new_whole + 1, NULL}};
 	struct file_borrow keys;
-	int r = file_old_read(f, w, old, 2);
+	int r = file_old_read(f, w, old, overlaps ? 3 : 2);
 
 	if (!r)
 		r = file_borrow(f, z->use, &keys);
@@ -72,6 +86,7 @@ static int prepare(struct file *f, struct file_work *w, struct resize *z, struct
 	file_borrow_end(&keys);
 	z->saved = w->cipher + FINAL_OVERHEAD + l->block_len;
 	z->saved_len = FINAL_OVERHEAD + f->size % l->block_len;
+	z->next = overlaps ? w->cipher + 2 * (FINAL_OVERHEAD + (size_t)l->block_len) : NULL;
 	return r;
 }
 
@@ -84,6 +99,8 @@ static void undo_resize(struct file *f, struct file_work *w, const struct resize
 	if (no < f->size / l->block_len &&
 	    store_pwrite_full(f->fd, w->cipher, layout_record_len(l), layout_record_off(l, no)))
 		(void)file_corrupt(f, "a failed truncate left block", no);
+	if (z->next && store_pwrite_full(f->fd, z->next, overlap(l, z->size), layout_record_off(l, no + 1)))
+		(void)file_corrupt(f, "a failed truncate left block", no + 1);
 	file_undo(f, w, z->saved, z->saved_len);
 }
 
@@ -157,6 +174,24 @@ int file_truncate(struct file *f, struct file_work *w, uint64_t size)
 	return r;
 }
 
+/* A backing without holes: zeros, out of the slot, so that death leaves no record half zero. */
+static int zero_records(struct file *f, struct file_work *w, uint64_t first, uint64_t last)
+{
+	const struct layout *l = layout(f);
+	uint64_t most = INFLIGHT_REQUEST_MAX / l->block_len;
+	int r = 0;
+
+	for (uint64_t n; !r && first < last; first += n) {
+		struct inflight in = {.disk_size = INFLIGHT_KEEP_SIZE, .n_extents = 1};
+
+		n = last - first < most ? last - first : most;
+		in.extent[0] = (struct inflight_extent){layout_record_off(l, first), (uint32_t)(n * layout_record_len(l))};
+		memset(w->slot + INFLIGHT_HEAD_LEN, 0, in.extent[0].len);
+		r = file_commit(f, w, &in);
+	}
+	return r;
+}
+
 /* Zero the disk bytes of whole blocks FIRST..LAST-1, giving their room back where the backing can. */
 static int punch_records(struct file *f, struct file_work *w, uint64_t first, uint64_t last)
 {
@@ -167,16 +202,7 @@ static int punch_records(struct file *f, struct file_work *w, uint64_t first, ui
 		return 0;
 	if (errno != EOPNOTSUPP && errno != ENOSYS)
 		return -errno;
-	memset(w->cipher, 0, w->cipher_len);
-	while (at < end) {
-		size_t len = end - at < w->cipher_len ? end - at : w->cipher_len;
-		int r = store_pwrite_full(f->fd, w->cipher, len, at);
-
-		if (r)
-			return r;
-		at += len;
-	}
-	return 0;
+	return zero_records(f, w, first, last);
 }
 
 static int zero_part(struct file *f, struct file_work *w, uint64_t off, uint64_t end)

@@ -23,8 +23,9 @@ struct edit {
 	struct file_old old[4];
 	unsigned n_old;
 	uint32_t flags;        /* of the new final record */
-	const uint8_t *saved;  /* the old final record, raw, NULL if the tail was empty */
+	const uint8_t *saved;  /* the old final record, raw */
 	size_t saved_len;
+	uint8_t empty[FINAL_OVERHEAD]; /* where the old tail was empty: one like it */
 };
 
 static uint32_t block_len(const struct file *f)
@@ -72,7 +73,7 @@ static void plan_edges(const struct file *f, const struct file_work *w, struct e
 		add_old(e, e->whole, w->edge + 2 * (size_t)b);
 }
 
-/* The old final record is put back if the write fails: keep it raw. An empty one needs no keeping, it can be sealed again. */
+/* The old final record is put back if the write fails: keep it raw. An empty one is sealed again instead of being read. */
 static void plan_saved(const struct file *f, const struct file_work *w, struct edit *e)
 {
 	size_t stride = FINAL_OVERHEAD + (size_t)block_len(f);
@@ -104,6 +105,8 @@ static void plan(const struct file *f, const struct file_work *w, const struct f
 	e->final = e->end > e->whole * b;
 	e->pad = e->first > e->whole && tail > 0;
 	e->unend = e->first > e->whole && tail == 0;
+	e->saved = e->empty;
+	e->saved_len = FINAL_OVERHEAD;
 	plan_edges(f, w, e);
 	plan_saved(f, w, e);
 }
@@ -210,6 +213,9 @@ static int crypt_edit(struct file *f, struct file_work *w, struct edit *e, struc
 			merge(e, e->last, e->edge_last, b);
 		r = seal_edit(f, w, e, &keys.seal, in);
 	}
+	/* now and not when it is needed: by then the gate may be shut */
+	if (!r && e->final && e->saved == e->empty)
+		r = final_seal(&keys.seal, e->whole, &(struct final_head){0, f->flags, f->generation + 1}, NULL, e->empty);
 	file_borrow_end(&keys);
 	return r;
 }
@@ -221,31 +227,25 @@ static void keep_holes(struct file *f)
 		f->holes = true;
 }
 
-/* The write failed on the disk: the end of the file is put back as it was. */
+/*
+ * The write failed on the disk: blocks that it covers in part hold bytes that are none of its business, so they are put
+ * back, and so is the end of the file.
+ */
 static void undo_edit(struct file *f, struct file_work *w, const struct edit *e)
 {
-	uint8_t empty[FINAL_OVERHEAD];
-	struct final_head head = {0, f->flags, f->generation + 1};
-	struct file_borrow keys;
+	const struct layout *l = &f->env->layout;
+	size_t stride = FINAL_OVERHEAD + (size_t)l->block_len;
 
 	keep_holes(f);
-	if (!e->final)
-		return;
-	if (e->saved) {
+	for (unsigned i = 0; i < e->n_old; i++) {
+		uint64_t no = e->old[i].no;
+
+		if (no < e->whole &&
+		    store_pwrite_full(f->fd, w->cipher + i * stride, layout_record_len(l), layout_record_off(l, no)))
+			(void)file_corrupt(f, "a failed write left block", no);
+	}
+	if (e->final)
 		file_undo(f, w, e->saved, e->saved_len);
-		return;
-	}
-	if (file_borrow(f, GATE_USE_DRAIN, &keys)) {
-		f->broken = true;
-		return;
-	}
-	if (final_seal(&keys.seal, e->whole, &head, NULL, empty)) {
-		f->broken = true;
-		file_borrow_end(&keys);
-		return;
-	}
-	file_borrow_end(&keys);
-	file_undo(f, w, empty, sizeof(empty));
 }
 
 static void found(struct node *n, uint64_t off, uint64_t len)
