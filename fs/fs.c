@@ -29,6 +29,7 @@ static void block_signals(sigset_t *set)
 	sigaddset(set, SIGHUP);
 	sigaddset(set, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, set, NULL);
+	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of one write, not our death */
 }
 
 /* Descriptors: folders and open files are many, and none of them is worth an EMFILE. */
@@ -219,7 +220,7 @@ void fs_free(struct fs *fs)
 	if (fs->mounted)
 		(void)(mnt_umount(fs->cfg.mountpoint, 1) == 0);
 	loop_free(fs);
-	pool_free(fs->pool);
+	pool_free(fs->pool); /* of a mount that never began to serve */
 	nodes_free(&fs->nodes);
 	close(fs->wake_fd);
 	free(fs);

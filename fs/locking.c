@@ -114,6 +114,7 @@ struct limit {
 	pthread_mutex_t lock;
 	pthread_cond_t over;
 	bool done; /* lock */
+	bool started;
 };
 
 static void *limit_thread(void *arg)
@@ -146,7 +147,8 @@ static void limit_start(struct limit *l, struct fs *fs, unsigned ms, pthread_t *
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&l->over, &attr);
 	pthread_condattr_destroy(&attr);
-	if (pthread_create(thread, NULL, limit_thread, l))
+	l->started = pthread_create(thread, NULL, limit_thread, l) == 0;
+	if (!l->started)
 		atomic_store(&fs->write_closed, true); /* no limit without its thread: nothing more is sealed */
 }
 
@@ -156,7 +158,8 @@ static void limit_end(struct limit *l, pthread_t thread)
 	l->done = true;
 	pthread_cond_signal(&l->over);
 	pthread_mutex_unlock(&l->lock);
-	pthread_join(thread, NULL);
+	if (l->started)
+		pthread_join(thread, NULL);
 	pthread_cond_destroy(&l->over);
 	pthread_mutex_destroy(&l->lock);
 }
@@ -179,7 +182,7 @@ void locking_drain(void *arg, unsigned drain_ms)
 	struct fs *fs = arg;
 	uint64_t start = now_ms(), lost = atomic_load(&fs->refused_writes);
 	struct limit limit;
-	pthread_t thread;
+	pthread_t thread = 0;
 	char text[160];
 
 	atomic_store(&fs->write_closed, false);

@@ -190,6 +190,8 @@ void loop_free(struct fs *fs)
 			secret_wipe(l->server[i].buf.mem, malloc_usable_size(l->server[i].buf.mem));
 		free(l->server[i].buf.mem);
 	}
+	pool_free(fs->pool); /* its jobs reply, and invalidate: the session must outlive them */
+	fs->pool = NULL;
 	fuse_session_destroy(l->session); /* closes fuse_fd */
 	free(l);
 	fs->loop = NULL;

@@ -52,7 +52,7 @@ void obj_cache_id(struct node *n, const uint8_t id[ID_LEN])
 	pthread_mutex_unlock(&n->lock);
 }
 
-int obj_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
+static int read_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
 {
 	AUTO(fd_close) int fd = -1;
 	const struct store_keys *keys;
@@ -74,6 +74,19 @@ int obj_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
 	}
 	if (!r)
 		obj_cache_id(dir, id);
+	return r;
+}
+
+int obj_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
+{
+	int r;
+
+	if (cached_id(dir, id))
+		return 0;
+	/* one at a time: two that find none would each make one, and names be sealed under the one that is not on disk */
+	pthread_mutex_lock(&dir->once);
+	r = read_dir_id(fs, dir, id);
+	pthread_mutex_unlock(&dir->once);
 	return r;
 }
 

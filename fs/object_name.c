@@ -26,11 +26,16 @@ static void dir_close(DIR **d)
 /* What may be about to lose its last name gets a descriptor first, if the kernel still knows it. */
 static void keep_if_known(struct fs *fs, int dir_fd, const char *disk, const struct stat *st)
 {
+	struct stat now;
 	int fd;
 
 	if ((!S_ISDIR(st->st_mode) && st->st_nlink > 1) || !node_known(&fs->nodes, st->st_dev, st->st_ino))
 		return;
 	fd = openat(dir_fd, disk, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && (fstat(fd, &now) || now.st_dev != st->st_dev || now.st_ino != st->st_ino)) {
+		close(fd); /* somebody else has put another object there */
+		return;
+	}
 	if (fd >= 0)
 		node_keep_orphan(&fs->nodes, st->st_dev, st->st_ino, fd);
 }

@@ -27,6 +27,14 @@ bool ops_refused(fuse_req_t req)
 	return true;
 }
 
+bool ops_change_refused(fuse_req_t req)
+{
+	if (!req_fs(req)->cfg.read_only)
+		return ops_refused(req);
+	fuse_reply_err(req, EROFS); /* `mount -o remount,rw` changes the kernel's mind, not ours */
+	return true;
+}
+
 struct cred ops_cred(fuse_req_t req)
 {
 	const struct fuse_ctx *c = fuse_req_ctx(req);
@@ -84,6 +92,7 @@ void ops_defer(fuse_req_t req, pool_job *job, const struct deferred *d)
 void ops_deferred_end(struct deferred *d)
 {
 	atomic_fetch_sub(&d->fs->in_flight, 1);
+	secret_wipe(d->name, sizeof(d->name));
 	free(d);
 }
 
@@ -404,7 +413,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 	int r;
 
 	(void)ino;
-	if (ops_refused(req))
+	if (ops_change_refused(req))
 		return;
 	r = file_fallocate(handle_file(fi), &loop_self()->work, mode, (uint64_t)off, (uint64_t)len);
 	fuse_reply_err(req, -r);
@@ -497,7 +506,7 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const 
 	struct xattr_value v = {value, size, flags};
 	int r;
 
-	if (ops_refused(req))
+	if (ops_change_refused(req))
 		return;
 	if (ino == FUSE_ROOT_ID && strcmp(name, XATTR_STATE) == 0)
 		r = -EPERM;
@@ -508,7 +517,7 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const 
 
 static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	if (ops_refused(req))
+	if (ops_change_refused(req))
 		return;
 	fuse_reply_err(req, -xattrs_remove(req_fs(req), req_node(req, ino), name));
 }

@@ -45,6 +45,8 @@ static inline bool ops_open(struct fs *fs)
 
 /* Answers EACCES and returns true unless the gate is open. */
 bool ops_refused(fuse_req_t req);
+/* The same for what changes the store: EROFS where it is mounted read-only. */
+bool ops_change_refused(fuse_req_t req);
 struct cred ops_cred(fuse_req_t req);
 /* Reply with an entry (or a created file); tests the gate once more and takes the look-up back if the reply fails. */
 void ops_reply_entry(fuse_req_t req, struct node *n, const struct stat *st, int r);

@@ -10,6 +10,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "crypto/secret.h"
 #include "fs/ops.h"
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -121,7 +122,7 @@ static void create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t m
 
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
-	if (!ops_refused(req))
+	if (!ops_change_refused(req))
 		create(req, parent, name, mode, fi);
 }
 
@@ -132,7 +133,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	struct stat st;
 	int r;
 
-	if (ops_refused(req))
+	if (ops_change_refused(req))
 		return;
 	if (S_ISREG(mode) || !(mode & S_IFMT)) {
 		create(req, parent, name, mode, NULL);
@@ -149,7 +150,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 	struct stat st;
 	int r;
 
-	if (ops_refused(req))
+	if (ops_change_refused(req))
 		return;
 	r = obj_special_new(req_fs(req), &m, &n, &st);
 	ops_reply_entry(req, n, &st, r);
@@ -162,7 +163,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	struct stat st;
 	int r;
 
-	if (ops_refused(req))
+	if (ops_change_refused(req))
 		return;
 	r = obj_mkdir(req_fs(req), &m, &n, &st);
 	ops_reply_entry(req, n, &st, r);
@@ -174,7 +175,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const 
 	struct stat st;
 	int r;
 
-	if (ops_refused(req))
+	if (ops_change_refused(req))
 		return;
 	r = obj_link(req_fs(req), n, (struct at){req_node(req, newparent), newname}, &st);
 	ops_reply_entry(req, n, &st, r);
@@ -182,13 +183,13 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const 
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	if (!ops_refused(req))
+	if (!ops_change_refused(req))
 		fuse_reply_err(req, -obj_unlink(req_fs(req), (struct at){req_node(req, parent), name}));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	if (!ops_refused(req))
+	if (!ops_change_refused(req))
 		fuse_reply_err(req, -obj_rmdir(req_fs(req), (struct at){req_node(req, parent), name}));
 }
 
@@ -197,7 +198,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 {
 	struct at from = {req_node(req, parent), name}, to = {req_node(req, newparent), newname};
 
-	if (!ops_refused(req))
+	if (!ops_change_refused(req))
 		fuse_reply_err(req, -obj_rename(req_fs(req), from, to, flags));
 }
 
@@ -316,7 +317,8 @@ static int plain_name(struct fs *fs, struct listing *l, const char *disk, char p
 		}
 	}
 	free(data);
-	if (r == 0 || r == -EACCES)
+	/* what may be there the next time must not be missing without an error: a backup would drop it */
+	if (r == 0 || r == -EACCES || r == -ENOMEM || r == -EMFILE || r == -ENFILE)
 		return r;
 	log_alien(fs, l, disk);
 	return -ENOENT;
@@ -415,21 +417,23 @@ static int fill_reply(fuse_req_t req, off_t off, struct listing *l, struct reply
 	pthread_mutex_unlock(&l->lock);
 	if (!ops_open(req_fs(req)))
 		return -EACCES;
-	return p->used > 0 && r != -EACCES ? 0 : r;
+	return p->used > 0 && r != -EACCES ? 0 : r; /* an error behind what fits is met again by the next request */
 }
 
 static void read_listing(fuse_req_t req, size_t size, off_t off, struct listing *l, bool plus)
 {
+	struct fs *fs = req_fs(req);
 	struct reply p = {.size = size};
 	int r = fill_reply(req, off, l, &p, plus);
 
-	if (r) {
-		for (size_t i = 0; i < p.n_counted; i++)
-			node_forget(&req_fs(req)->nodes, p.counted[i], 1);
+	if (r)
 		fuse_reply_err(req, -r);
-	} else {
-		fuse_reply_buf(req, p.buf, p.used);
-	}
+	else
+		r = fuse_reply_buf(req, p.buf, p.used);
+	for (size_t i = 0; r && i < p.n_counted; i++)
+		node_forget(&fs->nodes, p.counted[i], 1);
+	if (p.buf)
+		secret_wipe(p.buf, p.used);
 	free(p.buf);
 	free(p.counted);
 }
