@@ -26,25 +26,30 @@ stop() {
 	exit 1
 }
 
-step '1. Packages and build'
-need=$(grep '^build ' "$tree/tests/packages.txt" | while read -r _ p; do
-	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || echo "$p"
-done)
-if [ -n "$need" ]; then
-	echo "installing $need" | tr '\n' ' '
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq update
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $need >/dev/null
-fi
 build=${BYOKFS_BUILD:-$tree/.build}/demo
-[ -e "$build/build.ninja" ] || meson setup "$build" "$tree" -Dtests=false >/dev/null
-ninja -C "$build" >"$build/build.log" 2>&1 || { tail -n 20 "$build/build.log"; stop 'the build failed'; }
+if [ -z "${BYOKFS_DEMO_BUILT:-}" ]; then
+	step '1. Packages and build'
+	need=$(grep '^build ' "$tree/tests/packages.txt" | while read -r _ p; do
+		dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || echo "$p"
+	done)
+	if [ -n "$need" ]; then
+		echo "installing $(tr '\n' ' ' <<<"$need")"
+		$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq update
+		$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $need >/dev/null
+	fi
+	[ -e "$build/build.ninja" ] || meson setup "$build" "$tree" -Dtests=false >/dev/null
+	ninja -C "$build" >"$build/build.log" 2>&1 || { tail -n 20 "$build/build.log"; stop 'the build failed'; }
+	# a user to whom /dev/fuse is not open goes on as root
+	if [ "$(id -u)" -ne 0 ] && ! { [ -r /dev/fuse ] && [ -w /dev/fuse ]; }; then
+		echo '/dev/fuse is not open to you: the rest runs as root, through sudo'
+		exec sudo env BYOKFS_DEMO_BUILT=1 BYOKFS_BUILD="${BYOKFS_BUILD:-}" TMPDIR="${TMPDIR:-/tmp}" bash "$0" "$@"
+	fi
+fi
 byokfs=$build/tools/byokfs
 echo "built: $("$byokfs" --version | head -n 1)"
 
 W=$(mktemp -d "${TMPDIR:-/tmp}/byokfs-demo.XXXXXX")
 M=$W/mnt
-# a user without access to /dev/fuse cannot mount; say so now
-[ "$(id -u)" -eq 0 ] || [ -w /dev/fuse ] || { echo "tools/demo.sh: /dev/fuse is not open to you; run this with sudo" >&2; rm -rf "$W"; exit 2; }
 mounted() { grep -q " $M fuse" /proc/self/mounts; }
 clean_up() {
 	rc=$?
