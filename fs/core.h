@@ -24,6 +24,8 @@ struct fs {
 	bool mounted;
 	struct loop *loop;      /* session and serving threads (loop.c) */
 	struct pool *pool;
+	pthread_mutex_t slot_lock;
+	uint8_t *pool_slot; /* slot_lock: the in-flight slot of pool jobs that change a file, one at a time */
 	_Atomic uint64_t refused_writes;
 	_Atomic uint64_t writes; /* WRITE requests so far: a locking pass is over when none came */
 	_Atomic uint64_t in_flight; /* requests between receipt and reply */

@@ -67,6 +67,7 @@ int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MA
 	block_signals(&set);
 	raise_nofile();
 	fs->cfg = *cfg;
+	pthread_mutex_init(&fs->slot_lock, NULL);
 	fs->gate = cfg->gate;
 	fs->store = cfg->store;
 	fs->names = cfg->store->keyring->name_mode;

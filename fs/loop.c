@@ -115,7 +115,7 @@ static unsigned server_count(void)
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned n = cpus > 0 ? (unsigned)cpus * 2 : 2;
 
-	return n < SERVERS_MIN ? SERVERS_MIN : n > INFLIGHT_SLOTS ? INFLIGHT_SLOTS : n;
+	return n < SERVERS_MIN ? SERVERS_MIN : n > INFLIGHT_SLOTS - 1 ? INFLIGHT_SLOTS - 1 : n; /* the last slot is the pool's */
 }
 
 int loop_start(struct fs *fs)
@@ -129,6 +129,8 @@ int loop_start(struct fs *fs)
 	sigemptyset(&wipe);
 	sigaddset(&wipe, WIPE_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &wipe, NULL);
+	if (fs->store->inflight)
+		fs->pool_slot = fs->store->inflight + (INFLIGHT_SLOTS - 1) * fs->store->slot_len;
 	for (; l->n < want; l->n++) {
 		struct server *s = &l->server[l->n];
 		uint8_t *slot = fs->store->inflight ? fs->store->inflight + l->n * fs->store->slot_len : NULL;

@@ -448,6 +448,25 @@ void node_keep_orphan(struct nodes *t, dev_t dev, ino_t ino, int fd)
 		close(fd);
 }
 
+void node_owe(struct node *n, uint32_t what)
+{
+	uint32_t old = atomic_load(&n->unsynced);
+
+	while (!atomic_compare_exchange_weak(&n->unsynced, &old, (old + NODE_UNSYNCED + 1) | what))
+		;
+}
+
+uint32_t node_owes(const struct node *n)
+{
+	return atomic_load(&n->unsynced);
+}
+
+void node_paid(struct node *n, uint32_t owed)
+{
+	if (owed & NODE_UNSYNCED)
+		(void)atomic_compare_exchange_strong(&n->unsynced, &owed, owed & ~NODE_UNSYNCED);
+}
+
 int node_name(struct nodes *t, struct node *n, unsigned i, struct node **parent, char name[256])
 {
 	struct link *l;

@@ -76,13 +76,18 @@ struct node {
 	bool has_id, has_special;
 	_Atomic uint8_t xattrs; /* a: 0 unknown, 1 none of ours, 2 some */
 	_Atomic uint8_t default_acl; /* a: 0 unknown, 1 none, 2 some */
-	_Atomic uint8_t unsynced; /* a: NODE_UNSYNCED_*: made in this mount, not durable yet */
+	_Atomic uint32_t unsynced; /* a: NODE_UNSYNCED_*: made in this mount, not durable yet; above, how often that was said */
 	_Atomic uint8_t opened; /* a: 1 opened since the mount, 2 for writing */
 	_Atomic bool lost_any;  /* a: lost is not empty */
 };
 
 #define NODE_UNSYNCED_DIR 1u     /* its id file and its own entry */
 #define NODE_UNSYNCED_SIDECAR 2u /* a sidecar in it */
+#define NODE_UNSYNCED 3u
+/* N owes WHAT; what it owes now; that has been made durable (and stays owed if it was said again meanwhile). */
+void node_owe(struct node *n, uint32_t what);
+uint32_t node_owes(const struct node *n);
+void node_paid(struct node *n, uint32_t owed);
 
 /* A node, whoever has its id now. */
 struct orphan {

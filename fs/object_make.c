@@ -47,6 +47,7 @@ int obj_sidecar_write(struct fs *fs, struct node *dir, int dir_fd, const struct 
 {
 	AUTO(fd_close) int fd = -1;
 	struct stat st;
+	int r;
 
 	*made = false;
 	if (!dn->sidecar[0])
@@ -59,8 +60,9 @@ int obj_sidecar_write(struct fs *fs, struct node *dir, int dir_fd, const struct 
 		return -EIO;
 	/* An orphan of an earlier crash is as good as a new one once it has the same bytes: its name is their hash. */
 	*made = fstatat(dir_fd, dn->name, &st, AT_SYMLINK_NOFOLLOW) != 0;
-	atomic_fetch_or(&dir->unsynced, NODE_UNSYNCED_SIDECAR);
-	return store_pwrite_full(fd, dn->sidecar_data, dn->sidecar_len, 0);
+	r = store_pwrite_full(fd, dn->sidecar_data, dn->sidecar_len, 0);
+	node_owe(dir, NODE_UNSYNCED_SIDECAR);
+	return r;
 }
 
 void obj_sidecar_remove(int dir_fd, const struct disk_name *dn)
@@ -248,7 +250,7 @@ int obj_mkdir(struct fs *fs, const struct make *m, struct node **out, struct sta
 	if (r)
 		return r;
 	obj_cache_id(*out, id);
-	atomic_fetch_or(&(*out)->unsynced, NODE_UNSYNCED_DIR);
+	node_owe(*out, NODE_UNSYNCED_DIR);
 	return 0;
 }
 

@@ -286,26 +286,29 @@ static int sync_folder(struct fs *fs, struct node *dir, unsigned owes)
 	return fsync(id) || fsync(fd) ? -errno : 0;
 }
 
+/* What was owed is paid only when the entry above is durable as well: an fsync beside this one must not come back before. */
 int obj_sync_up(struct fs *fs, struct node *n)
 {
 	struct node *parent, *held = NULL;
-	bool new_below = false; /* the folder below is new: its entry in this one counts as well */
+	uint32_t owed = 0; /* by HELD, the folder below; a new one owes its entry in this one too */
 	char name[256];
 	int r = 0;
 
 	/* A node without a name has nothing to be found by after a crash. */
 	while (!r && n != fs->nodes.root && node_name(&fs->nodes, n, 0, &parent, name) == 0) {
-		unsigned owes = atomic_exchange(&parent->unsynced, 0);
+		uint32_t owes = node_owes(parent);
 
-		if (owes || new_below)
+		if ((owes & NODE_UNSYNCED) || (owed & NODE_UNSYNCED_DIR))
 			r = sync_folder(fs, parent, owes);
-		if (r)
-			atomic_fetch_or(&parent->unsynced, (uint8_t)owes);
-		new_below = (owes & NODE_UNSYNCED_DIR) != 0;
+		if (held && !r)
+			node_paid(held, owed);
 		if (held)
 			node_unpin(&fs->nodes, held);
 		n = held = parent;
+		owed = owes;
 	}
+	if (held && !r)
+		node_paid(held, owed);
 	if (held)
 		node_unpin(&fs->nodes, held);
 	return r;

@@ -171,38 +171,45 @@ static int set_owner_mode(int fd, const struct stat *attr, int to_set)
 	return chmod(path, attr->st_mode & 07777) ? -errno : 0;
 }
 
-static int set_size(struct fs *fs, struct node *n, struct file *f, uint64_t size)
+/* One change of attributes: by which thread, of what. */
+struct change {
+	struct fs *fs;
+	struct node *n;
+	const struct stat *attr;
+	int to_set;
+};
+
+static int set_size(const struct change *c, struct file_work *w, struct file *f)
 {
-	struct file_work *w = &loop_self()->work;
 	struct file *opened = NULL;
 	int r = 0;
 
-	if (n->type != OBJECT_FILE)
+	if (c->n->type != OBJECT_FILE)
 		return -EINVAL;
 	if (!f) {
-		r = file_open(&fs->env, n, true, w, &opened);
+		r = file_open(&c->fs->env, c->n, true, w, &opened);
 		f = opened;
 	}
 	if (!r)
-		r = file_truncate(f, w, size);
+		r = file_truncate(f, w, (uint64_t)c->attr->st_size);
 	if (opened)
 		file_close(opened, true);
 	return r;
 }
 
-static int apply(struct fs *fs, struct node *n, struct file *f, const struct stat *attr, int to_set)
+static int apply(const struct change *c, struct file_work *w, struct file *f)
 {
 	const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW;
 	struct timespec ts[2];
-	int fd = f ? f->fd : node_open_path(&fs->nodes, n), r;
+	int fd = f ? f->fd : node_open_path(&c->fs->nodes, c->n), r;
 
 	if (fd < 0)
 		return fd;
-	r = set_owner_mode(fd, attr, to_set);
-	if (!r && (to_set & FUSE_SET_ATTR_SIZE))
-		r = set_size(fs, n, f, (uint64_t)attr->st_size);
-	if (!r && (to_set & times)) {
-		stamp(attr, to_set, ts);
+	r = set_owner_mode(fd, c->attr, c->to_set);
+	if (!r && (c->to_set & FUSE_SET_ATTR_SIZE))
+		r = set_size(c, w, f);
+	if (!r && (c->to_set & times)) {
+		stamp(c->attr, c->to_set, ts);
 		r = utimensat(fd, "", ts, AT_EMPTY_PATH) ? -errno : 0;
 	}
 	if (!f)
@@ -210,34 +217,58 @@ static int apply(struct fs *fs, struct node *n, struct file *f, const struct sta
 	return r;
 }
 
-/* Through the open file where there is one: no name has to be found again. */
-static int setattr(struct fs *fs, struct node *n, const struct stat *attr, int to_set)
+/* Through the open file F (may be NULL; given back) where it can be written: no name has to be found again. */
+static void setattr(fuse_req_t req, const struct change *c, struct file_work *w, struct file *f)
 {
-	struct file *f = file_ref(n);
-	int r = apply(fs, n, f && f->writable ? f : NULL, attr, to_set);
+	int r = apply(c, w, f && f->writable ? f : NULL);
 
 	if (f)
 		file_close(f, false);
-	return r;
+	if (r)
+		fuse_reply_err(req, -r);
+	else
+		reply_attr(req, c->n);
+}
+
+static void job_setattr(struct file_work *w, void *arg)
+{
+	struct deferred *d = arg;
+	struct change c = {d->fs, node_get(&d->fs->nodes, d->ino), &d->attr, d->arg};
+	struct file *f;
+	int r;
+
+	/* the KMS is asked before the slot is taken */
+	r = c.n->type == OBJECT_FILE ? file_open(&d->fs->env, c.n, true, w, &f) : -EINVAL;
+	if (r) {
+		fuse_reply_err(d->req, -r);
+	} else {
+		pthread_mutex_lock(&d->fs->slot_lock);
+		w->slot = d->fs->pool_slot;
+		setattr(d->req, &c, w, file_ref(c.n));
+		w->slot = NULL;
+		pthread_mutex_unlock(&d->fs->slot_lock);
+		file_close(f, true);
+	}
+	ops_deferred_end(d);
 }
 
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
 	const int drain = FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_CTIME;
 	struct fs *fs = req_fs(req);
-	struct node *n = req_node(req, ino);
+	struct change c = {fs, req_node(req, ino), attr, to_set};
 	/* Sent when the kernel writes dirty pages back: refused, fsync would fail although every byte was sealed. */
 	bool write_back = !(to_set & ~drain) && gate_state(fs->gate) == GATE_LOCKING;
-	int r;
+	struct file *f;
 
-	if (!write_back && ops_refused(req))
+	if (!write_back && ops_change_refused(req))
 		return;
 	(void)fi;
-	r = setattr(fs, n, attr, to_set);
-	if (r)
-		fuse_reply_err(req, -r);
+	f = file_ref(c.n);
+	if (!f && (to_set & FUSE_SET_ATTR_SIZE) && fs->store->keyring->wrap_type == WRAP_FILE)
+		ops_defer(req, job_setattr, &(struct deferred){.ino = ino, .attr = *attr, .arg = to_set});
 	else
-		reply_attr(req, n);
+		setattr(req, &c, &loop_self()->work, f);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -61,6 +61,7 @@ struct deferred {
 	int arg;
 	uint64_t off;
 	mode_t mode;
+	struct stat attr;
 	char name[NAME_LEN_MAX + 1];
 };
 /* D is copied. Answers ENOMEM itself when it cannot. */

@@ -456,19 +456,19 @@ static void job_fsyncdir(struct file_work *w, void *arg)
 {
 	struct deferred *d = arg;
 	struct listing *l = (struct listing *)(uintptr_t)d->fi.fh;
-	unsigned owes = atomic_exchange(&l->node->unsynced, 0);
+	uint32_t owes = node_owes(l->node);
 	int r = 0;
 
 	(void)w;
 	/* a folder's id is as much part of it as its entries */
-	if (owes)
+	if (owes & NODE_UNSYNCED)
 		r = syncfs(dirfd(l->dir)) ? -errno : 0;
-	if (r)
-		atomic_fetch_or(&l->node->unsynced, (uint8_t)owes);
 	if (!r)
 		r = fsync(dirfd(l->dir)) ? -errno : 0;
 	if (!r)
 		r = obj_sync_up(d->fs, l->node);
+	if (!r)
+		node_paid(l->node, owes);
 	fuse_reply_err(d->req, -r);
 	ops_deferred_end(d);
 }

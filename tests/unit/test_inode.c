@@ -382,6 +382,23 @@ START_TEST(a_folder_taken_away)
 }
 END_TEST
 
+START_TEST(what_is_owed_stays_owed_until_paid)
+{
+	struct node *d = look(t->root, "d", 40, OBJECT_DIR);
+	node_paid(d, node_owes(d));
+	node_owe(d, NODE_UNSYNCED_DIR);
+	uint32_t owed = node_owes(d);
+	ck_assert_uint_eq(owed & NODE_UNSYNCED, NODE_UNSYNCED_DIR);
+	node_owe(d, NODE_UNSYNCED_DIR); /* again, while the first is being synced */
+	node_paid(d, owed);
+	ck_assert_uint_eq(node_owes(d) & NODE_UNSYNCED, NODE_UNSYNCED_DIR);
+	node_owe(d, NODE_UNSYNCED_SIDECAR);
+	ck_assert_uint_eq(node_owes(d) & NODE_UNSYNCED, NODE_UNSYNCED);
+	node_paid(d, node_owes(d));
+	ck_assert_uint_eq(node_owes(d) & NODE_UNSYNCED, 0);
+}
+END_TEST
+
 /* ---- ranges against a bitmap ---- */
 
 static void compare(const struct ranges *s, const uint8_t *bits, size_t n)
@@ -556,6 +573,7 @@ int main(void)
 	tcase_add_test(c, folder_descriptors);
 	tcase_add_test(c, a_deep_tree);
 	tcase_add_test(c, a_folder_taken_away);
+	tcase_add_test(c, what_is_owed_stays_owed_until_paid);
 	tcase_add_test(c, ranges_like_a_bitmap);
 	tcase_add_test(c, side_by_side);
 	suite_add_tcase(s, c);
