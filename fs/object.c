@@ -243,6 +243,17 @@ int obj_getattr(struct fs *fs, struct node *n, struct stat *st)
 	return r ? r : obj_attr(fs, n, st);
 }
 
+/*
+ * A folder is one of ours when its id says so: an empty one could have been planted in a file's place. It is read at the
+ * first look-up and will be needed for the names in it. After a crash a stump is possible, and gets its id when used.
+ */
+static int check_folder(struct fs *fs, struct node *n)
+{
+	uint8_t id[ID_LEN];
+
+	return n->type != OBJECT_DIR || fs->env.unclean ? 0 : obj_dir_id(fs, n, id);
+}
+
 int obj_lookup_disk(struct fs *fs, struct node *dir, const char *disk, struct node **out, struct stat *st)
 {
 	AUTO(dirfd_ref_put) struct dirfd_ref d = {&fs->nodes, NULL};
@@ -263,6 +274,8 @@ int obj_lookup_disk(struct fs *fs, struct node *dir, const char *disk, struct no
 	if (r)
 		return r;
 	r = obj_attr(fs, *out, st);
+	if (!r)
+		r = check_folder(fs, *out);
 	if (r)
 		node_forget(&fs->nodes, *out, 1);
 	return r;

@@ -434,6 +434,8 @@ static void read_listing(fuse_req_t req, size_t size, off_t off, struct listing 
 		node_forget(&fs->nodes, p.counted[i], 1);
 	if (p.buf)
 		secret_wipe(p.buf, p.used);
+	if (p.buf)
+		secret_wipe(p.buf, p.used);
 	free(p.buf);
 	free(p.counted);
 }

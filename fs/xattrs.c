@@ -80,6 +80,8 @@ static int backing_list(const struct backing *b, char **list, size_t *len)
 
 static bool any_user(const char *list, size_t len)
 {
+	if (len == 0)
+		return false;
 	for (const char *p = list; p < list + len; p += strlen(p) + 1)
 		if (strncmp(p, "user.", 5) == 0)
 			return true;
@@ -273,7 +275,7 @@ int xattrs_list(struct fs *fs, struct node *n, struct xattr_buf *buf)
 		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
 	if (r)
 		return r;
-	for (const char *p = disk; p < disk + disk_len; p += strlen(p) + 1) {
+	for (const char *p = disk; disk_len > 0 && p < disk + disk_len; p += strlen(p) + 1) {
 		char plain[XATTR_DISK_NAME_MAX + 1];
 
 		if (is_acl(p))
