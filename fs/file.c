@@ -438,7 +438,7 @@ int file_open(struct file_env *env, struct node *n, bool writable, struct file_w
 	f = open_already(n, writable);
 	if (!f)
 		r = open_first(env, n, writable, w, &f);
-	if (r)
+	if (!f)
 		return r;
 	if (writable && !f->writable)
 		r = make_writable(f);

@@ -112,11 +112,27 @@ static int lift(struct emptied *e, int dir_fd, const char *disk)
 	return fchmodat(dir_fd, disk, e->lifted | 0700, 0) ? -errno : 0;
 }
 
-static void put_back(struct emptied *e, int dir_fd, const char *disk)
+/* The folder behind FD has no id on disk any more: what the table remembers would seal names that nobody can open again. */
+static void forget_id(struct fs *fs, int fd)
+{
+	struct stat st;
+	struct node *n;
+
+	if (fstat(fd, &st) || node_lookup(&fs->nodes, &(struct node_key){st.st_dev, st.st_ino, OBJECT_DIR}, NULL, NULL, &n))
+		return;
+	pthread_mutex_lock(&n->lock);
+	n->has_id = false;
+	pthread_mutex_unlock(&n->lock);
+	node_forget(&fs->nodes, n, 1);
+}
+
+static void put_back(struct fs *fs, struct emptied *e, int dir_fd, const char *disk)
 {
 	/* Should even this fail, the folder is an empty one without an id, which gets a new one at its next use. */
-	if (e->had_id && store_write_file(e->fd, DIRID_NAME, e->id_file, DIRID_LEN, 0600))
+	if (e->had_id && store_write_file(e->fd, DIRID_NAME, e->id_file, DIRID_LEN, 0600)) {
 		e->had_id = false;
+		forget_id(fs, e->fd);
+	}
 	if (e->lifted)
 		(void)fchmodat(dir_fd, disk, e->lifted, 0);
 }
@@ -143,7 +159,7 @@ static int empty_out(struct fs *fs, int dir_fd, const char *disk, struct emptied
 		r = -errno;
 	if (r) {
 		e->had_id = false;
-		put_back(e, dir_fd, disk);
+		put_back(fs, e, dir_fd, disk);
 	}
 	return r;
 }
@@ -170,7 +186,7 @@ int obj_rmdir(struct fs *fs, struct at at)
 		return r;
 	if (unlinkat(d.d->fd, dn.name, AT_REMOVEDIR)) {
 		r = -errno;
-		put_back(&e, d.d->fd, dn.name);
+		put_back(fs, &e, d.d->fd, dn.name);
 		return r;
 	}
 	node_drop_name(&fs->nodes, st.st_dev, st.st_ino, at.dir, dn.name);
@@ -238,7 +254,7 @@ static int rename_on_disk(struct fs *fs, struct side *from, struct side *to, uns
 	if (renameat2(from->d.d->fd, from->dn.name, to->d.d->fd, to->dn.name, flags) == 0)
 		return 0;
 	r = -errno;
-	put_back(e, to->d.d->fd, to->dn.name);
+	put_back(fs, e, to->d.d->fd, to->dn.name);
 	if (made)
 		obj_sidecar_remove(to->d.d->fd, &to->dn);
 	return r;
