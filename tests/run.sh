@@ -211,14 +211,13 @@ run_scenario() { # run_scenario PREFIX NAME PROGRAM [ENV...]
 	fi
 }
 
-sanitizer_reports() { # sanitizer_reports NAME
+sanitizer_reports() { # sanitizer_reports NAME: one row for all that the sanitizers wrote while it ran
 	local r
 	r=$($sudo sh -c "ls $B/report.* 2>/dev/null")
 	[ -z "$r" ] && return 0
-	for f in $r; do
-		row FAIL "asan:$1" 0 "$($sudo grep -m 1 -E 'ERROR|runtime error' "$f" | head -c 250)"
-		$sudo mv "$f" "$logs/$1-$(basename "$f")"
-	done
+	$sudo cat $r >"$logs/asan-$1-reports.log"
+	$sudo rm -f $r
+	row FAIL "asan:$1 reports" 0 "$(grep -hE 'ERROR: |runtime error' "$logs/asan-$1-reports.log" | sed -E 's/^==[0-9]+==//; s|^[^ ]*/(fs/)|\1|' | sort | uniq -c | sort -rn | head -n 3 | tr -s ' ' | tr '\n' ';' | head -c 300) see $logs/asan-$1-reports.log"
 }
 
 # --- the run
