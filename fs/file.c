@@ -376,8 +376,11 @@ static void handle_added(struct file *f, bool writable)
 /* The first writer of a file that was opened for reading only. dup3() changes the descriptor under its number. */
 static int make_writable(struct file *f)
 {
-	int fd = node_open(f->env->nodes, f->node, O_RDWR), r = 0;
+	int fd, r = 0;
 
+	if (f->writable)
+		return 0;
+	fd = node_open(f->env->nodes, f->node, O_RDWR);
 	if (fd < 0)
 		return fd;
 	pthread_rwlock_wrlock(&f->lock);
@@ -440,8 +443,7 @@ int file_open(struct file_env *env, struct node *n, bool writable, struct file_w
 		r = open_first(env, n, writable, w, &f);
 	if (!f)
 		return r;
-	if (writable && !f->writable)
-		r = make_writable(f);
+	r = writable ? make_writable(f) : 0;
 	if (r) {
 		file_close(f, writable);
 		return r;

@@ -715,9 +715,12 @@ int main(void)
 	tcase_add_test(c, seek_data_and_holes);
 	tcase_add_loop_test(c, a_failing_call, 0, 4);
 	tcase_add_loop_test(c, death_and_replay, 0, 3);
+	tcase_add_test(c, lost_ranges);
+	suite_add_tcase(s, c);
+	c = tcase_create("threads");
+	tcase_set_timeout(c, 110);
 	tcase_add_test(c, open_beside_write);
 	tcase_add_test(c, one_header_for_a_stump);
-	tcase_add_test(c, lost_ranges);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
