@@ -136,12 +136,12 @@ build() {
 meson_tests() {
 	local build=$1 prefix=$2 suite=$3 json=$B/$1/meson-logs/testlog.json t names=()
 	shift 3
-	title "$prefix"
 	for t in $(meson test -C "$B/$build" --list --suite "$suite" 2>/dev/null | sed -nE 's/.*[:/] *([a-z_0-9]+)$/\1/p'); do
 		[ $# -eq 0 ] || case " $* " in *" $t "*) ;; *) continue ;; esac
 		wanted "$prefix:$t" && names+=("$t")
 	done
 	[ ${#names[@]} -gt 0 ] || return 0
+	title "$prefix"
 	rm -f "$json"
 	timeout 900 meson test -C "$B/$build" --no-rebuild --suite "$suite" "${names[@]}" >"$logs/$prefix.log" 2>&1
 	while IFS=$'\t' read -r name result secs text; do
