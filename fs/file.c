@@ -201,6 +201,7 @@ void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t l
 	if (!r)
 		return;
 	f->broken = true;
+	atomic_store(&f->env->half_done, true);
 	(void)file_corrupt(f, "after a failed write the end could not be put back; block", f->size / l->block_len);
 }
 

@@ -38,6 +38,7 @@ struct file_env {
 	bool read_only;
 	void (*log)(int priority, const char *text);
 	_Atomic uint64_t corrupt, recovered;
+	_Atomic bool half_done; /* an end could not be put back: this session does not end clean */
 };
 
 /*

@@ -220,6 +220,9 @@ void fs_free(struct fs *fs)
 		return;
 	if (fs->mounted)
 		(void)(mnt_umount(fs->cfg.mountpoint, 1) == 0);
+	/* the next mount mends what this one could not: by the rules for a crash, not as damage */
+	if (atomic_load(&fs->env.half_done))
+		fs->store->unclean = 1;
 	loop_free(fs);
 	pool_free(fs->pool); /* of a mount that never began to serve */
 	nodes_free(&fs->nodes);
