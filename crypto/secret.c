@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define STACK_USED 65536u /* deeper than any request goes */
 #define SLOTS_FIRST 64u  /* 32 KiB: fits the 64 KiB lock limit of old systems */
 #define SLOTS_MOST 2048u /* 1 MiB: keeps the number of mappings small with very many open files */
 
@@ -147,6 +148,11 @@ void secret_free_at(void *p)
 void secret_wipe(void *p, size_t len)
 {
 	sodium_memzero(p, len);
+}
+
+void secret_wipe_stack(void)
+{
+	sodium_stackzero(STACK_USED);
 }
 
 size_t secret_in_use(void)

@@ -43,6 +43,7 @@ void file_work_wipe(struct file_work *w)
 		secret_wipe(w->plain, w->plain_len);
 	if (w->edge)
 		secret_wipe(w->edge, w->edge_len);
+	w->dirty = false;
 }
 
 void file_work_free(struct file_work *w)
@@ -129,6 +130,7 @@ int file_old_open(struct file *f, struct file_work *w, struct block_cipher *c, c
 	size_t stride = FINAL_OVERHEAD + (size_t)l->block_len, tail = f->size % l->block_len;
 	struct final_head head;
 
+	w->dirty = true;
 	for (unsigned i = 0; i < n; i++) {
 		const uint8_t *cipher = w->cipher + i * stride;
 		int r = 0;
@@ -227,6 +229,7 @@ static int file_load(struct file *f, struct file_work *w)
 		r = file_borrow(f, GATE_USE_NEW, &b);
 	if (r)
 		return r;
+	w->dirty = true;
 	r = final_open(&b.open, end.no, w->cipher, FINAL_OVERHEAD + f->size % l->block_len, &head, w->plain);
 	file_borrow_end(&b);
 	if (r)

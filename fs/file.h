@@ -22,6 +22,7 @@ struct file_work {
 	uint8_t *edge;   /* three blocks: first edge, last edge, old tail */
 	uint8_t *slot;
 	size_t plain_len, cipher_len, edge_len;
+	bool dirty;      /* holds plaintext since the last wipe */
 };
 
 int file_work_init(struct file_work *w, const struct layout *l, uint8_t *slot) MUST_CHECK;

@@ -58,6 +58,7 @@ static int open_span(struct file *f, struct file_work *w, const struct span *s)
 
 	if (r)
 		return r;
+	w->dirty = true;
 	if (s->n > 0)
 		r = block_open(&b.open, s->first, s->n, s->flags, w->cipher, w->plain, &bad);
 	if (!r && s->final_len > 0) {

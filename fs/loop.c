@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct loop {
 	struct server server[INFLIGHT_SLOTS];
 	_Atomic unsigned wipe_epoch; /* a server that has not wiped since does so before its next request */
 	_Atomic unsigned wiped;      /* servers that have */
+	pthread_mutex_t wipe_lock;   /* server.signalled: no signal is sent to one that has seen the first */
 	_Atomic unsigned running;
 };
 
@@ -41,15 +43,24 @@ static void on_wipe_signal(int sig)
 	(void)sig; /* it only ends the read(2) of an idle thread */
 }
 
+/*
+ * The frame of the signal has the vector registers in it, and with them the last bytes that were copied. So the signals
+ * must have come to an end before the stack is wiped: the yield takes what is still pending.
+ */
 static void server_wipe(struct server *s)
 {
 	unsigned epoch = atomic_load(&s->loop->wipe_epoch);
 
 	if (s->wiped == epoch)
 		return;
+	pthread_mutex_lock(&s->loop->wipe_lock);
+	s->to_signal = false;
+	pthread_mutex_unlock(&s->loop->wipe_lock);
+	sched_yield();
 	file_work_wipe(&s->work);
 	if (s->buf.mem) /* libfuse's own: requests carry what users write */
 		secret_wipe(s->buf.mem, malloc_usable_size(s->buf.mem));
+	secret_wipe_stack();
 	s->wiped = epoch;
 	atomic_fetch_add(&s->loop->wiped, 1);
 }
@@ -71,6 +82,8 @@ static void *server_main(void *arg)
 			break;
 		atomic_fetch_add(&fs->in_flight, 1);
 		fuse_session_process_buf(s->loop->session, &s->buf);
+		if (!ops_open(fs)) /* a page that was refused after the wipe */
+			secret_wipe(s->buf.mem, (size_t)r);
 		atomic_fetch_sub(&fs->in_flight, 1);
 	}
 	if (atomic_fetch_sub(&s->loop->running, 1) == 1) {
@@ -92,6 +105,7 @@ int loop_new(struct fs *fs)
 	if (!l)
 		return -ENOMEM;
 	l->fs = fs;
+	pthread_mutex_init(&l->wipe_lock, NULL);
 	ops_file_fill(&l->ops);
 	ops_dir_fill(&l->ops);
 	l->session = fuse_session_new(&args, &l->ops, sizeof(l->ops), fs);
@@ -154,12 +168,19 @@ void loop_wipe(struct fs *fs)
 {
 	struct loop *l = fs->loop;
 
+	pthread_mutex_lock(&l->wipe_lock);
+	for (unsigned i = 0; i < l->n; i++)
+		l->server[i].to_signal = true;
+	pthread_mutex_unlock(&l->wipe_lock);
 	atomic_store(&l->wiped, 0);
 	atomic_fetch_add(&l->wipe_epoch, 1);
-	/* A signal between a thread's check and its read(2) is lost, so it is sent until all have answered. */
+	/* A signal between a thread's check and its read(2) is lost, so it is sent until it is seen. */
 	for (int ms = 0; ms < WIPE_WAIT_MS && atomic_load(&l->wiped) < atomic_load(&l->running); ms += 2) {
+		pthread_mutex_lock(&l->wipe_lock);
 		for (unsigned i = 0; i < l->n; i++)
-			pthread_kill(l->server[i].thread, WIPE_SIGNAL);
+			if (l->server[i].to_signal)
+				pthread_kill(l->server[i].thread, WIPE_SIGNAL);
+		pthread_mutex_unlock(&l->wipe_lock);
 		nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
 	}
 }

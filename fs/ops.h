@@ -15,6 +15,7 @@ struct server {
 	struct file_work work;
 	struct fuse_buf buf;
 	unsigned wiped; /* epoch of the last wipe */
+	bool to_signal; /* loop's wipe_lock */
 	pthread_t thread;
 };
 

@@ -57,7 +57,8 @@ static void *pool_main(void *arg)
 	free(arg);
 	while ((j = next_job(seat.p, seat.i))) {
 		j->run(&seat.p->work[seat.i], j->arg);
-		file_work_wipe(&seat.p->work[seat.i]);
+		if (seat.p->work[seat.i].dirty) /* most jobs are an fsync */
+			file_work_wipe(&seat.p->work[seat.i]);
 		free(j);
 	}
 	return NULL;
