@@ -15,12 +15,6 @@
 
 #include "crypto/secret.h"
 
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-
 static void log_node(struct fs *fs, struct node *n, const char *what)
 {
 	char path[2048], text[2400];
@@ -54,7 +48,7 @@ void obj_cache_id(struct node *n, const uint8_t id[ID_LEN])
 
 static int read_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
 {
-	AUTO(fd_close) int fd = -1;
+	AUTO(store_fd_close) int fd = -1;
 	const struct store_keys *keys;
 	int r;
 
@@ -92,7 +86,7 @@ int obj_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
 
 int obj_id(struct fs *fs, struct node *n, uint8_t id[ID_LEN])
 {
-	AUTO(fd_close) int fd = -1;
+	AUTO(store_fd_close) int fd = -1;
 	uint8_t head[8 + ID_LEN];
 	int r;
 
@@ -152,7 +146,7 @@ int obj_type(struct fs *fs, const struct stat *st, int *type)
 
 int obj_special(struct fs *fs, struct node *n, struct special *s)
 {
-	AUTO(fd_close) int fd = node_open(&fs->nodes, n, O_RDONLY);
+	AUTO(store_fd_close) int fd = node_open(&fs->nodes, n, O_RDONLY);
 	uint8_t record[SPECIAL_RECORD_MAX];
 	const struct store_keys *keys;
 	int r;

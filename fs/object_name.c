@@ -11,12 +11,6 @@
 
 #include "fs/object.h"
 
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-
 static void dir_close(DIR **d)
 {
 	if (*d)
@@ -71,7 +65,7 @@ struct emptied {
 
 static void emptied_end(struct emptied *e)
 {
-	fd_close(&e->fd);
+	store_fd_close(&e->fd);
 }
 
 /* -ENOTEMPTY if anything but our own names is in it. */
@@ -289,8 +283,8 @@ int obj_rename(struct fs *fs, struct at from, struct at to, unsigned flags)
 /* Make folder DIR's own things durable, by what it still owes. */
 static int sync_folder(struct fs *fs, struct node *dir, unsigned owes)
 {
-	AUTO(fd_close) int fd = node_open(&fs->nodes, dir, O_RDONLY | O_DIRECTORY);
-	AUTO(fd_close) int id = -1;
+	AUTO(store_fd_close) int fd = node_open(&fs->nodes, dir, O_RDONLY | O_DIRECTORY);
+	AUTO(store_fd_close) int id = -1;
 
 	if (fd < 0)
 		return fd;

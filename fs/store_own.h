@@ -28,7 +28,6 @@ struct store_copies {
 };
 
 /* For AUTO(). */
-void store_fd_close(int *fd);
 void store_dir_close(DIR **d);
 
 /* A fresh directory stream on DIR_FD, which stays the caller's; NULL and errno. */
