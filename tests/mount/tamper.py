@@ -466,6 +466,8 @@ def own_files(s, stride):
     for n, b in originals.items():
         heads = [i for i in range(0, min(len(b), 4096))] if len(b) > 65536 else range(len(b))
         step = stride * (4 if len(b) <= 65536 else 64) + (1 if len(b) > 100 else -stride * 4 + 2)
+        if s.o.long:
+            step = 1 if len(b) <= 65536 else 16
         for i in list(heads)[rnd.randrange(step)::step]:
             for both in ((False, True) if n in rings and i % 2 else (False,)):
                 for m in (rings if both else [n]):
