@@ -420,6 +420,17 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 		fuse_reply_write(req, size);
 }
 
+/*
+ * Before the kernel sends this it has written back and collected the errors, so there is nothing to do, locked or not. But
+ * it must be answered: without FLUSH, close(2) returns 0 on a connection whose daemon has been killed, dirty pages lost.
+ */
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	fuse_reply_err(req, 0);
+}
+
 static void job_fsync(struct file_work *w, void *arg)
 {
 	struct deferred *d = arg;
@@ -553,7 +564,6 @@ static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	fuse_reply_err(req, -xattrs_remove(req_fs(req), req_node(req, ino), name));
 }
 
-/* FLUSH is not answered (ENOSYS): before the kernel would send it, it has written back and collected the errors. */
 void ops_file_fill(struct fuse_lowlevel_ops *ops)
 {
 	ops->init = op_init;
@@ -565,6 +575,7 @@ void ops_file_fill(struct fuse_lowlevel_ops *ops)
 	ops->release = op_release;
 	ops->read = op_read;
 	ops->write = op_write;
+	ops->flush = op_flush;
 	ops->fsync = op_fsync;
 	ops->fallocate = op_fallocate;
 	ops->lseek = op_lseek;
