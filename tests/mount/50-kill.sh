@@ -55,6 +55,35 @@ for wrap in store file; do
 	out=$(byokfs verify "$W/$wrap" 2>&1) && pass "verify ($wrap)" || fail "verify after kills under small writes ($wrap): $(tail -n 5 <<<"$out")"
 done
 
+# what is dirty when the daemon dies is lost, and close and fsync say so: 0 would mean that it is on the disk
+new_store dead
+remount dead || exit
+python3 - "$W/mnt" "$(our_daemons)" >"$W/dead.out" 2>&1 <<'PY'
+import os, signal, sys, time
+fds = []
+for i in range(2):
+    fd = os.open(f'{sys.argv[1]}/{i}', os.O_RDWR | os.O_CREAT)
+    os.pwrite(fd, b'a' * 8192, 0)
+    os.fsync(fd)
+    os.pread(fd, 8192, 0)
+    os.fstat(fd)
+    # one close that goes well: what the daemon answers to it is remembered by the kernel
+    os.close(os.dup(fd))
+    fds.append(fd)
+for p in sys.argv[2].split():
+    os.kill(int(p), signal.SIGKILL)
+time.sleep(0.3)
+for what, end, fd in (('close', os.close, fds[0]), ('fsync', os.fsync, fds[1])):
+    try:
+        os.pwrite(fd, b'b' * 100, 50)
+        end(fd)
+        print(f'{what} after the death of the daemon returned 0 with a page unwritten')
+    except OSError as e:
+        print(f'{what}: refused, {e.strerror}')
+PY
+same 'close and fsync after the death of the daemon are refused' '2 0' "$(grep -c refused "$W/dead.out") $(grep -c 'returned 0' "$W/dead.out")"
+kill_daemon
+
 new_store tree
 remount tree || exit
 for round in $(seq $rounds); do
