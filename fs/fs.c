@@ -58,6 +58,7 @@ static int prepare(struct fs *fs)
 
 int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MAX])
 {
+	const struct mnt_config mc = {cfg->store->path, cfg->mountpoint, cfg->allow_other, cfg->read_only, cfg->mount_flags};
 	struct fs *fs = calloc(1, sizeof(*fs));
 	sigset_t set;
 	int r;
@@ -82,7 +83,7 @@ int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MA
 	store_boot_id(fs->env.boot_id);
 	r = prepare(fs);
 	if (!r)
-		r = mnt_mount(cfg, &fs->fuse_fd, why);
+		r = mnt_mount(&mc, &fs->fuse_fd, why);
 	if (r) {
 		if (fs->nodes.hash)
 			nodes_free(&fs->nodes);

@@ -23,7 +23,7 @@ static int explain(int r, char why[STORE_WHY_MAX], const char *what, const char 
 	return r;
 }
 
-static int mount_as_root(const struct fs_config *cfg, const struct stat *st, int *fd, char why[STORE_WHY_MAX])
+static int mount_as_root(const struct mnt_config *cfg, const struct stat *st, int *fd, char why[STORE_WHY_MAX])
 {
 	char opts[256];
 
@@ -32,7 +32,7 @@ static int mount_as_root(const struct fs_config *cfg, const struct stat *st, int
 		return explain(-errno, why, "cannot open", "/dev/fuse (is the fuse module loaded?)");
 	snprintf(opts, sizeof(opts), "fd=%d,rootmode=%o,user_id=%u,group_id=%u,default_permissions,max_read=%u%s", *fd,
 		 st->st_mode & S_IFMT, getuid(), getgid(), MAX_READ, cfg->allow_other ? ",allow_other" : "");
-	if (mount(cfg->store->path, cfg->mountpoint, "fuse.byokfs", cfg->mount_flags | (cfg->read_only ? MS_RDONLY : 0), opts)) {
+	if (mount(cfg->source, cfg->mountpoint, "fuse.byokfs", cfg->mount_flags | (cfg->read_only ? MS_RDONLY : 0), opts)) {
 		int r = -errno;
 
 		close(*fd);
@@ -42,14 +42,14 @@ static int mount_as_root(const struct fs_config *cfg, const struct stat *st, int
 }
 
 /* fusermount3's -o argument; a comma or backslash in the store's path is escaped for it. */
-static int user_options(const struct fs_config *cfg, char *opts, size_t len)
+static int user_options(const struct mnt_config *cfg, char *opts, size_t len)
 {
 	size_t n = (size_t)snprintf(opts, len, "default_permissions,subtype=byokfs,max_read=%u%s%s%s%s%s,fsname=", MAX_READ,
 				    cfg->read_only ? ",ro" : "", cfg->allow_other ? ",allow_other" : "",
 				    cfg->mount_flags & MS_NOSUID ? ",nosuid" : "", cfg->mount_flags & MS_NODEV ? ",nodev" : "",
 				    cfg->mount_flags & MS_NOEXEC ? ",noexec" : "");
 
-	for (const char *p = cfg->store->path; *p; p++) {
+	for (const char *p = cfg->source; *p; p++) {
 		if (n + 3 > len)
 			return -ENAMETOOLONG;
 		if (*p == ',' || *p == '\\')
@@ -114,14 +114,14 @@ static int run_fusermount(char *const argv[], int sock)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
 }
 
-static int mount_as_user(const struct fs_config *cfg, int *fd, char why[STORE_WHY_MAX])
+static int mount_as_user(const struct mnt_config *cfg, int *fd, char why[STORE_WHY_MAX])
 {
 	char opts[8192], mountpoint[4096];
 	char *argv[] = {(char[]){FUSERMOUNT}, (char[]){"-o"}, opts, (char[]){"--"}, mountpoint, NULL};
 	int sock[2], r = user_options(cfg, opts, sizeof(opts));
 
 	if (r)
-		return explain(r, why, "the path is too long:", cfg->store->path);
+		return explain(r, why, "the path is too long:", cfg->source);
 	snprintf(mountpoint, sizeof(mountpoint), "%s", cfg->mountpoint);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock))
 		return explain(-errno, why, "cannot talk to", FUSERMOUNT);
@@ -134,7 +134,7 @@ static int mount_as_user(const struct fs_config *cfg, int *fd, char why[STORE_WH
 	return *fd < 0 ? explain(*fd, why, FUSERMOUNT " refused to mount on", cfg->mountpoint) : 0;
 }
 
-int mnt_mount(const struct fs_config *cfg, int *fd, char why[STORE_WHY_MAX])
+int mnt_mount(const struct mnt_config *cfg, int *fd, char why[STORE_WHY_MAX])
 {
 	struct stat st;
 

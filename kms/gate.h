@@ -3,6 +3,8 @@
 #ifndef KMS_GATE_H
 #define KMS_GATE_H
 
+#include <stdatomic.h>
+
 #include "crypto/keyring.h"
 #include "crypto/keys.h"
 
@@ -32,6 +34,28 @@ enum gate_use {
 	GATE_USE_DRAIN,   /* sealing what was accepted before: LOCKING too, until gate_drain_end() */
 };
 
+/* Times between two beats of the gate's thread, at most. */
+#define GATE_BEAT_MS 1000u
+
+/*
+ * What the gate shows to a process that watches it, in memory that the two share (design: "The daemon's death must not
+ * fail open"). Written by the gate, but for `beat`, which fs/ raises too for each batch of a locking pass.
+ */
+struct gate_beacon {
+	_Atomic int state;             /* enum gate_state; LOCKED only when hooks.locked has returned */
+	_Atomic int64_t deadline;      /* ms of CLOCK_BOOTTIME: end of the lease, or of the grace */
+	_Atomic int64_t locking_since; /* ms of CLOCK_BOOTTIME; 0 unless LOCKING */
+	_Atomic uint64_t beat;         /* the gate's thread lives, or a pass makes progress */
+};
+
+/* A change of state, for the audit log and whoever is to be told. TEXT members live until the hook returns. */
+struct gate_change {
+	enum gate_state from, to;
+	enum gate_cause cause;
+	const char *reason;      /* one sentence, "" when ACTIVE */
+	const char *key_version; /* of the KEK, as the KMS answered with it last; "" unknown */
+};
+
 /*
  * What fs/ does at a change, called on the gate's thread with no gate lock held, in this order. Each may block; none may
  * call back into the gate except gate_enter()/gate_leave(), gate_drain_end() and gate_status().
@@ -43,6 +67,13 @@ struct gate_hooks {
 	void (*locked)(void *arg, enum gate_cause cause, const char *reason);
 	/* State is ACTIVE again. */
 	void (*active)(void *arg);
+	/*
+	 * Any change of state, the first ACTIVE and the last LOCKED included; before the hooks above are called for it, on
+	 * whatever thread makes it, possibly under the gate's lock: it must not block nor call the gate.
+	 */
+	void (*changed)(void *arg, const struct gate_change *c);
+	/* Wrap type `file`: single key versions were refused and their DEKs dropped. The kernel must forget those files. */
+	void (*files_refused)(void *arg);
 	void *arg;
 };
 
@@ -53,6 +84,8 @@ struct gate_config {
 	unsigned lease_ms;             /* 0 = 15000; at least 2 x poll */
 	unsigned grace_ms;             /* 0 = none; the GRACE state */
 	unsigned drain_ms;             /* 0 = 2000 */
+	int manual_return;             /* after a refusal or an outage stay LOCKED until gate_unlock() */
+	struct gate_beacon *beacon;    /* shared with the supervisor; outlives the gate. NULL = none */
 	void (*log)(int priority, const char *text); /* syslog priorities; NULL = silent */
 };
 
@@ -62,7 +95,9 @@ struct gate_status {
 	enum gate_cause cause;
 	char reason[320];          /* one sentence, "" when ACTIVE */
 	int64_t since;             /* unix seconds of entering the state */
-	int64_t lease_left_ms;     /* 0 when LOCKED */
+	int64_t lease_left_ms;     /* ACTIVE, else 0 */
+	int64_t grace_left_ms;     /* GRACE, else 0 */
+	int64_t next_probe_ms;     /* until the KMS is asked again; 0 = now, or never (ordered) */
 	int64_t last_good;         /* unix seconds, 0 = never */
 	int64_t last_refusal;
 	uint64_t polls;

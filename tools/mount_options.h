@@ -18,6 +18,10 @@ struct mount_options {
 	int unmount_on_revoke;
 	int allow_other;             /* 1, 0, -1 = by user: root yes, others no */
 	unsigned long flags;         /* MS_NOSUID, MS_NODEV, ... */
+	unsigned wait_ms;            /* --wait: how long to ask a silent KMS before the mount fails; 0 = once */
+	unsigned respawns;           /* --respawn[=N]: how often in ten minutes to mount again by itself; 0 = never */
+	const char *notify_command;  /* --notify-command: program run at each change of state, or NULL */
+	int protect_mountpoint;      /* --protect-mountpoint */
 	int help;
 	struct option_text *texts;
 };

@@ -19,6 +19,9 @@ struct opened_config {
 	int may_prompt;
 	const char *mountpoint;             /* canonical; "" for verify */
 	unsigned poll_ms, lease_ms, grace_ms, drain_ms; /* 0 = the gate's defaults */
+	int manual_return;                  /* --restore=manual */
+	unsigned wait_ms;                   /* --wait: how long to ask a silent KMS before giving up */
+	struct gate_beacon *beacon;         /* for the gate; NULL = none */
 	void (*log)(int priority, const char *text);
 };
 
