@@ -17,6 +17,7 @@
 #include "fs/control.h"
 #include "fs/control_own.h"
 #include "fs/store_own.h"
+#include "fs/supervise.h"
 
 #define CLIENTS_MAX 64     /* each may be silent for IO_TIMEOUT_S: none holds up another */
 #define IO_TIMEOUT_S 5
@@ -118,6 +119,15 @@ static void put_fs(FILE *out, struct fs *fs)
 	put_number(out, "draining", st.draining);
 }
 
+/* `pid` is the process that signals go to. */
+static void put_processes(FILE *out, const struct worker *w)
+{
+	put_number(out, "pid", (uint64_t)w->supervisor);
+	put_number(out, "supervisor_pid", (uint64_t)w->supervisor);
+	put_number(out, "worker_pid", (uint64_t)getpid());
+	put_text(out, "abort", w->abort_how);
+}
+
 static int status_text(const struct control_config *cfg, char **out)
 {
 	char *text = NULL;
@@ -127,7 +137,7 @@ static int status_text(const struct control_config *cfg, char **out)
 	if (f == NULL)
 		return -ENOMEM;
 	put_gate(f, cfg->gate);
-	put_number(f, "pid", (uint64_t)getpid());
+	put_processes(f, cfg->worker);
 	put_text(f, "version", BYOKFS_VERSION);
 	put_text(f, "mountpoint", cfg->mountpoint);
 	put_store(f, cfg->store);

@@ -19,6 +19,7 @@ struct control_config {
 	struct fs *fs;
 	struct gate *gate;
 	struct store *store;
+	struct worker *worker;
 	const char *mountpoint;
 };
 int control_start(const struct control_config *cfg, struct control **out) MUST_CHECK;

@@ -6,29 +6,35 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/core.h"
+#include "fs/link.h"
 #include "fs/loop.h"
-#include "fs/mnt.h"
+#include "fs/takeover.h"
 
 #define POOL_THREADS 4u
+#define LOST_LOCK_MS 3000 /* past the drain limit: then the connection is cut without waiting for the lock */
 
-static void block_signals(sigset_t *set)
+/* Signals are the supervisor's: it takes them and passes them on, those that a terminal or pkill sends to both too. */
+static void block_signals(void)
 {
-	sigemptyset(set);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGHUP);
-	sigaddset(set, SIGUSR1);
-	pthread_sigmask(SIG_BLOCK, set, NULL);
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of one write, not our death */
 }
 
@@ -58,14 +64,12 @@ static int prepare(struct fs *fs)
 
 int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MAX])
 {
-	const struct mnt_config mc = {cfg->store->path, cfg->mountpoint, cfg->allow_other, cfg->read_only, cfg->mount_flags};
 	struct fs *fs = calloc(1, sizeof(*fs));
-	sigset_t set;
 	int r;
 
 	if (!fs)
 		return -ENOMEM;
-	block_signals(&set);
+	block_signals();
 	raise_nofile();
 	fs->cfg = *cfg;
 	pthread_mutex_init(&fs->slot_lock, NULL);
@@ -83,7 +87,7 @@ int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MA
 	store_boot_id(fs->env.boot_id);
 	r = prepare(fs);
 	if (!r)
-		r = mnt_mount(&mc, &fs->fuse_fd, why);
+		r = worker_mount(cfg->worker, &fs->fuse_fd, why);
 	if (r) {
 		if (fs->nodes.hash)
 			nodes_free(&fs->nodes);
@@ -115,9 +119,16 @@ static void on_active(void *arg)
 	atomic_store(&fs->write_closed, false);
 }
 
+static void on_changed(void *arg, const struct gate_change *c)
+{
+	struct fs *fs = arg;
+
+	worker_tell(fs->cfg.worker, c);
+}
+
 int fs_start(struct fs *fs)
 {
-	struct gate_hooks hooks = {.drain = locking_drain, .locked = on_locked, .active = on_active, .arg = fs};
+	struct gate_hooks hooks = {.drain = locking_drain, .locked = on_locked, .active = on_active, .changed = on_changed, .arg = fs};
 	int r = loop_new(fs);
 
 	if (!r)
@@ -170,48 +181,81 @@ static void unmount_anyway(struct fs *fs)
 		fs->mounted = false;
 }
 
-/* One signal: true when the session shall end at once. */
-static bool take_signal(struct fs *fs, int fd, unsigned *stops)
+/* What the supervisor passes on. At a second stop it cuts the connection itself, and the session ends by that. */
+static void take_link(struct fs *fs, unsigned *stops)
 {
-	struct signalfd_siginfo info;
+	struct link_msg m;
+	int fd;
 
-	if (read(fd, &info, sizeof(info)) != sizeof(info))
-		return false;
-	if (info.ssi_signo == SIGUSR1) {
+	if (link_receive(fs->cfg.worker->sock, &m, &fd))
+		return;
+	if (fd >= 0)
+		close(fd);
+	if (m.type == LINK_LOCK)
 		gate_lock_signal(fs->gate);
-		return false;
-	}
-	if ((*stops)++ == 0)
+	else if (m.type == LINK_STOP && (*stops)++ == 0)
 		unmount_anyway(fs);
-	return *stops > 1;
+}
+
+/*
+ * Nobody watches over this process any more: its own death would leave what the kernel has cached readable. So it locks,
+ * cuts the connection and ends; what stays mounted answers errors.
+ */
+static void supervisor_lost(struct fs *fs)
+{
+	struct ended_note n = {.when = time(NULL), .who = "worker", .why = "the supervisor died: locked and closed"};
+	int64_t wait_ms = atomic_load(&fs->cfg.worker->page->drain_ms) + LOST_LOCK_MS;
+	struct connection c;
+
+	fs->cfg.log(LOG_CRIT, "the supervisor is dead: locking, and ending the mount");
+	gate_lock_signal(fs->gate);
+	for (; wait_ms > 0 && gate_state(fs->gate) != GATE_LOCKED; wait_ms -= 5)
+		nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+	connection_open(&c, fs->fuse_fd, fs->cfg.mountpoint);
+	if (connection_cut(&c))
+		connection_forget(&c, atomic_load(&fs->cfg.worker->page->high));
+	fs->mounted = false;
+	snprintf(n.mountpoint, sizeof(n.mountpoint), "%s", fs->cfg.mountpoint);
+	snprintf(n.store, sizeof(n.store), "%s", fs->store->path);
+	if (ended_write(&n))
+		fs->cfg.log(LOG_WARNING, "the note about the end of the mount could not be written");
+}
+
+static bool take_wake(struct fs *fs)
+{
+	uint64_t what = 0;
+
+	if (read(fs->wake_fd, &what, sizeof(what)) != sizeof(what))
+		return false;
+	if (what >= FS_WAKE_ENDED)
+		return true;
+	unmount_anyway(fs);
+	return false;
 }
 
 int fs_wait(struct fs *fs)
 {
-	sigset_t set;
+	struct worker *w = fs->cfg.worker;
+	struct pollfd p[3] = {{fs->wake_fd, POLLIN, 0}, {w->sock, POLLIN, 0}, {w->supervisor_fd, POLLIN, 0}};
 	unsigned stops = 0;
-	struct pollfd p[2];
 	bool end = false;
 
-	block_signals(&set);
-	p[0] = (struct pollfd){signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), POLLIN, 0};
-	p[1] = (struct pollfd){fs->wake_fd, POLLIN, 0};
-	if (p[0].fd < 0)
-		return -errno;
+	worker_serving(w);
 	while (!end) {
-		uint64_t what = 0;
-
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		if (poll(p, 3, -1) < 0 && errno != EINTR)
 			break;
 		if (p[0].revents)
-			end = take_signal(fs, p[0].fd, &stops);
-		if (p[1].revents && read(fs->wake_fd, &what, sizeof(what)) == sizeof(what)) {
-			end = end || what >= FS_WAKE_ENDED;
-			if (!end)
-				unmount_anyway(fs);
+			end = take_wake(fs);
+		if (p[1].revents & POLLIN)
+			take_link(fs, &stops);
+		if (p[2].revents) {
+			supervisor_lost(fs);
+			end = true;
+		} else if (p[1].revents & POLLHUP) {
+			p[1].fd = -1; /* its descriptor says the rest */
 		}
 	}
-	close(p[0].fd);
+	atomic_store(&w->page->serving, 2);
 	return 0;
 }
 

@@ -7,15 +7,16 @@
 #include "kms/gate.h"
 
 struct fs;
+struct worker;
 
 struct fs_config {
+	struct worker *worker;     /* the link to the supervisor, which mounts; outlives the fs */
 	struct store *store;       /* begun; outlives the fs */
 	struct gate *gate;         /* ACTIVE; outlives the fs */
 	const char *mountpoint;    /* canonical */
 	int unmount_on_revoke;
 	int allow_other;           /* set for root unless -o noallow_other */
 	int read_only;
-	unsigned long mount_flags; /* MS_NODEV, MS_NOSUID, MS_NOATIME, ... */
 	unsigned attr_timeout_ms;  /* = the lease */
 	void (*log)(int priority, const char *text);
 };
@@ -30,14 +31,14 @@ struct fs_stats {
 	uint64_t draining;         /* inodes still being invalidated */
 };
 
-/*
- * Open /dev/fuse and mount (through fusermount3 for a plain user). After this the mount is there and waits; WHY says what
- * went wrong: -EBUSY, -ENOTEMPTY, -ENOTDIR, -EPERM, -ENODEV.
- */
+/* Have the supervisor mount. After this the mount is there and waits; WHY says what went wrong, errors as mnt_mount(). */
 int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MAX]) MUST_CHECK;
 /* Start threads and gate hooks (gate_start); the first request may be served from now on. After the last fork. */
 int fs_start(struct fs *fs) MUST_CHECK;
-/* Wait until unmounted (or SIGTERM, SIGINT, SIGHUP: which unmount); 0, or a negative errno when the connection broke. */
+/*
+ * Wait until unmounted, or told to by the supervisor; without it the session locks and ends. 0, or a negative errno when the
+ * connection broke.
+ */
 int fs_wait(struct fs *fs) MUST_CHECK;
 /* Ask for the unmount (control socket, on revocation); returns at once. -EBUSY when files are open. */
 int fs_unmount(struct fs *fs) MUST_CHECK;

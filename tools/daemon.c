@@ -73,22 +73,40 @@ static void leave_terminal(void)
 		close(fd);
 }
 
+static void leave(void)
+{
+	if (chdir("/") < 0)
+		daemon_log(LOG_DEBUG, "cannot leave the current folder");
+	__atomic_store_n(&d.detached, 1, __ATOMIC_RELEASE);
+	leave_terminal();
+}
+
+static void close_pipe(void)
+{
+	close(d.pipe_fd);
+	d.pipe_fd = -1;
+}
+
+void daemon_leave(void)
+{
+	if (d.pipe_fd < 0)
+		return;
+	leave();
+	close_pipe();
+}
+
 void daemon_ready(void)
 {
 	const unsigned char ok = CMD_OK;
 
 	if (d.pipe_fd < 0)
 		return;
-	if (chdir("/") < 0)
-		daemon_log(LOG_DEBUG, "cannot leave the current folder");
-	__atomic_store_n(&d.detached, 1, __ATOMIC_RELEASE);
-	leave_terminal();
+	leave();
 	setsid();
 	/* The parent is gone already: nobody to tell. */
 	while (write(d.pipe_fd, &ok, 1) < 0 && errno == EINTR)
 		;
-	close(d.pipe_fd);
-	d.pipe_fd = -1;
+	close_pipe();
 }
 
 void daemon_log(int priority, const char *text)

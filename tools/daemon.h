@@ -16,8 +16,10 @@ struct daemon_config {
  * the exit code to end with.
  */
 int daemon_fork(const struct daemon_config *cfg);
-/* It is done: the parent may end with 0; leave the terminal, the folder and the session. */
+/* It is done: the parent may end with 0; leave the terminal, the folder and the session. In the supervisor. */
 void daemon_ready(void);
+/* The worker's part of it: leave the terminal and the folder. Before the supervisor is told that it serves. */
+void daemon_leave(void);
 /* For fs, gate and store. Any thread. */
 void daemon_log(int priority, const char *text);
 

@@ -15,11 +15,14 @@
 #include "crypto/secret.h"
 #include "fs/control.h"
 #include "fs/fs.h"
+#include "fs/supervise.h"
 #include "tools/cmd.h"
 #include "tools/daemon.h"
 #include "tools/mount_options.h"
 #include "tools/mounts.h"
 #include "tools/opened.h"
+
+#define DRAIN_MS_DEFAULT 2000u /* the gate's own default */
 
 static const char help[] =
 	"Usage: byokfs mount STORE MOUNTPOINT [OPTIONS]\n"
@@ -130,11 +133,18 @@ static int mountpoint_check(const struct mount_options *m, char path[MOUNTS_PATH
 	return CMD_OK;
 }
 
-/* The daemon */
+/* The daemon: a supervisor, and a worker that serves */
+
+static int allow_other(const struct mount_options *m)
+{
+	return m->allow_other >= 0 ? m->allow_other : geteuid() == 0;
+}
 
 static int serve(struct fs *fs, const struct fs_config *fc, const struct opened *o)
 {
-	const struct control_config cc = { .fs = fs, .gate = o->gate, .store = o->store, .mountpoint = fc->mountpoint };
+	const struct control_config cc = {
+		.fs = fs, .gate = o->gate, .store = o->store, .worker = fc->worker, .mountpoint = fc->mountpoint,
+	};
 	struct control *control = NULL;
 
 	int r = control_start(&cc, &control);
@@ -148,7 +158,7 @@ static int serve(struct fs *fs, const struct fs_config *fc, const struct opened 
 	if (!secret_all_locked())
 		fc->log(LOG_WARNING, "not all memory that holds keys could be locked: raise the limit (ulimit -l) or use encrypted swap");
 	fc->log(LOG_INFO, "mounted");
-	daemon_ready();
+	daemon_leave();
 	r = fs_wait(fs);
 	if (r < 0)
 		fc->log(LOG_ERR, "the connection to the kernel broke");
@@ -157,16 +167,16 @@ static int serve(struct fs *fs, const struct fs_config *fc, const struct opened 
 	return r < 0 ? CMD_FAILED : CMD_OK;
 }
 
-static int run(const struct mount_options *m, struct opened *o)
+static int run(const struct mount_options *m, struct worker *w, struct opened *o)
 {
 	const struct fs_config fc = {
+		.worker = w,
 		.store = o->store,
 		.gate = o->gate,
 		.mountpoint = m->open.mountpoint,
 		.unmount_on_revoke = m->unmount_on_revoke,
-		.allow_other = m->allow_other >= 0 ? m->allow_other : geteuid() == 0,
+		.allow_other = allow_other(m),
 		.read_only = m->open.read_only,
-		.mount_flags = m->flags,
 		.attr_timeout_ms = m->open.lease_ms,
 		.log = m->open.log,
 	};
@@ -183,20 +193,49 @@ static int run(const struct mount_options *m, struct opened *o)
 	return code;
 }
 
-static int daemon_main(struct mount_options *m, const char *mountpoint)
+/* The worker's life. */
+static int work(struct worker *w, void *arg)
 {
+	struct mount_options *m = arg;
 	struct opened o;
 
-	m->open.mountpoint = mountpoint;
-	m->open.may_prompt = isatty(STDIN_FILENO);
-	m->open.log = daemon_log;
+	/* One that is started again has no terminal; and what was typed once is not kept for it. */
+	m->open.may_prompt = m->respawns == 0 && isatty(STDIN_FILENO);
+	m->open.beacon = &w->page->gate;
+	atomic_store(&w->page->drain_ms, m->open.drain_ms != 0 ? m->open.drain_ms : DRAIN_MS_DEFAULT);
 	int code = opened_begin(&m->open, &o);
 	if (code != CMD_OK)
 		return code;
-	code = run(m, &o);
+	code = run(m, w, &o);
 	int end = opened_end(&o, 0);
 	daemon_log(LOG_INFO, "unmounted");
 	return code != CMD_OK ? code : end;
+}
+
+static int daemon_main(struct mount_options *m, const char *mountpoint)
+{
+	char store[MOUNTS_PATH_MAX];
+
+	if (realpath(m->open.path, store) == NULL)
+		return cmd_fail(cmd_exit_of(-errno), "store %s: %s", m->open.path, strerror(errno));
+	m->open.mountpoint = mountpoint;
+	m->open.log = daemon_log;
+	const struct supervise_config sc = {
+		.mnt = {
+			.source = store,
+			.mountpoint = mountpoint,
+			.allow_other = allow_other(m),
+			.read_only = m->open.read_only,
+			.mount_flags = m->flags,
+		},
+		.respawns = m->respawns,
+		.notify_command = m->notify_command,
+		.log = daemon_log,
+		.work = work,
+		.ready = daemon_ready,
+		.arg = m,
+	};
+	return supervise(&sc);
 }
 
 int cmd_mount(int argc, char **argv)

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "fs/store.h"
+#include "fs/supervise.h"
 #include "tools/ask.h"
 #include "tools/emit.h"
 #include "tools/mounts.h"
@@ -32,7 +33,7 @@ static const struct option longs[] = {
 
 /* Kinds of status values; what is not listed is text. */
 static const char *const numbers[] = { "since",         "lease_left_s",     "last_good",      "last_refusal", "polls",
-				       "keys_in_memory", "pid",              "block_size",     "cached_inodes", "open_files",
+				       "keys_in_memory", "pid",              "supervisor_pid", "worker_pid", "block_size",     "cached_inodes", "open_files",
 				       "lost_ranges",   "refused_writes",   "corrupt",        "recovered",    "draining",
 				       "keyring_sequence", NULL };
 static const char *const booleans[] = { "ordered", "read_only", NULL };
@@ -120,6 +121,25 @@ static void put_answer(struct emit *e, const char *answer)
 	}
 }
 
+/* Nobody answers there: what the end of the mount has left behind. */
+static void put_silent(struct emit *e, const char *mountpoint)
+{
+	struct ended_note n;
+	int dead = mounts_is_dead(mountpoint), known = ended_read(mountpoint, &n) == 0;
+
+	emit_str(e, "state", dead ? "dead" : "unknown");
+	emit_str(e, "reason", known ? n.why : "the daemon does not answer");
+	if (known) {
+		emit_str(e, "ended_by", n.who);
+		if (e->json)
+			emit_i64(e, "since", n.when);
+		else
+			put_time(e, "since", (uint64_t)n.when);
+		emit_str(e, "store", n.store);
+	}
+	emit_str(e, "mountpoint", mountpoint);
+}
+
 static enum cmd_exit one_mount(struct emit *e, const char *mountpoint)
 {
 	AUTO(cmd_free_at) char *answer = NULL;
@@ -129,9 +149,7 @@ static enum cmd_exit one_mount(struct emit *e, const char *mountpoint)
 	if (code == CMD_OK) {
 		put_answer(e, answer);
 	} else {
-		emit_str(e, "state", mounts_is_dead(mountpoint) ? "dead" : "unknown");
-		emit_str(e, "reason", "the daemon does not answer");
-		emit_str(e, "mountpoint", mountpoint);
+		put_silent(e, mountpoint);
 	}
 	emit_close(e);
 	return code;
