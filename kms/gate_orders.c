@@ -67,6 +67,9 @@ int gate_start(struct gate *g, const struct gate_hooks *hooks)
 
 	if (hooks)
 		g->hooks = *hooks;
+	pthread_mutex_lock(&g->lock);
+	gate_tell(g);
+	pthread_mutex_unlock(&g->lock);
 	r = gate_thread_start(g);
 	if (r)
 		memset(&g->hooks, 0, sizeof(g->hooks));

@@ -55,6 +55,7 @@ struct gate {
 	int64_t poll_ms, lease_ms, grace_ms;
 	unsigned drain_ms;
 	void (*log)(int priority, const char *text);
+	struct gate_beacon *beacon; /* or NULL */
 	int64_t (*clock)(void); /* ms that count a suspend; tests set their own before gate_open() */
 	int wake_fd, timer_fd;
 
@@ -72,6 +73,7 @@ struct gate {
 
 	/* Orders from other threads and from signal handlers. */
 	atomic_int poked, signalled, stop;
+	atomic_int files_refused; /* the hook is owed */
 
 	pthread_mutex_t lock;     /* guards all below; never held in a hook, a KMS call or a wait for borrowers */
 	pthread_cond_t changed;   /* state, answers */
@@ -85,6 +87,8 @@ struct gate {
 	char order_who[64];
 	int requests, answered;   /* numbers of probe requests: gate_unlock() waits for its own */
 	struct kms_verdict last;  /* newest answer */
+	enum gate_state told_state; /* what hooks.changed heard last */
+	enum gate_cause told_cause;
 
 	/* The worker (kms/gate_probe.c): one job at a time. */
 	enum gate_job job;        /* wanted or running */
@@ -96,7 +100,7 @@ struct gate {
 	struct gate_hooks hooks;
 	int started;
 	pthread_t thread, worker;
-	int64_t next_probe;
+	atomic_llong next_probe;  /* read by gate_status() too */
 	int64_t lease_end;        /* of the newest good answer */
 	int64_t locked_at;
 	int64_t watch_at;         /* earliest probe for a change or a poke, 0 = none wanted */
@@ -108,9 +112,18 @@ struct gate {
 	int refreshed;            /* a bad credential was refreshed already */
 };
 
-/* gate.c: state and status. */
+/* gate_show.c: state, beacon, changes, words. */
 void gate_set_state(struct gate *g, enum gate_state s, enum gate_cause cause, const char *reason);
+/* End of the lease, or of the grace: before the state it belongs to. */
+void gate_set_deadline(struct gate *g, int64_t deadline);
+/* LOCKED and all of it done: the beacon may say so. */
+void gate_show_locked(struct gate *g);
+void gate_beat(struct gate *g);
+/* Tell hooks.changed what it has not heard; g->lock is held. */
+void gate_tell(struct gate *g);
 void gate_say(struct gate *g, int priority, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* gate.c: the door. */
 /* Async-signal-safe. */
 void gate_wake(struct gate *g);
 int64_t gate_now(const struct gate *g);

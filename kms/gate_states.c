@@ -67,7 +67,7 @@ static void serving_refused(struct gate *g, const struct gate_answer *a)
 	g->next_probe = gate_now(g);
 	/* Grace is for silence: after a refusal no more than a lease is left to confirm it. */
 	if (atomic_load(&g->state) == GATE_GRACE)
-		atomic_store(&g->deadline, earlier(atomic_load(&g->deadline), gate_now(g) + g->lease_ms));
+		gate_set_deadline(g, earlier(atomic_load(&g->deadline), gate_now(g) + g->lease_ms));
 }
 
 static void serving_good(struct gate *g, const struct gate_answer *a)
@@ -76,7 +76,7 @@ static void serving_good(struct gate *g, const struct gate_answer *a)
 	g->refreshed = 0;
 	g->lease_end = a->started + g->lease_ms;
 	g->next_probe = a->started + g->poll_ms;
-	atomic_store(&g->deadline, g->lease_end);
+	gate_set_deadline(g, g->lease_end);
 	if (atomic_load(&g->state) == GATE_GRACE) {
 		gate_set_state(g, GATE_ACTIVE, GATE_CAUSE_NONE, "");
 		gate_say(g, LOG_NOTICE, "the KMS answers again: grace ends");
@@ -231,7 +231,7 @@ void gate_take_time(struct gate *g)
 	/* Grace begins before the lease ends, so that nothing is refused between the two. */
 	if (state == GATE_ACTIVE && g->grace_ms && !g->refusal && now >= g->lease_end - g->poll_ms) {
 		snprintf(reason, sizeof(reason), "no good answer from the KMS%s%s", g->last.text[0] ? ": " : "", g->last.text);
-		atomic_store(&g->deadline, g->lease_end + g->grace_ms);
+		gate_set_deadline(g, g->lease_end + g->grace_ms);
 		gate_set_state(g, GATE_GRACE, GATE_CAUSE_NONE, reason);
 		gate_say(g, LOG_WARNING, "grace of %lld s begins: %s", (long long)g->grace_ms / 1000, reason);
 	}

@@ -115,6 +115,8 @@ static enum cmd_exit gate_try(const struct opened_config *cfg, struct opened *o,
 		.lease_ms = cfg->lease_ms,
 		.grace_ms = cfg->grace_ms,
 		.drain_ms = cfg->drain_ms,
+		.manual_return = cfg->manual_return,
+		.beacon = cfg->beacon,
 		.log = gate_log,
 	};
 	int r = gate_new(&gc, &o->gate);
