@@ -210,7 +210,8 @@ int gate_new(const struct gate_config *cfg, struct gate **out)
 	uint32_t n = cfg->keyring->n_slots;
 	struct gate *g;
 
-	if (n < 1 || n > KEYRING_SLOTS_MAX || (cfg->keyring->wrap_type == WRAP_FILE && n != 1))
+	if (n < 1 || n > KEYRING_SLOTS_MAX || (cfg->keyring->wrap_type == WRAP_FILE && n != 1) ||
+	    cfg->grace_ms > GATE_GRACE_MAX_MS)
 		return -EINVAL;
 	g = aligned_alloc(64, sizeof(*g));
 	if (!g)

@@ -34,6 +34,8 @@ enum gate_use {
 	GATE_USE_DRAIN,   /* sealing what was accepted before: LOCKING too, until gate_drain_end() */
 };
 
+/* Longest grace: 7 days. */
+#define GATE_GRACE_MAX_MS (7u * 86400000u)
 /* Times between two beats of the gate's thread, at most. */
 #define GATE_BEAT_MS 1000u
 
@@ -87,7 +89,7 @@ struct gate_config {
 	struct kms **kek;              /* n_slots handles in slot order; the gate owns them (not the array) from gate_new() on */
 	unsigned poll_ms;              /* 0 = 5000 */
 	unsigned lease_ms;             /* 0 = 15000; at least 2 x poll */
-	unsigned grace_ms;             /* 0 = none; the GRACE state */
+	unsigned grace_ms;             /* 0 = none, at most GATE_GRACE_MAX_MS; the GRACE state */
 	unsigned drain_ms;             /* 0 = 2000 */
 	int manual_return;             /* after a refusal or an outage stay LOCKED until gate_unlock() */
 	struct gate_beacon *beacon;    /* shared with the supervisor; outlives the gate. NULL = none */
