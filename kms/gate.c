@@ -202,6 +202,7 @@ static void gate_set_times(struct gate *g, const struct gate_config *cfg)
 	g->poll_ms = cfg->poll_ms ? cfg->poll_ms : 5000;
 	g->lease_ms = cfg->lease_ms ? cfg->lease_ms : 15000;
 	g->grace_ms = cfg->grace_ms;
+	g->manual = cfg->manual_return;
 	g->drain_ms = cfg->drain_ms ? cfg->drain_ms : 2000;
 }
 

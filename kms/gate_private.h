@@ -16,6 +16,7 @@
 #define GATE_SLOW_MS 30000       /* ... then at this one */
 #define GATE_CONFIRM_MS 1000     /* a refusal that could not be confirmed is asked about again so soon */
 #define GATE_WATCH_GAP_MS 50     /* changes and pokes: one probe in so long at most */
+#define GATE_OTHER_KEYS "the KMS gives other keys than before"
 #define GATE_CALLS_MS 300        /* how long a lock waits for cancelled KMS calls */
 
 struct gate_shard {
@@ -54,6 +55,7 @@ struct gate {
 	struct kms *kek[KEYRING_SLOTS_MAX];
 	int64_t poll_ms, lease_ms, grace_ms;
 	unsigned drain_ms;
+	int manual;            /* after a refusal or an outage a person decides */
 	void (*log)(int priority, const char *text);
 	struct gate_beacon *beacon; /* or NULL */
 	int64_t (*clock)(void); /* ms that count a suspend; tests set their own before gate_open() */
@@ -74,6 +76,7 @@ struct gate {
 	/* Orders from other threads and from signal handlers. */
 	atomic_int poked, signalled, stop;
 	atomic_int files_refused; /* the hook is owed */
+	atomic_int held;          /* LOCKED until gate_unlock(), as `manual` wants it */
 
 	pthread_mutex_t lock;     /* guards all below; never held in a hook, a KMS call or a wait for borrowers */
 	pthread_cond_t changed;   /* state, answers */
@@ -110,6 +113,13 @@ struct gate {
 	int want_fresh;           /* the next probe drops connections first */
 	int refusal;              /* one was heard and not yet confirmed */
 	int refreshed;            /* a bad credential was refreshed already */
+	int yes;                  /* LOCKED after a refusal: a good answer was heard and not yet confirmed */
+	int back;                 /* held, and the key is back */
+	int by_order;             /* number of the request that gate_unlock() made, 0 = none: a person has decided */
+
+	/* What the keys must be that come back (crypto/keys.h): made at the first good answer, kept over LOCKED. */
+	int committed;
+	uint8_t commit_salt[KEY_LEN], commit[MAC_LEN];
 };
 
 /* gate_show.c: state, beacon, changes, words. */
@@ -148,6 +158,8 @@ void gate_ask(struct gate *g, int fresh, struct gate_answer *out);
 void gate_cancel_calls(struct gate *g);
 
 /* gate_states.c: on the gate's thread. */
+/* 1 if KEYS are the set that this gate began with (the first set is). */
+int gate_same_keys(struct gate *g, const struct store_keys *keys);
 int gate_serving(const struct gate *g); /* ACTIVE or GRACE */
 /* Probe now, or right after the probe under way. */
 void gate_want_probe(struct gate *g);

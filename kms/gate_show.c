@@ -126,7 +126,7 @@ void gate_status(struct gate *g, struct gate_status *out)
 	out->last_good = g->last_good;
 	out->last_refusal = g->last_refusal;
 	out->polls = g->polls;
-	out->ordered = g->ordered;
+	out->ordered = g->ordered || atomic_load(&g->held);
 	if (!g->ordered)
 		out->next_probe_ms = left(g, atomic_load(&g->next_probe));
 	pthread_mutex_unlock(&g->lock);

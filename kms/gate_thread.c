@@ -32,11 +32,17 @@ static void order_lock(struct gate *g, const char *who)
 
 static void order_unlock(struct gate *g)
 {
+	int mine;
+
 	pthread_mutex_lock(&g->lock);
 	g->ordered = 0;
+	mine = ++g->requests;
 	pthread_mutex_unlock(&g->lock);
-	if (atomic_load(&g->state) == GATE_LOCKED)
+	atomic_store(&g->held, 0);
+	if (atomic_load(&g->state) == GATE_LOCKED) {
+		g->by_order = mine;
 		g->locked_at = gate_now(g);
+	}
 	gate_want_probe(g);
 }
 
