@@ -146,6 +146,25 @@ int store_keys_equal(const struct store_keys *a, const struct store_keys *b)
 	return same;
 }
 
+/* The box is one, so the order of its keys is too. */
+int store_keys_commit(const struct store_keys *keys, const uint8_t salt[KEY_LEN], uint8_t out[MAC_LEN])
+{
+	uint8_t mac[MAC_LEN], number[4];
+	int rc = hmac_sha256(salt, &(struct hmac_part){keys->root, KEY_LEN}, 1, mac);
+
+	for (const struct generation_page *p = keys->generations; p && !rc; p = p->next) {
+		for (uint32_t i = 0; i < p->n && !rc; i++) {
+			be32_put(number, p->entry[i].number);
+			const struct hmac_part part[] = {
+				{mac, sizeof(mac)}, {number, sizeof(number)}, {p->entry[i].key, KEY_LEN}};
+			rc = hmac_sha256(salt, part, ARRAY_LEN(part), mac);
+		}
+	}
+	if (!rc)
+		memcpy(out, mac, MAC_LEN);
+	return rc;
+}
+
 int store_mac(const struct store_keys *keys, enum mac_purpose purpose, const uint8_t *data, size_t len,
 	      uint8_t mac[MAC_LEN])
 {

@@ -36,6 +36,11 @@ uint32_t store_keys_generation(const struct store_keys *keys);
 const uint8_t *store_keys_id(const struct store_keys *keys);
 /* 1 if both derive from the same root key and hold the same store keys (constant time), else 0. */
 int store_keys_equal(const struct store_keys *a, const struct store_keys *b);
+/*
+ * A fingerprint of the root key and every store key, by which the same set is known again when it was wiped in between: keyed
+ * by SALT, public as SALT is, and useless without the keys.
+ */
+int store_keys_commit(const struct store_keys *keys, const uint8_t salt[KEY_LEN], uint8_t out[MAC_LEN]) MUST_CHECK;
 /* Wipes. NULL is legal. */
 void store_keys_free(struct store_keys *keys);
 

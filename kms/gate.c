@@ -18,24 +18,6 @@
 static _Thread_local unsigned shard_number; /* 0 = not chosen yet */
 static _Thread_local enum gate_use use_now;
 
-const char *gate_state_name(enum gate_state s)
-{
-	static const char *const names[] = {
-		[GATE_ACTIVE] = "active", [GATE_GRACE] = "grace",         [GATE_LOCKING] = "locking",
-		[GATE_LOCKED] = "locked", [GATE_RETURNING] = "returning",
-	};
-	return s >= GATE_ACTIVE && s <= GATE_RETURNING ? names[s] : "unknown";
-}
-
-const char *gate_cause_name(enum gate_cause c)
-{
-	static const char *const names[] = {
-		[GATE_CAUSE_NONE] = "",           [GATE_CAUSE_REVOKED] = "revoked", [GATE_CAUSE_OUTAGE] = "outage",
-		[GATE_CAUSE_ORDERED] = "ordered", [GATE_CAUSE_CLOSED] = "closed",
-	};
-	return c <= GATE_CAUSE_CLOSED ? names[c] : "unknown";
-}
-
 /* A clock that counts a suspend: a laptop that slept through the lease wakes up locked. */
 static int64_t clock_boot(void)
 {
@@ -48,19 +30,6 @@ static int64_t clock_boot(void)
 int64_t gate_now(const struct gate *g)
 {
 	return g->clock();
-}
-
-void gate_say(struct gate *g, int priority, const char *fmt, ...)
-{
-	char text[GATE_WHY_MAX + 64];
-	va_list ap;
-
-	if (!g->log)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	g->log(priority, text);
 }
 
 void gate_wake(struct gate *g)
@@ -155,40 +124,10 @@ enum gate_state gate_state(const struct gate *g)
 	return state;
 }
 
-void gate_status(struct gate *g, struct gate_status *out)
-{
-	memset(out, 0, sizeof(*out));
-	out->state = gate_state(g);
-	out->keys_in_memory = atomic_load(&g->in_memory);
-	if (out->state == GATE_ACTIVE || out->state == GATE_GRACE)
-		out->lease_left_ms = atomic_load(&g->deadline) - g->clock();
-	pthread_mutex_lock(&g->lock);
-	out->cause = g->cause;
-	memcpy(out->reason, g->reason, sizeof(out->reason));
-	out->since = g->since;
-	out->last_good = g->last_good;
-	out->last_refusal = g->last_refusal;
-	out->polls = g->polls;
-	out->ordered = g->ordered;
-	pthread_mutex_unlock(&g->lock);
-}
-
-void gate_set_state(struct gate *g, enum gate_state s, enum gate_cause cause, const char *reason)
-{
-	pthread_mutex_lock(&g->lock);
-	if ((enum gate_state)atomic_load(&g->state) != s)
-		g->since = time(NULL);
-	g->cause = cause;
-	snprintf(g->reason, sizeof(g->reason), "%s", reason);
-	atomic_store(&g->state, (int)s);
-	pthread_cond_broadcast(&g->changed);
-	pthread_mutex_unlock(&g->lock);
-}
-
 void gate_let_in(struct gate *g, int64_t lease_end)
 {
 	g->lease_end = lease_end;
-	atomic_store(&g->deadline, lease_end);
+	gate_set_deadline(g, lease_end);
 	atomic_store(&g->drain_open, 1);
 	gate_set_state(g, GATE_ACTIVE, GATE_CAUSE_NONE, "");
 }
@@ -238,6 +177,7 @@ void gate_shut(struct gate *g, enum gate_cause cause, const char *reason, int dr
 	gate_say(g, cause == GATE_CAUSE_CLOSED ? LOG_INFO : LOG_WARNING, "locked, every key is wiped: %s", reason);
 	if (g->hooks.locked)
 		g->hooks.locked(g->hooks.arg, cause, reason);
+	gate_show_locked(g);
 }
 
 static void gate_free(struct gate *g)
@@ -262,6 +202,7 @@ static void gate_set_times(struct gate *g, const struct gate_config *cfg)
 	g->poll_ms = cfg->poll_ms ? cfg->poll_ms : 5000;
 	g->lease_ms = cfg->lease_ms ? cfg->lease_ms : 15000;
 	g->grace_ms = cfg->grace_ms;
+	g->manual = cfg->manual_return;
 	g->drain_ms = cfg->drain_ms ? cfg->drain_ms : 2000;
 }
 
@@ -270,7 +211,8 @@ int gate_new(const struct gate_config *cfg, struct gate **out)
 	uint32_t n = cfg->keyring->n_slots;
 	struct gate *g;
 
-	if (n < 1 || n > KEYRING_SLOTS_MAX || (cfg->keyring->wrap_type == WRAP_FILE && n != 1))
+	if (n < 1 || n > KEYRING_SLOTS_MAX || (cfg->keyring->wrap_type == WRAP_FILE && n != 1) ||
+	    cfg->grace_ms > GATE_GRACE_MAX_MS)
 		return -EINVAL;
 	g = aligned_alloc(64, sizeof(*g));
 	if (!g)
@@ -291,7 +233,10 @@ int gate_new(const struct gate_config *cfg, struct gate **out)
 	memcpy(g->kek, cfg->kek, n * sizeof(*g->kek));
 	g->log = cfg->log;
 	g->clock = clock_boot;
+	g->beacon = cfg->beacon;
 	atomic_store(&g->state, GATE_LOCKED);
+	g->told_state = GATE_LOCKED;
+	gate_show_locked(g);
 	g->since = time(NULL);
 	pthread_mutex_init(&g->lock, NULL);
 	pthread_mutex_init(&g->list_lock, NULL);
@@ -306,7 +251,8 @@ void gate_close(struct gate *g)
 	if (!g)
 		return;
 	gate_thread_stop(g);
-	memset(&g->hooks, 0, sizeof(g->hooks)); /* what they belong to may be gone */
+	/* Its last word; what the others belong to may be gone. */
+	g->hooks = (struct gate_hooks){.changed = g->hooks.changed, .arg = g->hooks.arg};
 	gate_shut(g, GATE_CAUSE_CLOSED, "the mount ends", 0);
 	gate_free(g);
 }

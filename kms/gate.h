@@ -34,6 +34,8 @@ enum gate_use {
 	GATE_USE_DRAIN,   /* sealing what was accepted before: LOCKING too, until gate_drain_end() */
 };
 
+/* Longest grace: 7 days. */
+#define GATE_GRACE_MAX_MS (7u * 86400000u)
 /* Times between two beats of the gate's thread, at most. */
 #define GATE_BEAT_MS 1000u
 
@@ -42,7 +44,11 @@ enum gate_use {
  * fail open"). Written by the gate, but for `beat`, which fs/ raises too for each batch of a locking pass.
  */
 struct gate_beacon {
-	_Atomic int state;             /* enum gate_state; LOCKED only when hooks.locked has returned */
+	/*
+	 * enum gate_state; LOCKED only when hooks.locked has returned. Read it first: the deadline and the start of LOCKING are
+	 * stored before the state that they belong to. ACTIVE or GRACE past the deadline admits nobody: the thread is late.
+	 */
+	_Atomic int state;
 	_Atomic int64_t deadline;      /* ms of CLOCK_BOOTTIME: end of the lease, or of the grace */
 	_Atomic int64_t locking_since; /* ms of CLOCK_BOOTTIME; 0 unless LOCKING */
 	_Atomic uint64_t beat;         /* the gate's thread lives, or a pass makes progress */
@@ -68,8 +74,9 @@ struct gate_hooks {
 	/* State is ACTIVE again. */
 	void (*active)(void *arg);
 	/*
-	 * Any change of state, the first ACTIVE and the last LOCKED included; before the hooks above are called for it, on
-	 * whatever thread makes it, possibly under the gate's lock: it must not block nor call the gate.
+	 * Any change of state, and LOCKED again for another cause (from == to): the first ACTIVE in gate_start(), the last
+	 * LOCKED in gate_close() unless gate_detach() came first. Before the hooks above are called for it, but when it is in
+	 * force already; on whatever thread makes it, possibly under the gate's lock: it must not block nor call the gate.
 	 */
 	void (*changed)(void *arg, const struct gate_change *c);
 	/* Wrap type `file`: single key versions were refused and their DEKs dropped. The kernel must forget those files. */
@@ -82,7 +89,7 @@ struct gate_config {
 	struct kms **kek;              /* n_slots handles in slot order; the gate owns them (not the array) from gate_new() on */
 	unsigned poll_ms;              /* 0 = 5000 */
 	unsigned lease_ms;             /* 0 = 15000; at least 2 x poll */
-	unsigned grace_ms;             /* 0 = none; the GRACE state */
+	unsigned grace_ms;             /* 0 = none, at most GATE_GRACE_MAX_MS; the GRACE state */
 	unsigned drain_ms;             /* 0 = 2000 */
 	int manual_return;             /* after a refusal or an outage stay LOCKED until gate_unlock() */
 	struct gate_beacon *beacon;    /* shared with the supervisor; outlives the gate. NULL = none */
@@ -125,7 +132,7 @@ int gate_start(struct gate *g, const struct gate_hooks *hooks) MUST_CHECK;
  * between the end of the fs and gate_close(). Not from a hook. Legal before gate_start() and twice.
  */
 void gate_detach(struct gate *g);
-/* Lock for good (hooks->drain is not called), stop the thread, wipe, free, close the KMS handles. NULL is legal. */
+/* Lock for good (of the hooks only `changed` is called), stop the thread, wipe, free, close the KMS handles. NULL is legal. */
 void gate_close(struct gate *g);
 
 /* Order a lock and wait until LOCKED; WHO goes into the reason. Not from a hook (-EDEADLK). 0 also when it was locked. */

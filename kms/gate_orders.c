@@ -44,6 +44,11 @@ int gate_open(struct gate *g, char why[320])
 		gate_ask(g, 1, &a);
 	open_note(g, &a);
 	why[0] = '\0';
+	if (a.verdict.class == KMS_OK && !gate_same_keys(g, a.keys)) {
+		store_keys_free(a.keys);
+		a.keys = NULL;
+		kms_verdict_set(&a.verdict, KMS_REVOKED, "another-key", GATE_OTHER_KEYS);
+	}
 	if (a.verdict.class == KMS_OK && gate_now(g) >= a.started + g->lease_ms) {
 		store_keys_free(a.keys);
 		why_say(why, &a.verdict);
@@ -67,6 +72,9 @@ int gate_start(struct gate *g, const struct gate_hooks *hooks)
 
 	if (hooks)
 		g->hooks = *hooks;
+	pthread_mutex_lock(&g->lock);
+	gate_tell(g);
+	pthread_mutex_unlock(&g->lock);
 	r = gate_thread_start(g);
 	if (r)
 		memset(&g->hooks, 0, sizeof(g->hooks));
@@ -158,14 +166,15 @@ int gate_unlock(struct gate *g, char why[320])
 	why[0] = '\0';
 	if (!g->started) {
 		g->ordered = 0;
+		atomic_store(&g->held, 0);
 		return atomic_load(&g->state) == GATE_LOCKED ? gate_open(g, why) : 0;
 	}
 	if (pthread_equal(pthread_self(), g->thread))
 		return -EDEADLK;
 	pthread_mutex_lock(&g->lock);
-	mine = ++g->requests;
 	g->order_unlock = 1;
 	order_wait(g, &g->order_unlock);
+	mine = g->requests; /* the thread has raised it for this order */
 	r = unlock_wait(g, mine, why);
 	pthread_mutex_unlock(&g->lock);
 	return r;

@@ -16,6 +16,7 @@
 #define GATE_SLOW_MS 30000       /* ... then at this one */
 #define GATE_CONFIRM_MS 1000     /* a refusal that could not be confirmed is asked about again so soon */
 #define GATE_WATCH_GAP_MS 50     /* changes and pokes: one probe in so long at most */
+#define GATE_OTHER_KEYS "the KMS gives other keys than before"
 #define GATE_CALLS_MS 300        /* how long a lock waits for cancelled KMS calls */
 
 struct gate_shard {
@@ -54,7 +55,9 @@ struct gate {
 	struct kms *kek[KEYRING_SLOTS_MAX];
 	int64_t poll_ms, lease_ms, grace_ms;
 	unsigned drain_ms;
+	int manual;            /* after a refusal or an outage a person decides */
 	void (*log)(int priority, const char *text);
+	struct gate_beacon *beacon; /* or NULL */
 	int64_t (*clock)(void); /* ms that count a suspend; tests set their own before gate_open() */
 	int wake_fd, timer_fd;
 
@@ -72,6 +75,8 @@ struct gate {
 
 	/* Orders from other threads and from signal handlers. */
 	atomic_int poked, signalled, stop;
+	atomic_int files_refused; /* the hook is owed */
+	atomic_int held;          /* LOCKED until gate_unlock(), as `manual` wants it */
 
 	pthread_mutex_t lock;     /* guards all below; never held in a hook, a KMS call or a wait for borrowers */
 	pthread_cond_t changed;   /* state, answers */
@@ -85,6 +90,8 @@ struct gate {
 	char order_who[64];
 	int requests, answered;   /* numbers of probe requests: gate_unlock() waits for its own */
 	struct kms_verdict last;  /* newest answer */
+	enum gate_state told_state; /* what hooks.changed heard last */
+	enum gate_cause told_cause;
 
 	/* The worker (kms/gate_probe.c): one job at a time. */
 	enum gate_job job;        /* wanted or running */
@@ -96,7 +103,7 @@ struct gate {
 	struct gate_hooks hooks;
 	int started;
 	pthread_t thread, worker;
-	int64_t next_probe;
+	atomic_llong next_probe;  /* read by gate_status() too */
 	int64_t lease_end;        /* of the newest good answer */
 	int64_t locked_at;
 	int64_t watch_at;         /* earliest probe for a change or a poke, 0 = none wanted */
@@ -106,11 +113,27 @@ struct gate {
 	int want_fresh;           /* the next probe drops connections first */
 	int refusal;              /* one was heard and not yet confirmed */
 	int refreshed;            /* a bad credential was refreshed already */
+	int yes;                  /* LOCKED after a refusal: a good answer was heard and not yet confirmed */
+	int back;                 /* held, and the key is back */
+	int by_order;             /* number of the request that gate_unlock() made, 0 = none: a person has decided */
+
+	/* What the keys must be that come back (crypto/keys.h): made at the first good answer, kept over LOCKED. */
+	int committed;
+	uint8_t commit_salt[KEY_LEN], commit[MAC_LEN];
 };
 
-/* gate.c: state and status. */
+/* gate_show.c: state, beacon, changes, words. */
 void gate_set_state(struct gate *g, enum gate_state s, enum gate_cause cause, const char *reason);
+/* End of the lease, or of the grace: before the state it belongs to. */
+void gate_set_deadline(struct gate *g, int64_t deadline);
+/* LOCKED and all of it done: the beacon may say so. */
+void gate_show_locked(struct gate *g);
+void gate_beat(struct gate *g);
+/* Tell hooks.changed what it has not heard; g->lock is held. */
+void gate_tell(struct gate *g);
 void gate_say(struct gate *g, int priority, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* gate.c: the door. */
 /* Async-signal-safe. */
 void gate_wake(struct gate *g);
 int64_t gate_now(const struct gate *g);
@@ -135,6 +158,8 @@ void gate_ask(struct gate *g, int fresh, struct gate_answer *out);
 void gate_cancel_calls(struct gate *g);
 
 /* gate_states.c: on the gate's thread. */
+/* 1 if KEYS are the set that this gate began with (the first set is). */
+int gate_same_keys(struct gate *g, const struct store_keys *keys);
 int gate_serving(const struct gate *g); /* ACTIVE or GRACE */
 /* Probe now, or right after the probe under way. */
 void gate_want_probe(struct gate *g);

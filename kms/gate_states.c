@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The gate's table of states: what an answer, and what time, does in each. On the gate's thread. */
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
@@ -40,9 +41,33 @@ void gate_shut_serving(struct gate *g, enum gate_cause cause, const char *reason
 {
 	gate_shut(g, cause, reason, 1);
 	g->locked_at = gate_now(g);
-	g->next_probe = g->locked_at + g->poll_ms;
+	/* After silence at once: it may have been this machine that slept. */
+	g->next_probe = cause == GATE_CAUSE_OUTAGE ? g->locked_at : g->locked_at + g->poll_ms;
 	g->refusal = 0;
 	g->refreshed = 0;
+	g->yes = 0;
+	g->back = 0;
+	g->by_order = 0;
+	atomic_store(&g->held, g->manual && cause != GATE_CAUSE_ORDERED);
+}
+
+/*
+ * The box pins the root key by the store id and opens with the right slot secret only; that the store keys in it are those of
+ * before is what the commitment adds, over a time in which there is no key in memory to compare with.
+ */
+int gate_same_keys(struct gate *g, const struct store_keys *keys)
+{
+	uint8_t commit[MAC_LEN];
+
+	if (!g->committed)
+		random_bytes(g->commit_salt, sizeof(g->commit_salt));
+	if (store_keys_commit(keys, g->commit_salt, commit))
+		return 0;
+	if (!g->committed) {
+		memcpy(g->commit, commit, sizeof(commit));
+		g->committed = 1;
+	}
+	return sodium_memcmp(g->commit, commit, sizeof(commit)) == 0;
 }
 
 /* Is this answer a definite no? CORRUPT is one too: this very wrap has worked before. */
@@ -55,7 +80,7 @@ static int answer_refuses(struct gate *g, const struct gate_answer *a)
 
 static void serving_refused(struct gate *g, const struct gate_answer *a)
 {
-	const char *text = a->verdict.class == KMS_OK ? "the KMS gives another key than before" : a->verdict.text;
+	const char *text = a->verdict.class == KMS_OK ? GATE_OTHER_KEYS : a->verdict.text;
 
 	if (g->refusal && a->fresh) {
 		gate_shut_serving(g, GATE_CAUSE_REVOKED, text);
@@ -67,7 +92,7 @@ static void serving_refused(struct gate *g, const struct gate_answer *a)
 	g->next_probe = gate_now(g);
 	/* Grace is for silence: after a refusal no more than a lease is left to confirm it. */
 	if (atomic_load(&g->state) == GATE_GRACE)
-		atomic_store(&g->deadline, earlier(atomic_load(&g->deadline), gate_now(g) + g->lease_ms));
+		gate_set_deadline(g, earlier(atomic_load(&g->deadline), gate_now(g) + g->lease_ms));
 }
 
 static void serving_good(struct gate *g, const struct gate_answer *a)
@@ -76,7 +101,7 @@ static void serving_good(struct gate *g, const struct gate_answer *a)
 	g->refreshed = 0;
 	g->lease_end = a->started + g->lease_ms;
 	g->next_probe = a->started + g->poll_ms;
-	atomic_store(&g->deadline, g->lease_end);
+	gate_set_deadline(g, g->lease_end);
 	if (atomic_load(&g->state) == GATE_GRACE) {
 		gate_set_state(g, GATE_ACTIVE, GATE_CAUSE_NONE, "");
 		gate_say(g, LOG_NOTICE, "the KMS answers again: grace ends");
@@ -115,6 +140,8 @@ static void back_to_active(struct gate *g)
 	g->refusal = 0;
 	g->refreshed = 0;
 	g->want_fresh = 0;
+	g->yes = 0;
+	g->by_order = 0;
 	g->next_probe = earlier(g->next_probe, gate_now(g) + g->poll_ms);
 	gate_let_in(g, g->lease_end);
 	gate_say(g, LOG_NOTICE, "the key is back: serving again");
@@ -122,10 +149,31 @@ static void back_to_active(struct gate *g)
 		g->hooks.active(g->hooks.arg);
 }
 
+/* `manual`: a person decides, and is told that he can. */
+static void locked_back(struct gate *g)
+{
+	if (g->back)
+		return;
+	g->back = 1;
+	gate_set_state(g, GATE_LOCKED, g->cause, "the key is back: byokfs unlock ends the lock");
+	gate_say(g, LOG_NOTICE, "the key is back, and stays locked until byokfs unlock");
+}
+
 static void locked_good(struct gate *g, struct gate_answer *a)
 {
 	g->next_probe = a->started + g->poll_ms;
 	g->lease_end = a->started + g->lease_ms;
+	if (atomic_load(&g->held)) {
+		locked_back(g);
+		return;
+	}
+	/* As a no, a yes after a no counts when it is repeated: a KMS of many machines may not agree with itself for a while. */
+	if (g->cause == GATE_CAUSE_REVOKED && !g->by_order && !(g->yes && a->fresh)) {
+		g->yes = 1;
+		g->want_fresh = 1;
+		g->next_probe = gate_now(g);
+		return;
+	}
 	if (gate_now(g) >= g->lease_end)
 		return; /* too old to let anybody in; asked again at the next turn */
 	gate_set_state(g, GATE_RETURNING, GATE_CAUSE_NONE, "the KMS gives the key again: loading");
@@ -139,24 +187,38 @@ static void locked_good(struct gate *g, struct gate_answer *a)
 	g->probing = 1;
 }
 
+/* Say what is known best: a refusal replaces silence, silence does not replace a refusal. */
+static void locked_say(struct gate *g, int refused, const char *text)
+{
+	int back = g->back;
+
+	g->back = 0;
+	if (!refused && g->cause == GATE_CAUSE_REVOKED && !back)
+		return;
+	if (strcmp(text, g->reason) == 0)
+		return;
+	gate_set_state(g, GATE_LOCKED, refused || g->cause == GATE_CAUSE_REVOKED ? GATE_CAUSE_REVOKED : GATE_CAUSE_OUTAGE, text);
+	gate_say(g, LOG_NOTICE, "still locked: %s", text);
+}
+
 static void answer_locked(struct gate *g, struct gate_answer *a)
 {
 	int refused = a->verdict.class == KMS_REVOKED || a->verdict.class == KMS_CORRUPT;
 	int slow = gate_now(g) - g->locked_at > GATE_FAST_MS && g->poll_ms < GATE_SLOW_MS;
+	int other = a->verdict.class == KMS_OK && !gate_same_keys(g, a->keys);
 
-	if (a->verdict.class == KMS_OK) {
+	if (a->verdict.class == KMS_OK && !other) {
 		locked_good(g, a);
 		return;
 	}
+	g->yes = 0;
+	if (g->by_order && a->request >= g->by_order) {
+		g->by_order = 0;
+		atomic_store(&g->held, g->manual);
+	}
 	g->want_fresh = 1;
 	g->next_probe = a->started + (slow ? GATE_SLOW_MS : g->poll_ms);
-	/* Say what is known best: a refusal replaces silence, silence does not replace a refusal. */
-	if (!refused && g->cause == GATE_CAUSE_REVOKED)
-		return;
-	if (strcmp(a->verdict.text, g->reason) == 0)
-		return;
-	gate_set_state(g, GATE_LOCKED, refused ? GATE_CAUSE_REVOKED : GATE_CAUSE_OUTAGE, a->verdict.text);
-	gate_say(g, LOG_NOTICE, "still locked: %s", a->verdict.text);
+	locked_say(g, refused || other, other ? GATE_OTHER_KEYS : a->verdict.text);
 }
 
 static void answer_returning(struct gate *g, struct gate_answer *a)
@@ -228,10 +290,13 @@ void gate_take_time(struct gate *g)
 		g->watch_at = 0;
 		gate_want_probe(g);
 	}
-	/* Grace begins before the lease ends, so that nothing is refused between the two. */
-	if (state == GATE_ACTIVE && g->grace_ms && !g->refusal && now >= g->lease_end - g->poll_ms) {
+	/*
+	 * Grace begins before the lease ends, so that nothing is refused between the two. Not after it: a machine that slept,
+	 * or a process that was stopped, has not heard any silence.
+	 */
+	if (state == GATE_ACTIVE && g->grace_ms && !g->refusal && now >= g->lease_end - g->poll_ms && now < g->lease_end) {
 		snprintf(reason, sizeof(reason), "no good answer from the KMS%s%s", g->last.text[0] ? ": " : "", g->last.text);
-		atomic_store(&g->deadline, g->lease_end + g->grace_ms);
+		gate_set_deadline(g, g->lease_end + g->grace_ms);
 		gate_set_state(g, GATE_GRACE, GATE_CAUSE_NONE, reason);
 		gate_say(g, LOG_WARNING, "grace of %lld s begins: %s", (long long)g->grace_ms / 1000, reason);
 	}

@@ -32,11 +32,17 @@ static void order_lock(struct gate *g, const char *who)
 
 static void order_unlock(struct gate *g)
 {
+	int mine;
+
 	pthread_mutex_lock(&g->lock);
 	g->ordered = 0;
+	mine = ++g->requests;
 	pthread_mutex_unlock(&g->lock);
-	if (atomic_load(&g->state) == GATE_LOCKED)
+	atomic_store(&g->held, 0);
+	if (atomic_load(&g->state) == GATE_LOCKED) {
+		g->by_order = mine;
 		g->locked_at = gate_now(g);
+	}
 	gate_want_probe(g);
 }
 
@@ -75,6 +81,9 @@ static void take_orders(struct gate *g)
 	}
 	if (atomic_exchange(&g->poked, 0))
 		gate_want_probe_soon(g);
+	/* When the gate is shut, the kernel forgets those files with all others. */
+	if (atomic_exchange(&g->files_refused, 0) && gate_serving(g) && g->hooks.files_refused)
+		g->hooks.files_refused(g->hooks.arg);
 }
 
 static void probe_if_due(struct gate *g)
@@ -93,7 +102,7 @@ static void probe_if_due(struct gate *g)
 /* Milliseconds to the next thing that time brings. */
 static int64_t time_left(const struct gate *g)
 {
-	int64_t now = gate_now(g), next = now + 60000;
+	int64_t now = gate_now(g), next = now + (g->beacon ? GATE_BEAT_MS / 2 : 60000);
 
 	if (!g->probing && !g->ordered)
 		next = earlier(next, g->next_probe);
@@ -143,6 +152,7 @@ static void *thread_main(void *arg)
 	struct gate *g = arg;
 
 	while (!atomic_load(&g->stop)) {
+		gate_beat(g);
 		take_orders(g);
 		gate_take_answer(g);
 		gate_take_time(g);

@@ -2,12 +2,9 @@
 /* `byokfs mount`: checks, then the daemon's whole life. */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -21,6 +18,7 @@
 #include "tools/mount_options.h"
 #include "tools/mounts.h"
 #include "tools/opened.h"
+#include "tools/protect.h"
 
 #define DRAIN_MS_DEFAULT 2000u /* the gate's own default */
 
@@ -31,13 +29,20 @@ static const char help[] =
 	"\n"
 	"  -f, --foreground         do not go to the background; log to stderr too\n"
 	"  --on-revoke lock|unmount what to do when the KMS refuses the key (default lock)\n"
+	"  --restore auto|manual    when the key is back: serve again (default), or wait for 'byokfs unlock'\n"
 	"  --passphrase-file F      the keystore's passphrase (else systemd's credentials, else a prompt)\n"
 	"  --kms REF                contact this KMS too: on a host that does not know the store yet\n"
 	"  --accept-older-keyring   take a keyring older than this host has seen, or the pin's copy when both are gone\n"
+	"  --wait[=TIME]            keep asking a KMS that is silent (for TIME, or without end) instead of failing\n"
+	"  --poll 5s --lease 15s    how often the KMS is asked; how long an answer counts (at least twice the poll)\n"
+	"  --grace 1h               how long to serve on while the KMS is silent, 0 to 7d; never after a refusal\n"
+	"  --drain 2s               time to seal what was accepted, when locking\n"
+	"  --respawn[=N]            mount again by itself when the daemon died, N times in ten minutes at most (default 3)\n"
+	"  --notify-command CMD     run the program CMD at each change of state\n"
+	"  --protect-mountpoint     make the bare mount point unusable: root's, mode 0000, immutable\n"
 	"  -o, --options LIST       as in fstab, separated by commas:\n"
 	"        ro, suid, dev, noexec, noatime, allow_other, noallow_other (nosuid,nodev is the default)\n"
-	"        kms=REF, passphrase_file=F, on_revoke=lock|unmount\n"
-	"        poll=5s (ask the KMS), lease=15s (how long an answer counts), drain=2s (time to seal when locking)\n"
+	"        and the options above as on_revoke=, restore=, kms=, passphrase_file=, wait, poll=, protect_mountpoint ...\n"
 	"  -h, --help               this text\n"
 	"\n"
 	"Example:\n"
@@ -63,24 +68,13 @@ static int folder_empty(const char *path)
 	return n == 0;
 }
 
-static int is_immutable(const char *path)
-{
-	int flags = 0, fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return 0;
-	int r = ioctl(fd, FS_IOC_GETFLAGS, &flags);
-	close(fd);
-	return r == 0 && (flags & FS_IMMUTABLE_FL) != 0;
-}
-
 /* An unmounted target that can be written sends the next backup in clear to the bare folder. */
 static void warn_writable(const char *path)
 {
-	if (access(path, W_OK) < 0 || is_immutable(path))
+	if (access(path, W_OK) < 0 || protect_is_immutable(path))
 		return;
 	cmd_warn("%s can be written while nothing is mounted there: a backup that runs then lands in it unencrypted. %s", path,
-		 geteuid() == 0 ? "To prevent that: chattr +i on it, while it is unmounted" :
+		 geteuid() == 0 ? "--protect-mountpoint prevents that" :
 				  "To prevent that: chmod a-w on it, while it is unmounted");
 }
 
@@ -129,6 +123,8 @@ static int mountpoint_check(const struct mount_options *m, char path[MOUNTS_PATH
 		return cmd_fail(cmd_exit_of(r), "mount point %s: %s", path, strerror(-r));
 	if (r == 0)
 		return cmd_fail(CMD_BUSY, "mount point %s is not empty: what lies in it would be hidden. Move it away first", path);
+	if (m->protect_mountpoint)
+		return protect_mountpoint(path);
 	warn_writable(path);
 	return CMD_OK;
 }

@@ -2,26 +2,42 @@
 /* Options of `byokfs mount`. An option that is not known is refused: a misspelt one must not mean less protection. */
 #include "tools/mount_options.h"
 
+#include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include "tools/cmd.h"
 
 #define LEASE_MS_DEFAULT 15000u
 #define POLL_MS_DEFAULT 5000u
+#define GRACE_MS_DEFAULT 3600000u
+#define RESPAWNS_DEFAULT 3u
+#define RESPAWNS_MAX 100u
 
-enum { OPT_REVOKE = 256, OPT_PASSPHRASE, OPT_KMS, OPT_OLDER };
+/* A long option from here on is the word of -o with the same name, '-' for '_'. */
+enum { OPT_WORD = 256 };
 
 static const struct option longs[] = {
 	{ "foreground", no_argument, NULL, 'f' },
 	{ "options", required_argument, NULL, 'o' },
-	{ "on-revoke", required_argument, NULL, OPT_REVOKE },
-	{ "passphrase-file", required_argument, NULL, OPT_PASSPHRASE },
-	{ "kms", required_argument, NULL, OPT_KMS },
-	{ "accept-older-keyring", no_argument, NULL, OPT_OLDER },
 	{ "help", no_argument, NULL, 'h' },
+	{ "on-revoke", required_argument, NULL, OPT_WORD },
+	{ "restore", required_argument, NULL, OPT_WORD + 1 },
+	{ "passphrase-file", required_argument, NULL, OPT_WORD + 2 },
+	{ "kms", required_argument, NULL, OPT_WORD + 3 },
+	{ "accept-older-keyring", no_argument, NULL, OPT_WORD + 4 },
+	{ "poll", required_argument, NULL, OPT_WORD + 5 },
+	{ "lease", required_argument, NULL, OPT_WORD + 6 },
+	{ "grace", required_argument, NULL, OPT_WORD + 7 },
+	{ "drain", required_argument, NULL, OPT_WORD + 8 },
+	{ "wait", optional_argument, NULL, OPT_WORD + 9 },
+	{ "respawn", optional_argument, NULL, OPT_WORD + 10 },
+	{ "notify-command", required_argument, NULL, OPT_WORD + 11 },
+	{ "protect-mountpoint", no_argument, NULL, OPT_WORD + 12 },
 	{ 0 },
 };
 
@@ -48,13 +64,15 @@ static const char *const ignored[] = { "defaults", "default_permissions", "_netd
 
 /* The rest, for the near miss. */
 static const char *const others[] = { "ro", "rw", "allow_other", "noallow_other", "kms", "passphrase_file", "on_revoke",
-				      "poll", "lease", "drain", "accept_older_keyring", NULL };
+				      "restore", "poll", "lease", "grace", "drain", "wait", "respawn", "notify_command",
+				      "protect_mountpoint", "accept_older_keyring", NULL };
 
 void mount_options_init(struct mount_options *m)
 {
 	memset(m, 0, sizeof(*m));
 	m->allow_other = -1;
 	m->flags = MS_NOSUID | MS_NODEV;
+	m->open.grace_ms = GRACE_MS_DEFAULT;
 }
 
 void mount_options_wipe(struct mount_options *m)
@@ -74,14 +92,61 @@ static int revoke_word(struct mount_options *m, const char *value)
 	return CMD_OK;
 }
 
-static int seconds_word(const char *word, const char *value, uint64_t lo, uint64_t hi, unsigned *ms)
+static int restore_word(struct mount_options *m, const char *value)
+{
+	if (strcmp(value, "auto") != 0 && strcmp(value, "manual") != 0)
+		return cmd_usage("mount", "restore 'auto' or 'manual', not '%s'", value);
+	m->open.manual_return = strcmp(value, "manual") == 0;
+	return CMD_OK;
+}
+
+/* Words whose value is a time. */
+static const struct time_word {
+	const char *word;
+	uint64_t lo, hi; /* seconds */
+	const char *range;
+	size_t at;       /* of the milliseconds in mount_options */
+} time_words[] = {
+	{ "poll", 1, 3600, "1s to 1h", offsetof(struct mount_options, open.poll_ms) },
+	{ "lease", 2, 86400, "2s to 1d", offsetof(struct mount_options, open.lease_ms) },
+	{ "grace", 0, 7 * 86400, "0 to 7d", offsetof(struct mount_options, open.grace_ms) },
+	{ "drain", 1, 60, "1s to 60s", offsetof(struct mount_options, open.drain_ms) },
+	{ "wait", 1, 40 * 86400, "1s to 40d", offsetof(struct mount_options, wait_ms) },
+};
+
+static int time_word(struct mount_options *m, const char *word, const char *value)
+{
+	for (size_t i = 0; i < ARRAY_LEN(time_words); i++) {
+		const struct time_word *w = &time_words[i];
+		uint64_t n;
+
+		if (strcmp(word, w->word) != 0)
+			continue;
+		if (cmd_number(value, "smhd", w->lo, w->hi, &n) < 0)
+			return cmd_usage("mount", "%s is a time from %s, not '%s'", word, w->range, value);
+		*(unsigned *)((char *)m + w->at) = (unsigned)(n * 1000);
+		return CMD_OK;
+	}
+	return -1;
+}
+
+static int respawn_word(struct mount_options *m, const char *value)
 {
 	uint64_t n;
 
-	if (cmd_number(value, "smh", lo, hi, &n) < 0)
-		return cmd_usage("mount", "-o %s is a time from %llus to %llus, not '%s'", word, (unsigned long long)lo,
-				 (unsigned long long)hi, value);
-	*ms = (unsigned)(n * 1000);
+	if (cmd_number(value, NULL, 0, RESPAWNS_MAX, &n) < 0)
+		return cmd_usage("mount", "respawn is how often in ten minutes, 0 to %u, not '%s'", RESPAWNS_MAX, value);
+	m->respawns = (unsigned)n;
+	return CMD_OK;
+}
+
+/* The daemon's folder is the root, and nobody looks at its terminal: what cannot be run is told now. */
+static int notify_word(struct mount_options *m, const char *value)
+{
+	if (value[0] != '/' || access(value, X_OK) < 0)
+		return cmd_usage("mount", "notify-command is the absolute path of a program, and '%s' %s", value,
+				 value[0] != '/' ? "does not begin with '/'" : "cannot be run");
+	m->notify_command = value;
 	return CMD_OK;
 }
 
@@ -95,13 +160,13 @@ static int value_word(struct mount_options *m, const char *word, const char *val
 	}
 	if (strcmp(word, "on_revoke") == 0)
 		return revoke_word(m, value);
-	if (strcmp(word, "poll") == 0)
-		return seconds_word(word, value, 1, 3600, &m->open.poll_ms);
-	if (strcmp(word, "lease") == 0)
-		return seconds_word(word, value, 2, 86400, &m->open.lease_ms);
-	if (strcmp(word, "drain") == 0)
-		return seconds_word(word, value, 1, 60, &m->open.drain_ms);
-	return -1;
+	if (strcmp(word, "restore") == 0)
+		return restore_word(m, value);
+	if (strcmp(word, "respawn") == 0)
+		return respawn_word(m, value);
+	if (strcmp(word, "notify_command") == 0)
+		return notify_word(m, value);
+	return time_word(m, word, value);
 }
 
 static int plain_word(struct mount_options *m, const char *word)
@@ -118,6 +183,12 @@ static int plain_word(struct mount_options *m, const char *word)
 		m->allow_other = word[0] == 'a';
 	else if (strcmp(word, "accept_older_keyring") == 0)
 		m->open.accept_older = 1;
+	else if (strcmp(word, "protect_mountpoint") == 0)
+		m->protect_mountpoint = 1;
+	else if (strcmp(word, "wait") == 0)
+		m->wait_ms = UINT_MAX;
+	else if (strcmp(word, "respawn") == 0)
+		m->respawns = RESPAWNS_DEFAULT;
 	else
 		return -1;
 	return CMD_OK;
@@ -175,6 +246,16 @@ static int list_words(struct mount_options *m, const char *text)
 	return r;
 }
 
+static int long_word(struct mount_options *m, const char *name)
+{
+	char word[64];
+
+	snprintf(word, sizeof(word), "%s", name);
+	for (char *p = word; *p; p++)
+		*p = *p == '-' ? '_' : *p;
+	return optarg != NULL ? value_word(m, word, optarg) : plain_word(m, word);
+}
+
 static int option_take(struct mount_options *m, int c)
 {
 	switch (c) {
@@ -183,20 +264,13 @@ static int option_take(struct mount_options *m, int c)
 		return CMD_OK;
 	case 'o':
 		return list_words(m, optarg);
-	case OPT_REVOKE:
-		return revoke_word(m, optarg);
-	case OPT_PASSPHRASE:
-		m->open.passphrase_file = optarg;
-		return CMD_OK;
-	case OPT_KMS:
-		return opened_add_ref(&m->open, "mount", optarg);
-	case OPT_OLDER:
-		m->open.accept_older = 1;
-		return CMD_OK;
 	case 'h':
 		m->help = 1;
 		return CMD_OK;
 	default:
+		for (const struct option *o = longs; o->name != NULL; o++)
+			if (o->val == c)
+				return long_word(m, o->name);
 		return CMD_USAGE;
 	}
 }
@@ -213,8 +287,16 @@ static int times_check(struct opened_config *o)
 	if (o->poll_ms == 0 && o->lease_ms < 2 * poll)
 		o->poll_ms = poll = o->lease_ms / 3;
 	if (o->lease_ms < 2 * poll)
-		return cmd_usage("mount", "-o lease (%us) must be at least twice -o poll (%us)", o->lease_ms / 1000, poll / 1000);
+		return cmd_usage("mount", "lease (%us) must be at least twice poll (%us)", o->lease_ms / 1000, poll / 1000);
 	return CMD_OK;
+}
+
+static int options_check(struct mount_options *m)
+{
+	if (m->unmount_on_revoke && m->open.manual_return)
+		return cmd_usage("mount", "restore manual has no meaning with on-revoke unmount: nothing is left to come back");
+	m->open.wait_ms = m->wait_ms;
+	return times_check(&m->open);
 }
 
 int mount_options_read(struct mount_options *m, int argc, char **argv)
@@ -231,5 +313,5 @@ int mount_options_read(struct mount_options *m, int argc, char **argv)
 								     : "one STORE and one MOUNTPOINT only");
 	m->open.path = argv[optind];
 	m->mountpoint = argv[optind + 1];
-	return times_check(&m->open);
+	return options_check(m);
 }

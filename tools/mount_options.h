@@ -18,7 +18,7 @@ struct mount_options {
 	int unmount_on_revoke;
 	int allow_other;             /* 1, 0, -1 = by user: root yes, others no */
 	unsigned long flags;         /* MS_NOSUID, MS_NODEV, ... */
-	unsigned wait_ms;            /* --wait: how long to ask a silent KMS before the mount fails; 0 = once */
+	unsigned wait_ms;            /* --wait: how long to ask a silent KMS before the mount fails; 0 = once, UINT_MAX = for ever */
 	unsigned respawns;           /* --respawn[=N]: how often in ten minutes to mount again by itself; 0 = never */
 	const char *notify_command;  /* --notify-command: program run at each change of state, or NULL */
 	int protect_mountpoint;      /* --protect-mountpoint */
@@ -26,7 +26,7 @@ struct mount_options {
 	struct option_text *texts;
 };
 
-/* Defaults: in the background, lock on revocation, nosuid, nodev. */
+/* Defaults: in the background, lock on revocation, return by itself, an hour of grace, nosuid, nodev. */
 void mount_options_init(struct mount_options *m);
 void mount_options_wipe(struct mount_options *m);
 /* Read the command line: CMD_OK, or CMD_USAGE with the error printed. */

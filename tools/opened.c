@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* From a path to a begun store with an open gate, and back. */
 #include <errno.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <time.h>
 
 #include "kms/provider.h"
 #include "tools/opened.h"
 
 #define KMS_TIMEOUT_MS 10000u
+#define WAIT_PAUSE_S 2
 
 /*
  * The gate's log. That closing it wipes the keys is what everyone expects of a command that ends: no warning, and nothing
@@ -78,7 +82,62 @@ static enum cmd_exit ref_outside(const char *ref, const struct store *s)
 	return CMD_OK;
 }
 
-static enum cmd_exit keks_open(const struct opened_config *cfg, const struct store *s, struct kek_list *l)
+/* --wait */
+
+/* What a silent KMS said last, and how long there is to wait for it. */
+struct waiting {
+	const struct opened_config *cfg;
+	int64_t until; /* ms of CLOCK_BOOTTIME */
+	int told, interrupted;
+};
+
+static int64_t boot_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Sleep until the next question; whoever started it may end it. 0 = a signal came. */
+static int wait_pause(void)
+{
+	const struct timespec pause = { .tv_sec = WAIT_PAUSE_S };
+	sigset_t end, before;
+
+	sigemptyset(&end);
+	sigaddset(&end, SIGINT);
+	sigaddset(&end, SIGTERM);
+	sigaddset(&end, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &end, &before);
+	int got = sigtimedwait(&end, NULL, &pause);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return got < 0;
+}
+
+/* The KMS is silent, WHY: 1 when it is to be asked again. */
+static int wait_more(struct waiting *w, const char *why)
+{
+	char text[KMS_TEXT_MAX + 128];
+
+	if (w->cfg->wait_ms == 0 || (w->cfg->wait_ms != UINT_MAX && boot_ms() >= w->until))
+		return 0;
+	if (!w->told) {
+		snprintf(text, sizeof(text), "waiting for the KMS (Ctrl-C ends it): %.*s", (int)KMS_TEXT_MAX, why);
+		w->cfg->log(LOG_WARNING, text);
+		w->told = 1;
+	}
+	w->interrupted = !wait_pause();
+	return !w->interrupted;
+}
+
+/* A keystore that is not there is a medium that may be brought yet. */
+static int is_silence(const struct kms_verdict *v)
+{
+	return v->class == KMS_TRANSIENT || strcmp(v->code, "no-keystore") == 0;
+}
+
+static enum cmd_exit keks_open(const struct opened_config *cfg, const struct store *s, struct waiting *w, struct kek_list *l)
 {
 	for (uint32_t i = 0; i < s->keyring->n_slots; i++) {
 		const char *ref = s->keyring->slot[i].ref;
@@ -92,7 +151,9 @@ static enum cmd_exit keks_open(const struct opened_config *cfg, const struct sto
 		enum cmd_exit code = ref_outside(ref, s);
 		if (code != CMD_OK)
 			return code;
-		int r = kms_open(&kc, &l->kek[l->n], &v);
+		int r;
+		while ((r = kms_open(&kc, &l->kek[l->n], &v)) < 0 && is_silence(&v) && wait_more(w, v.text))
+			;
 		if (r < 0)
 			return opened_kms_error(r, &v, ref);
 		l->n++;
@@ -101,11 +162,12 @@ static enum cmd_exit keks_open(const struct opened_config *cfg, const struct sto
 }
 
 /* One try with the keyring copy in use: CMD_OK and the gate, else *ERROR says whether another copy is worth a try. */
-static enum cmd_exit gate_try(const struct opened_config *cfg, struct opened *o, int *error, char why[320])
+static enum cmd_exit gate_try(struct waiting *w, struct opened *o, int *error, char why[320])
 {
 	AUTO(kek_list_close) struct kek_list l = { 0 };
+	const struct opened_config *cfg = w->cfg;
 	*error = 0;
-	enum cmd_exit code = keks_open(cfg, o->store, &l);
+	enum cmd_exit code = keks_open(cfg, o->store, w, &l);
 	if (code != CMD_OK)
 		return code;
 	const struct gate_config gc = {
@@ -115,14 +177,17 @@ static enum cmd_exit gate_try(const struct opened_config *cfg, struct opened *o,
 		.lease_ms = cfg->lease_ms,
 		.grace_ms = cfg->grace_ms,
 		.drain_ms = cfg->drain_ms,
+		.manual_return = cfg->manual_return,
+		.beacon = cfg->beacon,
 		.log = gate_log,
 	};
 	int r = gate_new(&gc, &o->gate);
 	if (r < 0)
 		return (enum cmd_exit)cmd_fail(r == -EINVAL ? CMD_USAGE : CMD_FAILED, "cannot make the gate: %s%s", strerror(-r),
-					       r == -EINVAL ? " (lease must be at least twice poll)" : "");
+					       r == -EINVAL ? " (lease must be at least twice poll, grace at most 7 days)" : "");
 	l.n = 0; /* the gate's now */
-	*error = gate_open(o->gate, why);
+	while ((*error = gate_open(o->gate, why)) == -ETIMEDOUT && wait_more(w, why))
+		;
 	if (*error == 0)
 		return CMD_OK;
 	words.closing = 1;
@@ -132,18 +197,31 @@ static enum cmd_exit gate_try(const struct opened_config *cfg, struct opened *o,
 	return *error == -EACCES ? CMD_REFUSED : cmd_exit_of(*error);
 }
 
+/* What may be done about it. A mount that begins has no grace: nothing was unwrapped yet that could be used on. */
+static const char *silence_hint(const struct waiting *w, int error)
+{
+	if (error != -ETIMEDOUT || w->cfg->mountpoint[0] == 0)
+		return "";
+	if (w->interrupted)
+		return " (interrupted)";
+	return w->cfg->wait_ms != 0 ? " (the time of --wait is over)" :
+				      ". A mount begins with a good answer, and grace is only for one that serves; --wait keeps asking";
+}
+
 static enum cmd_exit gate_begin(const struct opened_config *cfg, struct opened *o)
 {
+	struct waiting w = { .cfg = cfg, .until = boot_ms() + cfg->wait_ms };
+
 	for (;;) {
 		char why[320] = "";
 		int error;
-		enum cmd_exit code = gate_try(cfg, o, &error, why);
+		enum cmd_exit code = gate_try(&w, o, &error, why);
 		if (code == CMD_OK || error == 0)
 			return code;
 		if (error == -EBADMSG && store_next_keyring(o->store) == 0)
 			continue;
-		return (enum cmd_exit)cmd_fail(code, "cannot open the store %s: %s", o->store->path,
-					       why[0] != 0 ? why : strerror(-error));
+		return (enum cmd_exit)cmd_fail(code, "cannot open the store %s: %s%s", o->store->path,
+					       why[0] != 0 ? why : strerror(-error), silence_hint(&w, error));
 	}
 }
 

@@ -20,7 +20,7 @@ struct opened_config {
 	const char *mountpoint;             /* canonical; "" for verify */
 	unsigned poll_ms, lease_ms, grace_ms, drain_ms; /* 0 = the gate's defaults */
 	int manual_return;                  /* --restore=manual */
-	unsigned wait_ms;                   /* --wait: how long to ask a silent KMS before giving up */
+	unsigned wait_ms;                   /* --wait: how long to ask a silent KMS before giving up; UINT_MAX = for ever */
 	struct gate_beacon *beacon;         /* for the gate; NULL = none */
 	void (*log)(int priority, const char *text);
 };

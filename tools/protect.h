@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The bare mount point, made unusable while nothing is mounted on it. */
+#ifndef TOOLS_PROTECT_H
+#define TOOLS_PROTECT_H
+
+#include "tools/cmd.h"
+
+/*
+ * Make the folder PATH, on which nothing is mounted, root's, of mode 0000 and immutable; again is harmless. What the filesystem
+ * cannot do is told as a warning and is no failure. CMD_OK, or the error was printed: not root, no such folder.
+ */
+int protect_mountpoint(const char *path) MUST_CHECK;
+/* 1 if the folder PATH is immutable, else 0. */
+int protect_is_immutable(const char *path);
+
+#endif
