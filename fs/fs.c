@@ -46,6 +46,7 @@ static void raise_nofile(void)
 static int prepare(struct fs *fs)
 {
 	struct stat st;
+	int r;
 
 	if (fstat(fs->store->data_fd, &st))
 		return -errno;
@@ -53,7 +54,11 @@ static int prepare(struct fs *fs)
 	fs->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fs->wake_fd < 0)
 		return -errno;
-	return nodes_init(&fs->nodes, fs->store->data_fd);
+	r = nodes_init(&fs->nodes, fs->store->data_fd);
+	fs->nodes.shared_high = fs->cfg.high;
+	if (!r && fs->cfg.high)
+		atomic_store(fs->cfg.high, fs->nodes.high);
+	return r;
 }
 
 int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MAX])
@@ -69,6 +74,7 @@ int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MA
 	raise_nofile();
 	fs->cfg = *cfg;
 	pthread_mutex_init(&fs->slot_lock, NULL);
+	pthread_mutex_init(&fs->report_lock, NULL);
 	fs->gate = cfg->gate;
 	fs->store = cfg->store;
 	fs->names = cfg->store->keyring->name_mode;
@@ -117,7 +123,11 @@ static void on_active(void *arg)
 
 int fs_start(struct fs *fs)
 {
-	struct gate_hooks hooks = {.drain = locking_drain, .locked = on_locked, .active = on_active, .arg = fs};
+	struct gate_hooks hooks = {.drain = locking_drain,
+				   .locked = on_locked,
+				   .active = on_active,
+				   .files_refused = locking_files_refused,
+				   .arg = fs};
 	int r = loop_new(fs);
 
 	if (!r)
