@@ -108,6 +108,7 @@ static void put_store(FILE *out, const struct store *s)
 static void put_fs(FILE *out, struct fs *fs)
 {
 	struct fs_stats st = { 0 };
+	struct fs_lock_report report;
 
 	fs_stats(fs, &st);
 	put_number(out, "cached_inodes", st.cached_inodes);
@@ -117,6 +118,12 @@ static void put_fs(FILE *out, struct fs *fs)
 	put_number(out, "corrupt", st.corrupt);
 	put_number(out, "recovered", st.recovered);
 	put_number(out, "draining", st.draining);
+	fs_lock_report(fs, &report);
+	put_number(out, "lock_sealed_bytes", report.sealed_bytes);
+	put_number(out, "lock_refused_bytes", report.refused_bytes);
+	put_number(out, "lock_inodes", report.inodes);
+	put_number(out, "lock_contents_ms", report.contents_ms);
+	put_number(out, "lock_all_ms", report.all_ms);
 }
 
 /* `pid` is the process that signals go to. */

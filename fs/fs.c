@@ -52,6 +52,7 @@ static void raise_nofile(void)
 static int prepare(struct fs *fs)
 {
 	struct stat st;
+	int r;
 
 	if (fstat(fs->store->data_fd, &st))
 		return -errno;
@@ -59,7 +60,11 @@ static int prepare(struct fs *fs)
 	fs->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fs->wake_fd < 0)
 		return -errno;
-	return nodes_init(&fs->nodes, fs->store->data_fd);
+	r = nodes_init(&fs->nodes, fs->store->data_fd);
+	fs->nodes.shared_high = fs->cfg.high;
+	if (!r && fs->cfg.high)
+		atomic_store(fs->cfg.high, fs->nodes.high);
+	return r;
 }
 
 int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MAX])
@@ -73,6 +78,7 @@ int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MA
 	raise_nofile();
 	fs->cfg = *cfg;
 	pthread_mutex_init(&fs->slot_lock, NULL);
+	pthread_mutex_init(&fs->report_lock, NULL);
 	fs->gate = cfg->gate;
 	fs->store = cfg->store;
 	fs->names = cfg->store->keyring->name_mode;
@@ -128,7 +134,12 @@ static void on_changed(void *arg, const struct gate_change *c)
 
 int fs_start(struct fs *fs)
 {
-	struct gate_hooks hooks = {.drain = locking_drain, .locked = on_locked, .active = on_active, .changed = on_changed, .arg = fs};
+	struct gate_hooks hooks = {.drain = locking_drain,
+				   .locked = on_locked,
+				   .active = on_active,
+				   .changed = on_changed,
+				   .files_refused = locking_files_refused,
+				   .arg = fs};
 	int r = loop_new(fs);
 
 	if (!r)

@@ -18,6 +18,8 @@ struct fs_config {
 	int allow_other;           /* set for root unless -o noallow_other */
 	int read_only;
 	unsigned attr_timeout_ms;  /* = the lease */
+	struct gate_beacon *beacon; /* its `beat` is raised while a lock makes progress. NULL = none */
+	_Atomic uint64_t *high;     /* the highest node id that the kernel may know, for whoever watches. NULL = none */
 	void (*log)(int priority, const char *text);
 };
 
@@ -29,6 +31,16 @@ struct fs_stats {
 	uint64_t corrupt;          /* objects that did not authenticate */
 	uint64_t recovered;        /* stumps and unfinished files tolerated after a crash */
 	uint64_t draining;         /* inodes still being invalidated */
+};
+
+/* What the last lock did; all 0 before the first. */
+struct fs_lock_report {
+	int64_t started;           /* unix seconds */
+	uint64_t sealed_bytes;     /* page-cache writes sealed after LOCKING */
+	uint64_t refused_bytes;    /* refused, up to now: a write(2) that was under way goes on being refused */
+	uint64_t inodes;           /* forgotten by the kernel */
+	uint64_t contents_ms;      /* from LOCKING until the contents of every file were forgotten */
+	uint64_t all_ms;           /* until all was: attributes of inodes never opened too */
 };
 
 /* Have the supervisor mount. After this the mount is there and waits; WHY says what went wrong, errors as mnt_mount(). */
@@ -45,5 +57,6 @@ int fs_unmount(struct fs *fs) MUST_CHECK;
 /* Unmount if need be, stop threads, free. */
 void fs_free(struct fs *fs);
 void fs_stats(struct fs *fs, struct fs_stats *out);
+void fs_lock_report(struct fs *fs, struct fs_lock_report *out);
 
 #endif

@@ -1,40 +1,71 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Locking is not done until the kernel has forgotten: the passes over every inode that it knows (design: section 6). */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "fs/core.h"
+#include "fs/janitor.h"
 
 #define PASS_THREADS 4u
 #define BATCH 256u
-#define HANDLERS_WAIT_MS 1000u /* past the drain limit */
-#define RETRIES_MAX 4096u
+#define HANDLERS_WAIT_MS 1000 /* past the drain limit */
+#define RETRIES_MAX 512u      /* per pass; what is more goes to the janitor at once */
+#define BEAT_MS 100
+
+/* What is to be forgotten, as loop_invalidate() takes it. */
+#define ALL 0
+#define ATTRIBUTES (-1)
 
 /* One pass over one class of inodes, shared by its threads. */
 struct pass {
 	struct fs *fs;
 	enum node_class class;
+	int64_t off;                  /* ALL or ATTRIBUTES */
+	bool again;                   /* the last pass: ids that were absent are tried again */
 	pthread_mutex_t lock;
-	uint64_t next;              /* lock */
+	uint64_t next;                /* lock */
 	uint64_t absent[RETRIES_MAX]; /* lock: ENOENT, a reply may still be under way */
 	size_t n_absent;
 };
 
-static uint64_t now_ms(void)
+static int64_t now_ms(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 static void sleep_ms(unsigned ms)
 {
 	nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
+}
+
+/* Whoever watches this process can tell a long pass from a hang. */
+static void beat(struct fs *fs)
+{
+	if (fs->cfg.beacon)
+		atomic_fetch_add(&fs->cfg.beacon->beat, 1);
+}
+
+/* ---- passes ---- */
+
+static void absent(struct pass *p, uint64_t id)
+{
+	bool kept;
+
+	pthread_mutex_lock(&p->lock);
+	kept = p->n_absent < RETRIES_MAX;
+	if (kept)
+		p->absent[p->n_absent++] = id;
+	pthread_mutex_unlock(&p->lock);
+	if (!kept)
+		janitor_absent(p->fs, id);
 }
 
 static void *pass_thread(void *arg)
@@ -51,18 +82,14 @@ static void *pass_thread(void *arg)
 		if (n == 0)
 			return NULL;
 		/* no lock is held here: with dirty pages the kernel waits for our own WRITE handlers */
-		for (size_t i = 0; i < n; i++) {
-			if (loop_invalidate(p->fs, ids[i], 0, 0) != -ENOENT)
-				continue;
-			pthread_mutex_lock(&p->lock);
-			if (p->n_absent < RETRIES_MAX)
-				p->absent[p->n_absent++] = ids[i];
-			pthread_mutex_unlock(&p->lock);
-		}
+		for (size_t i = 0; i < n; i++)
+			if (loop_invalidate(p->fs, ids[i], p->off, 0) == -ENOENT && p->again)
+				absent(p, ids[i]);
+		beat(p->fs);
 	}
 }
 
-/* An id that the kernel did not know yet: its reply was under way. */
+/* An id that the kernel did not know yet: its reply was under way. Later repeats, which hold nobody up, are the janitor's. */
 static void pass_again(struct pass *p)
 {
 	static const unsigned wait_ms[] = {10, 100};
@@ -72,131 +99,277 @@ static void pass_again(struct pass *p)
 
 		sleep_ms(wait_ms[w]);
 		for (size_t i = 0; i < p->n_absent; i++) {
-			struct node *n = node_get(&p->fs->nodes, p->absent[i]);
+			uint64_t id = p->absent[i];
 
-			if (n && loop_invalidate(p->fs, p->absent[i], 0, 0) == -ENOENT)
-				p->absent[left++] = p->absent[i];
+			if (node_live(&p->fs->nodes, id) && loop_invalidate(p->fs, id, p->off, 0) == -ENOENT)
+				p->absent[left++] = id;
 		}
 		p->n_absent = left;
+		beat(p->fs);
 	}
+	for (size_t i = 0; i < p->n_absent; i++)
+		janitor_absent(p->fs, p->absent[i]);
 }
 
-static void pass_run(struct fs *fs, enum node_class class, bool again)
+/* Nothing is allocated: a lock must not fail where memory is short. Fewer threads only make it slower. */
+static void pass_run(struct fs *fs, enum node_class class, int64_t off, bool again)
 {
-	struct pass *p = calloc(1, sizeof(*p));
+	struct pass p = {.fs = fs, .class = class, .off = off, .again = again, .next = 1};
 	pthread_t thread[PASS_THREADS];
 	unsigned n;
 
-	if (!p) {
-		fs->cfg.log(LOG_CRIT, "locking: out of memory, cached pages may stay until their timeout");
-		return;
-	}
-	p->fs = fs;
-	p->class = class;
-	p->next = 1;
-	pthread_mutex_init(&p->lock, NULL);
+	pthread_mutex_init(&p.lock, NULL);
 	for (n = 0; n < PASS_THREADS - 1; n++)
-		if (pthread_create(&thread[n], NULL, pass_thread, p))
+		if (pthread_create(&thread[n], NULL, pass_thread, &p))
 			break;
-	pass_thread(p);
+	pass_thread(&p);
 	while (n > 0)
 		pthread_join(thread[--n], NULL);
 	if (again)
-		pass_again(p);
-	pthread_mutex_destroy(&p->lock);
-	free(p);
+		pass_again(&p);
+	pthread_mutex_destroy(&p.lock);
 }
 
-/* The drain limit bounds sealing, never the passes: when it has passed, WRITE is refused and they end by themselves. */
-struct limit {
-	struct fs *fs;
-	unsigned ms;
+/* ---- step 2: syncfs, from a thread that may be left behind ---- */
+
+/*
+ * Shared by the lock and the thread; whoever is last frees it. The thread opens a path, and what lies there now may be
+ * anything, so nothing waits for it without a limit.
+ */
+struct sync {
 	pthread_mutex_t lock;
 	pthread_cond_t over;
-	bool done; /* lock */
-	bool started;
+	struct fs *fs; /* lock; NULL: nobody waits any more */
+	bool done;     /* lock */
+	char path[];
 };
 
-static void *limit_thread(void *arg)
+static void sync_free(struct sync *s)
 {
-	struct limit *l = arg;
-	struct timespec until;
+	pthread_cond_destroy(&s->over);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += l->ms / 1000;
-	until.tv_nsec += (long)(l->ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
+/* Was it our own root that this thread has opened? *WRITES is how many WRITE requests came so far. */
+static bool sync_opened(struct sync *s, uint64_t *writes)
+{
+	bool ours;
+
+	pthread_mutex_lock(&s->lock);
+	ours = s->fs && atomic_load(&s->fs->root_opened_by) == gettid();
+	if (ours)
+		*writes = atomic_load(&s->fs->writes);
+	pthread_mutex_unlock(&s->lock);
+	return ours;
+}
+
+/* Did the last round bring a WRITE, and would another be admitted? */
+static bool sync_again(struct sync *s, uint64_t *writes)
+{
+	uint64_t before = *writes;
+	bool again;
+
+	pthread_mutex_lock(&s->lock);
+	again = s->fs && !locking_sealed(s->fs);
+	if (again)
+		*writes = atomic_load(&s->fs->writes);
+	pthread_mutex_unlock(&s->lock);
+	return again && *writes != before;
+}
+
+static void *sync_thread(void *arg)
+{
+	struct sync *s = arg;
+	int fd = open(s->path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+	uint64_t writes;
+	bool left;
+
+	if (fd >= 0 && sync_opened(s, &writes)) {
+		do
+			(void)syncfs(fd); /* what could not be written is told by the inodes themselves */
+		while (sync_again(s, &writes));
 	}
-	pthread_mutex_lock(&l->lock);
-	while (!l->done && pthread_cond_timedwait(&l->over, &l->lock, &until) == 0)
-		;
-	atomic_store(&l->fs->write_closed, true);
-	pthread_mutex_unlock(&l->lock);
+	if (fd >= 0)
+		close(fd);
+	pthread_mutex_lock(&s->lock);
+	s->done = true;
+	left = !s->fs;
+	pthread_cond_signal(&s->over);
+	pthread_mutex_unlock(&s->lock);
+	if (left)
+		sync_free(s);
 	return NULL;
 }
 
-static void limit_start(struct limit *l, struct fs *fs, unsigned ms, pthread_t *thread)
+/* NULL: the passes write back by themselves then, page by page. */
+static struct sync *sync_start(struct fs *fs)
 {
-	pthread_condattr_t attr;
+	size_t len = strlen(fs->cfg.mountpoint) + 1;
+	struct sync *s = calloc(1, sizeof(*s) + len);
+	pthread_condattr_t cond;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
 
-	*l = (struct limit){.fs = fs, .ms = ms};
-	pthread_mutex_init(&l->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&l->over, &attr);
-	pthread_condattr_destroy(&attr);
-	l->started = pthread_create(thread, NULL, limit_thread, l) == 0;
-	if (!l->started)
-		atomic_store(&fs->write_closed, true); /* no limit without its thread: nothing more is sealed */
+	if (!s)
+		return NULL;
+	s->fs = fs;
+	memcpy(s->path, fs->cfg.mountpoint, len);
+	atomic_store(&fs->root_opened_by, 0);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_init(&cond);
+	pthread_condattr_setclock(&cond, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->over, &cond);
+	pthread_condattr_destroy(&cond);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	r = pthread_create(&thread, &attr, sync_thread, s);
+	pthread_attr_destroy(&attr);
+	if (!r)
+		return s;
+	sync_free(s);
+	return NULL;
 }
 
-static void limit_end(struct limit *l, pthread_t thread)
+static void wait_a_beat(struct sync *s)
 {
-	pthread_mutex_lock(&l->lock);
-	l->done = true;
-	pthread_cond_signal(&l->over);
-	pthread_mutex_unlock(&l->lock);
-	if (l->started)
-		pthread_join(thread, NULL);
-	pthread_cond_destroy(&l->over);
-	pthread_mutex_destroy(&l->lock);
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_nsec += BEAT_MS * 1000000;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000;
+	}
+	pthread_cond_timedwait(&s->over, &s->lock, &ts);
 }
 
-/* Steps 3 and 4: contents first, what is open for writing before all; then again until no WRITE came. */
-static void write_back(struct fs *fs)
+/* Wait for its end, or until UNTIL. */
+static void sync_end(struct fs *fs, struct sync *s, int64_t until)
 {
+	bool done;
+
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	while (!s->done && now_ms() < until) {
+		wait_a_beat(s);
+		beat(fs);
+	}
+	done = s->done;
+	s->fs = NULL;
+	pthread_mutex_unlock(&s->lock);
+	if (done)
+		sync_free(s);
+	else
+		fs->cfg.log(LOG_WARNING, "locking: syncfs of the mount point does not come back; going on without it");
+}
+
+/* ---- the order ---- */
+
+bool locking_sealed(const struct fs *fs)
+{
+	int64_t until = atomic_load(&fs->seal_until);
+
+	return atomic_load(&fs->write_closed) || (until && now_ms() >= until);
+}
+
+static void lock_begin(struct fs *fs, int64_t until)
+{
+	atomic_store(&fs->sealed_bytes, 0);
+	atomic_store(&fs->refused_bytes, 0);
+	atomic_store(&fs->seal_until, until);
+	atomic_store(&fs->write_closed, false);
+	pthread_mutex_lock(&fs->report_lock);
+	fs->report = (struct fs_lock_report){.started = time(NULL)};
+	pthread_mutex_unlock(&fs->report_lock);
+	janitor_locking(fs);
+}
+
+/*
+ * Steps 2 to 4. Names and attributes go first: they cost a microsecond each, wait for nothing, and without them the kernel
+ * serves no read(2), write(2) or stat(2) any more, only mappings. Contents that cannot be dirty go while the others are
+ * written back.
+ */
+static void write_back(struct fs *fs, int64_t until)
+{
+	struct sync *s;
 	uint64_t before;
 
-	for (enum node_class c = NODE_WRITTEN; c <= NODE_OTHER; c++)
-		pass_run(fs, c, false);
+	loop_forget_names(fs);
+	pass_run(fs, NODE_WRITTEN, ATTRIBUTES, false);
+	pass_run(fs, NODE_OPENED, ATTRIBUTES, false);
+	s = sync_start(fs);
+	pass_run(fs, NODE_OPENED, ALL, false);
+	sync_end(fs, s, until + HANDLERS_WAIT_MS);
 	do {
 		before = atomic_load(&fs->writes);
-		pass_run(fs, NODE_WRITTEN, false);
-	} while (atomic_load(&fs->writes) != before && !atomic_load(&fs->write_closed));
+		pass_run(fs, NODE_WRITTEN, ALL, false);
+	} while (atomic_load(&fs->writes) != before && !locking_sealed(fs));
+}
+
+/* Step 5: whoever is still inside is waited for, so that the last pass sees every page that was filled. */
+static void handlers_out(struct fs *fs, int64_t until)
+{
+	atomic_store(&fs->write_closed, true);
+	atomic_store(&fs->seal_until, 0);
+	gate_drain_end(fs->gate);
+	for (unsigned ms = 0; atomic_load(&fs->in_flight) > 0 && now_ms() < until; ms++) {
+		sleep_ms(1);
+		if (ms % BEAT_MS == 0)
+			beat(fs);
+	}
+}
+
+static void lock_note(struct fs *fs, uint64_t contents_ms, uint64_t all_ms)
+{
+	struct fs_lock_report r;
+	char text[256];
+
+	pthread_mutex_lock(&fs->report_lock);
+	fs->report.inodes = atomic_load(&fs->nodes.known);
+	fs->report.contents_ms = contents_ms;
+	fs->report.all_ms = all_ms;
+	pthread_mutex_unlock(&fs->report_lock);
+	fs_lock_report(fs, &r);
+	snprintf(text, sizeof(text),
+		 "locking: %llu inodes forgotten by the kernel in %llu ms (contents: %llu ms), %llu bytes sealed, %llu refused",
+		 (unsigned long long)r.inodes, (unsigned long long)r.all_ms, (unsigned long long)r.contents_ms,
+		 (unsigned long long)r.sealed_bytes, (unsigned long long)r.refused_bytes);
+	fs->cfg.log(LOG_NOTICE, text);
 }
 
 void locking_drain(void *arg, unsigned drain_ms)
 {
 	struct fs *fs = arg;
-	uint64_t start = now_ms(), lost = atomic_load(&fs->refused_writes);
-	struct limit limit;
-	pthread_t thread = 0;
-	char text[160];
+	int64_t start = now_ms(), until = start + drain_ms, contents;
 
-	atomic_store(&fs->write_closed, false);
-	limit_start(&limit, fs, drain_ms, &thread);
-	write_back(fs);
-	limit_end(&limit, thread);
-	gate_drain_end(fs->gate);
-	/* Step 5: whoever is still inside is waited for, so that pass 3 sees every page that was filled. */
-	while (atomic_load(&fs->in_flight) > 0 && now_ms() - start < drain_ms + HANDLERS_WAIT_MS)
-		sleep_ms(1);
-	for (enum node_class c = NODE_WRITTEN; c <= NODE_OTHER; c++)
-		pass_run(fs, c, true);
-	snprintf(text, sizeof(text), "locking: %llu inodes forgotten by the kernel in %llu ms, %llu page writes refused",
-		 (unsigned long long)atomic_load(&fs->nodes.known), (unsigned long long)(now_ms() - start),
-		 (unsigned long long)(atomic_load(&fs->refused_writes) - lost));
-	fs->cfg.log(LOG_NOTICE, text);
+	lock_begin(fs, until);
+	write_back(fs, until);
+	handlers_out(fs, until + HANDLERS_WAIT_MS);
+	/* Step 6. */
+	loop_forget_names(fs);
+	pass_run(fs, NODE_WRITTEN, ALL, true);
+	pass_run(fs, NODE_OPENED, ALL, true);
+	contents = now_ms();
+	pass_run(fs, NODE_FOLDER, ALL, true);
+	pass_run(fs, NODE_OTHER, ALL, true);
+	janitor_locked(fs);
+	lock_note(fs, (uint64_t)(contents - start), (uint64_t)(now_ms() - start));
+}
+
+/* Not on the gate's thread: the mount goes on, and a READ from a slow disk may hold up a pass. */
+void locking_files_refused(void *arg)
+{
+	janitor_sweep(arg);
+}
+
+void fs_lock_report(struct fs *fs, struct fs_lock_report *out)
+{
+	pthread_mutex_lock(&fs->report_lock);
+	*out = fs->report;
+	pthread_mutex_unlock(&fs->report_lock);
+	out->sealed_bytes = atomic_load(&fs->sealed_bytes);
+	out->refused_bytes = atomic_load(&fs->refused_bytes);
 }

@@ -3,16 +3,19 @@
 #include "fs/loop.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "crypto/secret.h"
+#include "fs/janitor.h"
 #include "fs/ops.h"
 
 #define SERVERS_MIN 4u
@@ -138,7 +141,10 @@ int loop_start(struct fs *fs)
 	struct loop *l = fs->loop;
 	unsigned want = server_count();
 	sigset_t wipe;
+	int r = janitor_start(fs);
 
+	if (r)
+		return r;
 	sigaction(WIPE_SIGNAL, &sa, NULL);
 	sigemptyset(&wipe);
 	sigaddset(&wipe, WIPE_SIGNAL);
@@ -190,6 +196,20 @@ int loop_invalidate(struct fs *fs, uint64_t ino, int64_t off, int64_t len)
 	return fuse_lowlevel_notify_inval_inode(fs->loop->session, ino, off, len);
 }
 
+#define NOTIFY_INC_EPOCH 8 /* linux/fuse.h has it from 6.16 on */
+
+void loop_forget_names(struct fs *fs)
+{
+	struct fuse_out_header out = {.len = sizeof(out), .error = NOTIFY_INC_EPOCH};
+
+	if (atomic_load(&fs->no_epoch) || write(fs->fuse_fd, &out, sizeof(out)) == sizeof(out))
+		return;
+	if (errno == EINVAL) {
+		atomic_store(&fs->no_epoch, true);
+		fs->cfg.log(LOG_INFO, "this kernel cannot forget names at once: they go one by one, with their inodes");
+	}
+}
+
 /* After an unmount its read(2) has failed already; when the session is given up with handles open, the signal ends it. */
 static void server_join(struct server *s)
 {
@@ -205,6 +225,9 @@ void loop_free(struct fs *fs)
 
 	if (!l)
 		return;
+	/* While requests are still answered: a job, or the janitor, may wait for a page that is being written back. */
+	janitor_stop(fs);
+	pool_stop(fs->pool);
 	fuse_session_exit(l->session);
 	for (unsigned i = 0; i < l->n; i++) {
 		server_join(&l->server[i]);
@@ -213,8 +236,9 @@ void loop_free(struct fs *fs)
 			secret_wipe(l->server[i].buf.mem, malloc_usable_size(l->server[i].buf.mem));
 		free(l->server[i].buf.mem);
 	}
-	pool_free(fs->pool); /* its jobs reply, and invalidate: the session must outlive them */
+	pool_free(fs->pool);
 	fs->pool = NULL;
+	janitor_free(fs);
 	fuse_session_destroy(l->session); /* closes fuse_fd */
 	free(l);
 	fs->loop = NULL;

@@ -69,7 +69,10 @@ static uint64_t id_take(struct nodes *t)
 		return t->free_ids[--t->n_free];
 	if (t->high + 1 >= (uint64_t)NODE_CHUNK * NODE_CHUNKS)
 		return 0;
-	return ++t->high;
+	++t->high;
+	if (t->shared_high) /* before any reply that makes the id known */
+		atomic_store(t->shared_high, t->high);
+	return t->high;
 }
 
 static void id_give(struct nodes *t, uint64_t id)
@@ -303,8 +306,7 @@ size_t nodes_collect(struct nodes *t, enum node_class class, uint64_t *next, uin
 	return n_ids;
 }
 
-/* The node of ID, pinned, if it lives. */
-static struct node *node_pin(struct nodes *t, uint64_t id)
+struct node *node_pin(struct nodes *t, uint64_t id)
 {
 	struct node *n;
 
@@ -314,6 +316,18 @@ static struct node *node_pin(struct nodes *t, uint64_t id)
 		n->pins++;
 	pthread_mutex_unlock(&t->lock);
 	return n;
+}
+
+bool node_live(struct nodes *t, uint64_t id)
+{
+	struct node *n;
+	bool live;
+
+	pthread_mutex_lock(&t->lock);
+	n = node_get(t, id);
+	live = n && n->nlookup > 0;
+	pthread_mutex_unlock(&t->lock);
+	return live;
 }
 
 void nodes_count(struct nodes *t, uint64_t *open_files, uint64_t *lost)

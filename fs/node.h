@@ -114,6 +114,7 @@ struct nodes {
 	struct orphan orphan[ORPHANS_MAX]; /* nodes with an orphan_fd, a ring; some have been forgotten since */
 	size_t orphan_next;
 	_Atomic uint64_t known; /* nodes with nlookup > 0 */
+	_Atomic uint64_t *shared_high; /* `high`, for another process; set after nodes_init(), NULL = nobody */
 };
 
 /* ROOT_FD is the store's data directory, kept open by the caller for the table's life. */
@@ -134,6 +135,10 @@ struct node_key {
 int node_lookup(struct nodes *t, const struct node_key *key, struct node *parent, const char *disk_name, struct node **out) MUST_CHECK;
 /* The kernel forgot N lookups. */
 void node_forget(struct nodes *t, struct node *n, uint64_t count);
+/* The node of ID, if it lives, not to be freed until node_unpin(). */
+struct node *node_pin(struct nodes *t, uint64_t id);
+/* The kernel knows ID. */
+bool node_live(struct nodes *t, uint64_t id);
 /* 1 if the kernel knows (dev, ino). */
 bool node_known(struct nodes *t, dev_t dev, ino_t ino);
 

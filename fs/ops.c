@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "crypto/secret.h"
+#include "fs/janitor.h"
 #include "fs/xattrs.h"
 
 #define HANDLE_WRITABLE 1u /* low bit of fh: malloc'ed pointers leave it free */
@@ -370,37 +371,21 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
 		fuse_reply_buf(req, (const char *)plain, len);
 }
 
-static void job_invalidate(struct file_work *w, void *arg)
-{
-	struct deferred *d = arg;
-
-	(void)w;
-	(void)loop_invalidate(d->fs, d->ino, (int64_t)d->off, d->arg);
-	free(d);
-}
-
-/* A page-cache WRITE was answered with an error: its bytes are lost, and must read as such, not as zeros or stale pages. */
-static void remember_lost(fuse_req_t req, fuse_ino_t ino, struct file *f, uint64_t off, size_t len)
-{
-	struct fs *fs = req_fs(req);
-	struct deferred *d;
-
-	file_lost(f, off, len);
-	d = calloc(1, sizeof(*d));
-	if (!d)
-		return;
-	*d = (struct deferred){.fs = fs, .ino = ino, .off = off, .arg = (int)len};
-	if (pool_submit(fs->pool, job_invalidate, d))
-		free(d);
-}
-
+/* One WRITE, admitted or not, and the account of it. */
 static int write_now(struct fs *fs, struct file *f, const struct file_write *wr)
 {
-	if (!ops_open(fs) && (wr->use == GATE_USE_NEW || atomic_load(&fs->write_closed))) {
+	bool open = ops_open(fs);
+	int r = -EACCES;
+
+	if (open || (wr->use == GATE_USE_DRAIN && !locking_sealed(fs)))
+		r = file_write(f, &loop_self()->work, wr);
+	if (!r && !open)
+		atomic_fetch_add(&fs->sealed_bytes, wr->len);
+	if (r == -EACCES && wr->use == GATE_USE_DRAIN) {
 		atomic_fetch_add(&fs->refused_writes, 1);
-		return -EACCES;
+		atomic_fetch_add(&fs->refused_bytes, wr->len);
 	}
-	return file_write(f, &loop_self()->work, wr);
+	return r;
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
@@ -412,8 +397,10 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 
 	atomic_fetch_add(&fs->writes, 1);
 	r = write_now(fs, f, &wr);
-	if (r && fi->writepage)
-		remember_lost(req, ino, f, (uint64_t)off, size);
+	if (r && fi->writepage) { /* its bytes are lost, and must read as such: neither as zeros nor as stale pages */
+		file_lost(f, (uint64_t)off, size);
+		janitor_lost(fs, ino, (uint64_t)off, size);
+	}
 	if (r)
 		fuse_reply_err(req, -r);
 	else

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,12 +244,20 @@ static void listing_close(struct listing *l)
 	free(l);
 }
 
-/* Locking opens the root to have something for syncfs(2): without keys, for our own process only. */
-static bool opendir_refused(fuse_req_t req, fuse_ino_t ino)
+/*
+ * Locking opens the root to have something for syncfs(2): without keys and without the disk, for our own process only. The
+ * kernel tells the thread, not the process.
+ */
+static bool opendir_own(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	if (ino == FUSE_ROOT_ID && fuse_req_ctx(req)->pid == getpid())
+	pid_t thread = fuse_req_ctx(req)->pid;
+
+	if (ino != FUSE_ROOT_ID || thread <= 0 || tgkill(getpid(), thread, 0))
 		return false;
-	return ops_refused(req);
+	atomic_store(&req_fs(req)->root_opened_by, thread);
+	fi->fh = 0; /* no listing */
+	fuse_reply_open(req, fi);
+	return true;
 }
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -257,7 +266,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	struct listing *l = NULL;
 	int r;
 
-	if (opendir_refused(req, ino))
+	if (opendir_own(req, ino, fi) || ops_refused(req))
 		return;
 	r = listing_open(fs, req_node(req, ino), &l);
 	if (r) {
@@ -278,7 +287,8 @@ static struct listing *listing_of(const struct fuse_file_info *fi)
 static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	listing_close(listing_of(fi));
+	if (listing_of(fi))
+		listing_close(listing_of(fi));
 	fuse_reply_err(req, 0);
 }
 
@@ -424,7 +434,7 @@ static void read_listing(fuse_req_t req, size_t size, off_t off, struct listing 
 {
 	struct fs *fs = req_fs(req);
 	struct reply p = {.size = size};
-	int r = fill_reply(req, off, l, &p, plus);
+	int r = l ? fill_reply(req, off, l, &p, plus) : -EBADF;
 
 	if (r)
 		fuse_reply_err(req, -r);
@@ -477,7 +487,10 @@ static void job_fsyncdir(struct file_work *w, void *arg)
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	ops_defer(req, job_fsyncdir, &(struct deferred){.ino = ino, .fi = *fi, .arg = datasync});
+	if (!listing_of(fi))
+		fuse_reply_err(req, 0);
+	else
+		ops_defer(req, job_fsyncdir, &(struct deferred){.ino = ino, .fi = *fi, .arg = datasync});
 }
 
 void ops_dir_fill(struct fuse_lowlevel_ops *ops)

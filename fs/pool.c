@@ -107,16 +107,22 @@ int pool_new(const struct layout *l, unsigned threads, struct pool **out)
 int pool_submit(struct pool *p, pool_job *run, void *arg)
 {
 	struct job *j = malloc(sizeof(*j));
+	bool stopped;
 
 	if (!j)
 		return -ENOMEM;
 	*j = (struct job){NULL, run, arg};
 	pthread_mutex_lock(&p->lock);
-	*p->last = j;
-	p->last = &j->next;
-	pthread_cond_signal(&p->more);
+	stopped = p->stop;
+	if (!stopped) {
+		*p->last = j;
+		p->last = &j->next;
+		pthread_cond_signal(&p->more);
+	}
 	pthread_mutex_unlock(&p->lock);
-	return 0;
+	if (stopped)
+		free(j);
+	return stopped ? -ECANCELED : 0;
 }
 
 void pool_wipe(struct pool *p)
@@ -128,7 +134,7 @@ void pool_wipe(struct pool *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
-void pool_free(struct pool *p)
+void pool_stop(struct pool *p)
 {
 	if (!p)
 		return;
@@ -136,10 +142,19 @@ void pool_free(struct pool *p)
 	p->stop = true;
 	pthread_cond_broadcast(&p->more);
 	pthread_mutex_unlock(&p->lock);
-	for (unsigned i = 0; i < p->n; i++) {
-		pthread_join(p->thread[i], NULL);
-		file_work_free(&p->work[i]);
+	while (p->n > 0) {
+		pthread_join(p->thread[p->n - 1], NULL);
+		pthread_mutex_lock(&p->lock); /* pool_wipe() may look */
+		file_work_free(&p->work[--p->n]);
+		pthread_mutex_unlock(&p->lock);
 	}
+}
+
+void pool_free(struct pool *p)
+{
+	if (!p)
+		return;
+	pool_stop(p);
 	pthread_cond_destroy(&p->more);
 	pthread_mutex_destroy(&p->lock);
 	free(p);

@@ -12,11 +12,13 @@ struct pool;
 typedef void pool_job(struct file_work *work, void *arg);
 
 int pool_new(const struct layout *l, unsigned threads, struct pool **out) MUST_CHECK;
-/* -ENOMEM: the job was not queued. */
+/* -ENOMEM, -ECANCELED: the job was not queued. */
 int pool_submit(struct pool *p, pool_job *job, void *arg) MUST_CHECK;
 /* Wipe the buffers of threads that are idle; busy ones wipe theirs after the job. */
 void pool_wipe(struct pool *p);
-/* Finishes what is queued. NULL is legal. */
+/* Finishes what is queued and ends the threads; whatever is submitted later is refused. NULL is legal, and twice. */
+void pool_stop(struct pool *p);
+/* The same, and frees. NULL is legal. */
 void pool_free(struct pool *p);
 
 #endif

@@ -174,6 +174,8 @@ static int run(const struct mount_options *m, struct worker *w, struct opened *o
 		.allow_other = allow_other(m),
 		.read_only = m->open.read_only,
 		.attr_timeout_ms = m->open.lease_ms,
+		.beacon = &w->page->gate,
+		.high = &w->page->high,
 		.log = m->open.log,
 	};
 	char why[STORE_WHY_MAX] = "";
