@@ -164,13 +164,14 @@ static void tell(struct supervisor *s, const char *from, const char *to, const c
 	notify_say(s->notify, &f);
 }
 
-static void take_message(struct supervisor *s)
+/* True when there was one. */
+static bool take_message(struct supervisor *s)
 {
 	struct link_msg m;
 	int fd;
 
 	if (link_receive(s->run.sock, &m, &fd))
-		return;
+		return false;
 	if (fd >= 0)
 		close(fd);
 	if (m.type == LINK_MOUNT && s->run.fuse_fd < 0) {
@@ -185,6 +186,7 @@ static void take_message(struct supervisor *s)
 		tell(s, gate_state_name((enum gate_state)m.from), gate_state_name((enum gate_state)m.to),
 		     gate_cause_name((enum gate_cause)m.cause), m.text);
 	}
+	return true;
 }
 
 static void take_signal(struct supervisor *s)
@@ -267,17 +269,18 @@ static enum run_end watch_once(struct supervisor *s, int *code)
 {
 	struct run *r = &s->run;
 	struct pollfd p[3] = {{r->pid_fd, POLLIN, 0}, {r->sock, POLLIN, 0}, {s->signal_fd, POLLIN, 0}};
+	bool said = false;
 
 	if (poll(p, 3, TICK_MS) < 0 && errno != EINTR)
 		return RUN_ON;
 	look_at_clock(s);
 	if (p[1].revents & POLLIN)
-		take_message(s);
+		said = take_message(s);
 	if (p[2].revents & POLLIN)
 		take_signal(s);
 	(void)notify_step(s->notify);
 	/* what it said last is read before its end is looked at */
-	if ((p[0].revents & POLLIN) && !(p[1].revents & POLLIN))
+	if ((p[0].revents & POLLIN) && !said)
 		return worker_ended(s, code);
 	if (p[0].revents & POLLIN || atomic_load(&s->page->serving) != 1)
 		return RUN_ON;
