@@ -43,8 +43,8 @@ for wrap in store file; do
 		tr '\0' '\n' <"/proc/$p/environ" >"$W/environ.$p" 2>/dev/null
 		same "core size of $p" 0 "$(awk '/Max core file size/ {print $5}' "/proc/$p/limits")"
 		if [ "$(stat -c %U "/proc/$p/mem")" = root ] && [ "$(stat -c %a "/proc/$p")" ]; then pass 'proc'; fi
-		same "coredump of $p leaves nothing of the keys" 0 "$(grep -c '^VmLck:[[:space:]]*0 kB' "/proc/$p/status")"
 	done
+	same 'the keys lie in locked memory' 0 "$(grep -c '^VmLck:[[:space:]]*0 kB' "/proc/$(worker_of)/status")"
 	exec 8<"$M/secret-name-of-the-marker" 9<>"$M/secret-folder-name/part"
 	head -c 100000 <&8 >/dev/null
 	scan_pids=$(for p in $pids; do printf -- '--pid %s ' "$p"; done)
@@ -52,6 +52,7 @@ for wrap in store file; do
 	# the control: with the key enabled they are there, so the scan can see them
 	grep -qE 'HIT (root-key|store-key|dek|content-key)' <<<"$out" && pass 'control: keys are seen while active' || fail "control: the scan sees no key in memory while active: $(tail -n 2 <<<"$out")"
 	figure "$wrap: while active: $(awk '/^HIT/ {print $2}' <<<"$out" | sort | uniq -c | tr '\n' ' ')"
+	"$scan" "$W/keys" --pid "$daemon" >"$W/scan.out" 2>&1 && pass 'the supervisor has no key' || fail "the supervisor has: $(grep HIT "$W/scan.out" | head -n 3)"
 	key disable
 	wait_state locked 15
 	sleep 0.3

@@ -140,7 +140,7 @@ mount_logged store "$W/log"
 head -c 50000 /dev/urandom >"$W/mnt/cut"
 sync
 cut=$(disk_of cut)
-kill -9 "$daemon"
+kill_daemons
 wait "$daemon" 2>/dev/null
 umount -l "$W/mnt" 2>/dev/null
 truncate -s $((512 + 3 * 4124 + 1000)) "$cut"

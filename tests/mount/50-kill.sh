@@ -11,9 +11,7 @@ python3 "$here/tree.py" make "$W/source" --small --entries 2500 || fail 'making 
 
 # kill_daemon: SIGKILL to every process of the mount, then the dead mount off
 kill_daemon() {
-	local p
-	for p in $(our_daemons); do kill -9 "$p" 2>/dev/null; done
-	sleep 0.05
+	kill_daemons
 	for _ in $(seq 100); do
 		is_mounted "$W/mnt" || return 0
 		umount "$W/mnt" 2>/dev/null || umount -l "$W/mnt" 2>/dev/null

@@ -204,7 +204,7 @@ if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
 		mount_logged store "$W/log" || continue
 		head -c 200000 /dev/urandom >"$W/new"
 		cp "$W/mnt/f" "$W/f.before"
-		timeout 60 strace -f -qq -p "$daemon" -o "$W/trace" -e trace="$call" -e inject="$call":error=EIO:when=1+ 2>>"$W/cli.log" &
+		timeout 60 strace -f -qq -p "$(worker_of)" -o "$W/trace" -e trace="$call" -e inject="$call":error=EIO:when=1+ 2>>"$W/cli.log" &
 		st=$!
 		sleep 1
 		out=$(python3 - "$W/mnt/g" "$W/new" <<'PY' 2>&1

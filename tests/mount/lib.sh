@@ -106,7 +106,7 @@ mount_store() {
 	fail "mount $name $*: exit $rc: $(tail -n 3 "$W/cli.log")"
 	return 1
 }
-# mount_logged NAME LOG [options]: in the foreground, in the background of this shell, log into LOG; pid in $daemon
+# mount_logged NAME LOG [options]: in the foreground, in the background of this shell, log into LOG; the supervisor is $daemon
 mount_logged() {
 	local name=$1 log=$2 i
 	shift 2
@@ -136,6 +136,7 @@ umount_store() {
 }
 state_of() { byokfs status "$W/mnt" --json 2>/dev/null | sed -nE 's/.*"state": *"([^"]*)".*/\1/p'; }
 pid_of() { byokfs status "$W/mnt" --json 2>/dev/null | sed -nE 's/.*"pid": *([0-9]+).*/\1/p'; }
+worker_of() { byokfs status "$W/mnt" --json 2>/dev/null | sed -nE 's/.*"worker_pid": *([0-9]+).*/\1/p'; }
 key() { # key disable|enable [NAME]
 	byokfs keystore "$1" "$W/ks" "${2:-kek}" >>"$W/cli.log" 2>&1 || fail "keystore $1: $(tail -n 2 "$W/cli.log")"
 }
@@ -158,6 +159,14 @@ our_daemons() {
 		[ "$(readlink "$p/exe" 2>/dev/null)" = "$(readlink -f "$BYOKFS")" ] || continue
 		tr '\0' '\n' <"$p/cmdline" 2>/dev/null | grep -qF -e "$W" && printf '%s ' "${p#/proc/}"
 	done
+}
+
+# kill_daemons: SIGKILL to supervisor and worker at once, and wait until both are gone
+kill_daemons() {
+	local i
+	kill -9 $(our_daemons) 2>/dev/null
+	for i in $(seq 200); do [ -z "$(our_daemons)" ] && return 0; sleep 0.02; done
+	fail "killed, and still there after 4 s: $(our_daemons)"
 }
 
 end_scenario() {
