@@ -134,6 +134,8 @@ void gate_tell(struct gate *g);
 void gate_say(struct gate *g, int priority, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* gate.c: the door. */
+/* 1 when the lease, or the grace, has ended; serving states only. */
+int gate_time_over(const struct gate *g);
 /* Async-signal-safe. */
 void gate_wake(struct gate *g);
 int64_t gate_now(const struct gate *g);
