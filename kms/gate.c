@@ -168,6 +168,7 @@ void gate_wipe(struct gate *g)
 	store_keys_free(g->store);
 	g->store = NULL;
 	gate_keys_wipe(g);
+	gate_cap_wipe(g);
 	pthread_mutex_unlock(&g->list_lock);
 }
 
@@ -251,6 +252,7 @@ int gate_new(const struct gate_config *cfg, struct gate **out)
 	g->log = cfg->log;
 	g->clock = clock_boot;
 	g->beacon = cfg->beacon;
+	gate_cap_set(g);
 	atomic_store(&g->state, GATE_LOCKED);
 	g->told_state = GATE_LOCKED;
 	gate_show_locked(g);

@@ -110,7 +110,7 @@ static void probe_if_due(struct gate *g)
 /* Milliseconds to the next thing that time brings. */
 static int64_t time_left(const struct gate *g)
 {
-	int64_t now = gate_now(g), next = now + (g->beacon ? GATE_BEAT_MS / 2 : 60000);
+	int64_t now = gate_now(g), next = now + (g->crowded ? 1 : g->beacon ? GATE_BEAT_MS / 2 : 60000);
 
 	if (!g->probing && !g->ordered)
 		next = earlier(next, g->next_probe);
@@ -165,6 +165,7 @@ static void *thread_main(void *arg)
 		gate_take_answer(g);
 		gate_take_time(g);
 		probe_if_due(g);
+		g->crowded = gate_cap_keep(g);
 		thread_sleep(g);
 	}
 	return NULL;

@@ -468,6 +468,103 @@ START_TEST(test_files_refused)
 }
 END_TEST
 
+#define CAP_KEYS 600
+
+static struct gate_key *crowd[CAP_KEYS];
+static uint8_t crowd_id[CAP_KEYS][ID_LEN];
+static atomic_int crowd_runs, crowd_lent;
+
+static void *crowd_main(void *arg)
+{
+	unsigned turn = (unsigned)(uintptr_t)arg * 7919;
+
+	while (atomic_load(&crowd_runs)) {
+		unsigned i = (turn = turn * 1103515245u + 12345u) / 65536 % CAP_KEYS;
+		const struct store_keys *store;
+		const struct file_keys *keys;
+
+		if (gate_enter(gate, GATE_USE_NEW, &store))
+			continue;
+		ck_assert_int_eq(gate_key_borrow(crowd[i], store, &keys), 0);
+		ck_assert_mem_eq(file_keys_id(keys), crowd_id[i], ID_LEN);
+		gate_leave(gate);
+		atomic_fetch_add(&crowd_lent, 1);
+	}
+	return NULL;
+}
+
+/* More open files than keys that fit: those unused are dropped, every file still has its own key, a lock wipes all. */
+START_TEST(test_cap)
+{
+	uint8_t header[HEADER_LEN_STORE];
+	struct gate_status s;
+	struct header h;
+	pthread_t t[4];
+
+	make(&lazy);
+	gate->cap = 50;
+	ck_assert_int_eq(gate_start(gate, NULL), 0);
+	for (int i = 0; i < CAP_KEYS; i++) {
+		ck_assert_int_eq(gate_key_create(gate, header, &crowd[i]), 0);
+		ck_assert_int_eq(header_parse(header, HEADER_LEN_STORE, &h), 0);
+		memcpy(crowd_id[i], h.file_id, ID_LEN);
+	}
+	atomic_store(&crowd_runs, 1);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		ck_assert_int_eq(pthread_create(&t[i], NULL, crowd_main, (void *)(uintptr_t)i), 0);
+	sleep_ms(1000);
+	ck_assert_int_eq(gate_lock(gate, "test"), 0);
+	ck_assert_uint_eq(secret_in_use(), 0);
+	ck_assert_int_eq(gate_unlock(gate, (char[320]){0}), 0);
+	sleep_ms(300);
+	atomic_store(&crowd_runs, 0);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		pthread_join(t[i], NULL);
+	ck_assert_int_gt(atomic_load(&crowd_lent), 100);
+	for (int i = 0; i < 1000; i++) {
+		gate_status(gate, &s);
+		if (s.keys_in_memory <= 50)
+			break;
+		sleep_ms(5);
+	}
+	ck_assert_uint_le(s.keys_in_memory, 50);
+	ck_assert_uint_eq(s.keys_cap, 50);
+	ck_assert_uint_gt(s.keys_dropped, CAP_KEYS - 50);
+	for (int i = 0; i < CAP_KEYS; i++)
+		gate_key_close(crowd[i]);
+	gate_status(gate, &s);
+	for (int i = 0; i < 400 && s.keys_in_memory; i++) {
+		sleep_ms(5);
+		gate_status(gate, &s);
+	}
+	ck_assert_uint_eq(s.keys_in_memory, 0);
+}
+END_TEST
+
+/* Wrap type `file` drops none: each would cost a KMS call to have again. */
+START_TEST(test_cap_file)
+{
+	struct plan p = lazy;
+	uint8_t header[HEADER_LEN_FILE];
+	struct gate_status s;
+
+	p.type = WRAP_FILE;
+	make(&p);
+	gate->cap = 5;
+	ck_assert_int_eq(gate_start(gate, NULL), 0);
+	for (int i = 0; i < 20; i++)
+		ck_assert_int_eq(gate_key_create(gate, header, &crowd[i]), 0);
+	sleep_ms(50);
+	gate_status(gate, &s);
+	ck_assert_uint_eq(s.keys_in_memory, 20);
+	ck_assert_uint_eq(s.keys_dropped, 0);
+	for (int i = 0; i < 20; i++) {
+		ck_assert_int_eq(borrow(crowd[i], GATE_USE_NEW), 0);
+		gate_key_close(crowd[i]);
+	}
+}
+END_TEST
+
 static Suite *gate_states_suite(void)
 {
 	Suite *s = suite_create("gate_states");
@@ -490,6 +587,8 @@ static Suite *gate_states_suite(void)
 	tcase_add_loop_test(t, test_changes, 0, 2);
 	tcase_add_test(t, test_changes_detached);
 	tcase_add_test(t, test_files_refused);
+	tcase_add_test(t, test_cap);
+	tcase_add_test(t, test_cap_file);
 	suite_add_tcase(s, t);
 	return s;
 }
