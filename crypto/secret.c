@@ -3,10 +3,14 @@
 #include "crypto/secret.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <sodium.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define STACK_USED 65536u /* deeper than any request goes */
@@ -171,4 +175,28 @@ int secret_all_locked(void)
 		all &= c->locked;
 	pthread_mutex_unlock(&slab.lock);
 	return all;
+}
+
+/* CAP_IPC_LOCK: the limit does not bind this process. */
+static int may_lock_all(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	return syscall(SYS_capget, &head, data) == 0 && (data[0].effective & (1u << CAP_IPC_LOCK)) != 0;
+}
+
+size_t secret_capacity(void)
+{
+	struct rlimit limit;
+	size_t slots = 0, bytes = 0, n;
+
+	if (may_lock_all() || getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return SIZE_MAX;
+	/* As slab_grow() goes on: chunks are locked whole. */
+	for (n = SLOTS_FIRST; bytes + n * sizeof(union slot) <= limit.rlim_cur; n = n < SLOTS_MOST ? 2 * n : n) {
+		bytes += n * sizeof(union slot);
+		slots += n;
+	}
+	return slots;
 }

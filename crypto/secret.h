@@ -31,6 +31,9 @@ void secret_wipe(void *p, size_t len);
 /* Wipe the part of this thread's stack that calls which have returned, and signal frames, have used. */
 void secret_wipe_stack(void);
 
+/* How many slots in all fit this process's limit of locked memory; SIZE_MAX = it has none. */
+size_t secret_capacity(void);
+
 /* How many slots are in use, and whether every one of them could be locked (1) or not (0). */
 size_t secret_in_use(void);
 int secret_all_locked(void);

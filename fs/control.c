@@ -79,10 +79,14 @@ static void put_gate(FILE *out, struct gate *g)
 	put_text(out, "reason", st.reason);
 	put_number(out, "since", (uint64_t)st.since);
 	put_number(out, "lease_left_s", (uint64_t)((st.lease_left_ms + 999) / 1000));
+	put_number(out, "grace_left_s", (uint64_t)((st.grace_left_ms + 999) / 1000));
+	put_number(out, "next_probe_s", (uint64_t)((st.next_probe_ms + 999) / 1000));
 	put_number(out, "last_good", (uint64_t)st.last_good);
 	put_number(out, "last_refusal", (uint64_t)st.last_refusal);
 	put_number(out, "polls", st.polls);
 	put_number(out, "keys_in_memory", st.keys_in_memory);
+	put_number(out, "keys_cap", st.keys_cap);
+	put_number(out, "keys_dropped", st.keys_dropped);
 	put_number(out, "ordered", st.ordered != 0);
 }
 

@@ -51,6 +51,23 @@ static struct gate_shard *shard_mine(struct gate *g)
 	return &g->shard[shard_number - 1];
 }
 
+/*
+ * Milliseconds since lease or grace ended, negative while it runs. A clock that was put back (a process restored on another
+ * machine) leaves more than there ever was: that is its end too.
+ */
+static int64_t gate_past(const struct gate *g, int state)
+{
+	int64_t left = atomic_load(&g->deadline) - g->clock();
+	int64_t most = g->lease_ms + (state == GATE_GRACE ? g->grace_ms : 0);
+
+	return left > most ? 0 : -left;
+}
+
+int gate_time_over(const struct gate *g)
+{
+	return gate_past(g, atomic_load(&g->state)) >= 0;
+}
+
 static int gate_admits(const struct gate *g, enum gate_use use)
 {
 	int state = atomic_load(&g->state);
@@ -60,7 +77,7 @@ static int gate_admits(const struct gate *g, enum gate_use use)
 		return use == GATE_USE_DRAIN && atomic_load(&g->drain_open);
 	if (state != GATE_ACTIVE && state != GATE_GRACE)
 		return 0;
-	past = g->clock() - atomic_load(&g->deadline);
+	past = gate_past(g, state);
 	/*
 	 * The lease has ended: nothing new, whether the gate's thread lives or not. What was accepted before may still be
 	 * sealed for as long as a drain may take, until the thread has gone through LOCKING.
@@ -119,7 +136,7 @@ enum gate_state gate_state(const struct gate *g)
 {
 	enum gate_state state = (enum gate_state)atomic_load(&g->state);
 
-	if ((state == GATE_ACTIVE || state == GATE_GRACE) && g->clock() >= atomic_load(&g->deadline))
+	if ((state == GATE_ACTIVE || state == GATE_GRACE) && gate_past(g, (int)state) >= 0)
 		return GATE_LOCKING;
 	return state;
 }
@@ -151,6 +168,7 @@ void gate_wipe(struct gate *g)
 	store_keys_free(g->store);
 	g->store = NULL;
 	gate_keys_wipe(g);
+	gate_cap_wipe(g);
 	pthread_mutex_unlock(&g->list_lock);
 }
 
@@ -234,6 +252,7 @@ int gate_new(const struct gate_config *cfg, struct gate **out)
 	g->log = cfg->log;
 	g->clock = clock_boot;
 	g->beacon = cfg->beacon;
+	gate_cap_set(g);
 	atomic_store(&g->state, GATE_LOCKED);
 	g->told_state = GATE_LOCKED;
 	gate_show_locked(g);

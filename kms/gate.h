@@ -109,6 +109,8 @@ struct gate_status {
 	int64_t last_refusal;
 	uint64_t polls;
 	size_t keys_in_memory;     /* DEKs */
+	size_t keys_cap;           /* that fit the limit of locked memory, 0 = no limit; beyond it those least used are dropped */
+	uint64_t keys_dropped;     /* so far: unwrapped again when they are wanted */
 	int ordered;               /* stays locked until gate_unlock() */
 };
 
@@ -168,8 +170,8 @@ void gate_key_close(struct gate_key *k); /* wipes; NULL is legal */
 /* Told by fs/ when the number of writable handles goes 0 -> 1 or 1 -> 0: such a DEK stays through the drain. */
 void gate_key_writable(struct gate_key *k, int writable);
 /*
- * Between enter and leave: the file's keys, valid until leave. After a return from LOCKED they are unwrapped again here
- * (`store`), or were loaded before ACTIVE (`file`). -EACCES if this one key was refused, -EBADMSG.
+ * Between enter and leave: the file's keys, valid until leave. After a return from LOCKED, or when the cap dropped them, they
+ * are unwrapped again here (`store`), or were loaded before ACTIVE (`file`, which knows no cap: that would cost a KMS call). -EACCES if this one key was refused, -EBADMSG.
  */
 int gate_key_borrow(struct gate_key *k, const struct store_keys *store, const struct file_keys **keys) MUST_CHECK;
 

@@ -100,6 +100,8 @@ static int key_create(struct gate_key *k, uint8_t *header)
 		r = create_wrap(k, &w, payload);
 	if (!r)
 		r = create_header(k, &w, header);
+	if (!r && !per_file)
+		atomic_store(&k->droppable, 1);
 	/* From here on the worker may read the header. */
 	return !r && per_file ? gate_key_note_version(k, w.version) : r;
 }

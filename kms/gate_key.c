@@ -29,14 +29,17 @@ struct gate_key *gate_key_new(struct gate *g, const uint8_t *header)
 	return k;
 }
 
-void gate_key_install(struct gate_key *k, struct file_keys *keys)
+struct file_keys *gate_key_install(struct gate_key *k, struct file_keys *keys)
 {
 	struct file_keys *none = NULL;
 
-	if (atomic_compare_exchange_strong(&k->keys, &none, keys))
-		atomic_fetch_add(&k->gate->in_memory, 1);
-	else
-		file_keys_free(keys); /* another borrower was first */
+	if (atomic_compare_exchange_strong(&k->keys, &none, keys)) {
+		if (atomic_fetch_add(&k->gate->in_memory, 1) == k->gate->cap)
+			gate_wake(k->gate);
+		return keys;
+	}
+	file_keys_free(keys); /* another borrower was first */
+	return none;
 }
 
 void gate_key_wipe(struct gate_key *k)
@@ -58,6 +61,8 @@ void gate_keys_wipe(struct gate *g)
 /* list_lock is held. */
 void gate_key_free(struct gate_key *k)
 {
+	if (k->gate->hand == k)
+		k->gate->hand = k->next;
 	if (k->prev)
 		k->prev->next = k->next;
 	else
@@ -255,8 +260,10 @@ static int store_open_key(struct gate_key *k)
 	if (r)
 		return r;
 	r = store_unwrap(k, store, &keys);
-	if (!r)
+	if (!r) {
 		gate_key_install(k, keys);
+		atomic_store(&k->droppable, 1);
+	}
 	gate_leave(k->gate);
 	return r;
 }
@@ -299,13 +306,14 @@ int gate_key_borrow(struct gate_key *k, const struct store_keys *store, const st
 	if (!got && k->gate->keyring->wrap_type == WRAP_FILE)
 		return -EACCES;
 	if (!got) {
-		/* The gate has been locked since; `store` keys are unwrapped again when they are first wanted. */
+		/* Locked since, or dropped: `store` keys are unwrapped again when they are wanted. Not read again: see the cap. */
 		r = store_unwrap(k, store, &got);
 		if (r)
 			return r;
-		gate_key_install(k, got);
-		got = atomic_load(&k->keys);
+		got = gate_key_install(k, got);
 	}
+	if (!atomic_load_explicit(&k->used, memory_order_relaxed))
+		atomic_store_explicit(&k->used, 1, memory_order_relaxed);
 	*keys = got;
 	return 0;
 }

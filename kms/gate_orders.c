@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What other threads ask of the gate: open, start, lock, unlock, probe now. */
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
@@ -75,6 +76,9 @@ int gate_start(struct gate *g, const struct gate_hooks *hooks)
 	pthread_mutex_lock(&g->lock);
 	gate_tell(g);
 	pthread_mutex_unlock(&g->lock);
+	if (g->cap != SIZE_MAX)
+		gate_say(g, LOG_INFO, "the keys of %zu open files fit into locked memory%s", g->cap,
+			 g->keyring->wrap_type == WRAP_FILE ? "" : "; beyond that the least used are dropped");
 	r = gate_thread_start(g);
 	if (r)
 		memset(&g->hooks, 0, sizeof(g->hooks));

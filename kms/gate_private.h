@@ -10,6 +10,7 @@
 #include "kms/gate.h"
 #include "kms/provider.h"
 
+#define GATE_LIMBO 256u          /* keys that the cap takes out at a time */
 #define GATE_SHARDS 64u          /* borrowers are counted in as many places, so that they do not share a cache line */
 #define GATE_WHY_MAX 320u
 #define GATE_FAST_MS 300000      /* LOCKED: so long at the normal pace ... */
@@ -31,6 +32,8 @@ struct gate_key {
 	_Atomic(struct file_keys *) keys;
 	atomic_int refused;      /* wrap type `file`: the KMS refused this one's version */
 	atomic_int writable;
+	atomic_int droppable;    /* wrap type `store`: `header` is complete, the key can be had from it again */
+	atomic_int used;         /* since the cap's hand came by */
 	int busy;                /* list_lock: the worker has it in hand, close leaves the freeing to it */
 	int closed;              /* list_lock */
 	char *version;           /* wrap type `file`: KMS key version of the newest wrap; list_lock */
@@ -71,7 +74,10 @@ struct gate {
 
 	pthread_mutex_t list_lock;
 	struct gate_key *keys; /* list_lock */
+	struct gate_key *hand; /* list_lock: where the cap goes on looking; NULL = at the first */
+	size_t cap;            /* of in_memory; SIZE_MAX = none */
 	atomic_size_t in_memory;
+	atomic_ullong dropped;
 
 	/* Orders from other threads and from signal handlers. */
 	atomic_int poked, signalled, stop;
@@ -111,6 +117,12 @@ struct gate {
 	int probing;              /* a job is under way */
 	int again;                /* ... and when it is done, the next one at once */
 	int want_fresh;           /* the next probe drops connections first */
+	/* Keys that the cap took out, until whoever borrowed one before has left: SHARDS_BUSY has the shards not seen empty. */
+	struct file_keys *limbo[GATE_LIMBO];
+	size_t n_limbo;
+	uint64_t shards_busy;
+	int cap_told;
+	int crowded;              /* more keys than the cap, or some in limbo: look again soon */
 	int refusal;              /* one was heard and not yet confirmed */
 	int refreshed;            /* a bad credential was refreshed already */
 	int yes;                  /* LOCKED after a refusal: a good answer was heard and not yet confirmed */
@@ -134,6 +146,8 @@ void gate_tell(struct gate *g);
 void gate_say(struct gate *g, int priority, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* gate.c: the door. */
+/* 1 when the lease, or the grace, has ended; serving states only. */
+int gate_time_over(const struct gate *g);
 /* Async-signal-safe. */
 void gate_wake(struct gate *g);
 int64_t gate_now(const struct gate *g);
@@ -185,8 +199,11 @@ int gate_file_error(struct gate *g, int error, const struct kms_verdict *v);
 int gate_key_note_version(struct gate_key *k, const char *version) MUST_CHECK;
 /* Wipe every file's keys; list_lock is held and nobody is inside. */
 void gate_keys_wipe(struct gate *g);
-/* Put KEYS (ownership moves) into K unless it has some already. */
-void gate_key_install(struct gate_key *k, struct file_keys *keys);
+/*
+ * Put KEYS (ownership moves) into K unless it has some already; inside the gate. Returns the keys K has then: they are valid
+ * until gate_leave() even when the cap takes them out again.
+ */
+struct file_keys *gate_key_install(struct gate_key *k, struct file_keys *keys);
 /* Take K's keys out and wipe them; nobody may be using them. */
 void gate_key_wipe(struct gate_key *k);
 void gate_key_free(struct gate_key *k);
@@ -194,6 +211,13 @@ void gate_key_free(struct gate_key *k);
 int gate_key_ask(struct gate_key *k, const struct header *h, int i, uint8_t *payload, struct kms_verdict *v) MUST_CHECK;
 /* Check a payload of wrap I and make the file's keys; inside the gate, or under list_lock in RETURNING. */
 int gate_key_accept(struct gate_key *k, const struct header *h, int i, const uint8_t *payload, struct file_keys **out) MUST_CHECK;
+
+/* gate_cap.c: on the gate's thread. */
+void gate_cap_set(struct gate *g);
+/* Drop keys when there are too many; never waits. 1 if it is to be called again soon. */
+int gate_cap_keep(struct gate *g);
+/* Wipe what is in limbo; nobody is inside. */
+void gate_cap_wipe(struct gate *g);
 
 /* gate_files.c: wrap type `file`, on the worker. */
 /* RETURNING: load what is not in memory (one KMS unwrap each). */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the gate shows of itself: its state to requests, to the beacon, to whoever is to be told, and in words. */
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -115,6 +116,8 @@ void gate_status(struct gate *g, struct gate_status *out)
 	memset(out, 0, sizeof(*out));
 	out->state = gate_state(g);
 	out->keys_in_memory = atomic_load(&g->in_memory);
+	out->keys_cap = g->cap == SIZE_MAX ? 0 : g->cap;
+	out->keys_dropped = atomic_load(&g->dropped);
 	if (out->state == GATE_ACTIVE)
 		out->lease_left_ms = left(g, atomic_load(&g->deadline));
 	if (out->state == GATE_GRACE)

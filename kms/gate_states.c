@@ -294,13 +294,13 @@ void gate_take_time(struct gate *g)
 	 * Grace begins before the lease ends, so that nothing is refused between the two. Not after it: a machine that slept,
 	 * or a process that was stopped, has not heard any silence.
 	 */
-	if (state == GATE_ACTIVE && g->grace_ms && !g->refusal && now >= g->lease_end - g->poll_ms && now < g->lease_end) {
+	if (state == GATE_ACTIVE && g->grace_ms && !g->refusal && now >= g->lease_end - g->poll_ms && !gate_time_over(g)) {
 		snprintf(reason, sizeof(reason), "no good answer from the KMS%s%s", g->last.text[0] ? ": " : "", g->last.text);
 		gate_set_deadline(g, g->lease_end + g->grace_ms);
 		gate_set_state(g, GATE_GRACE, GATE_CAUSE_NONE, reason);
 		gate_say(g, LOG_WARNING, "grace of %lld s begins: %s", (long long)g->grace_ms / 1000, reason);
 	}
-	if (!gate_serving(g) || now < atomic_load(&g->deadline))
+	if (!gate_serving(g) || !gate_time_over(g))
 		return;
 	snprintf(reason, sizeof(reason), "no good answer from the KMS within the %s%s%s",
 		 state == GATE_GRACE ? "grace" : "lease", g->last.text[0] ? ": " : "", g->last.text);

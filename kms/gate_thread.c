@@ -86,11 +86,19 @@ static void take_orders(struct gate *g)
 		g->hooks.files_refused(g->hooks.arg);
 }
 
+/* A clock that was put back leaves more time than there ever is. */
+static int64_t probe_left(const struct gate *g)
+{
+	int64_t left = g->next_probe - gate_now(g), most = g->poll_ms > GATE_SLOW_MS ? g->poll_ms : GATE_SLOW_MS;
+
+	return left > most ? 0 : left;
+}
+
 static void probe_if_due(struct gate *g)
 {
 	int state = atomic_load(&g->state);
 
-	if (g->probing || g->ordered || gate_now(g) < g->next_probe || (state != GATE_LOCKED && !gate_serving(g)))
+	if (g->probing || g->ordered || probe_left(g) > 0 || (state != GATE_LOCKED && !gate_serving(g)))
 		return;
 	gate_worker_ask(g, JOB_PROBE, g->want_fresh);
 	g->probing = 1;
@@ -102,7 +110,7 @@ static void probe_if_due(struct gate *g)
 /* Milliseconds to the next thing that time brings. */
 static int64_t time_left(const struct gate *g)
 {
-	int64_t now = gate_now(g), next = now + (g->beacon ? GATE_BEAT_MS / 2 : 60000);
+	int64_t now = gate_now(g), next = now + (g->crowded ? 1 : g->beacon ? GATE_BEAT_MS / 2 : 60000);
 
 	if (!g->probing && !g->ordered)
 		next = earlier(next, g->next_probe);
@@ -157,6 +165,7 @@ static void *thread_main(void *arg)
 		gate_take_answer(g);
 		gate_take_time(g);
 		probe_if_due(g);
+		g->crowded = gate_cap_keep(g);
 		thread_sleep(g);
 	}
 	return NULL;

@@ -32,10 +32,12 @@ static const struct option longs[] = {
 };
 
 /* Kinds of status values; what is not listed is text. */
-static const char *const numbers[] = { "since",         "lease_left_s",     "last_good",      "last_refusal", "polls",
-				       "keys_in_memory", "pid",              "supervisor_pid", "worker_pid", "block_size",     "cached_inodes", "open_files",
-				       "lost_ranges",   "refused_writes",   "corrupt",        "recovered",    "draining",
-				       "keyring_sequence", NULL };
+static const char *const numbers[] = { "since",         "lease_left_s",     "grace_left_s",   "next_probe_s",
+				       "last_good",     "last_refusal",     "polls",          "keys_in_memory",
+				       "keys_cap",      "keys_dropped",     "pid",            "supervisor_pid",
+				       "worker_pid",    "block_size",       "cached_inodes",  "open_files",
+				       "lost_ranges",   "refused_writes",   "corrupt",        "recovered",
+				       "draining",      "keyring_sequence", NULL };
 static const char *const booleans[] = { "ordered", "read_only", NULL };
 static const char *const times[] = { "since", "last_good", "last_refusal", NULL };
 

@@ -40,6 +40,9 @@ enum fake_mode {
 	FAKE_FLAP,      /* refuses every other call */
 	FAKE_REVOKED_UNTIL_REFRESH,
 	FAKE_AUTH_UNTIL_REFRESH,
+	FAKE_SLOW,      /* right, after 60 ms */
+	FAKE_OTHER,     /* OK with a well-formed secret that is another */
+	FAKE_STRANGER,  /* a proxy's 403: no statement of the KMS */
 };
 
 struct fake {
@@ -119,6 +122,11 @@ static inline int fake_answer(struct kms *k, struct kms_verdict *v)
 	case FAKE_HANG:
 	case FAKE_DEAF:
 		return fake_hang(f, v);
+	case FAKE_STRANGER:
+		return kms_verdict_set(v, KMS_TRANSIENT, "403-html", "fake key: 403 from somebody else");
+	case FAKE_SLOW:
+		nanosleep(&(struct timespec){.tv_nsec = 60000000}, NULL);
+		return kms_verdict_ok(v);
 	case FAKE_FLAP:
 		return call % 2 ? kms_verdict_ok(v) : kms_verdict_set(v, KMS_REVOKED, "flap", "fake key flaps");
 	default:
@@ -162,6 +170,8 @@ static inline int fake_unwrap(struct kms *k, const struct kms_purpose *p, const 
 		return kms_verdict_set(v, KMS_REVOKED, "version-disabled", "fake key version is disabled");
 	for (size_t i = 0; i < PAYLOAD_LEN; i++)
 		plain[i] = mode == FAKE_JUNK ? (uint8_t)rand() : in->data[i] ^ 0x5a;
+	if (mode == FAKE_OTHER)
+		plain[20] ^= 1;
 	if (mode == FAKE_LIAR)
 		kms_verdict_set(v, KMS_REVOKED, "liar", "fake key lies");
 	if (mode == FAKE_NOCLASS)

@@ -1,161 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The gate: its table of states, orders, the lease without a thread, files' keys, and many threads at once. */
-#include <check.h>
 #include <signal.h>
 
-#include "kms/gate_private.h"
-#include "tests/unit/fake_kms.h"
-
-static struct kms *kek[FAKES];
-static struct keyring *keyring;
-static struct gate *gate;
-static atomic_llong clock_jump;
-
-static int64_t real_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static int64_t jumping_clock(void)
-{
-	return real_ms() + atomic_load(&clock_jump);
-}
-
-static void sleep_ms(int ms)
-{
-	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
-
-	nanosleep(&t, NULL);
-}
-
-/* What the hooks saw. */
-static struct seen {
-	atomic_int drains, locks, returns;
-	atomic_int drain_ok, new_refused, drain_refused_after_end;
-	atomic_int keys_left, secrets_left, state_at_drain, state_at_locked;
-	atomic_int cause;
-	atomic_int drain_sleep;
-} seen;
-
-static void on_drain(void *arg, unsigned drain_ms)
-{
-	struct gate *g = arg;
-	const struct store_keys *keys;
-
-	atomic_store(&seen.state_at_drain, (int)gate_state(g));
-	ck_assert_uint_gt(drain_ms, 0);
-	if (gate_enter(g, GATE_USE_DRAIN, &keys) == 0) {
-		atomic_store(&seen.drain_ok, keys != NULL);
-		gate_leave(g);
-	}
-	atomic_store(&seen.new_refused, gate_enter(g, GATE_USE_NEW, &keys) == -EACCES);
-	sleep_ms(atomic_load(&seen.drain_sleep));
-	gate_drain_end(g);
-	atomic_store(&seen.drain_refused_after_end, gate_enter(g, GATE_USE_DRAIN, &keys) == -EACCES);
-	atomic_fetch_add(&seen.drains, 1);
-}
-
-static void on_locked(void *arg, enum gate_cause cause, const char *reason)
-{
-	struct gate_status s;
-
-	gate_status(arg, &s);
-	atomic_store(&seen.keys_left, (int)s.keys_in_memory);
-	atomic_store(&seen.secrets_left, (int)secret_in_use());
-	atomic_store(&seen.state_at_locked, (int)s.state);
-	atomic_store(&seen.cause, (int)cause);
-	ck_assert(reason[0]);
-	atomic_fetch_add(&seen.locks, 1);
-}
-
-static void on_active(void *arg)
-{
-	ck_assert_int_eq(gate_state(arg), GATE_ACTIVE);
-	atomic_fetch_add(&seen.returns, 1);
-}
-
-static void setup(void)
-{
-	ck_assert_int_eq(secret_init(), 0);
-	ck_assert_int_eq(kms_provider_register(&fake_provider), 0);
-	fake_reset();
-	memset(kek, 0, sizeof(kek));
-	memset(&seen, 0, sizeof(seen));
-	atomic_store(&clock_jump, 0);
-}
-
-static void teardown(void)
-{
-	for (int i = 0; i < FAKES; i++)
-		fake_set(i, FAKE_OK);
-	gate_close(gate);
-	gate = NULL;
-	keyring_free(keyring);
-	ck_assert_uint_eq(secret_in_use(), 0);
-}
-
-struct plan {
-	uint32_t n;
-	enum slot_policy policy;
-	enum wrap_type type;
-	unsigned poll_ms, lease_ms, grace_ms;
-};
-
-static const struct plan plain = {1, POLICY_ALL, WRAP_STORE, 20, 200, 0};
-static const struct plan lazy = {1, POLICY_ALL, WRAP_STORE, 60000, 120000, 0}; /* only orders and watches move it */
-
-static void make(const struct plan *p)
-{
-	struct gate_config cfg = {.kek = kek, .poll_ms = p->poll_ms, .lease_ms = p->lease_ms, .grace_ms = p->grace_ms,
-				  .drain_ms = 500};
-	char why[320];
-
-	keyring = fake_keyring(p->n, p->policy, p->type, kek);
-	ck_assert_ptr_nonnull(keyring);
-	cfg.keyring = keyring;
-	ck_assert_int_eq(gate_new(&cfg, &gate), 0);
-	gate->clock = jumping_clock;
-	ck_assert_int_eq(gate_state(gate), GATE_LOCKED);
-	ck_assert_int_eq(gate_open(gate, why), 0);
-	ck_assert_int_eq(gate_state(gate), GATE_ACTIVE);
-}
-
-static void start(const struct plan *p)
-{
-	struct gate_hooks hooks = {.drain = on_drain, .locked = on_locked, .active = on_active};
-
-	make(p);
-	hooks.arg = gate;
-	ck_assert_int_eq(gate_start(gate, &hooks), 0);
-}
-
-/* Wait until STATE; milliseconds it took, or -1. */
-static int64_t await(enum gate_state state, int ms)
-{
-	int64_t from = real_ms();
-
-	while (real_ms() - from < ms) {
-		if (gate_state(gate) == state)
-			return real_ms() - from;
-		sleep_ms(1);
-	}
-	return -1;
-}
-
-static int may(enum gate_use use)
-{
-	const struct store_keys *keys;
-	int r = gate_enter(gate, use, &keys);
-
-	if (r == 0) {
-		ck_assert_mem_eq(store_keys_id(keys), keyring->store_id, ID_LEN);
-		gate_leave(gate);
-	}
-	return r;
-}
+#include "tests/unit/gate_rig.h"
 
 START_TEST(test_new_refuses)
 {
@@ -390,7 +237,7 @@ START_TEST(test_slow_pace)
 {
 	struct gate_status a, b;
 
-	start(&(struct plan){1, POLICY_ALL, WRAP_STORE, 1000, 2000, 0});
+	start(&(struct plan){.n = 1, .policy = POLICY_ALL, .type = WRAP_STORE, .poll_ms = 1000, .lease_ms = 2000});
 	fake_set(0, FAKE_REVOKED);
 	gate_poke(gate);
 	ck_assert_int_ge(await(GATE_LOCKED, 1000), 0);
@@ -493,7 +340,7 @@ END_TEST
 START_TEST(test_grace)
 {
 	struct gate_status s;
-	struct plan p = {1, POLICY_ALL, WRAP_STORE, 20, 100, 400};
+	struct plan p = {.n = 1, .policy = POLICY_ALL, .type = WRAP_STORE, .poll_ms = 20, .lease_ms = 100, .grace_ms = 400};
 	int64_t from = real_ms();
 
 	start(&p);
@@ -536,23 +383,6 @@ START_TEST(test_policies)
 	ck_assert_int_ge(await(GATE_LOCKED, 2000), 0);
 }
 END_TEST
-
-static int borrow(struct gate_key *k, enum gate_use use)
-{
-	const struct store_keys *store;
-	const struct file_keys *keys;
-	int r = gate_enter(gate, use, &store);
-
-	if (r)
-		return r;
-	r = gate_key_borrow(k, store, &keys);
-	if (!r)
-		ck_assert_ptr_nonnull(file_keys_id(keys));
-	gate_leave(gate);
-	return r;
-}
-
-static const enum wrap_type types[] = {WRAP_STORE, WRAP_FILE};
 
 START_TEST(test_keys)
 {
@@ -744,7 +574,7 @@ static void *stress_main(void *arg)
 START_TEST(test_stress)
 {
 	static const enum fake_mode modes[] = {FAKE_REVOKED, FAKE_OK, FAKE_TRANSIENT, FAKE_OK, FAKE_HANG, FAKE_OK, FAKE_FLAP, FAKE_OK};
-	struct plan p = {1, POLICY_ALL, types[_i], 5, 40, 0};
+	struct plan p = {.n = 1, .policy = POLICY_ALL, .type = types[_i], .poll_ms = 5, .lease_ms = 40};
 	struct gate_status s;
 	pthread_t t[8];
 	char why[320];

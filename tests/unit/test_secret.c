@@ -176,6 +176,30 @@ START_TEST(past_the_lock_limit)
 }
 END_TEST
 
+/* As many as it says, and not one more, are locked. */
+START_TEST(capacity)
+{
+	const struct rlimit some = {8 << 20, 8 << 20};
+	int status = 0;
+	pid_t pid = mlock_works ? fork() : -1;
+	if (pid < 0)
+		return;
+	if (pid == 0) {
+		if (setrlimit(RLIMIT_MEMLOCK, &some) != 0 || (geteuid() == 0 && setuid(65534) != 0) || !secret_all_locked())
+			_exit(0); /* cannot be tried here */
+		size_t fits = secret_capacity();
+		if (fits < 8192 || fits > 16384)
+			_exit(1);
+		while (secret_in_use() < fits)
+			if (!secret_alloc(32) || !secret_all_locked())
+				_exit(2);
+		_exit(secret_alloc(32) && !secret_all_locked() ? 0 : 3);
+	}
+	waitpid(pid, &status, 0);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 int main(void)
 {
 	const struct test_entry list[] = {
@@ -186,6 +210,7 @@ int main(void)
 		{"guarded", guarded},
 		{"locked and not dumped", locked_and_not_dumped},
 		{"past the lock limit", past_the_lock_limit},
+		{"capacity", capacity},
 	};
 	return test_main("secret", list, ARRAY_LEN(list));
 }
