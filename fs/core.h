@@ -57,5 +57,18 @@ void locking_drain(void *arg, unsigned drain_ms);
 void locking_files_refused(void *arg);
 /* Step 5: page-cache WRITE is refused too. */
 bool locking_sealed(const struct fs *fs);
+/* ms of CLOCK_BOOTTIME. */
+int64_t locking_now(void);
+/* Whoever watches this process can tell slow progress from a hang. */
+void locking_beat(struct fs *fs);
+
+/*
+ * Step 2: syncfs of the mount root, from a thread of its own that no request needs, until a round brings no WRITE; once more
+ * and no longer when WRITE is closed. NULL: not now, invalidation writes back by itself then. Never from a request handler.
+ */
+struct rootsync;
+struct rootsync *rootsync_start(struct fs *fs);
+/* Wait for its end, or until UNTIL (locking_now()); then it is left to itself. NULL is legal. */
+void rootsync_end(struct fs *fs, struct rootsync *s, int64_t until);
 
 #endif

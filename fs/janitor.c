@@ -20,6 +20,7 @@
 #define ABSENT_FIRST_MS 1000
 #define ABSENT_MS 5000
 #define NAMES_MAX 20u
+#define SYNC_MAX_MS 2000
 #define NEVER INT64_MAX
 
 /* An inode with lost writes; all under the janitor's lock. */
@@ -60,6 +61,8 @@ struct janitor {
 	int64_t watch_pause;
 	uint64_t watch_refused; /* refused writes at the last watch */
 	unsigned names_left;
+	int64_t synced_at;     /* start of the last syncfs */
+	bool syncing;
 };
 
 static int64_t now_ms(void)
@@ -80,6 +83,30 @@ static bool gate_open_now(const struct fs *fs)
 	enum gate_state s = gate_state(fs->gate);
 
 	return s == GATE_ACTIVE || s == GATE_GRACE;
+}
+
+/*
+ * What a write(2) under way has made dirty by now is refused in large requests: an invalidation alone goes page by page, and
+ * the writer is faster. Not more often than every 10 ms, by one thread.
+ */
+static void refuse_dirty(struct janitor *j)
+{
+	int64_t now = now_ms();
+	bool mine;
+
+	pthread_mutex_lock(&j->lock);
+	mine = !j->syncing && now >= j->synced_at + PAUSE_MS;
+	if (mine) {
+		j->syncing = true;
+		j->synced_at = now;
+	}
+	pthread_mutex_unlock(&j->lock);
+	if (!mine)
+		return;
+	rootsync_end(j->fs, rootsync_start(j->fs), locking_now() + SYNC_MAX_MS);
+	pthread_mutex_lock(&j->lock);
+	j->syncing = false;
+	pthread_mutex_unlock(&j->lock);
 }
 
 /* ---- inodes with lost writes ---- */
@@ -175,6 +202,8 @@ static void entry_run(struct janitor *j, struct entry *e)
 	pthread_mutex_unlock(&j->lock);
 	if (tell)
 		tell_name(j, ino, last);
+	if (whole)
+		refuse_dirty(j);
 	(void)loop_invalidate(j->fs, ino, whole ? 0 : (int64_t)start, whole ? 0 : (int64_t)(end - start));
 	pthread_mutex_lock(&j->lock);
 	e->busy = false;
@@ -313,6 +342,7 @@ static int64_t run_watch(struct janitor *j)
 	}
 	if (gate_open_now(j->fs))
 		return NEVER;
+	refuse_dirty(j);
 	watch_once(j);
 	took = now_ms() - started;
 	j->watch_pause = refused != j->watch_refused ? PAUSE_MS : earlier(j->watch_pause * 2, WATCH_PAUSE_MAX_MS);
