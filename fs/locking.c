@@ -9,7 +9,10 @@
 
 #define PASS_THREADS 4u
 #define BATCH 256u
-#define HANDLERS_WAIT_MS 1000 /* past the drain limit */
+#define HANDLERS_WAIT_MS 500 /* past the drain limit */
+#define PIECE (8ull << 20)
+#define PIECES_MAX 1024u
+#define WRITE_MAX (2ull << 30) /* of one write(2), the kernel's limit; it may lie behind our end of the file */
 #define RETRIES_MAX 512u      /* per pass; what is more goes to the janitor at once */
 #define BEAT_MS 100
 
@@ -50,6 +53,52 @@ void locking_beat(struct fs *fs)
 
 /* ---- passes ---- */
 
+/* Is INO open for writing, and how long is it on disk? */
+static bool open_for_writing(struct nodes *t, uint64_t ino, uint64_t *size)
+{
+	struct node *n = node_pin(t, ino);
+	struct file *f;
+	bool r;
+
+	if (!n)
+		return false;
+	pthread_mutex_lock(&n->lock);
+	f = atomic_load(&n->file);
+	r = f && f->writers > 0;
+	*size = r ? file_size(f) : 0;
+	pthread_mutex_unlock(&n->lock);
+	node_unpin(t, n);
+	return r;
+}
+
+/*
+ * From the end down: a write(2) under way goes up, so the two meet once. Upwards, one call would run right behind it, page
+ * by page, for as long as it lasts. What it makes dirty behind our back is the janitor's.
+ */
+int locking_forget(struct fs *fs, uint64_t ino)
+{
+	uint64_t size, piece = PIECE, at;
+	int r;
+
+	if (!open_for_writing(&fs->nodes, ino, &size))
+		return loop_invalidate(fs, ino, 0, 0);
+	while (size / piece >= PIECES_MAX)
+		piece *= 2;
+	at = (size / piece + 1 + WRITE_MAX / piece) * piece;
+	r = loop_invalidate(fs, ino, (int64_t)at, 0);
+	while (!r && at > 0) {
+		at -= piece;
+		r = loop_invalidate(fs, ino, (int64_t)at, (int64_t)piece);
+		locking_beat(fs);
+	}
+	return r;
+}
+
+static int forget(const struct pass *p, uint64_t id)
+{
+	return p->class == NODE_WRITTEN && p->off == ALL ? locking_forget(p->fs, id) : loop_invalidate(p->fs, id, p->off, 0);
+}
+
 static void absent(struct pass *p, uint64_t id)
 {
 	bool kept;
@@ -78,7 +127,7 @@ static void *pass_thread(void *arg)
 			return NULL;
 		/* no lock is held here: with dirty pages the kernel waits for our own WRITE handlers */
 		for (size_t i = 0; i < n; i++)
-			if (loop_invalidate(p->fs, ids[i], p->off, 0) == -ENOENT && p->again)
+			if (forget(p, ids[i]) == -ENOENT && p->again)
 				absent(p, ids[i]);
 		locking_beat(p->fs);
 	}
@@ -96,7 +145,7 @@ static void pass_again(struct pass *p)
 		for (size_t i = 0; i < p->n_absent; i++) {
 			uint64_t id = p->absent[i];
 
-			if (node_live(&p->fs->nodes, id) && loop_invalidate(p->fs, id, p->off, 0) == -ENOENT)
+			if (node_live(&p->fs->nodes, id) && forget(p, id) == -ENOENT)
 				p->absent[left++] = id;
 		}
 		p->n_absent = left;
@@ -151,17 +200,15 @@ static void lock_begin(struct fs *fs, int64_t until)
  * serves no path, no stat(2) and no new write(2) any more; only pages that it has can still be read. Contents that cannot
  * be dirty go while the others are written back.
  */
-static void write_back(struct fs *fs, int64_t until)
+static void write_back(struct fs *fs, struct rootsync *sync, int64_t until)
 {
-	struct rootsync *s;
 	uint64_t before;
 
 	loop_forget_names(fs);
 	pass_run(fs, NODE_WRITTEN, ATTRIBUTES, false);
 	pass_run(fs, NODE_OPENED, ATTRIBUTES, false);
-	s = rootsync_start(fs);
 	pass_run(fs, NODE_OPENED, ALL, false);
-	rootsync_end(fs, s, until + HANDLERS_WAIT_MS);
+	rootsync_settle(sync, fs, until + HANDLERS_WAIT_MS);
 	do {
 		before = atomic_load(&fs->writes);
 		pass_run(fs, NODE_WRITTEN, ALL, false);
@@ -171,10 +218,13 @@ static void write_back(struct fs *fs, int64_t until)
 /* Step 5: whoever is still inside is waited for, so that the last pass sees every page that was filled. */
 static void handlers_out(struct fs *fs, int64_t until)
 {
+	unsigned before = atomic_load(&fs->turn);
+
 	atomic_store(&fs->write_closed, true);
 	atomic_store(&fs->seal_until, 0);
 	gate_drain_end(fs->gate);
-	for (unsigned ms = 0; atomic_load(&fs->in_flight) > 0 && locking_now() < until; ms++) {
+	atomic_store(&fs->turn, !before);
+	for (unsigned ms = 0; atomic_load(&fs->in_flight[before]) > 0 && locking_now() < until; ms++) {
 		sleep_ms(1);
 		if (ms % BEAT_MS == 0)
 			locking_beat(fs);
@@ -203,15 +253,19 @@ void locking_drain(void *arg, unsigned drain_ms)
 {
 	struct fs *fs = arg;
 	int64_t start = locking_now(), until = start + drain_ms, contents;
+	struct rootsync *sync;
 
 	lock_begin(fs, until);
-	write_back(fs, until);
+	sync = rootsync_start(fs);
+	write_back(fs, sync, until);
 	handlers_out(fs, until + HANDLERS_WAIT_MS);
 	/* Step 6. */
 	loop_forget_names(fs);
+	rootsync_settle(sync, fs, locking_now() + HANDLERS_WAIT_MS);
 	pass_run(fs, NODE_WRITTEN, ALL, true);
 	pass_run(fs, NODE_OPENED, ALL, true);
 	contents = locking_now();
+	rootsync_end(sync, fs);
 	pass_run(fs, NODE_FOLDER, ALL, true);
 	pass_run(fs, NODE_OTHER, ALL, true);
 	janitor_locked(fs);

@@ -76,23 +76,24 @@ void ops_defer(fuse_req_t req, pool_job *job, const struct deferred *d)
 {
 	struct fs *fs = req_fs(req);
 	struct deferred *copy = malloc(sizeof(*copy));
+	unsigned turn = fs_request_begin(fs);
 
-	atomic_fetch_add(&fs->in_flight, 1);
 	if (copy) {
 		*copy = *d;
 		copy->req = req;
 		copy->fs = fs;
+		copy->turn = turn;
 		if (pool_submit(fs->pool, job, copy) == 0)
 			return;
 	}
 	free(copy);
-	atomic_fetch_sub(&fs->in_flight, 1);
+	fs_request_end(fs, turn);
 	fuse_reply_err(req, ENOMEM);
 }
 
 void ops_deferred_end(struct deferred *d)
 {
-	atomic_fetch_sub(&d->fs->in_flight, 1);
+	fs_request_end(d->fs, d->turn);
 	secret_wipe(d->name, sizeof(d->name));
 	free(d);
 }

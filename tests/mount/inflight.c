@@ -88,8 +88,8 @@ static struct {
 
 struct probe {
 	const char *name;
-	int (*once)(size_t page); /* 1 = something was read */
-	long tries, hits, late;   /* late: after the write(2) had ended for 300 ms */
+	uint64_t (*once)(size_t page); /* not 0: the first word that was read */
+	long tries, hits, old, late;   /* old: of the store; late: 500 ms and more after the write(2) had ended */
 	double last;
 	pthread_t thread;
 };
@@ -118,10 +118,11 @@ static void on_sigbus(int sig)
 	siglongjmp(fault, 1);
 }
 
-static int load(volatile uint64_t *map, size_t page)
+static uint64_t load(volatile uint64_t *map, size_t page)
 {
 	volatile uint64_t v;
 
+	/* what is there is never 0, in neither content */
 	if (sigsetjmp(fault, 1)) {
 		guarded = 0;
 		return 0;
@@ -129,40 +130,36 @@ static int load(volatile uint64_t *map, size_t page)
 	guarded = 1;
 	v = map[page * PAGE / 8];
 	guarded = 0;
-	(void)v;
-	return 1;
+	return v ? v : 1;
 }
 
-static int load_shared(size_t page) { return load(g.shared, page); }
-static int load_private(size_t page) { return load(g.private, page); }
+static uint64_t load_shared(size_t page) { return load(g.shared, page); }
+static uint64_t load_private(size_t page) { return load(g.private, page); }
 
-static int read_old(size_t page)
+static uint64_t read_at(int fd, size_t page)
 {
-	char b[64];
+	uint64_t b[8];
 
-	return pread(g.reader, b, sizeof(b), (off_t)page * PAGE) > 0;
+	return pread(fd, b, sizeof(b), (off_t)page * PAGE) > 0 ? b[0] ? b[0] : 1 : 0;
 }
 
-static int read_writer(size_t page)
-{
-	char b[64];
+static uint64_t read_old(size_t page) { return read_at(g.reader, page); }
 
-	return pread(g.writer, b, sizeof(b), (off_t)page * PAGE) > 0;
-}
+static uint64_t read_writer(size_t page) { return read_at(g.writer, page); }
 
-static int read_new(size_t page)
+static uint64_t read_new(size_t page)
 {
-	int fd = open(g.path, O_RDONLY), r;
-	char b[64];
+	int fd = open(g.path, O_RDONLY);
+	uint64_t r;
 
 	if (fd < 0)
 		return 0;
-	r = pread(fd, b, sizeof(b), (off_t)page * PAGE) > 0;
+	r = read_at(fd, page);
 	close(fd);
 	return r;
 }
 
-static int stat_old(size_t page)
+static uint64_t stat_old(size_t page)
 {
 	struct stat st;
 
@@ -170,7 +167,7 @@ static int stat_old(size_t page)
 	return fstat(g.reader, &st) == 0;
 }
 
-static int write_new(size_t page)
+static uint64_t write_new(size_t page)
 {
 	return pwrite(g.reader, g.buf, PAGE, (off_t)page * PAGE) > 0;
 }
@@ -192,12 +189,15 @@ static void *probe_thread(void *arg)
 		usleep(200);
 	while (!g.over) {
 		size_t page = (size_t)rand_r(&seed) % (g.len / PAGE);
+		uint64_t got;
 
 		p->tries++;
-		if (p->once(page)) {
+		got = p->once(page);
+		if (got) {
 			p->hits++;
+			p->old += got != word(NEW, page * PAGE);
 			p->last = now() - g.locked_at;
-			if (g.written && now() > g.write_end + 300)
+			if (g.written && now() > g.write_end + 500)
 				p->late++;
 		}
 		if (p->tries % 64 == 0)
@@ -230,7 +230,7 @@ static void tell(void)
 	printf("write %ld %s in_flight_ms %.0f fsync1 %s fsync2 %s close %s\n", (long)g.result, name_of(g.err),
 	       g.write_end - g.locked_at, name_of(sync1), name_of(sync2), name_of(end));
 	for (size_t i = 0; i < N_PROBES; i++)
-		printf("probe %s tries %ld hits %ld late %ld last_ms %.1f\n", probes[i].name, probes[i].tries, probes[i].hits,
+		printf("probe %s tries %ld hits %ld old %ld late %ld last_ms %.1f\n", probes[i].name, probes[i].tries, probes[i].hits, probes[i].old,
 		       probes[i].late, probes[i].last);
 }
 
