@@ -4,12 +4,14 @@
  *
  *   inflight write FILE BYTES over|grow COMMAND...   one write(2), COMMAND (the lock) run in the middle of it; tells what
  *                                                    could be read, waits for a line (the key is back), checks the old handle
+ *                                                    (INFLIGHT_MS: how long it lasts; its buffer is made while it is read)
  *   inflight check FILE BYTES WRITTEN                after the return: EIO or what was written, never anything else
  *   inflight cached DIR OPEN COMMAND...              poll contents of OPEN files and attributes of all while COMMAND locks
  *   inflight make DIR N                              N small files in folders of 1,000
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -20,8 +22,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -206,6 +210,44 @@ static void *probe_thread(void *arg)
 	return NULL;
 }
 
+/* The write(2) reads memory that comes into being page by page, so that it lasts as long as it shall on any machine. */
+static struct {
+	int fd;
+	useconds_t pause;
+} slow;
+
+#define SLOW_PIECE (256u << 10)
+
+static void *slow_thread(void *arg)
+{
+	uint64_t *piece = mmap(NULL, SLOW_PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct uffd_msg m;
+
+	(void)arg;
+	while (read(slow.fd, &m, sizeof(m)) == sizeof(m)) {
+		uint64_t at = (m.arg.pagefault.address - (uint64_t)(uintptr_t)g.buf) & ~(uint64_t)(SLOW_PIECE - 1);
+		struct uffdio_copy copy = {.dst = (uint64_t)(uintptr_t)g.buf + at, .src = (uint64_t)(uintptr_t)piece, .len = SLOW_PIECE};
+
+		fill(piece, at, SLOW_PIECE, NEW);
+		usleep(slow.pause);
+		(void)ioctl(slow.fd, UFFDIO_COPY, &copy);
+	}
+	return NULL;
+}
+
+static int slow_buffer(long ms)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register range = {{(uint64_t)(uintptr_t)g.buf, g.len}, UFFDIO_REGISTER_MODE_MISSING, 0};
+	pthread_t t;
+
+	slow.fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	slow.pause = (useconds_t)((uint64_t)ms * 1000 / (g.len / SLOW_PIECE));
+	if (slow.fd < 0 || ioctl(slow.fd, UFFDIO_API, &api) || ioctl(slow.fd, UFFDIO_REGISTER, &range))
+		return -1;
+	return pthread_create(&t, NULL, slow_thread, NULL);
+}
+
 static void make_old(const char *path, size_t len)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
@@ -239,6 +281,7 @@ static int cmd_write(char **argv)
 	struct sigaction sa = {.sa_handler = on_sigbus, .sa_flags = SA_NODEFER};
 	bool over = strcmp(argv[2], "over") == 0;
 	pthread_t w;
+	const char *ms = getenv("INFLIGHT_MS");
 	int rc;
 
 	sigaction(SIGBUS, &sa, NULL);
@@ -248,16 +291,19 @@ static int cmd_write(char **argv)
 		make_old(g.path, g.len);
 	g.writer = open(g.path, O_RDWR | O_CREAT, 0600);
 	g.reader = open(g.path, O_RDWR);
-	g.buf = mmap(NULL, g.len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	g.buf = mmap(NULL, g.len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	g.shared = mmap(NULL, g.len, PROT_READ, MAP_SHARED, g.reader, 0);
 	g.private = mmap(NULL, g.len, PROT_READ, MAP_PRIVATE, g.reader, 0);
 	if (g.writer < 0 || g.reader < 0 || g.buf == MAP_FAILED || g.shared == MAP_FAILED || g.private == MAP_FAILED)
 		die("prepare");
-	fill(g.buf, 0, g.len, NEW);
+	if (!ms)
+		fill(g.buf, 0, g.len, NEW);
+	else if (slow_buffer(atol(ms)))
+		die("userfaultfd");
 	for (size_t i = 0; i < N_PROBES; i++)
 		pthread_create(&probes[i].thread, NULL, probe_thread, &probes[i]);
 	pthread_create(&w, NULL, write_thread, NULL);
-	usleep(5000);
+	usleep(ms ? 300000 : 5000);
 	rc = run(argv + 3);
 	g.locked_at = now();
 	g.locked = true;
