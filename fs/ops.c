@@ -260,12 +260,19 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 	struct fs *fs = req_fs(req);
 	struct change c = {fs, req_node(req, ino), attr, to_set};
 	/* Sent when the kernel writes dirty pages back: refused, fsync would fail although every byte was sealed. */
-	bool write_back = !(to_set & ~drain) && gate_state(fs->gate) == GATE_LOCKING;
+	bool times = !(to_set & ~drain);
 	struct file *f;
 
-	if (!write_back && ops_change_refused(req))
+	/*
+	 * Locked, it comes from an inode whose writes were refused: nothing was written, so there is no time to set, and the
+	 * writer has been told once. Only the kernel itself names a handle here; utimensat(2) does not.
+	 */
+	if (times && fi && gate_state(fs->gate) == GATE_LOCKED) {
+		reply_attr(req, c.n);
 		return;
-	(void)fi;
+	}
+	if (!(times && gate_state(fs->gate) == GATE_LOCKING) && ops_change_refused(req))
+		return;
 	f = file_ref(c.n);
 	if (!f && (to_set & FUSE_SET_ATTR_SIZE) && fs->store->keyring->wrap_type == WRAP_FILE)
 		ops_defer(req, job_setattr, &(struct deferred){.ino = ino, .attr = *attr, .arg = to_set});
