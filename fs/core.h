@@ -29,7 +29,8 @@ struct fs {
 	uint8_t *pool_slot; /* slot_lock: the in-flight slot of pool jobs that change a file, one at a time */
 	_Atomic uint64_t refused_writes;
 	_Atomic uint64_t writes; /* WRITE requests so far: a locking pass is over when none came */
-	_Atomic uint64_t in_flight; /* requests between receipt and reply */
+	_Atomic unsigned turn;         /* 0 or 1: which count a new request goes into */
+	_Atomic uint64_t in_flight[2]; /* requests between receipt and reply */
 	_Atomic bool write_closed; /* step 5 of locking: page-cache WRITE is refused too */
 	_Atomic int64_t seal_until;  /* ms of CLOCK_BOOTTIME: end of the drain limit; 0 = no drain */
 	_Atomic uint64_t draining;
@@ -41,6 +42,23 @@ struct fs {
 	struct janitor *janitor;
 	int wake_fd;            /* eventfd: FS_WAKE_ENDED, FS_WAKE_UNMOUNT */
 };
+
+/*
+ * A request begins and ends. A lock turns to the other count and waits for the one before: a crowd that is refused all the
+ * while does not hold it up.
+ */
+static inline unsigned fs_request_begin(struct fs *fs)
+{
+	unsigned turn = atomic_load(&fs->turn);
+
+	atomic_fetch_add(&fs->in_flight[turn], 1);
+	return turn;
+}
+
+static inline void fs_request_end(struct fs *fs, unsigned turn)
+{
+	atomic_fetch_sub(&fs->in_flight[turn], 1);
+}
 
 /* Invalidate an inode's pages and attributes in the kernel. Never from a request handler. */
 int loop_invalidate(struct fs *fs, uint64_t ino, int64_t off, int64_t len);
@@ -57,5 +75,29 @@ void locking_drain(void *arg, unsigned drain_ms);
 void locking_files_refused(void *arg);
 /* Step 5: page-cache WRITE is refused too. */
 bool locking_sealed(const struct fs *fs);
+/* ms of CLOCK_BOOTTIME. */
+int64_t locking_now(void);
+/* Whoever watches this process can tell slow progress from a hang. */
+void locking_beat(struct fs *fs);
+
+/*
+ * Make the kernel forget all of an inode that may be open for writing; as loop_invalidate(). A write(2) under way does not
+ * hold it up for longer than a few megabytes take.
+ */
+int locking_forget(struct fs *fs, uint64_t ino);
+
+/*
+ * Step 2: syncfs of the mount root, from a thread of its own that no request needs, begun at once. NULL: not now; the
+ * passes write back page by page then. Never from a request handler.
+ */
+struct rootsync;
+struct rootsync *rootsync_start(struct fs *fs);
+/*
+ * Rounds of syncfs until one brings no WRITE, or WRITE was closed before it began (what is dirty is refused then, in large
+ * requests); at most until UNTIL (locking_now()). NULL is legal.
+ */
+void rootsync_settle(struct rootsync *s, struct fs *fs, int64_t until);
+/* End it; one that does not come back is left to itself. NULL is legal. */
+void rootsync_end(struct rootsync *s, struct fs *fs);
 
 #endif

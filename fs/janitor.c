@@ -20,6 +20,7 @@
 #define ABSENT_FIRST_MS 1000
 #define ABSENT_MS 5000
 #define NAMES_MAX 20u
+#define SYNC_MAX_MS 5000
 #define NEVER INT64_MAX
 
 /* An inode with lost writes; all under the janitor's lock. */
@@ -59,7 +60,9 @@ struct janitor {
 	bool gather;           /* `watched` is to be made anew */
 	int64_t watch_pause;
 	uint64_t watch_refused; /* refused writes at the last watch */
-	unsigned names_left;
+	uint64_t told[NAMES_MAX]; /* whose names were logged for this lock */
+	unsigned n_told;
+	bool syncing;
 };
 
 static int64_t now_ms(void)
@@ -80,6 +83,29 @@ static bool gate_open_now(const struct fs *fs)
 	enum gate_state s = gate_state(fs->gate);
 
 	return s == GATE_ACTIVE || s == GATE_GRACE;
+}
+
+/*
+ * What a write(2) under way has made dirty by now is refused in large requests: an invalidation alone goes page by page, and
+ * the writer is faster. By one thread at a time.
+ */
+static void refuse_dirty(struct janitor *j)
+{
+	struct rootsync *s;
+	bool mine;
+
+	pthread_mutex_lock(&j->lock);
+	mine = !j->syncing;
+	j->syncing = true;
+	pthread_mutex_unlock(&j->lock);
+	if (!mine)
+		return;
+	s = rootsync_start(j->fs);
+	rootsync_settle(s, j->fs, locking_now() + SYNC_MAX_MS);
+	rootsync_end(s, j->fs);
+	pthread_mutex_lock(&j->lock);
+	j->syncing = false;
+	pthread_mutex_unlock(&j->lock);
 }
 
 /* ---- inodes with lost writes ---- */
@@ -162,12 +188,23 @@ static void tell_name(struct janitor *j, uint64_t ino, bool last)
 	j->fs->cfg.log(LOG_WARNING, text);
 }
 
+static bool tell_once(struct janitor *j, uint64_t ino)
+{
+	for (unsigned i = 0; i < j->n_told; i++)
+		if (j->told[i] == ino)
+			return false;
+	if (j->n_told == NAMES_MAX)
+		return false;
+	j->told[j->n_told++] = ino;
+	return true;
+}
+
 /* Called with the lock, which is given up meanwhile. */
 static void entry_run(struct janitor *j, struct entry *e)
 {
-	bool whole = !gate_open_now(j->fs), tell = e->untold && j->names_left > 0;
+	bool whole = !gate_open_now(j->fs), tell = e->untold && tell_once(j, e->ino);
 	uint64_t ino = e->ino, start = e->start, end = e->end;
-	bool last = tell && --j->names_left == 0;
+	bool last = j->n_told == NAMES_MAX;
 	int64_t started = now_ms();
 
 	e->busy = true;
@@ -175,7 +212,12 @@ static void entry_run(struct janitor *j, struct entry *e)
 	pthread_mutex_unlock(&j->lock);
 	if (tell)
 		tell_name(j, ino, last);
-	(void)loop_invalidate(j->fs, ino, whole ? 0 : (int64_t)start, whole ? 0 : (int64_t)(end - start));
+	if (whole) {
+		refuse_dirty(j);
+		(void)locking_forget(j->fs, ino);
+	} else {
+		(void)loop_invalidate(j->fs, ino, (int64_t)start, (int64_t)(end - start));
+	}
 	pthread_mutex_lock(&j->lock);
 	e->busy = false;
 	e->done_at = now_ms();
@@ -212,7 +254,7 @@ static void invalidate_class(struct fs *fs, enum node_class class)
 
 	while ((n = nodes_collect(&fs->nodes, class, &next, ids, BATCH)) > 0)
 		for (size_t i = 0; i < n; i++)
-			(void)loop_invalidate(fs, ids[i], 0, 0);
+			(void)locking_forget(fs, ids[i]);
 }
 
 static int64_t run_sweep(struct janitor *j)
@@ -288,7 +330,7 @@ static void watch_once(struct janitor *j)
 	for (size_t i = 0; i < l->n; i++) {
 		if (!has_writers(&j->fs->nodes, l->id[i]))
 			continue;
-		(void)loop_invalidate(j->fs, l->id[i], 0, 0);
+		(void)locking_forget(j->fs, l->id[i]);
 		l->id[left++] = l->id[i];
 	}
 	l->n = left;
@@ -313,6 +355,7 @@ static int64_t run_watch(struct janitor *j)
 	}
 	if (gate_open_now(j->fs))
 		return NEVER;
+	refuse_dirty(j);
 	watch_once(j);
 	took = now_ms() - started;
 	j->watch_pause = refused != j->watch_refused ? PAUSE_MS : earlier(j->watch_pause * 2, WATCH_PAUSE_MAX_MS);
@@ -327,7 +370,7 @@ void janitor_locking(struct fs *fs)
 	struct janitor *j = fs->janitor;
 
 	pthread_mutex_lock(&j->lock);
-	j->names_left = NAMES_MAX;
+	j->n_told = 0;
 	pthread_mutex_unlock(&j->lock);
 }
 
@@ -446,7 +489,6 @@ int janitor_start(struct fs *fs)
 		return -ENOMEM;
 	j->fs = fs;
 	j->watch_pause = PAUSE_MS;
-	j->names_left = NAMES_MAX;
 	for (unsigned i = 0; i < N_CHORES; i++)
 		j->chore[i].due = NEVER;
 	pthread_mutex_init(&j->lock, NULL);

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Locking is not done until the kernel has forgotten: the passes over every inode that it knows (design: section 6). */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <syslog.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "fs/janitor.h"
 
 #define PASS_THREADS 4u
 #define BATCH 256u
-#define HANDLERS_WAIT_MS 1000 /* past the drain limit */
+#define HANDLERS_WAIT_MS 500 /* past the drain limit */
+#define PIECE (8ull << 20)
+#define PIECES_MAX 1024u
+#define WRITE_MAX (2ull << 30) /* of one write(2), the kernel's limit; it may lie behind our end of the file */
 #define RETRIES_MAX 512u      /* per pass; what is more goes to the janitor at once */
 #define BEAT_MS 100
 
@@ -33,7 +32,7 @@ struct pass {
 	size_t n_absent;
 };
 
-static int64_t now_ms(void)
+int64_t locking_now(void)
 {
 	struct timespec ts;
 
@@ -46,14 +45,59 @@ static void sleep_ms(unsigned ms)
 	nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
 }
 
-/* Whoever watches this process can tell a long pass from a hang. */
-static void beat(struct fs *fs)
+void locking_beat(struct fs *fs)
 {
 	if (fs->cfg.beacon)
 		atomic_fetch_add(&fs->cfg.beacon->beat, 1);
 }
 
 /* ---- passes ---- */
+
+/* Is INO open for writing, and how long is it on disk? */
+static bool open_for_writing(struct nodes *t, uint64_t ino, uint64_t *size)
+{
+	struct node *n = node_pin(t, ino);
+	struct file *f;
+	bool r;
+
+	if (!n)
+		return false;
+	pthread_mutex_lock(&n->lock);
+	f = atomic_load(&n->file);
+	r = f && f->writers > 0;
+	*size = r ? file_size(f) : 0;
+	pthread_mutex_unlock(&n->lock);
+	node_unpin(t, n);
+	return r;
+}
+
+/*
+ * From the end down: a write(2) under way goes up, so the two meet once. Upwards, one call would run right behind it, page
+ * by page, for as long as it lasts. What it makes dirty behind our back is the janitor's.
+ */
+int locking_forget(struct fs *fs, uint64_t ino)
+{
+	uint64_t size, piece = PIECE, at;
+	int r;
+
+	if (!open_for_writing(&fs->nodes, ino, &size))
+		return loop_invalidate(fs, ino, 0, 0);
+	while (size / piece >= PIECES_MAX)
+		piece *= 2;
+	at = (size / piece + 1 + WRITE_MAX / piece) * piece;
+	r = loop_invalidate(fs, ino, (int64_t)at, 0);
+	while (!r && at > 0) {
+		at -= piece;
+		r = loop_invalidate(fs, ino, (int64_t)at, (int64_t)piece);
+		locking_beat(fs);
+	}
+	return r;
+}
+
+static int forget(const struct pass *p, uint64_t id)
+{
+	return p->class == NODE_WRITTEN && p->off == ALL ? locking_forget(p->fs, id) : loop_invalidate(p->fs, id, p->off, 0);
+}
 
 static void absent(struct pass *p, uint64_t id)
 {
@@ -83,9 +127,9 @@ static void *pass_thread(void *arg)
 			return NULL;
 		/* no lock is held here: with dirty pages the kernel waits for our own WRITE handlers */
 		for (size_t i = 0; i < n; i++)
-			if (loop_invalidate(p->fs, ids[i], p->off, 0) == -ENOENT && p->again)
+			if (forget(p, ids[i]) == -ENOENT && p->again)
 				absent(p, ids[i]);
-		beat(p->fs);
+		locking_beat(p->fs);
 	}
 }
 
@@ -101,11 +145,11 @@ static void pass_again(struct pass *p)
 		for (size_t i = 0; i < p->n_absent; i++) {
 			uint64_t id = p->absent[i];
 
-			if (node_live(&p->fs->nodes, id) && loop_invalidate(p->fs, id, p->off, 0) == -ENOENT)
+			if (node_live(&p->fs->nodes, id) && forget(p, id) == -ENOENT)
 				p->absent[left++] = id;
 		}
 		p->n_absent = left;
-		beat(p->fs);
+		locking_beat(p->fs);
 	}
 	for (size_t i = 0; i < p->n_absent; i++)
 		janitor_absent(p->fs, p->absent[i]);
@@ -130,149 +174,13 @@ static void pass_run(struct fs *fs, enum node_class class, int64_t off, bool aga
 	pthread_mutex_destroy(&p.lock);
 }
 
-/* ---- step 2: syncfs, from a thread that may be left behind ---- */
-
-/*
- * Shared by the lock and the thread; whoever is last frees it. The thread opens a path, and what lies there now may be
- * anything, so nothing waits for it without a limit.
- */
-struct sync {
-	pthread_mutex_t lock;
-	pthread_cond_t over;
-	struct fs *fs; /* lock; NULL: nobody waits any more */
-	bool done;     /* lock */
-	char path[];
-};
-
-static void sync_free(struct sync *s)
-{
-	pthread_cond_destroy(&s->over);
-	pthread_mutex_destroy(&s->lock);
-	free(s);
-}
-
-/* Was it our own root that this thread has opened? *WRITES is how many WRITE requests came so far. */
-static bool sync_opened(struct sync *s, uint64_t *writes)
-{
-	bool ours;
-
-	pthread_mutex_lock(&s->lock);
-	ours = s->fs && atomic_load(&s->fs->root_opened_by) == gettid();
-	if (ours)
-		*writes = atomic_load(&s->fs->writes);
-	pthread_mutex_unlock(&s->lock);
-	return ours;
-}
-
-/* Did the last round bring a WRITE, and would another be admitted? */
-static bool sync_again(struct sync *s, uint64_t *writes)
-{
-	uint64_t before = *writes;
-	bool again;
-
-	pthread_mutex_lock(&s->lock);
-	again = s->fs && !locking_sealed(s->fs);
-	if (again)
-		*writes = atomic_load(&s->fs->writes);
-	pthread_mutex_unlock(&s->lock);
-	return again && *writes != before;
-}
-
-static void *sync_thread(void *arg)
-{
-	struct sync *s = arg;
-	int fd = open(s->path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
-	uint64_t writes;
-	bool left;
-
-	if (fd >= 0 && sync_opened(s, &writes)) {
-		do
-			(void)syncfs(fd); /* what could not be written is told by the inodes themselves */
-		while (sync_again(s, &writes));
-	}
-	if (fd >= 0)
-		close(fd);
-	pthread_mutex_lock(&s->lock);
-	s->done = true;
-	left = !s->fs;
-	pthread_cond_signal(&s->over);
-	pthread_mutex_unlock(&s->lock);
-	if (left)
-		sync_free(s);
-	return NULL;
-}
-
-/* NULL: the passes write back by themselves then, page by page. */
-static struct sync *sync_start(struct fs *fs)
-{
-	size_t len = strlen(fs->cfg.mountpoint) + 1;
-	struct sync *s = calloc(1, sizeof(*s) + len);
-	pthread_condattr_t cond;
-	pthread_attr_t attr;
-	pthread_t thread;
-	int r;
-
-	if (!s)
-		return NULL;
-	s->fs = fs;
-	memcpy(s->path, fs->cfg.mountpoint, len);
-	atomic_store(&fs->root_opened_by, 0);
-	pthread_mutex_init(&s->lock, NULL);
-	pthread_condattr_init(&cond);
-	pthread_condattr_setclock(&cond, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->over, &cond);
-	pthread_condattr_destroy(&cond);
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	r = pthread_create(&thread, &attr, sync_thread, s);
-	pthread_attr_destroy(&attr);
-	if (!r)
-		return s;
-	sync_free(s);
-	return NULL;
-}
-
-static void wait_a_beat(struct sync *s)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_nsec += BEAT_MS * 1000000;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
-	pthread_cond_timedwait(&s->over, &s->lock, &ts);
-}
-
-/* Wait for its end, or until UNTIL. */
-static void sync_end(struct fs *fs, struct sync *s, int64_t until)
-{
-	bool done;
-
-	if (!s)
-		return;
-	pthread_mutex_lock(&s->lock);
-	while (!s->done && now_ms() < until) {
-		wait_a_beat(s);
-		beat(fs);
-	}
-	done = s->done;
-	s->fs = NULL;
-	pthread_mutex_unlock(&s->lock);
-	if (done)
-		sync_free(s);
-	else
-		fs->cfg.log(LOG_WARNING, "locking: syncfs of the mount point does not come back; going on without it");
-}
-
 /* ---- the order ---- */
 
 bool locking_sealed(const struct fs *fs)
 {
 	int64_t until = atomic_load(&fs->seal_until);
 
-	return atomic_load(&fs->write_closed) || (until && now_ms() >= until);
+	return atomic_load(&fs->write_closed) || (until && locking_now() >= until);
 }
 
 static void lock_begin(struct fs *fs, int64_t until)
@@ -289,20 +197,18 @@ static void lock_begin(struct fs *fs, int64_t until)
 
 /*
  * Steps 2 to 4. Names and attributes go first: they cost a microsecond each, wait for nothing, and without them the kernel
- * serves no read(2), write(2) or stat(2) any more, only mappings. Contents that cannot be dirty go while the others are
- * written back.
+ * serves no path, no stat(2) and no new write(2) any more; only pages that it has can still be read. Contents that cannot
+ * be dirty go while the others are written back.
  */
-static void write_back(struct fs *fs, int64_t until)
+static void write_back(struct fs *fs, struct rootsync *sync, int64_t until)
 {
-	struct sync *s;
 	uint64_t before;
 
 	loop_forget_names(fs);
 	pass_run(fs, NODE_WRITTEN, ATTRIBUTES, false);
 	pass_run(fs, NODE_OPENED, ATTRIBUTES, false);
-	s = sync_start(fs);
 	pass_run(fs, NODE_OPENED, ALL, false);
-	sync_end(fs, s, until + HANDLERS_WAIT_MS);
+	rootsync_settle(sync, fs, until + HANDLERS_WAIT_MS);
 	do {
 		before = atomic_load(&fs->writes);
 		pass_run(fs, NODE_WRITTEN, ALL, false);
@@ -312,13 +218,16 @@ static void write_back(struct fs *fs, int64_t until)
 /* Step 5: whoever is still inside is waited for, so that the last pass sees every page that was filled. */
 static void handlers_out(struct fs *fs, int64_t until)
 {
+	unsigned before = atomic_load(&fs->turn);
+
 	atomic_store(&fs->write_closed, true);
 	atomic_store(&fs->seal_until, 0);
 	gate_drain_end(fs->gate);
-	for (unsigned ms = 0; atomic_load(&fs->in_flight) > 0 && now_ms() < until; ms++) {
+	atomic_store(&fs->turn, !before);
+	for (unsigned ms = 0; atomic_load(&fs->in_flight[before]) > 0 && locking_now() < until; ms++) {
 		sleep_ms(1);
 		if (ms % BEAT_MS == 0)
-			beat(fs);
+			locking_beat(fs);
 	}
 }
 
@@ -343,20 +252,24 @@ static void lock_note(struct fs *fs, uint64_t contents_ms, uint64_t all_ms)
 void locking_drain(void *arg, unsigned drain_ms)
 {
 	struct fs *fs = arg;
-	int64_t start = now_ms(), until = start + drain_ms, contents;
+	int64_t start = locking_now(), until = start + drain_ms, contents;
+	struct rootsync *sync;
 
 	lock_begin(fs, until);
-	write_back(fs, until);
+	sync = rootsync_start(fs);
+	write_back(fs, sync, until);
 	handlers_out(fs, until + HANDLERS_WAIT_MS);
 	/* Step 6. */
 	loop_forget_names(fs);
+	rootsync_settle(sync, fs, locking_now() + HANDLERS_WAIT_MS);
 	pass_run(fs, NODE_WRITTEN, ALL, true);
 	pass_run(fs, NODE_OPENED, ALL, true);
-	contents = now_ms();
+	contents = locking_now();
+	rootsync_end(sync, fs);
 	pass_run(fs, NODE_FOLDER, ALL, true);
 	pass_run(fs, NODE_OTHER, ALL, true);
 	janitor_locked(fs);
-	lock_note(fs, (uint64_t)(contents - start), (uint64_t)(now_ms() - start));
+	lock_note(fs, (uint64_t)(contents - start), (uint64_t)(locking_now() - start));
 }
 
 /* Not on the gate's thread: the mount goes on, and a READ from a slow disk may hold up a pass. */

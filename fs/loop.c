@@ -75,6 +75,7 @@ static void *server_main(void *arg)
 
 	self = s;
 	while (!fuse_session_exited(s->loop->session)) {
+		unsigned turn;
 		int r;
 
 		server_wipe(s);
@@ -83,11 +84,11 @@ static void *server_main(void *arg)
 			continue;
 		if (r <= 0)
 			break;
-		atomic_fetch_add(&fs->in_flight, 1);
+		turn = fs_request_begin(fs);
 		fuse_session_process_buf(s->loop->session, &s->buf);
 		if (!ops_open(fs)) /* a page that was refused after the wipe */
 			secret_wipe(s->buf.mem, (size_t)r);
-		atomic_fetch_sub(&fs->in_flight, 1);
+		fs_request_end(fs, turn);
 	}
 	if (atomic_fetch_sub(&s->loop->running, 1) == 1) {
 		uint64_t ended = FS_WAKE_ENDED;

@@ -204,6 +204,9 @@ static void node_free_if_unused(struct nodes *t, struct node *n)
 
 	if (n->nlookup > 0 || n->pins > 0 || n == t->root)
 		return;
+	/* What was lost must not read as if nothing had happened because the kernel forgot the inode meanwhile. */
+	if (atomic_load(&n->lost_any) && n->links && !n->gone)
+		return;
 	if (!n->gone)
 		hash_remove(t, n);
 	t->n_nodes--;
@@ -297,7 +300,7 @@ size_t nodes_collect(struct nodes *t, enum node_class class, uint64_t *next, uin
 		for (; *next <= t->high && *next < stop && n_ids < max; ++*next) {
 			struct node *n = node_get(t, *next);
 
-			if (n && n->nlookup > 0 && class_of(n) == class)
+			if (n && (class == NODE_LOST ? (bool)atomic_load(&n->lost_any) : n->nlookup > 0 && class_of(n) == class))
 				ids[n_ids++] = *next;
 		}
 		end = *next > t->high;
@@ -330,25 +333,29 @@ bool node_live(struct nodes *t, uint64_t id)
 	return live;
 }
 
+static void count_one(struct nodes *t, uint64_t id, enum node_class class, uint64_t *count)
+{
+	struct node *n = node_pin(t, id);
+
+	if (!n)
+		return;
+	pthread_mutex_lock(&n->lock);
+	*count += class == NODE_LOST ? n->lost.n : n->file != NULL;
+	pthread_mutex_unlock(&n->lock);
+	node_unpin(t, n);
+}
+
 void nodes_count(struct nodes *t, uint64_t *open_files, uint64_t *lost)
 {
+	static const enum node_class classes[] = {NODE_WRITTEN, NODE_OPENED, NODE_LOST};
 	uint64_t id;
 
 	*open_files = *lost = 0;
-	for (enum node_class c = NODE_WRITTEN; c <= NODE_OPENED; c++) {
+	for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
 		uint64_t next = 1;
 
-		while (nodes_collect(t, c, &next, &id, 1) == 1) {
-			struct node *n = node_pin(t, id);
-
-			if (!n)
-				continue;
-			pthread_mutex_lock(&n->lock);
-			*open_files += n->file != NULL;
-			*lost += n->lost.n;
-			pthread_mutex_unlock(&n->lock);
-			node_unpin(t, n);
-		}
+		while (nodes_collect(t, classes[i], &next, &id, 1) == 1)
+			count_one(t, id, classes[i], classes[i] == NODE_LOST ? lost : open_files);
 	}
 }
 

@@ -51,7 +51,8 @@ struct dirfd {
 
 /*
  * An inode of the mount. `id`, `generation`, `dev`, `ino`, `type` never change while it lives; the rest is guarded by the
- * table's lock (t), by itself (l: node_lock), or is atomic (a). A node lives while the kernel knows it or a child pins it.
+ * table's lock (t), by itself (l: node_lock), or is atomic (a). A node lives while the kernel knows it, a child pins it, or
+ * it has a name and lost ranges.
  */
 struct node {
 	uint64_t id;
@@ -142,8 +143,8 @@ bool node_live(struct nodes *t, uint64_t id);
 /* 1 if the kernel knows (dev, ino). */
 bool node_known(struct nodes *t, dev_t dev, ino_t ino);
 
-/* What a locking pass looks at, in this order. */
-enum node_class { NODE_WRITTEN = 1, NODE_OPENED, NODE_FOLDER, NODE_OTHER };
+/* What a locking pass looks at, in this order; NODE_LOST: whatever has lost ranges, whether the kernel knows it or not. */
+enum node_class { NODE_WRITTEN = 1, NODE_OPENED, NODE_FOLDER, NODE_OTHER, NODE_LOST };
 /* Collect up to MAX ids of CLASS that the kernel knows, from id *NEXT on; *NEXT moves on. Returns how many; 0 at the end. */
 size_t nodes_collect(struct nodes *t, enum node_class class, uint64_t *next, uint64_t *ids, size_t max);
 

@@ -46,10 +46,47 @@ void obj_cache_id(struct node *n, const uint8_t id[ID_LEN])
 	pthread_mutex_unlock(&n->lock);
 }
 
+int obj_dir_id_make(struct fs *fs, int fd, uint8_t id[ID_LEN])
+{
+	uint8_t file[DIRID_LEN], fresh[ID_LEN];
+	const struct store_keys *keys;
+	int r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+
+	if (r)
+		return r;
+	r = dirid_new(keys, fresh, file);
+	gate_leave(fs->gate);
+	if (!r)
+		r = store_dirid_put(fd, file);
+	if (!r)
+		memcpy(id, fresh, ID_LEN);
+	return r;
+}
+
+/* The id of the folder FD; one is made where a crash cut a mkdir off. Keys are borrowed for the cryptography only. */
+static int load_dir_id(struct fs *fs, int fd, uint8_t id[ID_LEN])
+{
+	uint8_t file[DIRID_LEN + 1];
+	const struct store_keys *keys;
+	size_t len;
+	int r = store_dirid_fetch(fd, file, &len);
+
+	if (!r && len == 0) {
+		r = fs->env.unclean && !fs->cfg.read_only ? store_dir_empty(fd, DIRID_NAME) : 0;
+		return r > 0 ? obj_dir_id_make(fs, fd, id) : r < 0 ? r : -ENODATA;
+	}
+	if (!r)
+		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+	if (r)
+		return r;
+	r = dirid_parse(keys, file, len, id);
+	gate_leave(fs->gate);
+	return r;
+}
+
 static int read_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
 {
 	AUTO(store_fd_close) int fd = -1;
-	const struct store_keys *keys;
 	int r;
 
 	if (cached_id(dir, id))
@@ -57,11 +94,7 @@ static int read_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
 	fd = node_open(&fs->nodes, dir, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
 		return fd;
-	r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
-	if (r)
-		return r;
-	r = store_dirid(fd, keys, fs->env.unclean && !fs->cfg.read_only, id);
-	gate_leave(fs->gate);
+	r = load_dir_id(fs, fd, id);
 	if (r == -EBADMSG || r == -ENODATA || r == -EUCLEAN || r == -EFBIG) {
 		log_node(fs, dir, "the directory id is missing or does not authenticate");
 		return -EIO;

@@ -199,18 +199,13 @@ int obj_create(struct fs *fs, const struct make *m, struct node **out, struct st
 static int fill_folder(struct fs *fs, const struct make *m, struct place *p, mode_t mode, uint8_t id[ID_LEN])
 {
 	AUTO(store_fd_close) int fd = openat(p->dir.d->fd, p->dn.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	const struct store_keys *keys;
 	int r;
 
 	if (fd < 0)
 		return -errno;
 	r = give_to_creator(fd, p->dir.d->fd, m);
 	if (!r)
-		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
-	if (r)
-		return r;
-	r = store_dirid(fd, keys, 1, id);
-	gate_leave(fs->gate);
+		r = obj_dir_id_make(fs, fd, id);
 	if (!r && (mode & 0700) != 0700 && geteuid() != 0) {
 		struct stat st;
 

@@ -76,23 +76,24 @@ void ops_defer(fuse_req_t req, pool_job *job, const struct deferred *d)
 {
 	struct fs *fs = req_fs(req);
 	struct deferred *copy = malloc(sizeof(*copy));
+	unsigned turn = fs_request_begin(fs);
 
-	atomic_fetch_add(&fs->in_flight, 1);
 	if (copy) {
 		*copy = *d;
 		copy->req = req;
 		copy->fs = fs;
+		copy->turn = turn;
 		if (pool_submit(fs->pool, job, copy) == 0)
 			return;
 	}
 	free(copy);
-	atomic_fetch_sub(&fs->in_flight, 1);
+	fs_request_end(fs, turn);
 	fuse_reply_err(req, ENOMEM);
 }
 
 void ops_deferred_end(struct deferred *d)
 {
-	atomic_fetch_sub(&d->fs->in_flight, 1);
+	fs_request_end(d->fs, d->turn);
 	secret_wipe(d->name, sizeof(d->name));
 	free(d);
 }
@@ -259,12 +260,19 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 	struct fs *fs = req_fs(req);
 	struct change c = {fs, req_node(req, ino), attr, to_set};
 	/* Sent when the kernel writes dirty pages back: refused, fsync would fail although every byte was sealed. */
-	bool write_back = !(to_set & ~drain) && gate_state(fs->gate) == GATE_LOCKING;
+	bool times = !(to_set & ~drain);
 	struct file *f;
 
-	if (!write_back && ops_change_refused(req))
+	/*
+	 * Locked, it comes from an inode whose writes were refused: nothing was written, so there is no time to set, and the
+	 * writer has been told once. Only the kernel itself names a handle here; utimensat(2) does not.
+	 */
+	if (times && fi && gate_state(fs->gate) == GATE_LOCKED) {
+		reply_attr(req, c.n);
 		return;
-	(void)fi;
+	}
+	if (!(times && gate_state(fs->gate) == GATE_LOCKING) && ops_change_refused(req))
+		return;
 	f = file_ref(c.n);
 	if (!f && (to_set & FUSE_SET_ATTR_SIZE) && fs->store->keyring->wrap_type == WRAP_FILE)
 		ops_defer(req, job_setattr, &(struct deferred){.ino = ino, .attr = *attr, .arg = to_set});

@@ -59,6 +59,7 @@ struct deferred {
 	struct fs *fs;
 	fuse_ino_t ino;
 	struct fuse_file_info fi;
+	unsigned turn; /* fs_request_begin() */
 	int arg;
 	uint64_t off;
 	mode_t mode;

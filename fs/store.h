@@ -101,8 +101,16 @@ int store_pwrite_full(int fd, const void *buf, size_t len, uint64_t off) MUST_CH
 int store_write_file(int dir_fd, const char *name, const void *buf, size_t len, unsigned mode) MUST_CHECK;
 /* Read a whole regular file of at most MAX bytes; *OUT is malloc'ed. -ENOENT, -EFBIG, -EUCLEAN not a regular file. */
 int store_read_file(int dir_fd, const char *name, size_t max, uint8_t **out, size_t *len) MUST_CHECK;
+/* 1 if DIR_FD holds nothing but EXCEPT (may be NULL), 0 if it does, negative errno. */
+int store_dir_empty(int dir_fd, const char *except) MUST_CHECK;
 /*
- * The directory id of DIR_FD. A directory without one that is otherwise empty gets one when CREATE (and *MADE = 1); else
+ * The two halves of store_dirid() that touch the disk, for callers that may borrow keys for cryptography only. fetch: the
+ * bytes of the id file, *LEN = 0 when there is none yet; for dirid_parse(). put: the bytes that dirid_new() made.
+ */
+int store_dirid_fetch(int dir_fd, uint8_t file[DIRID_LEN + 1], size_t *len) MUST_CHECK;
+int store_dirid_put(int dir_fd, const uint8_t file[DIRID_LEN]) MUST_CHECK;
+/*
+ * The directory id of DIR_FD, for callers that have keys of their own. A directory without one that is otherwise empty gets one when CREATE (and *MADE = 1); else
  * -ENODATA. -EBADMSG if it does not authenticate. KEYS are borrowed by the caller.
  */
 int store_dirid(int dir_fd, const struct store_keys *keys, int create, uint8_t id[ID_LEN]) MUST_CHECK;

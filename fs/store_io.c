@@ -203,50 +203,56 @@ int store_dir_empty(int dir_fd, const char *except)
 	}
 }
 
-/* 0 and the id; -ENODATA when there is none yet (absent, or empty: a mkdir that a crash cut off). */
-static int dirid_read(int dir_fd, const struct store_keys *keys, uint8_t id[ID_LEN])
+/* No id file, or an empty one (a mkdir that a crash cut off), is none yet. */
+int store_dirid_fetch(int dir_fd, uint8_t file[DIRID_LEN + 1], size_t *len)
 {
-	uint8_t file[DIRID_LEN + 1];
 	AUTO(store_fd_close) int fd = store_open_file(dir_fd, DIRID_NAME, O_RDONLY);
+
+	*len = 0;
 	if (fd == -ENOENT)
-		return -ENODATA;
+		return 0;
 	if (fd == -EUCLEAN)
 		return -EBADMSG;
 	if (fd < 0)
 		return fd;
-	ssize_t n = pread(fd, file, sizeof(file), 0);
+	ssize_t n = pread(fd, file, DIRID_LEN + 1, 0);
 	if (n < 0)
 		return -errno;
-	if (n == 0)
-		return -ENODATA;
-	return dirid_parse(keys, file, (size_t)n, id);
+	*len = (size_t)n;
+	return 0;
 }
 
 /*
  * One write of less than a page: the death of the process leaves all of it or an empty file, which counts as none. A
  * power cut is the caller's business (fsync up the chain before anything below counts as durable).
  */
+int store_dirid_put(int dir_fd, const uint8_t file[DIRID_LEN])
+{
+	AUTO(store_fd_close) int fd = store_open_file(dir_fd, DIRID_NAME, O_WRONLY | O_CREAT);
+
+	return fd < 0 ? fd : store_pwrite_full(fd, file, DIRID_LEN, 0);
+}
+
 static int dirid_make(int dir_fd, const struct store_keys *keys, uint8_t id[ID_LEN])
 {
 	uint8_t file[DIRID_LEN], fresh[ID_LEN];
 	int r = dirid_new(keys, fresh, file);
-	if (r < 0)
-		return r;
-	AUTO(store_fd_close) int fd = store_open_file(dir_fd, DIRID_NAME, O_WRONLY | O_CREAT);
-	if (fd < 0)
-		return fd;
-	r = store_pwrite_full(fd, file, sizeof(file), 0);
-	if (r < 0)
-		return r;
-	memcpy(id, fresh, ID_LEN);
-	return 0;
+	if (r == 0)
+		r = store_dirid_put(dir_fd, file);
+	if (r == 0)
+		memcpy(id, fresh, ID_LEN);
+	return r;
 }
 
 int store_dirid(int dir_fd, const struct store_keys *keys, int create, uint8_t id[ID_LEN])
 {
-	int r = dirid_read(dir_fd, keys, id);
-	if (r != -ENODATA || !create)
-		return r;
+	uint8_t file[DIRID_LEN + 1];
+	size_t len;
+	int r = store_dirid_fetch(dir_fd, file, &len);
+	if (r < 0 || len > 0)
+		return r < 0 ? r : dirid_parse(keys, file, len, id);
+	if (!create)
+		return -ENODATA;
 	r = store_dir_empty(dir_fd, DIRID_NAME);
 	if (r < 0)
 		return r;

@@ -32,8 +32,6 @@ void store_dir_close(DIR **d);
 
 /* A fresh directory stream on DIR_FD, which stays the caller's; NULL and errno. */
 DIR *store_dir_open(int dir_fd);
-/* 1 if DIR_FD holds nothing but EXCEPT (may be NULL), 0 if it does, negative errno. */
-int store_dir_empty(int dir_fd, const char *except) MUST_CHECK;
 
 /* 64-bit FNV-1a of TEXT as 16 hex digits and NUL: file names made from paths that the operator chose. */
 void store_path_hash(const char *text, char out[17]);

@@ -37,7 +37,8 @@ static const char *const numbers[] = { "since",         "lease_left_s",     "gra
 				       "keys_cap",      "keys_dropped",     "pid",            "supervisor_pid",
 				       "worker_pid",    "block_size",       "cached_inodes",  "open_files",
 				       "lost_ranges",   "refused_writes",   "corrupt",        "recovered",
-				       "draining",      "keyring_sequence", NULL };
+				       "draining",      "keyring_sequence", "lock_sealed_bytes", "lock_refused_bytes",
+				       "lock_inodes",   "lock_contents_ms", "lock_all_ms",  NULL };
 static const char *const booleans[] = { "ordered", "read_only", NULL };
 static const char *const times[] = { "since", "last_good", "last_refusal", NULL };
 

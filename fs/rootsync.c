@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* syncfs(2) of our own mount: the kernel writes back in large requests, where an invalidation goes page by page. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fs/core.h"
+
+#define BEAT_MS 100
+#define END_WAIT_MS 1000
+
+/*
+ * Shared by who started it and the thread; whoever is last frees it. The thread opens a path, and what lies there now may be
+ * anything, so nothing waits for it without a limit.
+ */
+struct rootsync {
+	pthread_mutex_t lock;
+	pthread_cond_t news;
+	struct fs *fs;   /* lock; NULL: nobody waits any more */
+	bool wanted;     /* lock: rounds, until settled */
+	bool stop, done; /* lock */
+	char path[];
+};
+
+static void sync_free(struct rootsync *s)
+{
+	pthread_cond_destroy(&s->news);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+/* Was it our own root that this thread has opened? */
+static bool sync_opened(struct rootsync *s)
+{
+	bool ours;
+
+	pthread_mutex_lock(&s->lock);
+	ours = s->fs && atomic_load(&s->fs->root_opened_by) == gettid();
+	pthread_mutex_unlock(&s->lock);
+	return ours;
+}
+
+/* Before a round: how many WRITE requests came so far, and may more be admitted? False: it is over. */
+static bool round_begin(struct rootsync *s, uint64_t *writes, bool *sealed)
+{
+	bool go;
+
+	pthread_mutex_lock(&s->lock);
+	while (s->fs && !s->stop && !s->wanted)
+		pthread_cond_wait(&s->news, &s->lock);
+	go = s->fs && !s->stop;
+	if (go) {
+		*writes = atomic_load(&s->fs->writes);
+		*sealed = locking_sealed(s->fs);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return go;
+}
+
+static void round_end(struct rootsync *s, uint64_t writes, bool sealed)
+{
+	pthread_mutex_lock(&s->lock);
+	if (sealed || (s->fs && atomic_load(&s->fs->writes) == writes)) {
+		s->wanted = false;
+		pthread_cond_broadcast(&s->news);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void sync_rounds(struct rootsync *s, int fd)
+{
+	uint64_t writes;
+	bool sealed;
+
+	while (round_begin(s, &writes, &sealed)) {
+		(void)syncfs(fd); /* what could not be written is told by the inodes themselves */
+		round_end(s, writes, sealed);
+	}
+}
+
+static void *sync_thread(void *arg)
+{
+	struct rootsync *s = arg;
+	int fd = open(s->path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+	bool left;
+
+	if (fd >= 0 && sync_opened(s))
+		sync_rounds(s, fd);
+	if (fd >= 0)
+		close(fd);
+	pthread_mutex_lock(&s->lock);
+	s->done = true;
+	left = !s->fs;
+	pthread_cond_broadcast(&s->news);
+	pthread_mutex_unlock(&s->lock);
+	if (left)
+		sync_free(s);
+	return NULL;
+}
+
+struct rootsync *rootsync_start(struct fs *fs)
+{
+	size_t len = strlen(fs->cfg.mountpoint) + 1;
+	struct rootsync *s = calloc(1, sizeof(*s) + len);
+	pthread_condattr_t cond;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	if (!s)
+		return NULL;
+	s->fs = fs;
+	s->wanted = true;
+	memcpy(s->path, fs->cfg.mountpoint, len);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_init(&cond);
+	pthread_condattr_setclock(&cond, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->news, &cond);
+	pthread_condattr_destroy(&cond);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	r = pthread_create(&thread, &attr, sync_thread, s);
+	pthread_attr_destroy(&attr);
+	if (!r)
+		return s;
+	sync_free(s);
+	return NULL;
+}
+
+static void wait_a_beat(struct rootsync *s)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_nsec += BEAT_MS * 1000000;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000;
+	}
+	pthread_cond_timedwait(&s->news, &s->lock, &ts);
+}
+
+void rootsync_settle(struct rootsync *s, struct fs *fs, int64_t until)
+{
+	bool settled;
+
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->wanted = true;
+	pthread_cond_broadcast(&s->news);
+	while (s->wanted && !s->done && locking_now() < until) {
+		wait_a_beat(s);
+		locking_beat(fs);
+	}
+	settled = !s->wanted || s->done;
+	pthread_mutex_unlock(&s->lock);
+	if (!settled)
+		fs->cfg.log(LOG_WARNING, "locking: syncfs of the mount point does not come back; going on without it");
+}
+
+void rootsync_end(struct rootsync *s, struct fs *fs)
+{
+	int64_t until = locking_now() + END_WAIT_MS;
+	bool done;
+
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->stop = true;
+	pthread_cond_broadcast(&s->news);
+	while (!s->done && !s->wanted && locking_now() < until) {
+		wait_a_beat(s);
+		locking_beat(fs);
+	}
+	done = s->done;
+	s->fs = NULL;
+	pthread_cond_broadcast(&s->news);
+	pthread_mutex_unlock(&s->lock);
+	if (done)
+		sync_free(s);
+}
