@@ -144,7 +144,7 @@ static size_t found_write(const struct audit_chain *c, const struct audit_seal *
 	if (c->line != 1)
 		return 0;
 	int n = snprintf(out, 96, ",\"found\":\"%s\"", audit_found_name(what->found));
-	if (what->found == AUDIT_TORN)
+	if (what->torn > 0)
 		n += snprintf(out + n, 96 - (size_t)n, ",\"torn\":%" PRIu64, what->torn);
 	return (size_t)n;
 }
@@ -260,9 +260,9 @@ static int take_found(struct cursor c, struct audit_line *l)
 	}
 	if (rc || l->found == 0)
 		return -EBADMSG;
-	if (l->found == AUDIT_TORN && (take_label(&c, ",\"torn\":") || take_u64(&c, &l->torn)))
-		return -EBADMSG;
-	return 0;
+	if (take_label(&c, ",\"torn\":") == 0)
+		return take_u64(&c, &l->torn) || l->torn == 0 ? -EBADMSG : 0;
+	return l->found == AUDIT_TORN ? -EBADMSG : 0;
 }
 
 static int head_parse(struct cursor *c, struct audit_line *l)

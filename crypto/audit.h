@@ -48,7 +48,7 @@ struct audit_line {
 	size_t members_len;
 	size_t maced_len;      /* bytes of the line that the MAC covers */
 	enum audit_found found; /* line 1 */
-	uint64_t torn;          /* with AUDIT_TORN: bytes */
+	uint64_t torn;          /* line 1: bytes of an unfinished line before it, 0 if none */
 };
 /* LEN bytes without the newline. -EBADMSG, or -ENOTSUP for a newer version. Nothing is authenticated yet. */
 int audit_line_parse(const char *text, size_t len, struct audit_line *out) MUST_CHECK;
