@@ -141,7 +141,7 @@ static void changed(struct walk *w, const struct audit_line *l)
 	memcpy(w->last, l->mac, MAC_LEN);
 }
 
-static void accept(struct walk *w, const struct audit_line *l)
+static void in_place(struct walk *w, const struct audit_line *l)
 {
 	w->out->lines++;
 	if (!w->doubt && memcmp(l->prev, w->last, MAC_LEN) != 0)
@@ -177,7 +177,7 @@ static int take_first(struct walk *w, const char *text, const struct audit_line 
 	w->chain = c;
 	c = old;
 	w->out->sessions++;
-	accept(w, l);
+	in_place(w, l);
 	if (l->found == AUDIT_CUT || l->found == AUDIT_MISSING)
 		say(w, at_line(w, AUDIT_END, l), "when session %" PRIu64 " began, the log before it was %s", l->session,
 		    l->found == AUDIT_CUT ? "cut or an older one" : "gone");
@@ -209,7 +209,7 @@ static int jump(struct walk *w, const struct audit_line *l)
 	w->doubt = w->doubt || gap > 0;
 	if (!steps_to(w, w->chain, l->line + 1))
 		return -EIO;
-	accept(w, l);
+	in_place(w, l);
 	return 0;
 }
 
@@ -227,7 +227,7 @@ static int take_next(struct walk *w, const char *text, const struct audit_line *
 
 	if (l->session == session && l->line == want) {
 		if (audit_chain_check(w->chain, text, l) == 0)
-			accept(w, l);
+			in_place(w, l);
 		else
 			changed(w, l);
 		return 0;
