@@ -258,6 +258,8 @@ static void *thread_main(void *arg)
 			audit_tell_counts(a);
 			minute = now + MINUTE_MS;
 		}
+		if (stop && a->last.len > 0)
+			audit_say(a, &a->last);
 		work(a);
 	}
 	/* What could not be written is at least counted: the next session tells. */
@@ -395,14 +397,17 @@ int audit_start(const struct audit_config *cfg, struct audit **out, char why[STO
 	return 0;
 }
 
-void audit_stop(struct audit *a)
+void audit_stop(struct audit *a, const struct audit_text *last)
 {
 	if (a == NULL)
 		return;
 	const struct timespec until = time_of(now_ms() + STOP_MS);
 	pthread_mutex_lock(&a->lock);
+	if (last != NULL && !a->stop) {
+		memcpy(a->last.text, last->text, last->len);
+		a->last.len = last->len;
+	}
 	a->stop = true;
-	a->corrupt = NULL;
 	pthread_cond_signal(&a->more);
 	while (!a->finished && pthread_cond_timedwait(&a->done, &a->lock, &until) == 0)
 		;

@@ -4,7 +4,7 @@
 #define FS_AUDIT_H
 
 #include "crypto/audit.h"
-#include "fs/store.h"
+#include "fs/fs.h"
 #include "kms/gate.h"
 
 /*
@@ -26,8 +26,11 @@ struct audit_config {
  * store without syslog. WHY on error: -EUCLEAN (no regular file under that name), -EACCES (locked meanwhile), -ENOMEM.
  */
 int audit_start(const struct audit_config *cfg, struct audit **out, char why[STORE_WHY_MAX]) MUST_CHECK;
-/* Write what is queued, then stop. Waits 2 s at most: a thread that hangs in the disk is left to the end of the process. */
-void audit_stop(struct audit *a);
+/*
+ * Write what is queued, the counts, and LAST (NULL: nothing) behind all, then stop. Waits 2 s at most: a thread that hangs in
+ * the disk is left to the end of the process.
+ */
+void audit_stop(struct audit *a, const struct audit_text *last);
 
 /* An event of now; add members with audit_text_*(), then say it. Say never blocks, on any thread, under any lock. */
 void audit_event(struct audit_text *t, const char *event);
@@ -40,10 +43,20 @@ void audit_who(struct audit_text *t, unsigned uid, int pid);
 struct audit_mount {
 	const char *mountpoint;
 	int read_only, unmount_on_revoke, manual_return;
+	int accepted_older;
 	unsigned poll_ms, lease_ms, grace_ms; /* 0 = default */
 };
+/* The session's first line; and a second one when the mount before this one has left a note that it was ended. */
 void audit_mounted(struct audit *a, const struct audit_mount *m);
 void audit_change(struct audit *a, const struct gate_change *c);
+/* The keys and buffers are wiped: what the lock did, and when the KMS refused (unix seconds; 0 = it did not). */
+void audit_locked(struct audit *a, const struct fs_lock_report *r, int64_t refused_at);
+/* ACTIVE again: what has been refused since. */
+void audit_returned(struct audit *a, const struct fs_lock_report *r);
+/* Make the last line of a session that ends in good order (RESULT 0), or because its connection broke. */
+void audit_unmount_text(struct audit_text *t, const struct fs_stats *st, int result);
+/* The worker ends the mount, because WHY. */
+void audit_ending(struct audit *a, const char *why);
 /* An order (`lock`, `unlock`, `unmount`) of process PID of UID; ERROR is its outcome so far, WHY may be "". */
 struct audit_order {
 	const char *order;
@@ -54,6 +67,7 @@ struct audit_order {
 };
 void audit_ordered(struct audit *a, const struct audit_order *o);
 /* One operation refused because the store is locked: one atomic add. OPCODE is FUSE's. One line a minute tells them. */
+#define FUSE_OP_WRITE 16u
 void audit_denied(struct audit *a, uint32_t opcode);
 /* Objects that did not authenticate so far: told when the number has grown, once a minute. */
 void audit_corrupt(struct audit *a, const _Atomic uint64_t *count);

@@ -8,6 +8,7 @@
 
 #include "fs/audit_own.h"
 #include "fs/store_own.h"
+#include "fs/supervise.h"
 
 #define NO_LOGIN 4294967295u
 
@@ -119,6 +120,24 @@ static void put_host(struct audit_text *t)
 	audit_text_str(t, "host", host);
 }
 
+/* What ended the mount before this one, if anything had to. The note lies where the mount's user can write. */
+static void tell_ended(struct audit *a, const char *mountpoint)
+{
+	struct ended_note n;
+	struct audit_text t;
+
+	if (ended_read(mountpoint, &n) < 0 || n.reported || strcmp(n.store, a->cfg.store->path) != 0)
+		return;
+	audit_event(&t, "ended_before");
+	audit_text_str(&t, "by", n.who);
+	audit_text_str(&t, "reason", n.why);
+	audit_text_i64(&t, "at", n.when);
+	audit_text_str(&t, "authentic", "no");
+	audit_say(a, &t);
+	n.reported = true;
+	(void)(ended_write(&n) == 0); /* then it is told twice */
+}
+
 void audit_mounted(struct audit *a, const struct audit_mount *m)
 {
 	struct audit_text t;
@@ -140,6 +159,62 @@ void audit_mounted(struct audit *a, const struct audit_mount *m)
 	if (m->lease_ms != 0)
 		audit_text_u64(&t, "lease_ms", m->lease_ms);
 	audit_text_u64(&t, "grace_ms", m->grace_ms);
+	if (m->accepted_older)
+		audit_text_str(&t, "accept_older_keyring", "yes");
+	audit_say(a, &t);
+	tell_ended(a, m->mountpoint);
+}
+
+void audit_locked(struct audit *a, const struct fs_lock_report *r, int64_t refused_at)
+{
+	struct audit_text t;
+
+	if (a == NULL)
+		return;
+	audit_event(&t, "locked");
+	if (refused_at > 0)
+		audit_text_i64(&t, "refused_at", refused_at);
+	audit_text_i64(&t, "gate_closed_at", r->started);
+	audit_text_u64(&t, "sealed_bytes", r->sealed_bytes);
+	audit_text_u64(&t, "refused_bytes", r->refused_bytes);
+	audit_text_u64(&t, "inodes", r->inodes);
+	audit_text_u64(&t, "contents_ms", r->contents_ms);
+	audit_text_u64(&t, "all_ms", r->all_ms);
+	audit_text_str(&t, "wiped", "keys, buffers");
+	audit_say(a, &t);
+}
+
+void audit_returned(struct audit *a, const struct fs_lock_report *r)
+{
+	struct audit_text t;
+
+	if (a == NULL || r->started == 0)
+		return;
+	audit_event(&t, "returned");
+	audit_text_u64(&t, "sealed_bytes", r->sealed_bytes);
+	audit_text_u64(&t, "refused_bytes", r->refused_bytes);
+	audit_say(a, &t);
+}
+
+void audit_unmount_text(struct audit_text *t, const struct fs_stats *st, int result)
+{
+	audit_event(t, "unmount");
+	audit_text_str(t, "result", result == 0 ? "ok" : "the connection to the kernel broke");
+	audit_text_u64(t, "open_files", st->open_files);
+	audit_text_u64(t, "lost_ranges", st->lost_ranges);
+	audit_text_u64(t, "refused_writes", st->refused_writes);
+	audit_text_u64(t, "damaged_objects", st->corrupt);
+}
+
+void audit_ending(struct audit *a, const char *why)
+{
+	struct audit_text t;
+
+	if (a == NULL)
+		return;
+	audit_event(&t, "ended");
+	audit_text_str(&t, "by", "worker");
+	audit_text_str(&t, "reason", why);
 	audit_say(a, &t);
 }
 

@@ -39,7 +39,7 @@ struct audit {
 	struct audit_chain *chain;
 	struct audit_out *out;
 	struct audit_end end;
-	struct audit_text text, counts;
+	struct audit_text text, counts, last; /* last: set before stop */
 	bool end_told;
 };
 

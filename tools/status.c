@@ -35,7 +35,7 @@ static const struct option longs[] = {
 static const char *const numbers[] = { "since",         "lease_left_s",     "last_good",      "last_refusal", "polls",
 				       "keys_in_memory", "pid",              "supervisor_pid", "worker_pid", "block_size",     "cached_inodes", "open_files",
 				       "lost_ranges",   "refused_writes",   "corrupt",        "recovered",    "draining",
-				       "keyring_sequence", NULL };
+				       "keyring_sequence", "audit_lines", "audit_waiting", "audit_lost", "denied", NULL };
 static const char *const booleans[] = { "ordered", "read_only", NULL };
 static const char *const times[] = { "since", "last_good", "last_refusal", NULL };
 
