@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/audit.h"
 #include "fs/control.h"
 #include "fs/control_own.h"
 #include "fs/store_own.h"
@@ -130,6 +131,18 @@ static void put_fs(FILE *out, struct fs *fs)
 	put_number(out, "lock_all_ms", report.all_ms);
 }
 
+static void put_audit(FILE *out, struct audit *a)
+{
+	struct audit_stats st;
+
+	audit_stats(a, &st);
+	put_number(out, "audit_lines", st.lines);
+	put_number(out, "audit_waiting", st.waiting);
+	put_number(out, "audit_lost", st.lost);
+	put_text(out, "audit_error", st.error < 0 ? strerror(-st.error) : "");
+	put_number(out, "denied", st.denied);
+}
+
 /* `pid` is the process that signals go to. */
 static void put_processes(FILE *out, const struct worker *w)
 {
@@ -153,6 +166,7 @@ static int status_text(const struct control_config *cfg, char **out)
 	put_text(f, "mountpoint", cfg->mountpoint);
 	put_store(f, cfg->store);
 	put_fs(f, cfg->fs);
+	put_audit(f, cfg->audit);
 	if (fclose(f) != 0) {
 		free(text);
 		return -ENOMEM;
@@ -196,17 +210,22 @@ static void run_status(struct control *c, int fd)
 	answer(fd, r, r < 0 ? strerror(-r) : text);
 }
 
-static void run(struct control *c, int fd, enum control_command cmd, pid_t pid)
+static void run(struct control *c, int fd, enum control_command cmd, const struct ucred *peer)
 {
+	static const char *const order[] = { [CONTROL_LOCK] = "lock", [CONTROL_UNLOCK] = "unlock", [CONTROL_UNMOUNT] = "unmount",
+					     [CONTROL_UNMOUNTING] = "unmount" };
+	struct audit_order o = { .order = order[cmd], .uid = peer->uid, .pid = peer->pid };
 	char why[320] = "";
 	int r = 0;
 
+	if (o.order != NULL)
+		audit_ordered(c->cfg.audit, &o);
 	switch (cmd) {
 	case CONTROL_STATUS:
 		run_status(c, fd);
 		return;
 	case CONTROL_LOCK:
-		snprintf(why, sizeof(why), "byokfs lock (process %d)", (int)pid);
+		snprintf(why, sizeof(why), "byokfs lock (process %d)", (int)peer->pid);
 		r = gate_lock(c->cfg.gate, why);
 		why[0] = 0;
 		break;
@@ -216,7 +235,13 @@ static void run(struct control *c, int fd, enum control_command cmd, pid_t pid)
 	case CONTROL_UNMOUNT:
 		r = fs_unmount(c->cfg.fs);
 		break;
+	case CONTROL_UNMOUNTING:
+		break;
 	}
+	o.error = r;
+	o.why = why;
+	if (r < 0)
+		audit_ordered(c->cfg.audit, &o);
 	answer(fd, r, r == 0 ? "" : why[0] != 0 ? why : strerror(-r));
 }
 
@@ -255,7 +280,7 @@ static void *serve(void *arg)
 		if (control_request_parse(buf, len, &cmd) < 0)
 			answer(k->fd, -EPROTO, "this mount does not understand the request: another version of byokfs?");
 		else
-			run(c, k->fd, cmd, peer.pid);
+			run(c, k->fd, cmd, &peer);
 	}
 	pthread_mutex_lock(&c->lock);
 	close(k->fd);

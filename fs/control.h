@@ -8,17 +8,19 @@
 #define CONTROL_MESSAGE_MAX 65536u
 
 /*
- * One request: a line "byokfs 1 COMMAND\n" (status, lock, unlock, unmount); one answer: "ok\n" or "error ERRNO TEXT\n",
+ * One request: a line "byokfs 1 COMMAND\n" (status, lock, unlock, unmount, unmounting: the asker is about to unmount by
+ * himself, for the audit log); one answer: "ok\n" or "error ERRNO TEXT\n",
  * then for status `key value` lines. Sockets lie in the run-time directory, one per mount, named by the hash of the
  * canonical mount point. Only root and the daemon's user are answered (SO_PEERCRED).
  */
-enum control_command { CONTROL_STATUS = 1, CONTROL_LOCK, CONTROL_UNLOCK, CONTROL_UNMOUNT };
+enum control_command { CONTROL_STATUS = 1, CONTROL_LOCK, CONTROL_UNLOCK, CONTROL_UNMOUNT, CONTROL_UNMOUNTING };
 
 struct control;
 struct control_config {
 	struct fs *fs;
 	struct gate *gate;
 	struct store *store;
+	struct audit *audit;
 	struct worker *worker;
 	const char *mountpoint;
 };

@@ -24,6 +24,7 @@ static const char *const command_name[] = {
 	[CONTROL_LOCK] = "lock",
 	[CONTROL_UNLOCK] = "unlock",
 	[CONTROL_UNMOUNT] = "unmount",
+	[CONTROL_UNMOUNTING] = "unmounting",
 };
 
 static void free_at(void *p)
@@ -40,6 +41,7 @@ const char *control_request_text(enum control_command cmd)
 		[CONTROL_LOCK] = MAGIC "lock\n",
 		[CONTROL_UNLOCK] = MAGIC "unlock\n",
 		[CONTROL_UNMOUNT] = MAGIC "unmount\n",
+		[CONTROL_UNMOUNTING] = MAGIC "unmounting\n",
 	};
 	return text[cmd];
 }

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/audit.h"
 #include "fs/core.h"
 #include "fs/link.h"
 #include "fs/loop.h"
@@ -110,10 +111,15 @@ int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MA
 static void on_locked(void *arg, enum gate_cause cause, const char *reason)
 {
 	struct fs *fs = arg;
+	struct fs_lock_report report;
+	struct gate_status st;
 
 	(void)reason;
 	loop_wipe(fs);
 	pool_wipe(fs->pool);
+	fs_lock_report(fs, &report);
+	gate_status(fs->gate, &st);
+	audit_locked(fs->cfg.audit, &report, cause == GATE_CAUSE_REVOKED ? st.last_refusal : 0);
 	if (fs->cfg.unmount_on_revoke && cause != GATE_CAUSE_ORDERED)
 		fs_ask_unmount(fs);
 }
@@ -121,14 +127,18 @@ static void on_locked(void *arg, enum gate_cause cause, const char *reason)
 static void on_active(void *arg)
 {
 	struct fs *fs = arg;
+	struct fs_lock_report report;
 
 	atomic_store(&fs->write_closed, false);
+	fs_lock_report(fs, &report);
+	audit_returned(fs->cfg.audit, &report);
 }
 
 static void on_changed(void *arg, const struct gate_change *c)
 {
 	struct fs *fs = arg;
 
+	audit_change(fs->cfg.audit, c);
 	worker_tell(fs->cfg.worker, c);
 }
 
@@ -142,6 +152,7 @@ int fs_start(struct fs *fs)
 				   .arg = fs};
 	int r = loop_new(fs);
 
+	audit_corrupt(fs->cfg.audit, &fs->env.corrupt);
 	if (!r)
 		r = pool_new(&fs->env.layout, POOL_THREADS, &fs->pool);
 	if (!r)
@@ -219,6 +230,8 @@ static void supervisor_lost(struct fs *fs)
 	struct connection c;
 
 	fs->cfg.log(LOG_CRIT, "the supervisor is dead: locking, and ending the mount");
+	audit_ending(fs->cfg.audit, n.why);
+	n.reported = fs->cfg.audit != NULL;
 	gate_lock_signal(fs->gate);
 	for (; wait_ms > 0 && gate_state(fs->gate) != GATE_LOCKED; wait_ms -= 5)
 		nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
@@ -280,6 +293,7 @@ void fs_free(struct fs *fs)
 	if (atomic_load(&fs->env.half_done))
 		fs->store->unclean = 1;
 	loop_free(fs);
+	audit_corrupt(fs->cfg.audit, NULL);
 	pool_free(fs->pool); /* of a mount that never began to serve */
 	nodes_free(&fs->nodes);
 	close(fs->wake_fd);

@@ -8,11 +8,13 @@
 
 struct fs;
 struct worker;
+struct audit;
 
 struct fs_config {
 	struct worker *worker;     /* the link to the supervisor, which mounts; outlives the fs */
 	struct store *store;       /* begun; outlives the fs */
 	struct gate *gate;         /* ACTIVE; outlives the fs */
+	struct audit *audit;       /* the log of the mount, or NULL; stopped after fs_free() */
 	const char *mountpoint;    /* canonical */
 	int unmount_on_revoke;
 	int allow_other;           /* set for root unless -o noallow_other */

@@ -41,6 +41,16 @@ struct server *loop_self(void)
 	return self;
 }
 
+uint32_t loop_opcode(void)
+{
+	uint32_t opcode = 0;
+
+	/* struct fuse_in_header: length, opcode */
+	if (self && self->buf.mem && !(self->buf.flags & FUSE_BUF_IS_FD) && self->buf.size >= 2 * sizeof(opcode))
+		memcpy(&opcode, (const char *)self->buf.mem + sizeof(opcode), sizeof(opcode));
+	return opcode;
+}
+
 static void on_wipe_signal(int sig)
 {
 	(void)sig; /* it only ends the read(2) of an idle thread */

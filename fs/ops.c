@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "crypto/secret.h"
+#include "fs/audit.h"
 #include "fs/janitor.h"
 #include "fs/xattrs.h"
 
@@ -24,6 +25,7 @@ bool ops_refused(fuse_req_t req)
 {
 	if (ops_open(req_fs(req)))
 		return false;
+	audit_denied(req_fs(req)->cfg.audit, loop_opcode());
 	fuse_reply_err(req, EACCES);
 	return true;
 }
@@ -389,6 +391,8 @@ static int write_now(struct fs *fs, struct file *f, const struct file_write *wr)
 		r = file_write(f, &loop_self()->work, wr);
 	if (!r && !open)
 		atomic_fetch_add(&fs->sealed_bytes, wr->len);
+	if (r == -EACCES)
+		audit_denied(fs->cfg.audit, FUSE_OP_WRITE);
 	if (r == -EACCES && wr->use == GATE_USE_DRAIN) {
 		atomic_fetch_add(&fs->refused_writes, 1);
 		atomic_fetch_add(&fs->refused_bytes, wr->len);

@@ -25,6 +25,8 @@ void ops_dir_fill(struct fuse_lowlevel_ops *ops);
 
 /* The thread that runs this handler. */
 struct server *loop_self(void);
+/* FUSE's number of the request that this thread is in; 0 when it is none's. */
+uint32_t loop_opcode(void);
 
 static inline struct fs *req_fs(fuse_req_t req)
 {

@@ -272,6 +272,19 @@ int pin_file_forget(const uint8_t store_id[ID_LEN])
 	return 0;
 }
 
+int pin_file_beside(const char *store_path, const uint8_t store_id[ID_LEN], const char *ending, int flags)
+{
+	char name[PIN_NAME_MAX];
+	AUTO(store_fd_close) int fd = state_dir_open((flags & O_CREAT) != 0);
+	if (fd < 0)
+		return fd;
+	pin_name(store_path, store_id, name);
+	size_t n = strlen(name) - (sizeof(PIN_SUFFIX) - 1);
+	if (snprintf(name + n, sizeof(name) - n, "%s", ending) >= (int)(sizeof(name) - n))
+		return -ENAMETOOLONG;
+	return store_open_file(fd, name, flags);
+}
+
 int pin_file_remove(const char *store_path, const uint8_t store_id[ID_LEN])
 {
 	char name[PIN_NAME_MAX];

@@ -23,5 +23,10 @@ int pin_file_write(const char *store_path, const struct keyring *k) MUST_CHECK;
 int pin_file_forget(const uint8_t store_id[ID_LEN]) MUST_CHECK;
 /* Remove the pin of this path and store; absent is no error. */
 int pin_file_remove(const char *store_path, const uint8_t store_id[ID_LEN]) MUST_CHECK;
+/*
+ * Open what this host keeps beside the pin of this path and store: the pin's name with ENDING (".audit") for ".pin". A
+ * descriptor, or -ENOENT, -EPERM as above, or as open(2).
+ */
+int pin_file_beside(const char *store_path, const uint8_t store_id[ID_LEN], const char *ending, int flags);
 
 #endif

@@ -26,6 +26,7 @@ static const struct command commands[] = {
 	{ "unlock", cmd_unlock, "ask the KMS for them again" },
 	{ "keystore", cmd_keystore, "make and manage a keystore and its keys (local:)" },
 	{ "verify", cmd_verify, "check every object of a store" },
+	{ "audit", cmd_audit, "show and verify the log of what was done to a store" },
 	{ "inspect", cmd_inspect, "show what lies in one file of a store, without a key" },
 };
 

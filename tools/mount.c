@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "crypto/secret.h"
+#include "fs/audit.h"
 #include "fs/control.h"
 #include "fs/fs.h"
 #include "fs/supervise.h"
@@ -39,6 +40,7 @@ static const char help[] =
 	"  --drain 2s               time to seal what was accepted, when locking\n"
 	"  --respawn[=N]            mount again by itself when the daemon died, N times in ten minutes at most (default 3)\n"
 	"  --notify-command CMD     run the program CMD at each change of state\n"
+	"  --audit-syslog           send the lines of the audit log to syslog (facility auth) too\n"
 	"  --protect-mountpoint     make the bare mount point unusable: root's, mode 0000, immutable\n"
 	"  -o, --options LIST       as in fstab, separated by commas:\n"
 	"        ro, suid, dev, noexec, noatime, allow_other, noallow_other (nosuid,nodev is the default)\n"
@@ -140,6 +142,7 @@ static int serve(struct fs *fs, const struct fs_config *fc, const struct opened 
 {
 	const struct control_config cc = {
 		.fs = fs, .gate = o->gate, .store = o->store, .worker = fc->worker, .mountpoint = fc->mountpoint,
+		.audit = fc->audit,
 	};
 	struct control *control = NULL;
 
@@ -163,12 +166,29 @@ static int serve(struct fs *fs, const struct fs_config *fc, const struct opened 
 	return r < 0 ? CMD_FAILED : CMD_OK;
 }
 
-static int run(const struct mount_options *m, struct worker *w, struct opened *o)
+static void log_mount(const struct mount_options *m, struct audit *audit)
+{
+	const struct audit_mount am = {
+		.mountpoint = m->open.mountpoint,
+		.read_only = m->open.read_only,
+		.unmount_on_revoke = m->unmount_on_revoke,
+		.manual_return = m->open.manual_return,
+		.accepted_older = m->open.accept_older,
+		.poll_ms = m->open.poll_ms,
+		.lease_ms = m->open.lease_ms,
+		.grace_ms = m->open.grace_ms,
+	};
+	audit_mounted(audit, &am);
+}
+
+/* LAST: the last line of the audit log, if the mount came about. */
+static int run(const struct mount_options *m, struct worker *w, struct opened *o, struct audit *audit, struct audit_text *last)
 {
 	const struct fs_config fc = {
 		.worker = w,
 		.store = o->store,
 		.gate = o->gate,
+		.audit = audit,
 		.mountpoint = m->open.mountpoint,
 		.unmount_on_revoke = m->unmount_on_revoke,
 		.allow_other = allow_other(m),
@@ -186,9 +206,28 @@ static int run(const struct mount_options *m, struct worker *w, struct opened *o
 	int r = fs_mount(&fc, &fs, why);
 	if (r < 0)
 		return cmd_fail(cmd_exit_of(r), "cannot mount on %s: %s", fc.mountpoint, why[0] != 0 ? why : strerror(-r));
+	log_mount(m, audit);
 	int code = serve(fs, &fc, o);
+	struct fs_stats st;
+	fs_stats(fs, &st);
+	audit_unmount_text(last, &st, code);
 	fs_free(fs);
 	return code;
+}
+
+static int run_audited(const struct mount_options *m, struct worker *w, struct opened *o)
+{
+	const struct audit_config ac = { .store = o->store, .gate = o->gate, .to_syslog = m->audit_syslog, .log = m->open.log };
+	char why[STORE_WHY_MAX] = "";
+	struct audit_text last = { .len = 0 };
+	struct audit *audit;
+
+	int r = audit_start(&ac, &audit, why);
+	if (r < 0)
+		return cmd_fail(cmd_exit_of(r), "%s", why);
+	r = run(m, w, o, audit, &last);
+	audit_stop(audit, last.len > 0 ? &last : NULL);
+	return r;
 }
 
 /* The worker's life. */
@@ -204,7 +243,7 @@ static int work(struct worker *w, void *arg)
 	int code = opened_begin(&m->open, &o);
 	if (code != CMD_OK)
 		return code;
-	code = run(m, w, &o);
+	code = run_audited(m, w, &o);
 	int end = opened_end(&o, 0);
 	daemon_log(LOG_INFO, "unmounted");
 	return code != CMD_OK ? code : end;

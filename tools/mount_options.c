@@ -38,6 +38,7 @@ static const struct option longs[] = {
 	{ "respawn", optional_argument, NULL, OPT_WORD + 10 },
 	{ "notify-command", required_argument, NULL, OPT_WORD + 11 },
 	{ "protect-mountpoint", no_argument, NULL, OPT_WORD + 12 },
+	{ "audit-syslog", no_argument, NULL, OPT_WORD + 13 },
 	{ 0 },
 };
 
@@ -65,7 +66,7 @@ static const char *const ignored[] = { "defaults", "default_permissions", "_netd
 /* The rest, for the near miss. */
 static const char *const others[] = { "ro", "rw", "allow_other", "noallow_other", "kms", "passphrase_file", "on_revoke",
 				      "restore", "poll", "lease", "grace", "drain", "wait", "respawn", "notify_command",
-				      "protect_mountpoint", "accept_older_keyring", NULL };
+				      "protect_mountpoint", "audit_syslog", "accept_older_keyring", NULL };
 
 void mount_options_init(struct mount_options *m)
 {
@@ -185,6 +186,8 @@ static int plain_word(struct mount_options *m, const char *word)
 		m->open.accept_older = 1;
 	else if (strcmp(word, "protect_mountpoint") == 0)
 		m->protect_mountpoint = 1;
+	else if (strcmp(word, "audit_syslog") == 0)
+		m->audit_syslog = 1;
 	else if (strcmp(word, "wait") == 0)
 		m->wait_ms = UINT_MAX;
 	else if (strcmp(word, "respawn") == 0)

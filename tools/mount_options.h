@@ -22,6 +22,7 @@ struct mount_options {
 	unsigned respawns;           /* --respawn[=N]: how often in ten minutes to mount again by itself; 0 = never */
 	const char *notify_command;  /* --notify-command: program run at each change of state, or NULL */
 	int protect_mountpoint;      /* --protect-mountpoint */
+	int audit_syslog;            /* --audit-syslog */
 	int help;
 	struct option_text *texts;
 };

@@ -242,12 +242,12 @@ static enum cmd_exit begin(const struct opened_config *cfg, const struct store_o
 			return inside;
 	}
 	/* Before the KMS is asked: whoever mounts twice need not type his passphrase to hear that. */
-	if (r == 0)
+	if (r == 0 && !cfg->look_only)
 		r = store_lock(o->store, cfg->mountpoint, why);
 	if (r < 0)
 		return open_error(r, why);
 	enum cmd_exit code = gate_begin(cfg, o);
-	if (code != CMD_OK)
+	if (code != CMD_OK || cfg->look_only)
 		return code;
 	r = store_begin(o->store, o->gate, cfg->log, why);
 	if (r < 0)

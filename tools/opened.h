@@ -15,6 +15,7 @@ struct opened_config {
 	size_t n_refs;
 	int accept_older;
 	int read_only;
+	int look_only;                      /* keys only: no owner lock, no session; beside a mount too */
 	const char *passphrase_file;        /* NULL: credentials directory, then prompt */
 	int may_prompt;
 	const char *mountpoint;             /* canonical; "" for verify */

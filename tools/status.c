@@ -38,7 +38,8 @@ static const char *const numbers[] = { "since",         "lease_left_s",     "gra
 				       "worker_pid",    "block_size",       "cached_inodes",  "open_files",
 				       "lost_ranges",   "refused_writes",   "corrupt",        "recovered",
 				       "draining",      "keyring_sequence", "lock_sealed_bytes", "lock_refused_bytes",
-				       "lock_inodes",   "lock_contents_ms", "lock_all_ms",  NULL };
+				       "lock_inodes",   "lock_contents_ms", "lock_all_ms",   "audit_lines",
+				       "audit_waiting", "audit_lost",       "denied",        NULL };
 static const char *const booleans[] = { "ordered", "read_only", NULL };
 static const char *const times[] = { "since", "last_good", "last_refusal", NULL };
 

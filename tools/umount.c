@@ -45,6 +45,14 @@ static int daemon_fd(const char *mountpoint)
 	return (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
 }
 
+/* Who unmounts stands in the audit log; a daemon that does not take it is unmounted all the same. */
+static void announce(const char *mountpoint)
+{
+	AUTO(cmd_free_at) char *answer = NULL;
+
+	(void)(control_call(mountpoint, CONTROL_UNMOUNTING, 2000, &answer) == 0);
+}
+
 static int busy(const char *path)
 {
 	return cmd_fail(CMD_BUSY, "%s is in use: files are open or a process has its folder there (fuser -vm %s names them)", path,
@@ -100,6 +108,8 @@ int cmd_umount(int argc, char **argv)
 	if (mounts_is(path) != 1)
 		return cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", path);
 	AUTO(close_at) int fd = daemon_fd(path);
+	if (fd >= 0)
+		announce(path);
 	r = unmount(path, fd);
 	return r == CMD_OK ? wait_end(path, fd) : r;
 }

@@ -32,7 +32,7 @@ static void teardown(void)
 START_TEST(requests)
 {
 	enum control_command c = 0;
-	for (enum control_command i = CONTROL_STATUS; i <= CONTROL_UNMOUNT; i++) {
+	for (enum control_command i = CONTROL_STATUS; i <= CONTROL_UNMOUNTING; i++) {
 		const char *text = control_request_text(i);
 		ck_assert_int_eq(control_request_parse(text, strlen(text), &c), 0);
 		ck_assert_int_eq(c, i);

@@ -201,6 +201,44 @@ head += struct.pack('>QIIQII', 512, 4124, 0, 9000, 60, 0) + bytes(32) + rnd('boo
 case('inflight', file_id=FILE.id, dev=66, ino=77, disk_size=99999, path=PATH, boot_id=rnd('boot', 16),
      head=(head.ljust(256, b'\0') + PATH).ljust(8192, b'\0'))
 
+
+
+# --- audit log ----------------------------------------------------------------------------------------------------------
+def audit_key(session, line):
+    key = expand(store_key('audit'), info('audit session', STORE, struct.pack('>Q', session)), 32)
+    for _ in range(line - 1):
+        key = expand(key, info('audit next', STORE), 32)
+    return key
+
+
+def audit_line(session, line, prev, event, members='', found=''):
+    body = '{"v":1,"session":%d,"line":%d,"prev":"%s",' % (session, line, prev.hex())
+    body += '"time":"%s","event":"%s"' % event + found + members
+    m = mac(audit_key(session, line), body.encode())
+    return (body + ',"mac":"%s"}\n' % m.hex()).encode(), m
+
+
+NONE = bytes(32)
+MOUNT = ('2026-11-24T15:26:12.123Z', 'mount')
+A1, M1 = audit_line(7, 1, NONE, MOUNT, ',"uid":0', ',"found":"new"')
+A2, M2 = audit_line(7, 2, M1, ('2028-02-29T23:59:59.999Z', 'state'),
+                    ',"reason":"a \\"quoted\\" \\u0007 caf\u00e9 \\udcff","n":18446744073709551615,"s":-5')
+A3, M3 = audit_line(2 ** 64 - 1, 1, M2, ('1970-01-01T00:00:00.000Z', 'mount'), '', ',"found":"torn","torn":77')
+case('audit-first', root=ROOT, session=7, line_no=1, prev=NONE, unix_ms=1795533972123, line=A1, mac=M1)
+case('audit-second', root=ROOT, session=7, line_no=2, prev=M1, unix_ms=1835481599999, line=A2, mac=M2)
+case('audit-torn', root=ROOT, session=2 ** 64 - 1, line_no=1, prev=M2, unix_ms=0, line=A3, mac=M3)
+END = b'BYOKFS1A' + STORE + struct.pack('>QQQQ', 7, 2, len(A1) + len(A2), 3) + M2
+case('audit-end', session=7, line_no=2, length=len(A1) + len(A2), lost=3, mac=M2, store_id=STORE,
+     file=END + hashlib.sha256(END).digest())
+for name, result, line in (
+        ('newer', -95, A1.replace(b'"v":1', b'"v":2')), ('leading-zero', -74, A1.replace(b'"session":7', b'"session":07')),
+        ('overflow', -74, A3.replace(b'18446744073709551615', b'18446744073709551616')),
+        ('line-zero', -74, A1.replace(b'"line":1', b'"line":0')), ('space', -74, A1.replace(b',"event"', b', "event"')),
+        ('upper-case-mac', -74, A1[:-67] + A1[-67:-3].upper() + A1[-3:]), ('control', -74, A1.replace(b'"uid":0', b'"uid":\t0')),
+        ('no-found', -74, A1.replace(b',"found":"new"', b'')), ('found-other', -74, A1.replace(b'"new"', b'"old"')),
+        ('torn-without-bytes', -74, A3.replace(b',"torn":77', b'')), ('no-mac', -74, A1[:-76] + b'}\n')):
+    case('audit-refuse-' + name, result=result, line=line)
+
 # --- names, attributes, special objects ---------------------------------------------------------------------------------
 DIR = rnd('directory id', 16)
 
@@ -255,7 +293,7 @@ for name, kind, major, minor, target, result in (
 SEEDS = {'header': ('header', 'header'), 'keyring': ('keyring', 'file'), 'pin': ('pin', 'file'),
          'session': ('session', 'file'), 'inflight': ('inflight', 'head'), 'special': ('special', 'record'),
          'name': ('name', 'disk'), 'sidecar': ('name', 'sidecar_data'), 'dirid': ('dirid', 'file'),
-         'xattr': ('xattr', 'disk_name'), 'final': ('final', 'cipher')}
+         'xattr': ('xattr', 'disk_name'), 'audit': ('audit', 'line'), 'final': ('final', 'cipher')}
 
 
 def corpus(directory):

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* An audit line's members as words. They come from a file that anyone may have changed. */
+#include "tools/audit_show.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "tools/emit.h"
+
+struct words {
+	const char *at, *end;
+};
+
+/* The string at W, which stands behind its opening quote: its bytes into TEXT; \" and \\ are taken back, \u stays. */
+static void take_string(struct words *w, char *text, size_t size)
+{
+	size_t n = 0;
+
+	while (w->at < w->end && *w->at != '"') {
+		if (*w->at == '\\' && w->end - w->at > 1 && w->at[1] != 'u')
+			w->at++;
+		if (n < size - 1)
+			text[n++] = *w->at;
+		w->at++;
+	}
+	w->at += w->at < w->end;
+	text[n] = 0;
+}
+
+/* A number or a word, or whatever stands in the place of one. */
+static void take_other(struct words *w, char *text, size_t size)
+{
+	size_t n = 0;
+
+	for (; w->at < w->end && *w->at != ','; w->at++)
+		if (n < size - 1)
+			text[n++] = *w->at;
+	text[n] = 0;
+}
+
+static bool take_member(struct words *w, char *key, char *value, size_t size)
+{
+	if (w->end - w->at < 2 || w->at[0] != ',' || w->at[1] != '"')
+		return false;
+	w->at += 2;
+	take_string(w, key, size);
+	if (w->at >= w->end || *w->at != ':')
+		return false;
+	w->at++;
+	if (w->at < w->end && *w->at == '"') {
+		w->at++;
+		take_string(w, value, size);
+	} else {
+		take_other(w, value, size);
+	}
+	return true;
+}
+
+void audit_show_line(FILE *out, const struct audit_line *l)
+{
+	char key[AUDIT_LINE_MAX], value[AUDIT_LINE_MAX];
+	struct words w = { l->members, l->members + l->members_len };
+
+	fprintf(out, "%.*s %llu.%llu %.*s", (int)AUDIT_TIME_LEN, l->time, (unsigned long long)l->session, (unsigned long long)l->line,
+		(int)l->event_len, l->event);
+	while (take_member(&w, key, value, sizeof(key))) {
+		bool quote = value[0] == 0 || strchr(value, ' ') != NULL;
+		fputc(' ', out);
+		emit_escaped(out, key);
+		fputs(quote ? "=\"" : "=", out);
+		emit_escaped(out, value);
+		if (quote)
+			fputc('"', out);
+	}
+	fputc('\n', out);
+}
