@@ -384,7 +384,7 @@ def flap(ms):
         r.until('active', now() - 0.01, 0.1)
         time.sleep(POLL + SLACK)
         words = [w for _, w in r.changes(t0) if w in ('active', 'locked (revoked)')]
-        odd = [w for _, w in r.changes(t0) if w not in ('active', 'locked (revoked)', 'locking', 'returning')]
+        odd = [w for _, w in r.changes(t0) if w not in ('active', 'locked (revoked)', 'locking (revoked)', 'returning')]
         allowed = confirmed(r.calls()[skip:])
         r.check(not odd, f'no other states: {odd}')
         r.check(len(words) <= allowed, f'{len(words)} changes of state, {allowed} confirmed changes of the KMS in {seconds} s')
