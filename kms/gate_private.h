@@ -104,11 +104,13 @@ struct gate {
 	int job_fresh;
 	int job_done;
 	struct gate_answer answer;
+	int files_wanted;         /* the files' own probe */
 
 	/* The gate's thread only. */
 	struct gate_hooks hooks;
 	int started;
-	pthread_t thread, worker;
+	pthread_t thread, worker, files; /* files: wrap type `file` only, see has_files */
+	int has_files;
 	atomic_llong next_probe;  /* read by gate_status() too */
 	int64_t lease_end;        /* of the newest good answer */
 	int64_t locked_at;
