@@ -35,7 +35,7 @@ class Rig:
         self.kms, self.store, self.mnt = (os.path.join(self.dir, n) for n in ('kms', 'store', 'mnt'))
         self.name, self.wrap = name, wrap
         self.states, self.seen, self.worst_look, self.stop = [], [], 0, threading.Event()
-        self.sampler = None
+        self.sampler, self.env = None, None
         for d in (self.dir, self.kms, self.mnt):
             os.mkdir(d)
         self.mode('ok')
@@ -56,7 +56,7 @@ class Rig:
     def run(self, *args, limit=40):
         t0 = now()
         r = subprocess.run([BYOKFS, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                           text=True, timeout=limit)
+                           text=True, timeout=limit, env=self.env)
         return r.returncode, r.stdout, now() - t0
 
     def must(self, *args):
@@ -662,11 +662,11 @@ ROWS = [
 ]
 
 
-def run_row(work, row, out):
+def run_row(make, work, row, out):
     name, wrap, act = row
     r = None
     try:
-        r = Rig(work, name, wrap)
+        r = make(work, name, wrap)
         act(r)
     except Exception as e:  # a row that breaks is a row that failed
         if r is None:
@@ -683,13 +683,13 @@ def run_row(work, row, out):
     out.flush()
 
 
-def main():
+def main(table, make=Rig):
     p = argparse.ArgumentParser()
     p.add_argument('work')
     p.add_argument('--rows', default='')
     p.add_argument('--jobs', type=int, default=8)
     o = p.parse_args()
-    rows = [r for r in ROWS if re.search(o.rows, r[0])]
+    rows = [r for r in table if re.search(o.rows, r[0])]
     files, running = [], {}
     # the longest first, printed in the order of the table all the same
     order = sorted(range(len(rows)), key=lambda i: not re.search('grace|flap|hang', rows[i][0]))
@@ -700,7 +700,7 @@ def main():
         pid = os.fork()
         if pid == 0:
             try:
-                run_row(o.work, rows[i], files[i])
+                run_row(make, o.work, rows[i], files[i])
             finally:
                 os._exit(0)
         running[pid] = i
@@ -713,4 +713,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(ROWS)
