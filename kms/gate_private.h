@@ -185,6 +185,8 @@ void gate_want_probe_soon(struct gate *g);
 void gate_shut_serving(struct gate *g, enum gate_cause cause, const char *reason);
 void gate_take_answer(struct gate *g);
 void gate_take_time(struct gate *g);
+/* When ACTIVE becomes GRACE unless the KMS answers. */
+int64_t gate_grace_at(const struct gate *g);
 
 /* gate_thread.c */
 int gate_thread_start(struct gate *g) MUST_CHECK;
