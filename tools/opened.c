@@ -16,14 +16,14 @@
 #define WAIT_PAUSE_S 2
 
 /*
- * Two questions fit into a lease: one that gets lost must not lock the mount, nor may a KMS that answers just within the
- * lease lock and open it by turns.
+ * Two questions fit into a lease before grace begins: one that gets lost must not lock the mount, nor may a KMS that answers
+ * just within the lease lock and open it by turns.
  */
 static unsigned kms_timeout(const struct opened_config *cfg)
 {
-	unsigned half = cfg->lease_ms / 2;
+	unsigned ms = cfg->lease_ms / 5 * 2;
 
-	return half && half < KMS_TIMEOUT_MS ? half : KMS_TIMEOUT_MS;
+	return ms && ms < KMS_TIMEOUT_MS ? ms : KMS_TIMEOUT_MS;
 }
 
 /*
