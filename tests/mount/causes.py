@@ -7,13 +7,14 @@
 Rows run side by side, since most of their time is waiting. Prints `ok TEXT`, `FAIL TEXT` and `figure TEXT`, tab behind the
 first word, in the order of the table. The program is $BYOKFS; BYOKFS_LONG=1 flaps for a minute. Needs root.
 """
-import argparse, errno, json, os, re, subprocess, sys, tempfile, threading, time, traceback
+import argparse, errno, json, os, re, signal, subprocess, sys, tempfile, threading, time, traceback
 
 BYOKFS = os.environ['BYOKFS']
 LONG = os.environ.get('BYOKFS_LONG') == '1'
 POLL, LEASE, GRACE = 1.0, 3.0, 6.0
 TIMES = f'poll={POLL:.0f}s,lease={LEASE:.0f}s,grace=0'
 SLACK = 1.0  # of a machine that does other things too; a test asks for no more than the bound itself
+ROW_LIMIT = 120 if LONG else 60
 PAGE = 4096
 DATA = os.urandom(32 * PAGE)
 
@@ -662,6 +663,12 @@ ROWS = [
 def run_row(make, work, row, out):
     name, wrap, act = row
     r = None
+
+    def too_long(*_):
+        raise Failed('the row takes too long')
+
+    signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(ROW_LIMIT)
     try:
         r = make(work, name, wrap)
         act(r)
@@ -671,6 +678,7 @@ def run_row(make, work, row, out):
         else:
             last = traceback.extract_tb(e.__traceback__)[-1]
             r.check(False, f'broke at line {last.lineno}: {e!r}')
+    signal.alarm(0)
     if r:
         r.stop.set()
         for kind, text in r.out:

@@ -152,7 +152,7 @@ wait_state() {
 # rows SCRIPT.py: a table of rows that run side by side (causes.py); ROWS chooses some of them by a pattern
 rows() {
 	local kind text rc
-	timeout 300 python3 "$here/$1" "$W" --rows "${ROWS:-}" >"$W/rows.out" 2>"$W/rows.err"
+	timeout 200 python3 "$here/$1" "$W" --rows "${ROWS:-}" >"$W/rows.out" 2>"$W/rows.err"
 	rc=$?
 	while IFS=$'\t' read -r kind text; do
 		case $kind in
