@@ -202,6 +202,40 @@ class Rig:
         return t or 0
 
 
+def prompt(rig, since):
+    """
+    What counts as prompt: 200 ms, or three times what a mount with a good KMS takes for the same requests at the same time,
+    on a machine that is so busy.
+    """
+    worst = 0.0
+    try:
+        with open(os.path.join(os.path.dirname(rig.dir), 'control.log')) as f:
+            worst = max((float(l.split()[1]) for l in f if l.endswith('\n') and float(l.split()[0]) >= since - 1), default=0)
+    except FileNotFoundError:
+        pass
+    return max(0.2, 3 * worst)
+
+
+def control(make, work):
+    """A mount with a good KMS beside all rows, asked the same all the while: `BEGAN SECONDS` a line, into control.log."""
+    r = make(work, 'control')
+    r.serve()
+    over = []
+    signal.signal(signal.SIGTERM, lambda *_: over.append(1))
+    traffic, told = Traffic(r), 0
+    with open(os.path.join(work, 'control.log'), 'w') as f:
+        while not over:
+            time.sleep(0.1)
+            new = traffic.done[told:]
+            told += len(new)
+            for t, d, e in new:
+                f.write(f'{t} {d}\n')
+            f.flush()
+    traffic.end()
+    r.let_go()
+    r.umount()
+
+
 class Traffic:
     """Looks a name up and reads on an open handle every 50 ms; how long each took, what it said."""
 
@@ -241,10 +275,12 @@ class Traffic:
         """Between the two all must be served, outside of it EACCES is right too; none may be slow."""
         r = self.rig
         worst = max((d for _, d, _ in self.done), default=99)
-        r.check(len(self.done) > 20 and worst < 0.2, f'unrelated requests never wait: worst of {len(self.done)} {worst * 1000:.0f} ms')
+        bound = prompt(r, served_from)
+        r.check(len(self.done) > 20 and worst < bound,
+                f'unrelated requests never wait: worst of {len(self.done)} {worst * 1000:.0f} ms, bound {bound * 1000:.0f} ms')
         odd = sorted({str(e) for t, d, e in self.done if e and (e != 'EACCES' or served_from <= t and t + d < served_to)})
         r.check(not odd, f'all served while it should be{"" if not odd else ": " + ", ".join(odd)}')
-        r.check(r.worst_look < 0.2, f'the state is told at any time ({r.worst_look * 1000:.0f} ms at worst)')
+        r.check(r.worst_look < bound, f'the state is told at any time ({r.worst_look * 1000:.0f} ms at worst)')
         return worst
 
 
@@ -459,8 +495,9 @@ def hang_files(r):
             slow[what] = max(slow.get(what, 0), now() - t1)
         time.sleep(0.12)
     traffic.end()
-    late = [f'{what} {s * 1000:.0f} ms' for what, s in slow.items() if s >= 0.2]
-    r.check(not late, f'what needs no new key goes on: {late or "all below 200 ms"}')
+    bound = prompt(r, t0)
+    late = [f'{what} {s * 1000:.0f} ms' for what, s in slow.items() if s >= bound]
+    r.check(not late, f'what needs no new key goes on: {late or "all prompt"} (bound {bound * 1000:.0f} ms)')
     worst = traffic.judge(t0, now())
     r.check(not ends, f'the opens wait ({len(ends)} ended)')
     r.check(not [c for c in r.changes(t0) if c[1] != 'active'], f'files that wait do not lock the mount: {r.changes(t0)}')
@@ -695,13 +732,19 @@ def main(table, make=Rig):
     p.add_argument('--jobs', type=int, default=8)
     o = p.parse_args()
     rows = [r for r in table if re.search(o.rows, r[0])]
-    files, running = [], {}
+    running = {}
+    aside = os.fork()
+    if aside == 0:
+        try:
+            control(make, o.work)
+        finally:
+            os._exit(0)
     # the longest first, printed in the order of the table all the same
     order = sorted(range(len(rows)), key=lambda i: not re.search('grace|flap|hang', rows[i][0]))
     files = [tempfile.TemporaryFile('w+') for _ in rows]
     for i in order:
         if len(running) == o.jobs:
-            running.pop(os.wait()[0])
+            running.pop(os.wait()[0], None)
         pid = os.fork()
         if pid == 0:
             try:
@@ -710,7 +753,12 @@ def main(table, make=Rig):
                 os._exit(0)
         running[pid] = i
     while running:
-        running.pop(os.wait()[0])
+        running.pop(os.wait()[0], None)
+    try:
+        os.kill(aside, signal.SIGTERM)
+        os.waitpid(aside, 0)
+    except (ProcessLookupError, ChildProcessError):
+        print('FAIL\tcontrol: the mount beside the rows ended early')
     for f, row in zip(files, rows):
         f.seek(0)
         text = f.read()

@@ -168,6 +168,35 @@ def wall_clock(r):
     r.umount()
 
 
+def grace_and_clocks(r):
+    """The deadline of grace is fixed at its entry: the wall clock does not move it, a suspend counts."""
+    r.begin('lease=3s,grace=60s')
+    r.mode('down')
+    g = r.until('grace', r.mode_at, 3 + SLACK)
+    readers = Readers(r)
+    t0 = now()
+    for jump in (DAY, -DAY):
+        r.set_clock(real=jump)
+        time.sleep(1)
+        s = r.status()
+        r.check(s.get('state') == 'grace' and 54 <= s.get('grace_left_s', 0) <= 61,
+                f'grace runs as before at {jump:+d} s: {s.get("state")}, {s.get("grace_left_s")} s left')
+    r.check(g is not None and not r.changes(t0) and not readers.odd(time.time() - 2, []), f'all is served: {r.changes(t0)}')
+    t1 = now()
+    r.set_clock(boot=HOUR)
+    wall = time.time()
+    t = r.until('locked', t1, LOCK_TIME + 3)
+    time.sleep(0.5)
+    readers.end()
+    data, seen = readers.data_after(wall), readers.last_cached(wall)
+    r.check(not data, f'no request is answered with data after a suspend past the deadline ({len(data)} were)')
+    r.check(t is not None and t <= LOCK_TIME and max(seen) <= LOCK_TIME, f'locked, cached pages gone: {r.changes(t1)}, {seen}')
+    r.comes_back()
+    r.figure(f'wall clock +-1 day: grace as before; a suspend past the deadline: locked after {t or -1:.2f} s')
+    r.let_go()
+    r.umount()
+
+
 def stopped(seconds, mode, dies):
     """The worker stands still for SECONDS, longer than its lease, and the KMS says MODE when it goes on."""
     def row(r):
@@ -207,7 +236,7 @@ def stopped(seconds, mode, dies):
         else:
             r.check(state.startswith('locked'), f'locked ({state})')
             r.check_locked(mode)
-        r.figure(f'stopped {seconds:.0f} s: cached pages read until {seen[0]:.2f} s, mapped until {seen[1]:.2f} s; then {state}')
+        r.figure(f'{seconds:.1f} s: cached pages read until {seen[0]:.2f} s, mapped until {seen[1]:.2f} s; then {state}')
         r.let_go()
         r.unwatch()
         r.mode('ok')
@@ -228,11 +257,12 @@ ROWS = [
     ('suspend, KMS well', 'store', suspend_good),
     ('suspend, KMS well, per file', 'file', suspend_good),
     ('wall clock', 'store', wall_clock),
-    ('stopped 3 s, KMS refuses', 'store', stopped(3, 'refuse', False)),
-    ('stopped 3 s, KMS hangs, per file', 'file', stopped(3, 'hang', False)),
-    ('stopped 3 s, KMS well', 'store', stopped(3, 'ok', False)),
-    ('stopped 9 s, KMS refuses', 'store', stopped(9, 'refuse', True)),
-    ('stopped 9 s, KMS well', 'store', stopped(9, 'ok', True)),
+    ('grace and clocks', 'store', grace_and_clocks),
+    ('stopped, KMS refuses', 'store', stopped(2.6, 'refuse', False)),
+    ('stopped, KMS hangs, per file', 'file', stopped(2.6, 'hang', False)),
+    ('stopped, KMS well', 'store', stopped(2.6, 'ok', False)),
+    ('stopped for long, KMS refuses', 'store', stopped(9, 'refuse', True)),
+    ('stopped for long, KMS well', 'store', stopped(9, 'ok', True)),
 ]
 
 if __name__ == '__main__':
