@@ -22,8 +22,10 @@
 #include "fs/loop.h"
 #include "fs/takeover.h"
 
-#define POOL_THREADS 4u
 #define LOST_LOCK_MS 3000 /* past the drain limit: then the connection is cut without waiting for the lock */
+/* What asks the KMS (wrap type `file`) waits 50 ms each, or for long; see fs/pool.h. */
+#define POOL_THREADS_DISK 4u
+#define POOL_THREADS_KMS 12u
 
 /* Signals are the supervisor's: it takes them and passes them on, those that a terminal or pkill sends to both too. */
 static void block_signals(void)
@@ -150,11 +152,15 @@ int fs_start(struct fs *fs)
 				   .changed = on_changed,
 				   .files_refused = locking_files_refused,
 				   .arg = fs};
+	const unsigned threads[POOL_LANES] = {
+		[POOL_DISK] = POOL_THREADS_DISK,
+		[POOL_KMS] = fs->store->keyring->wrap_type == WRAP_FILE ? POOL_THREADS_KMS : 0,
+	};
 	int r = loop_new(fs);
 
 	audit_corrupt(fs->cfg.audit, &fs->env.corrupt);
 	if (!r)
-		r = pool_new(&fs->env.layout, POOL_THREADS, &fs->pool);
+		r = pool_new(&fs->env.layout, threads, &fs->pool);
 	if (!r)
 		r = loop_start(fs);
 	return r ? r : gate_start(fs->gate, &hooks);

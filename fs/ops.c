@@ -85,7 +85,7 @@ void ops_defer(fuse_req_t req, pool_job *job, const struct deferred *d)
 		copy->req = req;
 		copy->fs = fs;
 		copy->turn = turn;
-		if (pool_submit(fs->pool, job, copy) == 0)
+		if (pool_submit(fs->pool, copy->lane, job, copy) == 0)
 			return;
 	}
 	free(copy);
@@ -277,7 +277,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 		return;
 	f = file_ref(c.n);
 	if (!f && (to_set & FUSE_SET_ATTR_SIZE) && fs->store->keyring->wrap_type == WRAP_FILE)
-		ops_defer(req, job_setattr, &(struct deferred){.ino = ino, .attr = *attr, .arg = to_set});
+		ops_defer(req, job_setattr, &(struct deferred){.lane = POOL_KMS, .ino = ino, .attr = *attr, .arg = to_set});
 	else
 		setattr(req, &c, &loop_self()->work, f);
 }
@@ -347,13 +347,19 @@ static void job_open(struct file_work *w, void *arg)
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = req_fs(req);
+	struct node *n = req_node(req, ino);
+	struct file *open;
 
 	if (ops_refused(req))
 		return;
-	if (fs->store->keyring->wrap_type == WRAP_FILE) /* asks the KMS */
-		ops_defer(req, job_open, &(struct deferred){.ino = ino, .fi = *fi});
+	/* Held over the opening: with wrap type `file` only a file that is not open yet asks the KMS. */
+	open = file_ref(n);
+	if (!open && fs->store->keyring->wrap_type == WRAP_FILE)
+		ops_defer(req, job_open, &(struct deferred){.lane = POOL_KMS, .ino = ino, .fi = *fi});
 	else
-		open_now(req, req_node(req, ino), fi, &loop_self()->work);
+		open_now(req, n, fi, &loop_self()->work);
+	if (open)
+		file_close(open, false);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

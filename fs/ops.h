@@ -59,6 +59,7 @@ void ops_entry(struct fs *fs, struct node *n, const struct stat *st, struct fuse
 struct deferred {
 	fuse_req_t req;
 	struct fs *fs;
+	enum pool_lane lane;
 	fuse_ino_t ino;
 	struct fuse_file_info fi;
 	unsigned turn; /* fs_request_begin() */

@@ -105,7 +105,7 @@ static void create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t m
 {
 	struct fs *fs = req_fs(req);
 	struct make m = {{req_node(req, parent), name}, mode, 0, NULL, ops_cred(req)};
-	struct deferred d = {.ino = parent, .mode = mode, .arg = fi != NULL};
+	struct deferred d = {.lane = POOL_KMS, .ino = parent, .mode = mode, .arg = fi != NULL};
 
 	if (fs->store->keyring->wrap_type != WRAP_FILE) {
 		create_now(req, &m, fi);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The pool: a queue and a few threads. */
+/* The pool: a queue and a few threads for each lane. */
 #include "fs/pool.h"
 
 #include <errno.h>
@@ -14,10 +14,14 @@ struct job {
 	void *arg;
 };
 
-struct pool {
-	pthread_mutex_t lock;
+struct lane {
 	pthread_cond_t more;
 	struct job *first, **last;
+};
+
+struct pool {
+	pthread_mutex_t lock;
+	struct lane lane[POOL_LANES]; /* lock */
 	bool stop;
 	unsigned n;
 	struct file_work work[POOL_THREADS_MAX];
@@ -27,22 +31,23 @@ struct pool {
 
 struct seat {
 	struct pool *p;
+	struct lane *lane;
 	unsigned i;
 };
 
-static struct job *next_job(struct pool *p, unsigned i)
+static struct job *next_job(struct pool *p, struct lane *l, unsigned i)
 {
 	struct job *j;
 
 	pthread_mutex_lock(&p->lock);
 	p->busy[i] = false;
-	while (!p->first && !p->stop)
-		pthread_cond_wait(&p->more, &p->lock);
-	j = p->first;
+	while (!l->first && !p->stop)
+		pthread_cond_wait(&l->more, &p->lock);
+	j = l->first;
 	if (j) {
-		p->first = j->next;
-		if (!p->first)
-			p->last = &p->first;
+		l->first = j->next;
+		if (!l->first)
+			l->last = &l->first;
 		p->busy[i] = true;
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -55,7 +60,7 @@ static void *pool_main(void *arg)
 	struct job *j;
 
 	free(arg);
-	while ((j = next_job(seat.p, seat.i))) {
+	while ((j = next_job(seat.p, seat.lane, seat.i))) {
 		j->run(&seat.p->work[seat.i], j->arg);
 		if (seat.p->work[seat.i].dirty) /* most jobs are an fsync */
 			file_work_wipe(&seat.p->work[seat.i]);
@@ -64,14 +69,14 @@ static void *pool_main(void *arg)
 	return NULL;
 }
 
-static int start_one(struct pool *p, const struct layout *l)
+static int start_one(struct pool *p, struct lane *lane, const struct layout *l)
 {
 	struct seat *seat = malloc(sizeof(*seat));
 	int r;
 
 	if (!seat)
 		return -ENOMEM;
-	*seat = (struct seat){p, p->n};
+	*seat = (struct seat){p, lane, p->n};
 	r = file_work_init(&p->work[p->n], l, NULL);
 	if (!r)
 		r = -pthread_create(&p->thread[p->n], NULL, pool_main, seat);
@@ -84,7 +89,7 @@ static int start_one(struct pool *p, const struct layout *l)
 	return 0;
 }
 
-int pool_new(const struct layout *l, unsigned threads, struct pool **out)
+int pool_new(const struct layout *l, const unsigned threads[POOL_LANES], struct pool **out)
 {
 	struct pool *p = calloc(1, sizeof(*p));
 	int r = 0;
@@ -92,10 +97,13 @@ int pool_new(const struct layout *l, unsigned threads, struct pool **out)
 	if (!p)
 		return -ENOMEM;
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_cond_init(&p->more, NULL);
-	p->last = &p->first;
-	for (unsigned i = 0; !r && i < threads && i < POOL_THREADS_MAX; i++)
-		r = start_one(p, l);
+	for (unsigned lane = 0; lane < POOL_LANES; lane++) {
+		pthread_cond_init(&p->lane[lane].more, NULL);
+		p->lane[lane].last = &p->lane[lane].first;
+	}
+	for (unsigned lane = 0; lane < POOL_LANES; lane++)
+		for (unsigned i = 0; !r && i < threads[lane] && p->n < POOL_THREADS_MAX; i++)
+			r = start_one(p, &p->lane[lane], l);
 	if (r) {
 		pool_free(p);
 		return r;
@@ -104,8 +112,9 @@ int pool_new(const struct layout *l, unsigned threads, struct pool **out)
 	return 0;
 }
 
-int pool_submit(struct pool *p, pool_job *run, void *arg)
+int pool_submit(struct pool *p, enum pool_lane lane, pool_job *run, void *arg)
 {
+	struct lane *l = &p->lane[lane];
 	struct job *j = malloc(sizeof(*j));
 	bool stopped;
 
@@ -115,9 +124,9 @@ int pool_submit(struct pool *p, pool_job *run, void *arg)
 	pthread_mutex_lock(&p->lock);
 	stopped = p->stop;
 	if (!stopped) {
-		*p->last = j;
-		p->last = &j->next;
-		pthread_cond_signal(&p->more);
+		*l->last = j;
+		l->last = &j->next;
+		pthread_cond_signal(&l->more);
 	}
 	pthread_mutex_unlock(&p->lock);
 	if (stopped)
@@ -140,7 +149,8 @@ void pool_stop(struct pool *p)
 		return;
 	pthread_mutex_lock(&p->lock);
 	p->stop = true;
-	pthread_cond_broadcast(&p->more);
+	for (unsigned lane = 0; lane < POOL_LANES; lane++)
+		pthread_cond_broadcast(&p->lane[lane].more);
 	pthread_mutex_unlock(&p->lock);
 	while (p->n > 0) {
 		pthread_join(p->thread[p->n - 1], NULL);
@@ -155,7 +165,8 @@ void pool_free(struct pool *p)
 	if (!p)
 		return;
 	pool_stop(p);
-	pthread_cond_destroy(&p->more);
+	for (unsigned lane = 0; lane < POOL_LANES; lane++)
+		pthread_cond_destroy(&p->lane[lane].more);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }

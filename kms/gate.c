@@ -188,8 +188,12 @@ void gate_shut(struct gate *g, enum gate_cause cause, const char *reason, int dr
 	if (drain && g->hooks.drain)
 		g->hooks.drain(g->hooks.arg, g->drain_ms);
 	atomic_store(&g->drain_open, 0);
-	if (state == GATE_RETURNING)
-		atomic_store(&g->state, GATE_LOCKED); /* the worker looks before it installs a key */
+	if (state == GATE_RETURNING) { /* the worker looks before it installs a key */
+		pthread_mutex_lock(&g->lock);
+		g->cause = cause;
+		atomic_store(&g->state, GATE_LOCKED);
+		pthread_mutex_unlock(&g->lock);
+	}
 	gate_wipe(g);
 	gate_set_state(g, GATE_LOCKED, cause, reason);
 	gate_say(g, cause == GATE_CAUSE_CLOSED ? LOG_INFO : LOG_WARNING, "locked, every key is wiped: %s", reason);

@@ -104,11 +104,13 @@ struct gate {
 	int job_fresh;
 	int job_done;
 	struct gate_answer answer;
+	int files_wanted;         /* the files' own probe */
 
 	/* The gate's thread only. */
 	struct gate_hooks hooks;
 	int started;
-	pthread_t thread, worker;
+	pthread_t thread, worker, files; /* files: wrap type `file` only, see has_files */
+	int has_files;
 	atomic_llong next_probe;  /* read by gate_status() too */
 	int64_t lease_end;        /* of the newest good answer */
 	int64_t locked_at;
@@ -183,6 +185,8 @@ void gate_want_probe_soon(struct gate *g);
 void gate_shut_serving(struct gate *g, enum gate_cause cause, const char *reason);
 void gate_take_answer(struct gate *g);
 void gate_take_time(struct gate *g);
+/* When ACTIVE becomes GRACE unless the KMS answers. */
+int64_t gate_grace_at(const struct gate *g);
 
 /* gate_thread.c */
 int gate_thread_start(struct gate *g) MUST_CHECK;

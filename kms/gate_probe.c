@@ -49,6 +49,26 @@ static void worker_run(struct gate *g, enum gate_job job, int fresh, struct gate
 	gate_keys_load(g);
 }
 
+/* Apart from the keyring's probe: files' keys that hang must not keep a refusal of the KEK from being heard. */
+static void *files_main(void *arg)
+{
+	struct gate *g = arg;
+
+	pthread_mutex_lock(&g->lock);
+	for (;;) {
+		while (!atomic_load(&g->stop) && !g->files_wanted)
+			pthread_cond_wait(&g->job_ready, &g->lock);
+		if (atomic_load(&g->stop))
+			break;
+		g->files_wanted = 0;
+		pthread_mutex_unlock(&g->lock);
+		gate_keys_probe(g);
+		pthread_mutex_lock(&g->lock);
+	}
+	pthread_mutex_unlock(&g->lock);
+	return NULL;
+}
+
 static void *worker_main(void *arg)
 {
 	struct gate *g = arg;
@@ -73,11 +93,10 @@ static void *worker_main(void *arg)
 		g->answer = answer;
 		g->job_done = 1;
 		gate_wake(g);
-		pthread_mutex_unlock(&g->lock);
-		/* After the answer is out: the lease does not wait for the files' keys. */
-		if (job == JOB_PROBE && answer.verdict.class == KMS_OK && g->keyring->wrap_type == WRAP_FILE)
-			gate_keys_probe(g);
-		pthread_mutex_lock(&g->lock);
+		if (job == JOB_PROBE && answer.verdict.class == KMS_OK && g->keyring->wrap_type == WRAP_FILE) {
+			g->files_wanted = 1;
+			pthread_cond_broadcast(&g->job_ready);
+		}
 	}
 	pthread_mutex_unlock(&g->lock);
 	return NULL;
@@ -85,7 +104,16 @@ static void *worker_main(void *arg)
 
 int gate_worker_start(struct gate *g)
 {
-	return -pthread_create(&g->worker, NULL, worker_main, g);
+	int r = -pthread_create(&g->worker, NULL, worker_main, g);
+
+	if (r || g->keyring->wrap_type != WRAP_FILE)
+		return r;
+	g->has_files = pthread_create(&g->files, NULL, files_main, g) == 0;
+	if (g->has_files)
+		return 0;
+	atomic_store(&g->stop, 1);
+	gate_worker_stop(g);
+	return -EAGAIN;
 }
 
 void gate_worker_ask(struct gate *g, enum gate_job job, int fresh)
@@ -96,7 +124,7 @@ void gate_worker_ask(struct gate *g, enum gate_job job, int fresh)
 	g->job_done = 0;
 	if (job == JOB_PROBE)
 		g->polls++;
-	pthread_cond_signal(&g->job_ready);
+	pthread_cond_broadcast(&g->job_ready);
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -123,6 +151,9 @@ void gate_worker_stop(struct gate *g)
 	pthread_mutex_unlock(&g->lock);
 	gate_cancel_calls(g);
 	pthread_join(g->worker, NULL);
+	if (g->has_files)
+		pthread_join(g->files, NULL);
+	g->has_files = 0;
 	store_keys_free(g->answer.keys);
 	memset(&g->answer, 0, sizeof(g->answer));
 	g->job = JOB_NONE;

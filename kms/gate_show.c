@@ -114,15 +114,15 @@ static int64_t left(const struct gate *g, int64_t until)
 void gate_status(struct gate *g, struct gate_status *out)
 {
 	memset(out, 0, sizeof(*out));
-	out->state = gate_state(g);
 	out->keys_in_memory = atomic_load(&g->in_memory);
 	out->keys_cap = g->cap == SIZE_MAX ? 0 : g->cap;
 	out->keys_dropped = atomic_load(&g->dropped);
+	pthread_mutex_lock(&g->lock); /* state and cause belong together */
+	out->state = gate_state(g);
 	if (out->state == GATE_ACTIVE)
 		out->lease_left_ms = left(g, atomic_load(&g->deadline));
 	if (out->state == GATE_GRACE)
 		out->grace_left_ms = left(g, atomic_load(&g->deadline));
-	pthread_mutex_lock(&g->lock);
 	out->cause = g->cause;
 	memcpy(out->reason, g->reason, sizeof(out->reason));
 	out->since = g->since;

@@ -279,6 +279,15 @@ void gate_take_answer(struct gate *g)
 	pthread_mutex_unlock(&g->lock);
 }
 
+/*
+ * Grace begins before the lease ends, so that nothing is refused between the two; but no earlier than needed, for an answer
+ * that is slow is no silence (the bound of a KMS call: tools/opened.c).
+ */
+int64_t gate_grace_at(const struct gate *g)
+{
+	return g->lease_end - earlier(g->poll_ms, g->lease_ms / 5);
+}
+
 /* What time alone does to the states. */
 void gate_take_time(struct gate *g)
 {
@@ -290,11 +299,8 @@ void gate_take_time(struct gate *g)
 		g->watch_at = 0;
 		gate_want_probe(g);
 	}
-	/*
-	 * Grace begins before the lease ends, so that nothing is refused between the two. Not after it: a machine that slept,
-	 * or a process that was stopped, has not heard any silence.
-	 */
-	if (state == GATE_ACTIVE && g->grace_ms && !g->refusal && now >= g->lease_end - g->poll_ms && !gate_time_over(g)) {
+	/* Not after the lease: a machine that slept, or a process that was stopped, has not heard any silence. */
+	if (state == GATE_ACTIVE && g->grace_ms && !g->refusal && now >= gate_grace_at(g) && !gate_time_over(g)) {
 		snprintf(reason, sizeof(reason), "no good answer from the KMS%s%s", g->last.text[0] ? ": " : "", g->last.text);
 		gate_set_deadline(g, g->lease_end + g->grace_ms);
 		gate_set_state(g, GATE_GRACE, GATE_CAUSE_NONE, reason);

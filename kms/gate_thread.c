@@ -119,7 +119,7 @@ static int64_t time_left(const struct gate *g)
 	if (gate_serving(g))
 		next = earlier(next, atomic_load(&g->deadline));
 	if (atomic_load(&g->state) == GATE_ACTIVE && g->grace_ms && !g->refusal)
-		next = earlier(next, g->lease_end - g->poll_ms);
+		next = earlier(next, gate_grace_at(g));
 	return next > now ? next - now : 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The table of providers, lookup by scheme, and calls through a handle. */
+/* Providers: lookup by scheme, and calls through a handle. */
 #include "kms/provider_private.h"
 
 #include <errno.h>
@@ -8,10 +8,6 @@
 
 #include "kms/path.h"
 #include "kms/verdict.h"
-
-static const struct kms_provider *const builtin[] = {
-	&kms_local,
-};
 
 static const struct kms_provider *registered[4];
 
@@ -28,9 +24,12 @@ int kms_provider_register(const struct kms_provider *p)
 
 const struct kms_provider *kms_provider_at(size_t i)
 {
-	if (i < ARRAY_LEN(builtin))
-		return builtin[i];
-	i -= ARRAY_LEN(builtin);
+	size_t n = 0;
+
+	for (; kms_providers[n]; n++)
+		if (n == i)
+			return kms_providers[n];
+	i -= n;
 	return i < ARRAY_LEN(registered) ? registered[i] : NULL;
 }
 

@@ -7,6 +7,9 @@
 
 extern const struct kms_provider kms_local;
 
+/* providers.c: those that are built in; NULL at the end. */
+extern const struct kms_provider *const kms_providers[];
+
 /* Tests only: P comes behind the built-in ones. Not thread-safe; before any handle is opened. -ENOSPC. */
 int kms_provider_register(const struct kms_provider *p) MUST_CHECK;
 

@@ -16,6 +16,17 @@
 #define WAIT_PAUSE_S 2
 
 /*
+ * Two questions fit into a lease before grace begins: one that gets lost must not lock the mount, nor may a KMS that answers
+ * just within the lease lock and open it by turns.
+ */
+static unsigned kms_timeout(const struct opened_config *cfg)
+{
+	unsigned ms = cfg->lease_ms / 5 * 2;
+
+	return ms && ms < KMS_TIMEOUT_MS ? ms : KMS_TIMEOUT_MS;
+}
+
+/*
  * The gate's log. That closing it wipes the keys is what everyone expects of a command that ends: no warning, and nothing
  * at all where there was no mount. One store per process.
  */
@@ -146,7 +157,7 @@ static enum cmd_exit keks_open(const struct opened_config *cfg, const struct sto
 			.ref = ref,
 			.passphrase_file = cfg->passphrase_file,
 			.may_prompt = cfg->may_prompt,
-			.timeout_ms = KMS_TIMEOUT_MS,
+			.timeout_ms = kms_timeout(cfg),
 		};
 		enum cmd_exit code = ref_outside(ref, s);
 		if (code != CMD_OK)

@@ -150,6 +150,20 @@ wait_state() {
 	fail "state is not $1 after $2 s but [$(state_of)]"
 	return 1
 }
+# rows SCRIPT.py: a table of rows that run side by side (causes.py); ROWS chooses some of them by a pattern
+rows() {
+	local kind text rc
+	timeout 200 python3 "$here/$1" "$W" --rows "${ROWS:-}" >"$W/rows.out" 2>"$W/rows.err"
+	rc=$?
+	while IFS=$'\t' read -r kind text; do
+		case $kind in
+		ok) pass "$text" ;;
+		figure) figure "$text" ;;
+		*) fail "$text" ;;
+		esac
+	done <"$W/rows.out"
+	[ $rc -eq 0 ] && [ ! -s "$W/rows.err" ] || fail "$1: exit $rc: $(tail -n 5 "$W/rows.err")"
+}
 drop_caches() { sync; echo 3 >/proc/sys/vm/drop_caches; }
 
 # our_daemons: pids of processes of the program that this scenario started (their arguments name $W)
