@@ -33,7 +33,7 @@ judge() {
 memory() {
 	local pids out
 	pids=$(our_daemons)
-	out=$(timeout 60 "$scan" "$W/keys" --marker "$W/marker" $(for p in $pids; do printf -- '--pid %s ' "$p"; done) 2>&1) && pass "memory ($1)" ||
+	out=$(timeout 60 "$scan" "$W/keys" --marker "$R/marker" $(for p in $pids; do printf -- '--pid %s ' "$p"; done) 2>&1) && pass "memory ($1)" ||
 		fail "$how: memory after the lock: $(grep HIT <<<"$out" | sed -E 's/pid:[0-9]+://; s/0x.*//' | sort | uniq -c | head -n 5)"
 	figure "$1: memory while locked: $(tail -n 1 <<<"$out"), $(wc -l <"$W/keys") keys and the marker"
 }
@@ -76,7 +76,7 @@ declare -A seen
 n=0
 for wrap in store file; do
 	new_store $wrap --wrap $wrap
-	rm -f "$W/ack.log"
+	rm -f "$R/ack.log"
 	mount_store $wrap || exit
 	load_start || exit
 	programs_start

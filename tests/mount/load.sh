@@ -1,38 +1,40 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Sourced after lib.sh by scenarios under load: starts load.c, rsync and tar on $W/mnt, asks what they were answered.
+# Sourced after lib.sh by scenarios under load: starts load.c, rsync and tar on a mount, asks what they were answered.
 
+M=$W/mnt      # the mount
+R=$W          # page, log and marker of the load
 load=$(tool load) || fail 'compiling load'
 acks=$(tool ackwriter) || fail 'compiling ackwriter'
 big_mib=64
 workers=32
 [ -z "${BYOKFS_SHORT:-}" ] || { big_mib=16 workers=12; }
 [ -z "$LONG" ] || big_mib=1024
-head -c 16 /dev/urandom >"$W/marker"
+head -c 16 /dev/urandom >"$R/marker"
 as=''         # runs the load as somebody else
 loader=''     # pid of `load run`
 programs=()   # pids of the loops of rsync and tar
 program_hangs=0
 
-# load_start: 100 handles, readers, writers, mappings, listings, the big write in $W/mnt/load; returns when each was served
+# load_start: 100 handles, readers, writers, mappings, listings, the big write in $M/load; returns when each was served
 load_start() {
 	local out
-	$as mkdir -p "$W/mnt/load" || { fail 'mkdir of the load'; return 1; }
-	rm -f "$W/page"
-	$as "$load" run "$W/mnt/load" "$W/page" "$W/ack.log" "$W/marker" $big_mib $workers >>"$W/cli.log" 2>&1 &
+	$as mkdir -p "$M/load" || { fail 'mkdir of the load'; return 1; }
+	rm -f "$R/page"
+	$as "$load" run "$M/load" "$R/page" "$R/ack.log" "$R/marker" $big_mib $workers >>"$W/cli.log" 2>&1 &
 	loader=$!
-	for _ in $(seq 100); do [ -s "$W/page" ] && break; sleep 0.05; done
+	for _ in $(seq 100); do [ -s "$R/page" ] && break; sleep 0.05; done
 	sleep 0.5
-	out=$(timeout 60 "$load" wait "$W/page" served 40 2>&1) || { fail "the load does not start: $(head -n 5 <<<"$out") $("$load" report "$W/page" | grep -E '^(bad|wrong)' | head -n 5)"; return 1; }
+	out=$(timeout 60 "$load" wait "$R/page" served 40 2>&1) || { fail "the load does not start: $(head -n 5 <<<"$out") $("$load" report "$R/page" | grep -E '^(bad|wrong)' | head -n 5)"; return 1; }
 }
-phase() { "$load" phase "$W/page" "$1"; }
+phase() { "$load" phase "$R/page" "$1"; }
 # each_answered TEXT: every worker was answered, whatever it was, since the phase began
 each_answered() {
 	local out
-	out=$(timeout 60 "$load" wait "$W/page" answered 20 2>&1) && pass "$1: everybody is answered" || fail "$1: not answered within 20 s: $(head -n 6 <<<"$out")"
+	out=$(timeout 60 "$load" wait "$R/page" answered 20 2>&1) && pass "$1: everybody is answered" || fail "$1: not answered within 20 s: $(head -n 6 <<<"$out")"
 }
 each_served() {
 	local out
-	out=$(timeout 60 "$load" wait "$W/page" served 20 2>&1) && pass "$1: everybody is served on the old handles" || fail "$1: not served within 20 s: $(head -n 6 <<<"$out")"
+	out=$(timeout 60 "$load" wait "$R/page" served 20 2>&1) && pass "$1: everybody is served on the old handles" || fail "$1: not served within 20 s: $(head -n 6 <<<"$out")"
 }
 # last_of KIND...: the latest of these, ms after the announcement
 last_of() {
@@ -45,7 +47,7 @@ last_of() {
 }
 # take_last: $last_read, $last_written, $last_listed, $last_mapped
 take_last() {
-	"$load" last "$W/page" >"$W/last"
+	"$load" last "$R/page" >"$W/last"
 	last_read=$(last_of read read-record read-big)
 	last_mapped=$(last_of load)
 	last_written=$(last_of write store)
@@ -54,8 +56,8 @@ take_last() {
 # load_stop TEXT: the workers end; what they were answered is in $W/report
 load_stop() {
 	local out
-	out=$(timeout 60 "$load" stop "$W/page" 20 2>&1) && pass "$1: the load ends" || { fail "$1: hung: $(head -n 6 <<<"$out")"; kill -9 $loader 2>/dev/null; }
-	"$load" report "$W/page" >"$W/report" 2>&1
+	out=$(timeout 60 "$load" stop "$R/page" 20 2>&1) && pass "$1: the load ends" || { fail "$1: hung: $(head -n 6 <<<"$out")"; kill -9 $loader 2>/dev/null; }
+	"$load" report "$R/page" >"$W/report" 2>&1
 	same "$1: answers that the design does not have" '' "$(sed -n 's/^bad //p' "$W/report" | head -n 8 | tr '\n' ';')"
 	same "$1: contents that are neither right nor refused" '' "$(sed -n 's/^wrong //p' "$W/report" | head -n 4 | tr '\n' ';')"
 	wait $loader 2>/dev/null
@@ -64,8 +66,8 @@ load_stop() {
 # load_check TEXT: on a fresh mount, all that fsync, msync or close covered
 load_check() {
 	local out
-	out=$(timeout 120 "$load" check "$W/mnt/load" "$W/ack.log" "$W/marker" 2>&1) && pass "$1: files" || fail "$1: $(tail -n 4 <<<"$out")"
-	out=$(timeout 120 "$acks" check "$W/mnt/load" "$W/ack.log" 2>&1) && pass "$1: records" || fail "$1: $(tail -n 5 <<<"$out")"
+	out=$($as timeout 120 "$load" check "$M/load" "$R/ack.log" "$R/marker" 2>&1) && pass "$1: files" || fail "$1: $(tail -n 4 <<<"$out")"
+	out=$($as timeout 120 "$acks" check "$M/load" "$R/ack.log" 2>&1) && pass "$1: records" || fail "$1: $(tail -n 5 <<<"$out")"
 	checked=$(tail -n 1 <<<"$out")
 }
 
@@ -75,24 +77,24 @@ programs_start() {
 	: >"$W/programs"
 	(
 		while [ -e "$W/programs" ]; do
-			timeout -k 2 20 $as rsync -a "$W/source/" "$W/mnt/rsync/"
-			$as rm -rf "$W/mnt/rsync"
+			timeout -k 2 20 $as rsync -a "$W/source/" "$M/rsync/"
+			$as rm -rf "$M/rsync"
 			sleep 0.2
 		done
 	) >/dev/null 2>&1 &
 	programs=($!)
 	(
 		while [ -e "$W/programs" ]; do
-			$as mkdir "$W/mnt/tar"
-			timeout -k 2 20 $as tar -cf "$W/mnt/tar/archive" -C "$W" source && timeout -k 2 20 $as tar -xf "$W/mnt/tar/archive" -C "$W/mnt/tar"
-			$as rm -rf "$W/mnt/tar"
+			$as mkdir "$M/tar"
+			timeout -k 2 20 $as tar -cf "$M/tar/archive" -C "$W" source; timeout -k 2 20 $as tar -xf "$M/tar/archive" -C "$M/tar"
+			$as rm -rf "$M/tar"
 			sleep 0.2
 		done
 	) >/dev/null 2>&1 &
 	programs+=($!)
 }
 # program_pids: rsync, tar and rm of ours
-program_pids() { pgrep -f -- "^(rsync|tar|rm) .*$W/(mnt|source)"; }
+program_pids() { pgrep -f -- "^(rsync|tar|rm) .*($M|$W/source)"; }
 # programs_stop TEXT: they end; rsync 3.5.0 can lock itself up after many errors (50-kill.sh), which is not ours to judge,
 # but a process inside a call to the mount is
 programs_stop() {
