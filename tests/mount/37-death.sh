@@ -8,6 +8,7 @@ kills=3 stops=2 supers=2 mids=1 boths=2
 [ -z "${BYOKFS_SHORT:-}" ] || { kills=1 stops=1 supers=1 mids=0 boths=1; }
 [ -z "$LONG" ] || { kills=50 stops=20 supers=20 mids=20 boths=20; }
 python3 "$here/tree.py" make "$W/source" --small --entries 300 >>"$W/cli.log" 2>&1 || fail 'making the tree'
+times() { for _ in $(seq $1); do printf '%s ' "${@:2}"; done; }
 json() { $as timeout 20 "$BYOKFS" status "$M" --json 2>/dev/null | sed -nE "s/.*\"$1\": *\"?([^\",}]*).*/\1/p"; }
 
 # strike HOW [mid]: what is done, and $bound, the ms after which nothing may be served any more
@@ -52,9 +53,9 @@ told() {
 	out=$($as timeout 20 "$BYOKFS" status "$M" 2>&1)
 	case $1 in
 	both*) same "$1: state" dead "$(json state)" ;;
-	*) grep -qiE 'state: *dead' <<<"$out" && grep -qiE 'supervisor|worker' <<<"$out" && pass "$1: status tells" || fail "$1: status of the dead mount does not tell who ended it: $(tr '\n' ';' <<<"$out")" ;;
+	*) grep -qE '^state: *dead|^state +dead' <<<"$out" && grep -qE '^ended by:? +(supervisor|worker)' <<<"$out" && pass "$1: status tells" || fail "$1: status of the dead mount does not tell who ended it: $(tr '\n' ';' <<<"$out")" ;;
 	esac
-	told=$(sed -nE 's/^ *reason: *//p' <<<"$out")
+	told=$(sed -nE 's/^(ended by|reason):? +/ /p' <<<"$out" | tr -d '\n')
 }
 
 # gone HOW: after 5 s at most no process of the mount is left and nobody is in D state
@@ -110,16 +111,16 @@ options=''
 ks=$W/ks
 new_store store
 remount || exit
-for _ in $(seq $kills); do round kill || exit; done
-for _ in $(seq $stops); do round stop || exit; done
-for _ in $(seq $supers); do round supervisor || exit; done
-for _ in $(seq $mids); do
-	for how in kill stop supervisor; do round $how mid || exit; done
+# DEATHS: some of kill stop supervisor kill+ stop+ supervisor+ both, for looking at one
+: "${DEATHS:=$(times $kills kill) $(times $stops stop) $(times $supers supervisor) $(times $mids kill+ stop+ supervisor+) $(times $boths both)}"
+for how in $DEATHS; do
+	if [ $how = both ] && [ -z "$options" ]; then
+		umount_store
+		options='-o lease=2s,poll=1s'
+		remount || exit
+	fi
+	round ${how%+} ${how#"${how%+}"} || exit
 done
-umount_store
-options='-o lease=2s,poll=1s'
-remount || exit
-for _ in $(seq $boths); do round both || exit; done
 figure "at the end, on a fresh mount: $checked"
 figure "answers: $(awk '$1 == "answer" {n[$3 " " $4] += $5} END {for (k in n) printf "%s %d, ", k, n[k]}' "$W/report")"
 umount_store

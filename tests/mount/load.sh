@@ -49,8 +49,8 @@ last_of() {
 take_last() {
 	"$load" last "$R/page" >"$W/last"
 	last_read=$(last_of read read-record read-big)
-	last_mapped=$(last_of load)
-	last_written=$(last_of write store)
+	last_mapped=$(last_of load store)
+	last_written=$(last_of write)
 	last_listed=$(last_of list stat open)
 }
 # load_stop TEXT: the workers end; what they were answered is in $W/report
