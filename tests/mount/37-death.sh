@@ -17,6 +17,7 @@ strike() {
 	worker=$(json worker_pid)
 	supervisor=$(json supervisor_pid)
 	[ -n "$worker" ] && [ -n "$supervisor" ] || { fail "status knows no worker and supervisor: [$worker] [$supervisor]"; worker=${worker:-$(json pid)}; }
+	was_supervisor=$supervisor
 	phase dead
 	if [ -n "${2:-}" ]; then
 		$as timeout 20 "$BYOKFS" keystore disable "$ks" kek >>"$W/cli.log" 2>&1
@@ -58,16 +59,18 @@ told() {
 	told=$(sed -nE 's/^(ended by|reason):? +/ /p' <<<"$out" | tr -d '\n')
 }
 
-# gone HOW: after 5 s at most no process of the mount is left and nobody is in D state
+# gone HOW: after 5 s at most nobody is in D state, and no process of the mount is left; but a user's supervisor, who cannot
+# abort the connection, stays and answers until the mount is taken off
 gone() {
-	local i
+	local i left=''
+	[ -z "$as" ] || left="$was_supervisor "
 	for i in $(seq 50); do
-		[ -z "$(our_daemons)" ] && [ -z "$(stuck)" ] && break
+		[ "$(our_daemons)" = "$left" ] && [ -z "$(stuck)" ] && break
 		sleep 0.1
 	done
-	same "$1: processes of the mount that are left" '' "$(our_daemons)"
+	same "$1: processes of the mount that are left" "$left" "$(our_daemons)"
 	same "$1: processes in D state" '' "$(stuck)"
-	for p in $(our_daemons); do kill -9 "$p" 2>/dev/null; done
+	[ -n "$as" ] || for p in $(our_daemons); do kill -9 "$p" 2>/dev/null; done
 }
 
 # round HOW [mid]: load, death, the bound, a new mount, everything acknowledged is there
@@ -160,4 +163,5 @@ round kill || exit
 figure "a plain user's mount, worker killed: last by a descriptor ${figures[kill]} ms, by a mapping ${maps[kill]} ms; $told"
 expect 'umount' $as "$BYOKFS" umount "$M"
 for _ in $(seq 100); do [ -z "$(our_daemons)" ] && break; sleep 0.05; done
+same 'no process is left after the unmount, the supervisor of the dead mount included' '' "$(our_daemons)"
 expect 'verify' $as timeout 120 "$BYOKFS" verify "$W/home/store"

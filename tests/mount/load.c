@@ -629,7 +629,7 @@ static void writer_end(struct written *w, uint32_t how)
 	if (how == 0) {
 		call(FSYNC);
 		ok = answer(FSYNC, fsync(w->fd));
-		if (!ok && !w->owed && (errno == EACCES || errno == EIO))
+		if (!ok && !w->owed && atomic_load(&shared->phase) < DEAD)
 			wrong("ack-%02u: fsync told %s twice", w->file, strerrorname_np(errno));
 		w->owed = 0;
 		settle(w, ok, "fsync");
