@@ -11,23 +11,23 @@ python3 "$here/tree.py" make "$W/source" --small --entries 300 >>"$W/cli.log" 2>
 times() { for _ in $(seq $1); do printf '%s ' "${@:2}"; done; }
 json() { $as timeout 20 "$BYOKFS" status "$M" --json 2>/dev/null | sed -nE "s/.*\"$1\": *\"?([^\",}]*).*/\1/p"; }
 
-# strike HOW [mid]: what is done, and $bound, the ms after which nothing may be served any more
+# strike HOW [mid]: what is done, and $bound, the ms from then after which nothing may be served any more
 strike() {
 	local worker supervisor
 	worker=$(json worker_pid)
 	supervisor=$(json supervisor_pid)
 	[ -n "$worker" ] && [ -n "$supervisor" ] || { fail "status knows no worker and supervisor: [$worker] [$supervisor]"; worker=${worker:-$(json pid)}; }
 	was_supervisor=$supervisor
-	phase dead
 	if [ -n "${2:-}" ]; then
+		phase dead
 		$as timeout 20 "$BYOKFS" keystore disable "$ks" kek >>"$W/cli.log" 2>&1
 		sleep 0.0$((RANDOM % 10))
 	fi
 	case $1 in
-	kill) bound=1000; kill -9 "$worker" ;;
-	stop) bound=6000; kill -STOP "$worker" ;;
-	supervisor) bound=3000; kill -9 "$supervisor" ;;
-	both) bound=3000; kill -9 "$worker" $supervisor ;;
+	kill) bound=1000; "$load" kill "$R/page" 9 "$worker" ;;
+	stop) bound=6000; "$load" kill "$R/page" 19 "$worker" ;;
+	supervisor) bound=3000; "$load" kill "$R/page" 9 "$supervisor" ;;
+	both) bound=3000; "$load" kill "$R/page" 9 "$worker" "$supervisor" ;;
 	esac
 }
 
@@ -43,7 +43,7 @@ judge() {
 	if [ "${1%% *}" != both ]; then
 		[ "$last_mapped" -le $bound ] && pass mapped || fail "$1: last mapped after $last_mapped ms, at most $bound"
 	fi
-	figures[$1]="${figures[$1]:-} $(last_of read read-record read-big write store list stat open)"
+	figures[$1]="${figures[$1]:-} $(last_of read read-record read-big write list stat open)"
 	maps[$1]="${maps[$1]:-} $last_mapped"
 	say "$1: last read $last_read, mapped $last_mapped, written $last_written, listed $last_listed ms"
 }
@@ -65,12 +65,12 @@ gone() {
 	local i left=''
 	[ -z "$as" ] || left="$was_supervisor "
 	for i in $(seq 50); do
-		[ "$(our_daemons)" = "$left" ] && [ -z "$(stuck)" ] && break
+		[ "$(mount_pids)" = "$left" ] && [ -z "$(stuck)" ] && break
 		sleep 0.1
 	done
-	same "$1: processes of the mount that are left" "$left" "$(our_daemons)"
+	same "$1: processes of the mount that are left" "$left" "$(mount_pids)"
 	same "$1: processes in D state" '' "$(stuck)"
-	[ -n "$as" ] || for p in $(our_daemons); do kill -9 "$p" 2>/dev/null; done
+	[ -n "$as" ] || for p in $(mount_pids); do kill -9 "$p" 2>/dev/null; done
 }
 
 # round HOW [mid]: load, death, the bound, a new mount, everything acknowledged is there
@@ -89,14 +89,14 @@ round() {
 	[ -z "${2:-}" ] || $as timeout 20 "$BYOKFS" keystore enable "$ks" kek >>"$W/cli.log" 2>&1
 	# every other time the dead mount is left for `byokfs mount` to clear, with the old handles and mappings still there
 	rounds=$((rounds + 1))
-	if [ $((rounds % 2)) -eq 0 ]; then
+	if [ $((rounds % 2)) -eq 0 ] || [ -n "$as" ]; then
 		load_stop "$how"
 		expect "$how: umount of the dead mount" $as timeout 20 "$BYOKFS" umount "$M"
 	fi
 	t0=$(now_ms)
 	remount || return 1
 	slowest=$(most "$slowest $(($(now_ms) - t0))")
-	if [ $((rounds % 2)) -eq 1 ]; then
+	if [ -n "$loader" ]; then
 		sleep 0.3
 		take_last
 		[ "$(last_of read)" -le $bound ] && pass 'old handles' || fail "$how: old handles are served after the remount"
@@ -162,6 +162,6 @@ figures=() maps=()
 round kill || exit
 figure "a plain user's mount, worker killed: last by a descriptor ${figures[kill]} ms, by a mapping ${maps[kill]} ms; $told"
 expect 'umount' $as "$BYOKFS" umount "$M"
-for _ in $(seq 100); do [ -z "$(our_daemons)" ] && break; sleep 0.05; done
-same 'no process is left after the unmount, the supervisor of the dead mount included' '' "$(our_daemons)"
+for _ in $(seq 100); do [ -z "$(mount_pids)" ] && break; sleep 0.05; done
+same 'no process is left after the unmount, the supervisor of the dead mount included' '' "$(mount_pids)"
 expect 'verify' $as timeout 120 "$BYOKFS" verify "$W/home/store"

@@ -4,6 +4,7 @@
  *
  *   load run DIR PAGE LOG MARKER [MIB] [COUNT]   until the phase is `ended`; COUNT readers and writers each (32)
  *   load phase PAGE serving|told|back|dead|ended
+ *   load kill PAGE SIGNAL PID...                 the phase is `dead`, and at once the signal
  *   load wait PAGE answered|served SECONDS       each worker since the phase began; exit 1 and a line for each that was not
  *   load last PAGE                               ms from told, or dead, to the last success of each kind, `name=ms`
  *   load report PAGE                             answers other than success; exit 1 when one is not of the design's
@@ -68,6 +69,7 @@ struct shared {
 	_Atomic uint32_t number; /* of the phase, counted up */
 	_Atomic int64_t since;
 	uint32_t n_workers;
+	_Atomic int started;
 	uint64_t run;
 	_Atomic int64_t last[OPS];
 	_Atomic uint64_t calls[OPS], errors[PHASES][OPS][ERRORS], bad[PHASES][OPS][ERRORS];
@@ -838,6 +840,7 @@ static int run(int argc, char **argv)
 	signal(SIGBUS, bus);
 	make_fixed();
 	start(count, mib);
+	atomic_store(&shared->started, 1);
 	while (wait(NULL) > 0 || errno == EINTR)
 		;
 	return 0;
@@ -887,7 +890,7 @@ static int wait_for(int want_served, double seconds)
 
 	while (left && now_ns() < end) {
 		usleep(10000);
-		left = 0;
+		left = !atomic_load(&shared->started);
 		for (uint32_t i = 0; i < shared->n_workers; i++) {
 			const struct worker *w = &shared->worker[i];
 
@@ -1023,6 +1026,12 @@ int main(int argc, char **argv)
 		map_shared(argv[2], 0);
 	if (strcmp(what, "phase") == 0 && argc == 4)
 		return set_phase(argv[3]);
+	if (strcmp(what, "kill") == 0 && argc >= 5) {
+		set_phase("dead");
+		for (int i = 4; i < argc; i++)
+			kill(atoi(argv[i]), atoi(argv[3]));
+		return 0;
+	}
 	if (strcmp(what, "wait") == 0 && argc == 5)
 		return wait_for(strcmp(argv[3], "served") == 0, atof(argv[4]));
 	if (strcmp(what, "last") == 0)

@@ -23,7 +23,7 @@ load_start() {
 	$as "$load" run "$M/load" "$R/page" "$R/ack.log" "$R/marker" $big_mib $workers >>"$W/cli.log" 2>&1 &
 	loader=$!
 	for _ in $(seq 100); do [ -s "$R/page" ] && break; sleep 0.05; done
-	sleep 0.5
+	sleep 0.1
 	out=$(timeout 60 "$load" wait "$R/page" served 40 2>&1) || { fail "the load does not start: $(head -n 5 <<<"$out") $("$load" report "$R/page" | grep -E '^(bad|wrong)' | head -n 5)"; return 1; }
 }
 phase() { "$load" phase "$R/page" "$1"; }
@@ -115,6 +115,8 @@ programs_stop() {
 	programs=()
 }
 
+# mount_pids: the processes of our mounts; our_daemons (lib.sh) looks at each process there is, which takes its time here
+mount_pids() { pgrep -f -- "^$BYOKFS mount .*$W/" | tr '\n' ' '; }
 # stuck: processes of ours in D state, seen twice
 stuck() {
 	local a b
