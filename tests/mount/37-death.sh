@@ -20,8 +20,8 @@ strike() {
 	was_supervisor=$supervisor
 	if [ -n "${2:-}" ]; then
 		phase dead
-		$as timeout 20 "$BYOKFS" keystore disable "$ks" kek >>"$W/cli.log" 2>&1
-		sleep 0.0$((RANDOM % 10))
+		$as timeout 20 "$BYOKFS" keystore disable "$ks" kek >>"$W/cli.log" 2>&1 &
+		sleep 0.$(printf %03d $((RANDOM % 150 + 20)))
 	fi
 	case $1 in
 	kill) bound=1000; "$load" kill "$R/page" 9 "$worker" ;;
