@@ -3,6 +3,7 @@
 #include "fs/supervise.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@
 #define LEASE_OVER_MS 2000       /* ACTIVE this long behind the lease's end: the gate's thread is not there */
 #define LOCKING_OVER_MS 2000     /* past the drain limit: a second for handlers, a second more */
 #define LOCKING_STALL_MS 2000    /* ... and no pass that makes progress */
+#define DYING_MS 50              /* from the first thread's end to the last one's */
 #define REAP_MS 5000
 #define RESPAWN_WINDOW_MS 600000
 #define RESPAWNS_MAX 64u
@@ -245,6 +247,28 @@ static int reap(struct run *r, int limit_ms)
 	return status;
 }
 
+/*
+ * Killed, but not ended: a thread that waits for its own mount (the syncfs of a lock) cannot die before the connection is
+ * aborted, and until then the pidfd is silent. The state of the first thread tells.
+ */
+static bool is_dying(const struct run *r)
+{
+	char path[32], text[512];
+	const char *state;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)r->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	state = strrchr(text, ')'); /* the name before it may hold anything */
+	return state && (strncmp(state, ") Z", 3) == 0 || strncmp(state, ") X", 3) == 0);
+}
+
 /* The worker has ended: in good order (its exit code in *CODE), or not. */
 static enum run_end worker_ended(struct supervisor *s, int *code)
 {
@@ -284,6 +308,10 @@ static enum run_end watch_once(struct supervisor *s, int *code)
 		return worker_ended(s, code);
 	if (p[0].revents & POLLIN || atomic_load(&s->page->serving) != 1)
 		return RUN_ON;
+	if (is_dying(r) && poll(p, 1, DYING_MS) == 0) {
+		snprintf(r->why, sizeof(r->why), "the worker was killed, and a thread of it hangs");
+		return RUN_TAKEN;
+	}
 	return in_order(s) ? RUN_ON : RUN_TAKEN;
 }
 

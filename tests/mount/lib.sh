@@ -99,7 +99,7 @@ new_store() {
 mount_store() {
 	local name=$1 rc
 	shift
-	mkdir -p "$W/mnt"
+	mkdir -p "$W/mnt" 2>/dev/null # a dead mount is there, and is cleared
 	timeout 60 "$BYOKFS" mount "$W/$name" "$W/mnt" "$@" </dev/null >>"$W/cli.log" 2>&1
 	rc=$?
 	[ $rc -eq 0 ] && is_mounted "$W/mnt" && return 0

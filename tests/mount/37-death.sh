@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Worker or supervisor killed or stopped under load, also while locking: nothing readable, nobody hangs, nothing is lost.
+. "$(dirname "$0")/lib.sh"
+. "$here/load.sh"
+
+kills=3 stops=2 supers=2 mids=1 boths=2
+[ -z "${BYOKFS_SHORT:-}" ] || { kills=1 stops=1 supers=1 mids=0 boths=1; }
+[ -z "$LONG" ] || { kills=50 stops=20 supers=20 mids=20 boths=20; }
+python3 "$here/tree.py" make "$W/source" --small --entries 300 >>"$W/cli.log" 2>&1 || fail 'making the tree'
+times() { for _ in $(seq $1); do printf '%s ' "${@:2}"; done; }
+json() { $as timeout 20 "$BYOKFS" status "$M" --json 2>/dev/null | sed -nE "s/.*\"$1\": *\"?([^\",}]*).*/\1/p"; }
+
+# strike HOW [mid]: what is done, and $bound, the ms from then after which nothing may be served any more
+strike() {
+	local worker supervisor
+	worker=$(json worker_pid)
+	supervisor=$(json supervisor_pid)
+	[ -n "$worker" ] && [ -n "$supervisor" ] || { fail "status knows no worker and supervisor: [$worker] [$supervisor]"; worker=${worker:-$(json pid)}; }
+	was_supervisor=$supervisor
+	if [ -n "${2:-}" ]; then
+		phase dead
+		$as timeout 20 "$BYOKFS" keystore disable "$ks" kek >>"$W/cli.log" 2>&1 &
+		sleep 0.$(printf %03d $((RANDOM % 150 + 20)))
+	fi
+	case $1 in
+	kill) bound=1000; "$load" kill "$R/page" 9 "$worker" ;;
+	stop) bound=6000; "$load" kill "$R/page" 19 "$worker" ;;
+	supervisor) bound=3000; "$load" kill "$R/page" 9 "$supervisor" ;;
+	both) bound=3000; "$load" kill "$R/page" 9 "$worker" "$supervisor" ;;
+	esac
+}
+
+declare -A figures maps
+# judge HOW: everything by descriptor within the bound; mappings too, unless nobody was left to take them away
+judge() {
+	local k
+	take_last
+	for k in read written listed; do
+		local v=last_$k
+		[ "${!v}" -le $bound ] && pass "$k" || fail "$1: last $k after ${!v} ms, at most $bound"
+	done
+	if [ "${1%% *}" != both ]; then
+		[ "$last_mapped" -le $bound ] && pass mapped || fail "$1: last mapped after $last_mapped ms, at most $bound"
+	fi
+	figures[$1]="${figures[$1]:-} $(last_of read read-record read-big write list stat open)"
+	maps[$1]="${maps[$1]:-} $last_mapped"
+	say "$1: last read $last_read, mapped $last_mapped, written $last_written, listed $last_listed ms"
+}
+
+# told HOW: status names the one who ended the mount, and why
+told() {
+	local out
+	out=$($as timeout 20 "$BYOKFS" status "$M" 2>&1)
+	case $1 in
+	both*) same "$1: state" dead "$(json state)" ;;
+	*) grep -qE '^state: *dead|^state +dead' <<<"$out" && grep -qE '^ended by:? +(supervisor|worker)' <<<"$out" && pass "$1: status tells" || fail "$1: status of the dead mount does not tell who ended it: $(tr '\n' ';' <<<"$out")" ;;
+	esac
+	told=$(sed -nE 's/^(ended by|reason):? +/ /p' <<<"$out" | tr -d '\n')
+}
+
+# gone HOW: after 5 s at most nobody is in D state, and no process of the mount is left; but a user's supervisor, who cannot
+# abort the connection, stays and answers until the mount is taken off
+gone() {
+	local i left=''
+	[ -z "$as" ] || left="$was_supervisor "
+	for i in $(seq 50); do
+		[ "$(mount_pids)" = "$left" ] && [ -z "$(stuck)" ] && break
+		sleep 0.1
+	done
+	same "$1: processes of the mount that are left" "$left" "$(mount_pids)"
+	same "$1: processes in D state" '' "$(stuck)"
+	[ -n "$as" ] || for p in $(mount_pids); do kill -9 "$p" 2>/dev/null; done
+}
+
+# round HOW [mid]: load, death, the bound, a new mount, everything acknowledged is there
+round() {
+	local how="$1${2:+ while locking}" t0
+	load_start || return 1
+	programs_start
+	sleep 1
+	strike "$@"
+	sleep "$((bound / 1000)).5"
+	each_answered "$how"
+	judge "$how"
+	told "$how"
+	gone "$how"
+	programs_stop "$how"
+	[ -z "${2:-}" ] || $as timeout 20 "$BYOKFS" keystore enable "$ks" kek >>"$W/cli.log" 2>&1
+	# every other time the dead mount is left for `byokfs mount` to clear, with the old handles and mappings still there
+	rounds=$((rounds + 1))
+	if [ $((rounds % 2)) -eq 0 ] || [ -n "$as" ]; then
+		load_stop "$how"
+		expect "$how: umount of the dead mount" $as timeout 20 "$BYOKFS" umount "$M"
+	fi
+	t0=$(now_ms)
+	remount || return 1
+	slowest=$(most "$slowest $(($(now_ms) - t0))")
+	if [ -n "$loader" ]; then
+		sleep 0.3
+		take_last
+		[ "$(last_of read)" -le $bound ] && pass 'old handles' || fail "$how: old handles are served after the remount"
+		[ "$last_mapped" -le $bound ] || [ $1 = both ] && pass 'old mappings' || fail "$how: old mappings are served after the remount"
+		load_stop "$how"
+	fi
+	$as rm -rf "$M/rsync" "$M/tar"
+	load_check "$how"
+}
+remount() { mount_store store $options; }
+
+rounds=0
+slowest=0
+options=''
+ks=$W/ks
+new_store store
+remount || exit
+# DEATHS: some of kill stop supervisor kill+ stop+ supervisor+ both, for looking at one
+: "${DEATHS:=$(times $kills kill) $(times $stops stop) $(times $supers supervisor) $(times $mids kill+ stop+ supervisor+) $(times $boths both)}"
+for how in $DEATHS; do
+	if [ $how = both ] && [ -z "$options" ]; then
+		umount_store
+		options='-o lease=2s,poll=1s'
+		remount || exit
+	fi
+	round ${how%+} ${how#"${how%+}"} || exit
+done
+figure "at the end, on a fresh mount: $checked"
+figure "answers: $(awk '$1 == "answer" {n[$3 " " $4] += $5} END {for (k in n) printf "%s %d, ", k, n[k]}' "$W/report")"
+umount_store
+expect 'verify' timeout 120 "$BYOKFS" verify "$W/store"
+for how in "${!figures[@]}"; do
+	figure "$how: ms to the last success by a descriptor: $(middle ${figures[$how]}) in the middle, $(most ${figures[$how]}) at most; by a mapping $(middle ${maps[$how]}), $(most ${maps[$how]})"
+done
+figure "$rounds deaths under load, slowest mount after one $slowest ms; programs that had to be ended: $program_hangs"
+
+# the same for a plain user, through fusermount3
+U=65534
+chmod 755 "$W"
+mkdir "$W/dev" && mount -t tmpfs -o mode=755,dev none "$W/dev" && mknod -m 666 "$W/dev/fuse" c 10 229 && mount --bind "$W/dev/fuse" /dev/fuse || fail 'a /dev/fuse for users'
+install -d -o $U -g $U "$W/home" "$W/home/run"
+install -m 755 "$BYOKFS" "$W/byokfs"
+install -m 755 "$load" "$W/load-of-user"
+install -m 755 "$acks" "$W/acks-of-user"
+install -m 644 "$R/marker" "$W/home/marker"
+cat >"$W/as-user" <<TXT
+#!/bin/sh
+exec setpriv --reuid $U --regid $U --clear-groups env -i PATH="$PATH" HOME="$W/home" XDG_RUNTIME_DIR="$W/home/run" XDG_STATE_HOME="$W/home/state" LC_ALL=C "\$@"
+TXT
+chmod 755 "$W/as-user"
+BYOKFS=$W/byokfs load=$W/load-of-user acks=$W/acks-of-user as=$W/as-user M=$W/home/mnt R=$W/home ks=$W/home/ks options=''
+remount() {
+	$as timeout 60 "$BYOKFS" mount "$W/home/store" "$M" </dev/null >>"$W/cli.log" 2>&1 && is_mounted "$M" && return 0
+	fail "mount as a user: $(tail -n 3 "$W/cli.log")"
+	return 1
+}
+expect 'keystore init' $as "$BYOKFS" keystore init "$ks" --no-passphrase
+expect 'keystore create' $as "$BYOKFS" keystore create "$ks" kek
+expect 'init' $as "$BYOKFS" init "$W/home/store" --kms "local:$ks/kek"
+$as mkdir "$M"
+remount || exit
+figures=() maps=()
+round kill || exit
+figure "a plain user's mount, worker killed: last by a descriptor ${figures[kill]} ms, by a mapping ${maps[kill]} ms; $told"
+expect 'umount' $as "$BYOKFS" umount "$M"
+for _ in $(seq 100); do [ -z "$(mount_pids)" ] && break; sleep 0.05; done
+same 'no process is left after the unmount, the supervisor of the dead mount included' '' "$(mount_pids)"
+expect 'verify' $as timeout 120 "$BYOKFS" verify "$W/home/store"
