@@ -154,6 +154,7 @@ void gate_wipe(struct gate *g)
 	g->store = NULL;
 	gate_keys_wipe(g);
 	pthread_mutex_unlock(&g->list_lock);
+	gate_worker_void(g);
 }
 
 void gate_shut(struct gate *g, enum gate_cause cause, const char *reason, int drain)
