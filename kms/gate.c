@@ -91,7 +91,9 @@ int gate_enter(struct gate *g, enum gate_use use, const struct store_keys **keys
 	int state = atomic_load(&g->state);
 
 	/* A crowd that is refused must not keep the counts busy that a lock waits for. */
-	if (state == GATE_LOCKED || state == GATE_RETURNING || (state == GATE_LOCKING && use != GATE_USE_DRAIN))
+	if (state == GATE_LOCKED || state == GATE_RETURNING)
+		return -EACCES;
+	if (state == GATE_LOCKING && (use != GATE_USE_DRAIN || !atomic_load(&g->drain_open)))
 		return -EACCES;
 	/*
 	 * Count first, look at the state second; the lock sets the state first and looks at the counts second. Both are
@@ -170,6 +172,7 @@ void gate_wipe(struct gate *g)
 	gate_keys_wipe(g);
 	gate_cap_wipe(g);
 	pthread_mutex_unlock(&g->list_lock);
+	gate_worker_void(g);
 }
 
 void gate_shut(struct gate *g, enum gate_cause cause, const char *reason, int drain)
