@@ -70,7 +70,7 @@ limit_of() {
 	esac
 }
 fuzz_targets() { (cd tests/fuzz && ls fuzz_*.c 2>/dev/null | sed 's/^fuzz_//; s/\.c$//'); }
-tsan_tests() { (cd tests/unit && ls test_gate*.c test_inode*.c test_node*.c 2>/dev/null | sed 's/^test_//; s/\.c$//'); }
+tsan_tests() { (cd tests/unit && ls test_gate*.c test_inode*.c test_node*.c test_auditlog.c 2>/dev/null | sed 's/^test_//; s/\.c$//'); }
 
 if [ -n "$list" ]; then
 	for f in tests/unit/test_*.c; do n=$(basename "$f" .c); echo "unit:${n#test_}"; done

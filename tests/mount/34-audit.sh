@@ -170,6 +170,16 @@ if mkfs.ext4 -q "$W/disk.img" 2>>"$W/cli.log" && mount -o loop "$W/disk.img" "$W
 	has 'and is written when the disk is back' "$W/disk/store" '"to":"locked","cause":"ordered"'
 	umount_store
 	verified 'after the hang' "$W/disk/store"
+	mount_store disk/store || exit
+	sync
+	fsfreeze -f "$W/disk"
+	"$BYOKFS" umount "$W/mnt" >>"$W/cli.log" 2>&1 &
+	u=$!
+	sleep 3
+	if is_mounted "$W/mnt"; then fail 'the unmount waits for the log of a hanging disk'; else pass 'the unmount does not wait for the log'; fi
+	fsfreeze -u "$W/disk"
+	wait $u && pass 'the unmount ends when the disk is back' || fail "umount: $(tail -n 1 "$W/cli.log")"
+	verified 'after an unmount with a hanging disk' "$W/disk/store"
 	umount "$W/disk"
 else
 	skip "a disk that hangs: no loop device here ($(tail -n 1 "$W/cli.log"))"
