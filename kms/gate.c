@@ -163,7 +163,9 @@ static void gate_await_calls(struct gate *g)
 void gate_wipe(struct gate *g)
 {
 	gate_quiesce(g);
+	gate_worker_drop(g);
 	gate_await_calls(g);
+	gate_worker_drop(g);
 	pthread_mutex_lock(&g->list_lock);
 	store_keys_free(g->store);
 	g->store = NULL;

@@ -66,12 +66,19 @@ static void *worker_main(void *arg)
 		job = g->job;
 		fresh = g->job_fresh;
 		request = g->requests;
+		g->job_running = 1;
+		/* Counted until its keys lie where a lock finds them. Loading counts call by call, and looks before it installs. */
+		if (job == JOB_PROBE)
+			atomic_fetch_add(&g->kms_calls, 1);
 		pthread_mutex_unlock(&g->lock);
 		worker_run(g, job, fresh, &answer);
 		answer.request = request;
 		pthread_mutex_lock(&g->lock);
 		g->answer = answer;
 		g->job_done = 1;
+		g->job_running = 0;
+		if (job == JOB_PROBE)
+			atomic_fetch_sub(&g->kms_calls, 1);
 		gate_wake(g);
 		pthread_mutex_unlock(&g->lock);
 		/* After the answer is out: the lease does not wait for the files' keys. */
@@ -114,6 +121,20 @@ int gate_worker_take(struct gate *g, struct gate_answer *out)
 	}
 	pthread_mutex_unlock(&g->lock);
 	return done;
+}
+
+void gate_worker_drop(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	if (g->job == JOB_PROBE && !g->job_running) {
+		store_keys_free(g->answer.keys);
+		memset(&g->answer, 0, sizeof(g->answer));
+		g->job = JOB_NONE;
+		g->job_done = 0;
+		g->probing = 0;
+		g->again = 0;
+	}
+	pthread_mutex_unlock(&g->lock);
 }
 
 void gate_worker_stop(struct gate *g)
