@@ -24,10 +24,14 @@ static void order_lock(struct gate *g, const char *who)
 	pthread_mutex_lock(&g->lock);
 	g->ordered = 1;
 	pthread_mutex_unlock(&g->lock);
-	if (atomic_load(&g->state) == GATE_LOCKED)
+	if (atomic_load(&g->state) == GATE_LOCKED) {
 		gate_set_state(g, GATE_LOCKED, GATE_CAUSE_ORDERED, reason);
-	else
+		gate_cancel_calls(g); /* a probe may have been asking whether the key is back */
+		g->want_fresh = 1;
+		gate_wipe(g);
+	} else {
 		gate_shut_serving(g, GATE_CAUSE_ORDERED, reason);
+	}
 }
 
 static void order_unlock(struct gate *g)

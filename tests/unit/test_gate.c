@@ -358,7 +358,7 @@ END_TEST
 START_TEST(test_grace)
 {
 	struct gate_status s;
-	struct plan p = {.n = 1, .policy = POLICY_ALL, .type = WRAP_STORE, .poll_ms = 20, .lease_ms = 100, .grace_ms = 400};
+	struct plan p = {.n = 1, .policy = POLICY_ALL, .type = WRAP_STORE, .poll_ms = 100, .lease_ms = 300, .grace_ms = 400};
 	int64_t from = real_ms();
 
 	start(&p);

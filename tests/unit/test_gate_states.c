@@ -66,15 +66,15 @@ static const struct {
 
 START_TEST(test_causes)
 {
-	struct plan p = {.n = 1, .policy = POLICY_ALL, .type = WRAP_STORE, .poll_ms = 20, .lease_ms = 400, .grace_ms = 60000};
+	struct plan p = {.n = 1, .policy = POLICY_ALL, .type = WRAP_STORE, .poll_ms = 300, .lease_ms = 900, .grace_ms = 60000};
 	struct gate_status s;
 
 	start(&p);
 	fake_set(0, causes[_i].mode);
 	if (causes[_i].state == GATE_ACTIVE)
-		sleep_ms(700);
+		sleep_ms(1500);
 	else
-		ck_assert_int_ge(await(causes[_i].state, 3000), 0);
+		ck_assert_int_ge(await(causes[_i].state, 5000), 0);
 	gate_status(gate, &s);
 	ck_assert_msg(s.state == causes[_i].state, "mode %d: %s", causes[_i].mode, gate_state_name(s.state));
 	ck_assert_int_eq(s.cause, causes[_i].cause);
