@@ -188,7 +188,7 @@ run_scenario() { # run_scenario PREFIX NAME PROGRAM [ENV...]
 	timeout -k 30 "$limit" $sudo env BYOKFS="$program" TEST_BIN="$B/test-bin" KEEP="$keep" VERBOSE="$verbose" \
 		BYOKFS_LONG="${BYOKFS_LONG:-}" TMPDIR="${TMPDIR:-/tmp}" "$@" \
 		unshare -m --propagation private bash -c '
-			mkdir -p /var/lib/byokfs /run/byokfs
+			mkdir -p -m 700 /var/lib/byokfs /run/byokfs
 			mount -t tmpfs -o mode=700 none /var/lib/byokfs && mount -t tmpfs -o mode=700 none /run/byokfs || exit 2
 			exec bash "$1"' - "$tree/tests/mount/$name.sh" </dev/null >"$log" 2>&1
 	rc=$?
