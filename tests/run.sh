@@ -75,6 +75,7 @@ tsan_tests() { (cd tests/unit && ls test_gate*.c test_inode*.c test_node*.c 2>/d
 if [ -n "$list" ]; then
 	for f in tests/unit/test_*.c; do n=$(basename "$f" .c); echo "unit:${n#test_}"; done
 	for r in arrows budgets forbidden docs; do echo "rules:$r"; done
+	for m in gate pages death; do echo "model:$m"; done
 	for f in tests/unit/test_*.c; do n=$(basename "$f" .c); echo "asan:${n#test_}"; done
 	for t in $(tsan_tests); do echo "tsan:$t"; done
 	for t in $(fuzz_targets); do echo "fuzz:$t"; done
@@ -229,6 +230,7 @@ units=$(cd tests/unit && ls test_*.c 2>/dev/null | sed 's/^test_//; s/\.c$//')
 if build gcc gcc; then
 	meson_tests gcc unit unit
 	meson_tests gcc rules rules
+	[ -n "$quick" ] || meson_tests gcc model model
 	title 'mount scenarios'
 	for s in $(scenarios); do
 		[ -n "$quick" ] && case $s in 20-* | 40-* | 80-*) continue ;; esac

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The gate's door, states and worker as a model for spin: who may use keys when, and when they are gone. */
+/*
+ * Modelled, with the C function at each step: kms/gate.c (door, quiesce, wipe, shut), gate_states.c (answers and time),
+ * gate_thread.c (orders), gate_probe.c (the worker), gate_files.c (loading after a return, wrap type `file`).
+ *   - A borrower for ever at the door, with either use and either count (shard): none of the properties is about two.
+ *   - The gate's thread, the worker; a KMS that says yes, another key, no, nothing, or hangs for ever; orders to lock and
+ *     to unlock at any moment; a clock that runs on at any moment: the lease runs, is nearly over, is over, is long over.
+ *   - Every access to what two threads share is a step of its own and sequentially consistent, as in the code (no
+ *     memory_order_* is given). What one thread alone uses is set in the same step.
+ * Not modelled: gate_open() (one thread), gate_detach(), poll intervals (a probe may be due at any moment), the 50 ms
+ * between watched changes, key versions (one file has one key), cancelling (a silent answer at any moment covers it).
+ * The drain hook is one step here: pages.pml has it. To keep the states few there are two runs: ORDERS
+ * (orders to lock and unlock, the lease runs), and without (the KMS stops giving the key at some moment). WRAP_FILE: wrap type `file` instead of `store`.
+ *
+ * Properties (run.sh names them):
+ *   P1 after LOCKED is announced nobody passes the door until a new unwrap           assert in Borrower
+ *   P4 no key in memory when LOCKED is announced, or in use when it is wiped         asserts in gate_wipe(), Borrower
+ *   P6 cause `revoked` while the lease runs: only after a refusal confirmed fresh    assert in answer_serving()
+ *   P3 LOCKING always ends                                                          ltl p3
+ *   P7 once the KMS gives no key any more, LOCKED always comes                       ltl p7
+ * Mutations: each must make one of them fail.
+ *   BUG_1 state looked at before counting      BUG_2 wipe before quiesce      BUG_3 loading does not look at the state
+ *   BUG_4 an order to unlock lets in at once    BUG_5 a refused crowd keeps the counts busy
+ *   BUG_6 one refusal locks                     BUG_7 an answer that came too late keeps its keys
+ *   BUG_8 the end of the lease is left to the request path
+ */
+#define ACTIVE 1
+#define GRACE 2
+#define LOCKING 3
+#define LOCKED 4
+#define RETURNING 5
+
+#define NONE 0
+#define PROBE 1
+#define LOAD 2
+
+#define OK 1     /* the very same key */
+#define NO 2     /* refused; another key than before counts as this while serving */
+#define SILENT 3
+
+#define RUNS 0 /* the lease */
+#define NEARLY 1
+#define OVER 2
+#define LONG_OVER 3 /* by more than drain_ms + 1000 */
+
+byte state = ACTIVE;
+bit drain_open = 1;
+byte time = RUNS; /* clock() against deadline */
+byte inside[2];
+bit store = 1; /* g->store */
+bit fkey = 1;  /* gate_key.keys */
+bit list_lock = 0;
+bit kms_calls = 0;
+
+bit want_lock = 0, want_unlock = 0;
+bit ordered = 0, probing = 0, refusal = 0, want_fresh = 0; /* the gate's thread only */
+
+byte job = NONE;
+bit job_fresh = 0, job_done = 0;
+byte ans = 0; /* g->answer */
+bit ans_keys = 0;
+bit job_void = 0; /* a lock came since it was asked for: no keys from it */
+
+/* What only the properties look at. */
+bit told = 0;   /* LOCKED was announced, and no unwrap since */
+bit no_key = 0; /* the KMS gives no key any more */
+
+/* gate_enter(); s, ok: the caller's */
+inline gate_enter(sh, drain)
+{
+	atomic {
+		if
+#ifdef BUG_5
+		:: state == LOCKED || state == RETURNING || (state == LOCKING && !drain) -> ok = 0
+#else
+		:: state == LOCKED || state == RETURNING || (state == LOCKING && (!drain || !drain_open)) -> ok = 0
+#endif
+		:: else -> ok = 1
+		fi
+	};
+	if
+	:: !ok
+	:: else ->
+		inside[sh]++;
+#ifndef BUG_1
+		s = state; /* gate_admits() */
+		atomic {
+			if
+			:: s == LOCKING -> ok = drain && drain_open
+			:: s == ACTIVE || s == GRACE -> ok = time < OVER || (drain && time < LONG_OVER)
+			:: else -> ok = 0
+			fi;
+			s = 0
+		};
+		if
+		:: !ok -> inside[sh]--
+		:: else
+		fi
+#endif
+	fi
+}
+
+/* ops of fs/: gate_enter(), gate_key_borrow(), cryptography, gate_leave() */
+active proctype Borrower()
+{
+	byte s = 0;
+	bit ok = 0, sh = 0, drain = 0;
+end:
+	do
+	:: atomic {
+		if
+		:: sh = 0
+		:: sh = 1
+		fi;
+		if
+		:: drain = 0 /* GATE_USE_NEW */
+		:: drain = 1
+		fi
+	   }
+	   gate_enter(sh, drain);
+	   if
+	   :: atomic { ok -> assert(!told && store) } /* P1; P4: *keys = g->store */
+#ifndef WRAP_FILE
+		fkey = 1; /* gate_key_borrow(): store_unwrap(), gate_key_install() */
+#endif
+		atomic { assert(store); ok = 0; inside[sh]--; sh = 0; drain = 0 } /* P4: still there at the end; gate_leave() */
+	   :: else -> atomic { sh = 0; drain = 0 }
+	   fi
+	od
+}
+
+/* gate_wipe() */
+inline gate_wipe()
+{
+#ifndef BUG_2
+	inside[0] == 0; /* gate_quiesce(): one count after the other */
+	inside[1] == 0;
+#endif
+	if
+	:: kms_calls == 0
+	:: true /* gate_await_calls() has waited 300 ms: what such a call has in memory is wiped when it returns */
+	fi;
+	atomic { list_lock == 0 -> list_lock = 1; store = 0 };
+	atomic { fkey = 0; list_lock = 0 }
+#ifndef BUG_7
+	; atomic { /* gate_worker_void(), under g->lock */
+		job_void = (job == PROBE);
+		if
+		:: ans_keys -> ans_keys = 0; ans = SILENT
+		:: else
+		fi
+	}
+#endif
+}
+
+/* gate_shut() with the drain, gate_shut_serving() */
+inline gate_shut()
+{
+	if
+	:: state == ACTIVE || state == GRACE -> state = LOCKING /* hooks.drain: pages.pml; it ends with gate_drain_end() */
+	:: else
+	fi;
+	drain_open = 0;
+	if
+	:: state == RETURNING -> state = LOCKED
+	:: else
+	fi;
+	gate_wipe();
+	atomic {
+		state = LOCKED;
+		assert(!store && !fkey && !ans_keys); /* P4 */
+		told = 1; refusal = 0; want_fresh = 1; time = RUNS
+	}
+}
+
+/* gate_let_in(): deadline, drain_open, state */
+inline let_in()
+{
+	time = RUNS;
+	drain_open = 1;
+	atomic { state = ACTIVE; want_fresh = 0 }
+}
+
+inline answer_serving()
+{
+	if
+	:: a == NO ->
+		if
+#ifdef BUG_6
+		:: true -> assert(refusal && a_fresh); gate_shut()
+#else
+		:: refusal && a_fresh -> gate_shut() /* P6 */
+#endif
+		:: else -> atomic { refusal = 1; want_fresh = 1 }
+		fi
+	:: a == OK -> atomic { refusal = 0; time = RUNS; state = ACTIVE }
+	:: a == SILENT -> want_fresh = 1 /* refreshed, or to confirm */
+	:: a == SILENT && !refusal
+	fi
+}
+
+/* locked_good(): custody_open() has opened the box, so it is the key */
+inline answer_locked()
+{
+	if
+	:: a == OK ->
+		atomic { told = 0; state = RETURNING };
+		store = 1;
+#ifdef WRAP_FILE
+		atomic { job = LOAD; probing = 1 }
+#else
+		let_in()
+#endif
+	:: else -> want_fresh = 1
+	fi
+}
+
+inline answer_returning()
+{
+	if
+	:: a_job == PROBE && a != OK -> gate_shut()
+	:: a_job == LOAD -> atomic { job_fresh = 0; job = PROBE; probing = 1 } /* loading took longer than the lease */
+	:: a_job == LOAD || a == OK -> let_in()
+	fi
+}
+
+/* gate_take_answer(); at the end of it store_keys_free(a.keys) */
+inline take_answer()
+{
+	atomic { a_job = job; a = ans; a_fresh = job_fresh; job_fresh = 0; job = NONE; job_done = 0; ans = 0; ans_keys = 0; probing = 0 };
+	if
+	:: (state == ACTIVE || state == GRACE) && a_job == PROBE -> answer_serving()
+	:: state == LOCKED && !ordered && a_job == PROBE -> answer_locked()
+	:: state == RETURNING -> answer_returning()
+	:: else
+	fi;
+	atomic { a = 0; a_job = 0; a_fresh = 0 }
+}
+
+#define SERVING (state == ACTIVE || state == GRACE)
+
+/* thread_main(): one turn, in this order, whenever thread_sleep() has something to wake up for */
+active proctype Gate()
+{
+	byte a = 0, a_job = 0;
+	bit a_fresh = 0;
+end:
+	do
+	:: want_lock || want_unlock || job_done || (SERVING && time != RUNS) || (!probing && !ordered) ->
+		/* take_orders(): order_lock(), order_unlock() */
+		if
+		:: atomic { want_lock -> ordered = 1 }
+			if
+			:: state == LOCKED
+			:: else -> gate_shut()
+			fi;
+			want_lock = 0
+		:: atomic { want_unlock && !want_lock -> want_unlock = 0; ordered = 0 }
+#ifdef BUG_4
+			if
+			:: state == LOCKED -> store = 1; let_in()
+			:: else
+			fi
+#endif
+		:: else
+		fi;
+		if
+		:: job_done -> take_answer()
+		:: else
+		fi;
+		/* gate_take_time(); grace_ms > 0, or not */
+		if
+		:: atomic { state == ACTIVE && time == NEARLY && !refusal -> time = RUNS }
+			state = GRACE /* deadline first */
+		:: state == ACTIVE && time == NEARLY
+#ifndef BUG_8
+		:: SERVING && time >= OVER -> gate_shut()
+#endif
+		:: else
+		fi;
+		if
+		:: atomic { !probing && !ordered && (state == LOCKED || SERVING) -> /* probe_if_due() */
+			job_fresh = want_fresh; job = PROBE; probing = 1; want_fresh = 0 }
+		:: else
+		:: !probing && !ordered /* not due */
+		fi
+	od
+}
+
+/* worker_main(), gate_ask(), custody_open(), gate_keys_load() */
+active proctype Worker()
+{
+	byte v = 0;
+end:
+	do
+	:: atomic { job == PROBE && !job_done -> kms_calls = 1 }
+		atomic {
+			if
+			:: !no_key -> v = OK
+			:: v = NO
+			:: v = SILENT
+			fi;
+#ifndef BUG_7
+			if
+			:: job_void -> v = SILENT; job_void = 0 /* its keys are wiped */
+			:: else
+			fi;
+#endif
+			ans = v; ans_keys = (v == OK); job_done = 1; v = 0 /* out before the call counts as over */
+		}
+		kms_calls = 0
+	:: atomic { job == LOAD && !job_done -> kms_calls = 1 } /* gate_keys_load(): key_ask() */
+		kms_calls = 0;
+		atomic { list_lock == 0 -> list_lock = 1 } /* load_install() */
+		if
+#ifdef BUG_3
+		:: fkey = 1
+#else
+		:: state == RETURNING && store && !no_key -> fkey = 1
+		:: else
+#endif
+		fi;
+		atomic { list_lock = 0; job_done = 1 }
+#if defined(P3) || defined(P7)
+	:: job != NONE && !job_done -> false /* a provider that hangs for ever: to the rest it is a slow one */
+#endif
+	od
+}
+
+/* orders at any moment; the KMS that gives no key any more */
+active proctype World()
+{
+end:
+	do
+#ifdef ORDERS
+	:: !want_lock -> want_lock = 1
+	:: !want_unlock -> want_unlock = 1
+#else
+	:: !no_key -> no_key = 1
+#endif
+	od
+}
+
+#ifndef ORDERS
+active proctype Clock()
+{
+end:
+	do
+	:: (SERVING || state == LOCKING) && time < LONG_OVER -> time++
+	od
+}
+#endif
+
+#ifdef P3
+ltl p3 { [] (state == LOCKING -> <> (state == LOCKED)) }
+#endif
+#ifdef P7
+ltl p7 { [] (no_key -> <> (state == LOCKED)) }
+#endif
