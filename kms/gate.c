@@ -91,7 +91,9 @@ int gate_enter(struct gate *g, enum gate_use use, const struct store_keys **keys
 	int state = atomic_load(&g->state);
 
 	/* A crowd that is refused must not keep the counts busy that a lock waits for. */
-	if (state == GATE_LOCKED || state == GATE_RETURNING || (state == GATE_LOCKING && use != GATE_USE_DRAIN))
+	if (state == GATE_LOCKED || state == GATE_RETURNING)
+		return -EACCES;
+	if (state == GATE_LOCKING && (use != GATE_USE_DRAIN || !atomic_load(&g->drain_open)))
 		return -EACCES;
 	/*
 	 * Count first, look at the state second; the lock sets the state first and looks at the counts second. Both are
