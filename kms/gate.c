@@ -172,6 +172,7 @@ void gate_wipe(struct gate *g)
 	gate_keys_wipe(g);
 	gate_cap_wipe(g);
 	pthread_mutex_unlock(&g->list_lock);
+	gate_worker_void(g);
 }
 
 void gate_shut(struct gate *g, enum gate_cause cause, const char *reason, int drain)

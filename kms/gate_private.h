@@ -103,6 +103,7 @@ struct gate {
 	enum gate_job job;        /* wanted or running */
 	int job_fresh;
 	int job_done;
+	int job_void;             /* a lock came since it was asked for: its keys are wiped */
 	struct gate_answer answer;
 
 	/* The gate's thread only. */
@@ -166,6 +167,8 @@ int gate_worker_start(struct gate *g) MUST_CHECK;
 void gate_worker_ask(struct gate *g, enum gate_job job, int fresh);
 /* Take the answer: 1 if there was one. */
 int gate_worker_take(struct gate *g, struct gate_answer *out);
+/* Wipe the keys of an answer not yet taken, and of the one to the question under way: a lock has come since it was put. */
+void gate_worker_void(struct gate *g);
 void gate_worker_stop(struct gate *g);
 /* Ask the KMS on this thread. FRESH: drop connections first. */
 void gate_ask(struct gate *g, int fresh, struct gate_answer *out);

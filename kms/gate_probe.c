@@ -49,6 +49,19 @@ static void worker_run(struct gate *g, enum gate_job job, int fresh, struct gate
 	gate_keys_load(g);
 }
 
+/* Put the answer out; g->lock is held. */
+static void worker_answer(struct gate *g, struct gate_answer *answer)
+{
+	if (g->job_void) {
+		store_keys_free(answer->keys);
+		*answer = (struct gate_answer){.request = answer->request};
+	}
+	g->job_void = 0;
+	g->answer = *answer;
+	g->job_done = 1;
+	gate_wake(g);
+}
+
 static void *worker_main(void *arg)
 {
 	struct gate *g = arg;
@@ -67,12 +80,12 @@ static void *worker_main(void *arg)
 		fresh = g->job_fresh;
 		request = g->requests;
 		pthread_mutex_unlock(&g->lock);
+		atomic_fetch_add(&g->kms_calls, job == JOB_PROBE); /* a lock waits until its keys are where it finds them */
 		worker_run(g, job, fresh, &answer);
 		answer.request = request;
 		pthread_mutex_lock(&g->lock);
-		g->answer = answer;
-		g->job_done = 1;
-		gate_wake(g);
+		worker_answer(g, &answer);
+		atomic_fetch_sub(&g->kms_calls, job == JOB_PROBE);
 		pthread_mutex_unlock(&g->lock);
 		/* After the answer is out: the lease does not wait for the files' keys. */
 		if (job == JOB_PROBE && answer.verdict.class == KMS_OK && g->keyring->wrap_type == WRAP_FILE)
@@ -114,6 +127,18 @@ int gate_worker_take(struct gate *g, struct gate_answer *out)
 	}
 	pthread_mutex_unlock(&g->lock);
 	return done;
+}
+
+void gate_worker_void(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	if (g->job == JOB_PROBE && g->job_done) {
+		store_keys_free(g->answer.keys);
+		g->answer = (struct gate_answer){.request = g->answer.request};
+	} else if (g->job == JOB_PROBE) {
+		g->job_void = 1;
+	}
+	pthread_mutex_unlock(&g->lock);
 }
 
 void gate_worker_stop(struct gate *g)

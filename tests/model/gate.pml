@@ -145,7 +145,7 @@ inline gate_wipe()
 	atomic { fkey = 0; list_lock = 0 }
 #ifndef BUG_7
 	; atomic { /* gate_worker_void(), under g->lock */
-		job_void = (job == PROBE);
+		job_void = (job == PROBE && !job_done);
 		if
 		:: ans_keys -> ans_keys = 0; ans = SILENT
 		:: else
@@ -309,7 +309,7 @@ end:
 #endif
 			ans = v; ans_keys = (v == OK); job_done = 1; v = 0 /* out before the call counts as over */
 		}
-		kms_calls = 0
+		kms_calls = 0 /* under g->lock too: see worker_main() */
 	:: atomic { job == LOAD && !job_done -> kms_calls = 1 } /* gate_keys_load(): key_ask() */
 		kms_calls = 0;
 		atomic { list_lock == 0 -> list_lock = 1 } /* load_install() */

@@ -31,6 +31,7 @@ enum fake_mode {
 	FAKE_CORRUPT,
 	FAKE_HANG,      /* until cancelled, or another mode */
 	FAKE_DEAF,      /* hangs and hears no cancel */
+	FAKE_LATE,      /* the same, and then says yes */
 	FAKE_EMPTY,     /* 0, but no verdict */
 	FAKE_LIAR,      /* 0 with "revoked" */
 	FAKE_LIAR2,     /* an error with "ok" */
@@ -126,6 +127,9 @@ static inline int fake_answer(struct kms *k, struct kms_verdict *v)
 		return kms_verdict_set(v, KMS_TRANSIENT, "403-html", "fake key: 403 from somebody else");
 	case FAKE_SLOW:
 		nanosleep(&(struct timespec){.tv_nsec = 60000000}, NULL);
+		return kms_verdict_ok(v);
+	case FAKE_LATE:
+		(void)fake_hang(f, v);
 		return kms_verdict_ok(v);
 	case FAKE_FLAP:
 		return call % 2 ? kms_verdict_ok(v) : kms_verdict_set(v, KMS_REVOKED, "flap", "fake key flaps");

@@ -337,6 +337,24 @@ START_TEST(test_order_while_hanging)
 }
 END_TEST
 
+/* A yes that comes while a lock drains is older than the lock: no key of it is left when LOCKED is told. */
+START_TEST(test_late_answer)
+{
+	start(&plain);
+	atomic_store(&seen.drain_sleep, 150);
+	fake_set(0, FAKE_LATE);
+	sleep_ms(60);
+	gate_lock_signal(gate);
+	ck_assert_int_ge(await(GATE_LOCKING, 1000), 0);
+	sleep_ms(30);
+	fake_set(0, FAKE_OK);
+	ck_assert_int_ge(await(GATE_LOCKED, 1000), 0);
+	sleep_ms(50);
+	ck_assert_int_eq(atomic_load(&seen.locks), 1);
+	ck_assert_int_eq(atomic_load(&seen.secrets_left), 0);
+}
+END_TEST
+
 START_TEST(test_grace)
 {
 	struct gate_status s;
@@ -637,6 +655,7 @@ static Suite *gate_suite(void)
 	tcase_add_test(t, test_order_without_thread);
 	tcase_add_test(t, test_signal);
 	tcase_add_loop_test(t, test_order_while_hanging, 0, 2);
+	tcase_add_test(t, test_late_answer);
 	tcase_add_loop_test(t, test_grace, 0, 3);
 	tcase_add_loop_test(t, test_policies, 0, 2);
 	tcase_add_loop_test(t, test_keys, 0, 2);
