@@ -143,13 +143,14 @@ static int serve(struct fs *fs, const struct fs_config *fc, const struct opened 
 	};
 	struct control *control = NULL;
 
-	int r = control_start(&cc, &control);
+	/* orders come when the gate's thread is there to take them */
+	int r = fs_start(fs);
 	if (r < 0)
-		return cmd_fail(CMD_FAILED, "cannot listen for byokfs status, lock and unlock: %s", strerror(-r));
-	r = fs_start(fs);
-	if (r < 0) {
-		control_stop(control);
 		return cmd_fail(cmd_exit_of(r), "cannot serve %s: %s", fc->mountpoint, strerror(-r));
+	r = control_start(&cc, &control);
+	if (r < 0) {
+		gate_detach(o->gate);
+		return cmd_fail(CMD_FAILED, "cannot listen for byokfs status, lock and unlock: %s", strerror(-r));
 	}
 	if (!secret_all_locked())
 		fc->log(LOG_WARNING, "not all memory that holds keys could be locked: raise the limit (ulimit -l) or use encrypted swap");
