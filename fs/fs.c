@@ -22,6 +22,7 @@
 #include "fs/loop.h"
 #include "fs/takeover.h"
 
+#define LOST_PAUSE_MS 30
 #define LOST_LOCK_MS 3000 /* past the drain limit: then the connection is cut without waiting for the lock */
 /* What asks the KMS (wrap type `file`) waits 50 ms each, or for long; see fs/pool.h. */
 #define POOL_THREADS_DISK 4u
@@ -235,6 +236,8 @@ static void supervisor_lost(struct fs *fs)
 	int64_t wait_ms = atomic_load(&fs->cfg.worker->page->drain_ms) + LOST_LOCK_MS;
 	struct connection c;
 
+	/* Killed at the same moment, this process must not be in the middle of a lock: its threads would wait for one another. */
+	nanosleep(&(struct timespec){.tv_nsec = LOST_PAUSE_MS * 1000000}, NULL);
 	fs->cfg.log(LOG_CRIT, "the supervisor is dead: locking, and ending the mount");
 	audit_ending(fs->cfg.audit, n.why);
 	n.reported = fs->cfg.audit != NULL;

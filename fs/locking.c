@@ -215,7 +215,11 @@ static void write_back(struct fs *fs, struct rootsync *sync, int64_t until)
 	} while (atomic_load(&fs->writes) != before && !locking_sealed(fs));
 }
 
-/* Step 5: whoever is still inside is waited for, so that the last pass sees every page that was filled. */
+/*
+ * Step 5: whoever is still inside is waited for, so that the last pass sees every page that was filled, and none of them has
+ * an answer to give after LOCKED. One that is stuck in a disk may not come out: after UNTIL the beat stops, and the
+ * supervisor ends what this process cannot.
+ */
 static void handlers_out(struct fs *fs, int64_t until)
 {
 	unsigned before = atomic_load(&fs->turn);
@@ -224,9 +228,9 @@ static void handlers_out(struct fs *fs, int64_t until)
 	atomic_store(&fs->seal_until, 0);
 	gate_drain_end(fs->gate);
 	atomic_store(&fs->turn, !before);
-	for (unsigned ms = 0; atomic_load(&fs->in_flight[before]) > 0 && locking_now() < until; ms++) {
+	for (unsigned ms = 0; atomic_load(&fs->in_flight[before]) > 0; ms++) {
 		sleep_ms(1);
-		if (ms % BEAT_MS == 0)
+		if (ms % BEAT_MS == 0 && locking_now() < until)
 			locking_beat(fs);
 	}
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* syncfs(2) of our own mount: the kernel writes back in large requests, where an invalidation goes page by page. */
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -84,8 +85,16 @@ static void sync_rounds(struct rootsync *s, int fd)
 static void *sync_thread(void *arg)
 {
 	struct rootsync *s = arg;
-	int fd = open(s->path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
 	bool left;
+	int fd;
+
+	/*
+	 * A table of descriptors of its own, empty: killed in the middle of syncfs(2), this thread sleeps until our requests
+	 * are answered or the connection ends, and the connection ends when nobody holds /dev/fuse any more.
+	 */
+	if (unshare(CLONE_FILES) == 0)
+		(void)(close_range(3, ~0u, 0) == 0);
+	fd = open(s->path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd >= 0 && sync_opened(s))
 		sync_rounds(s, fd);

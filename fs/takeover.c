@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/control.h"
@@ -29,8 +30,8 @@ static void line_free(char **line)
 	free(*line);
 }
 
-/* The minor number of the mount's device, which names its folder in fusectl; the mount itself is not asked. */
-static int mount_minor(const char *mountpoint, unsigned *minor)
+/* Its number in the mount table, and that of its device, which names its folder in fusectl; the mount itself is not asked. */
+static int mount_find(const char *mountpoint, int *id, unsigned *minor)
 {
 	AUTO(line_free) char *line = NULL;
 	size_t size = 0;
@@ -39,13 +40,15 @@ static int mount_minor(const char *mountpoint, unsigned *minor)
 
 	while (f && getline(&line, &size, f) > 0) {
 		AUTO(line_free) char *path = NULL;
-		unsigned got;
+		unsigned device;
+		int number;
 
-		if (!strstr(line, " - fuse.byokfs ") || sscanf(line, "%*s %*s %*u:%u %*s %ms", &got, &path) != 2)
+		if (!strstr(line, " - fuse.byokfs ") || sscanf(line, "%d %*s %*u:%u %*s %ms", &number, &device, &path) != 3)
 			continue;
 		control_unescape(path);
 		if (strcmp(path, mountpoint) == 0) {
-			*minor = got; /* the last one is on top */
+			*id = number; /* the last one is on top */
+			*minor = device;
 			r = 0;
 		}
 	}
@@ -62,7 +65,7 @@ void connection_open(struct connection *c, int fd, const char *mountpoint)
 	memset(c, 0, sizeof(*c));
 	c->fd = fd;
 	c->mountpoint = mountpoint;
-	if (mount_minor(mountpoint, &minor) == 0)
+	if (mount_find(mountpoint, &c->mount_id, &minor) == 0)
 		snprintf(c->control, sizeof(c->control), "/sys/fs/fuse/connections/%u", minor);
 	snprintf(abort_file, sizeof(abort_file), "%s/abort", c->control);
 	if (c->control[0] && access(abort_file, W_OK) == 0) {
@@ -92,15 +95,33 @@ static bool abort_fusectl(const struct connection *c)
 	return fd >= 0 && write(fd, "1", 1) == 1;
 }
 
+/* FD (O_PATH) lies in mount ID: stat(2) would ask the server, who is dead. */
+static bool in_mount(int fd, int id)
+{
+	char path[48], text[512];
+	AUTO(store_fd_close) int info = -1;
+	const char *field;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = open(path, O_RDONLY | O_CLOEXEC);
+	n = info < 0 ? -1 : read(info, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	field = strstr(text, "mnt_id:");
+	return field && strtol(field + 7, NULL, 10) == id;
+}
+
 /*
  * The descriptor keeps the mount busy, so that the unmount fails after it has aborted: what stays is a mount that answers
- * errors, not a bare folder into which the next backup goes in clear.
+ * errors, not a bare folder into which the next backup goes in clear. What is mounted over it is left alone.
  */
 static bool abort_forced(const struct connection *c)
 {
 	AUTO(store_fd_close) int hold = open(c->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (geteuid() != 0)
+	if (geteuid() != 0 || hold < 0 || !in_mount(hold, c->mount_id))
 		return false;
 	if (umount2(c->mountpoint, MNT_FORCE | UMOUNT_NOFOLLOW) && errno != EBUSY)
 		return false;
@@ -180,6 +201,16 @@ void connection_forget(const struct connection *c, uint64_t high)
 			m.body.ino = id;
 			(void)(notify(c->fd, &m, sizeof(m)) == 0); /* -ENOENT: the kernel does not know it */
 		}
+	}
+}
+
+void connection_forget_late(const struct connection *c, uint64_t high)
+{
+	static const unsigned wait_ms[] = {100, 900, 2000};
+
+	for (size_t i = 0; i < ARRAY_LEN(wait_ms); i++) {
+		nanosleep(&(struct timespec){wait_ms[i] / 1000, (long)(wait_ms[i] % 1000) * 1000000}, NULL);
+		connection_forget(c, high);
 	}
 }
 

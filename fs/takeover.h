@@ -13,6 +13,7 @@
 struct connection {
 	int fd;                    /* /dev/fuse, not owned */
 	const char *mountpoint;
+	int mount_id;              /* as in /proc/self/mountinfo, 0 = not found */
 	char control[64];          /* fusectl's folder of it, "" where there is none */
 	char how[32];              /* what abort will do: "fusectl", "forced unmount", "answering" */
 	bool answering;            /* `answerer` runs */
@@ -32,6 +33,11 @@ void connection_abort(struct connection *c);
 bool connection_cut(struct connection *c);
 /* Make the kernel forget pages and attributes of the ids 1..HIGH, twice. Only after connection_abort(): it would wait. */
 void connection_forget(const struct connection *c, uint64_t high);
+/*
+ * The same again after 0.1, 1 and 3 seconds: a long write(2) that was inside the kernel goes on to its end and fills pages
+ * behind the first passes. Returns when that is done.
+ */
+void connection_forget_late(const struct connection *c, uint64_t high);
 /* Wait for the answering thread, if there is one: it ends when the mount does. */
 void connection_close(struct connection *c);
 
