@@ -27,8 +27,24 @@ class ClockRig(Rig):
     def begin(self, options):
         self.mount(options)
         self.fill()
+        self.direct = os.open(self.mnt + '/held', os.O_RDONLY | os.O_DIRECT)
         self.watch()
         time.sleep(1.2)  # a poll at least
+
+    def let_go(self):
+        super().let_go()
+        try:
+            os.close(self.direct)
+        except OSError:
+            pass
+
+    def ask(self):
+        """The errno of a read that no cache answers, 0 for the right data."""
+        try:
+            got = os.pread(self.direct, PAGE, 5 * PAGE)
+        except OSError as e:
+            return errno.errorcode.get(e.errno, '?')
+        return 0 if got == DATA[5 * PAGE:6 * PAGE] else 'wrong data'
 
     def unwraps_from(self, wall):
         """When the first good answer to a question asked after WALL came; the log's line is written at the answer."""
@@ -48,7 +64,7 @@ class Readers:
         self.asked, self.cached = [], []
         self.map_child(rig)
         self.threads = [threading.Thread(target=self.loop, args=a, daemon=True)
-                        for a in ((rig.read, self.asked), (rig.read_cached, self.cached))]
+                        for a in ((rig.ask, self.asked), (rig.read_cached, self.cached))]
         for t in self.threads:
             t.start()
 
@@ -125,25 +141,28 @@ def suspend_silent(mode, cause, final):
     return row
 
 
-def suspend_good(r):
-    r.begin('lease=15s')
-    readers = Readers(r)
-    time.sleep(0.3)
-    t0 = now()
-    r.set_clock(boot=HOUR)
-    wall = time.time()
-    time.sleep(LOCK_TIME + 1)
-    readers.end()
-    first = r.unwraps_from(wall)
-    early = readers.data_after(wall, first)
-    back = [t1 for _, t1 in readers.data_after(wall)]
-    r.check(first is not None and not early, f'no data before a new unwrap ({len(early)} were)')
-    r.check(back and min(back) - wall <= LOCK_TIME, f'serves again by itself: {r.changes(t0)}')
-    r.check(not readers.odd(wall, ['EACCES']), f'refused by EACCES only: {readers.odd(wall, ["EACCES"])}')
-    r.check(r.state_now() == 'active' and r.read() == 0, 'active, the same handle reads')
-    r.figure(f'new unwrap after {(first or 0) - wall:.2f} s, first data after {min(back, default=0) - wall:.2f} s: {r.changes(t0)}')
-    r.let_go()
-    r.umount()
+def jump_good(jump):
+    """The clock of the lease jumps, and the KMS is well: closed at once, open again after a new unwrap."""
+    def row(r):
+        r.begin('lease=15s')
+        readers = Readers(r)
+        time.sleep(0.3)
+        t0 = now()
+        r.set_clock(boot=jump)
+        wall = time.time()
+        time.sleep(LOCK_TIME + 1)
+        readers.end()
+        first = r.unwraps_from(wall)
+        early = readers.data_after(wall, first)
+        back = [t1 for _, t1 in readers.data_after(wall)]
+        r.check(first is not None and not early, f'no data before a new unwrap ({len(early)} were)')
+        r.check(back and min(back) - wall <= LOCK_TIME, f'serves again by itself: {r.changes(t0)}')
+        r.check(not readers.odd(wall, ['EACCES']), f'refused by EACCES only: {readers.odd(wall, ["EACCES"])}')
+        r.check(r.state_now() == 'active' and r.read() == 0, 'active, the same handle reads')
+        r.figure(f'new unwrap after {(first or 0) - wall:.2f} s, first data after {min(back, default=0) - wall:.2f} s: {r.changes(t0)}')
+        r.let_go()
+        r.umount()
+    return row
 
 
 def wall_clock(r):
@@ -245,7 +264,7 @@ def stopped(seconds, mode, dies):
             r.mount()
             r.hold()
             r.check(r.read() == 0, 'a new mount serves')
-            r.let_go()
+            Rig.let_go(r)
         r.umount()
     return row
 
@@ -254,8 +273,9 @@ ROWS = [
     ('suspend, KMS hangs', 'store', suspend_silent('hang', 'outage', 0.5)),
     ('suspend, KMS hangs, per file', 'file', suspend_silent('hang', 'outage', 0.5)),
     ('suspend, KMS refuses', 'store', suspend_silent('refuse', 'revoked', 1.5)),
-    ('suspend, KMS well', 'store', suspend_good),
-    ('suspend, KMS well, per file', 'file', suspend_good),
+    ('suspend, KMS well', 'store', jump_good(HOUR)),
+    ('suspend, KMS well, per file', 'file', jump_good(HOUR)),
+    ('clock of the lease put back', 'store', jump_good(-HOUR)),
     ('wall clock', 'store', wall_clock),
     ('grace and clocks', 'store', grace_and_clocks),
     ('stopped, KMS refuses', 'store', stopped(2.6, 'refuse', False)),
