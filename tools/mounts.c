@@ -6,11 +6,14 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -109,18 +112,45 @@ int mounts_is(const char *mountpoint)
 	return found;
 }
 
+static void fd_close_at(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+/* statfs(2) in a child of ours: a connection that nobody serves and nobody ends would keep the caller for good. */
+static int statfs_error(const char *mountpoint)
+{
+	struct pollfd p = { .events = POLLIN };
+	struct statfs st;
+	int status = 0, late;
+
+	pid_t pid = fork();
+	if (pid < 0)
+		return errno;
+	if (pid == 0) /* not stat(): the kernel would answer from its cache */
+		_exit(statfs(mountpoint, &st) < 0 ? errno : 0);
+	AUTO(fd_close_at) int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	p.fd = fd;
+	late = fd >= 0 && poll(&p, 1, (int)ALIVE_TIMEOUT_MS) == 0;
+	if (late)
+		kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return late ? ETIMEDOUT : WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+}
+
 int mounts_is_dead(const char *mountpoint)
 {
 	char *answer = NULL;
-	struct statfs st;
 
-	/* Who listens is alive, or hangs: then the question below would hang too. */
+	/* Who listens is alive, or hangs. */
 	int r = control_call(mountpoint, CONTROL_STATUS, ALIVE_TIMEOUT_MS, &answer);
 	free(answer);
 	if (r != -ENOENT)
 		return 0;
-	/* Not stat(): the kernel would answer from its cache. */
-	return statfs(mountpoint, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+	int error = statfs_error(mountpoint);
+	return error == ENOTCONN || error == ECONNABORTED || error == ETIMEDOUT;
 }
 
 /* Mounted by us (user_id= of the mount table)? Unknown counts as yes. */
@@ -174,5 +204,8 @@ int mounts_umount(const char *mountpoint, int detach)
 {
 	if (geteuid() != 0)
 		return fusermount(mountpoint, detach);
+	/* Forced first: that ends a connection whose processes were both killed while they waited for it. */
+	if (detach && umount2(mountpoint, UMOUNT_NOFOLLOW | MNT_FORCE) == 0)
+		return 0;
 	return umount2(mountpoint, UMOUNT_NOFOLLOW | (detach ? MNT_DETACH : 0)) < 0 ? -errno : 0;
 }

@@ -15,7 +15,7 @@
 int mounts_canonical(const char *path, char out[MOUNTS_PATH_MAX]) MUST_CHECK;
 /* 1 if a byokfs is mounted on MOUNTPOINT (canonical), else 0; negative errno. */
 int mounts_is(const char *mountpoint) MUST_CHECK;
-/* 1 if what is mounted there has no daemon any more. */
+/* 1 if what is mounted there has no daemon any more (and answers errors, or within two seconds nothing at all). */
 int mounts_is_dead(const char *mountpoint);
 /* Unmount; DETACH: even if busy. Root by umount2(2), a user through fusermount3. -EBUSY, -EPERM, -EINVAL not mounted. */
 int mounts_umount(const char *mountpoint, int detach) MUST_CHECK;

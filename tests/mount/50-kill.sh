@@ -14,7 +14,7 @@ kill_daemon() {
 	kill_daemons
 	for _ in $(seq 100); do
 		is_mounted "$W/mnt" || return 0
-		umount "$W/mnt" 2>/dev/null || umount -l "$W/mnt" 2>/dev/null
+		umount "$W/mnt" 2>/dev/null || umount -f "$W/mnt" 2>/dev/null || umount -l "$W/mnt" 2>/dev/null
 		sleep 0.02
 	done
 	fail 'the dead mount does not go away'
