@@ -85,9 +85,27 @@ static bool gate_open_now(const struct fs *fs)
 	return s == GATE_ACTIVE || s == GATE_GRACE;
 }
 
+/* Is ID open for writing? */
+static bool has_writers(struct nodes *t, uint64_t id)
+{
+	struct node *n = node_pin(t, id);
+	struct file *f;
+	bool r;
+
+	if (!n)
+		return false;
+	pthread_mutex_lock(&n->lock);
+	f = atomic_load(&n->file);
+	r = f && f->writers > 0;
+	pthread_mutex_unlock(&n->lock);
+	node_unpin(t, n);
+	return r;
+}
+
 /*
  * What a write(2) under way has made dirty by now is refused in large requests: an invalidation alone goes page by page, and
- * the writer is faster. By one thread at a time.
+ * the writer is faster. By one thread at a time. Only while a file is open for writing: the root is opened for it, and
+ * would be in the way of an unmount.
  */
 static void refuse_dirty(struct janitor *j)
 {
@@ -213,7 +231,8 @@ static void entry_run(struct janitor *j, struct entry *e)
 	if (tell)
 		tell_name(j, ino, last);
 	if (whole) {
-		refuse_dirty(j);
+		if (has_writers(&j->fs->nodes, ino))
+			refuse_dirty(j);
 		(void)locking_forget(j->fs, ino);
 	} else {
 		(void)loop_invalidate(j->fs, ino, (int64_t)start, (int64_t)(end - start));
@@ -284,23 +303,6 @@ void janitor_sweep(struct fs *fs)
 	pthread_mutex_unlock(&j->lock);
 }
 
-/* Is ID open for writing? */
-static bool has_writers(struct nodes *t, uint64_t id)
-{
-	struct node *n = node_pin(t, id);
-	struct file *f;
-	bool r;
-
-	if (!n)
-		return false;
-	pthread_mutex_lock(&n->lock);
-	f = atomic_load(&n->file);
-	r = f && f->writers > 0;
-	pthread_mutex_unlock(&n->lock);
-	node_unpin(t, n);
-	return r;
-}
-
 /* Only the chore itself touches the list, so no lock is needed. */
 static void gather(struct janitor *j)
 {
@@ -353,7 +355,7 @@ static int64_t run_watch(struct janitor *j)
 		gather(j);
 		j->watch_pause = PAUSE_MS;
 	}
-	if (gate_open_now(j->fs))
+	if (gate_open_now(j->fs) || (j->watched.n == 0 && !j->watched.more))
 		return NEVER;
 	refuse_dirty(j);
 	watch_once(j);

@@ -412,6 +412,59 @@ static void compare(const struct ranges *s, const uint8_t *bits, size_t n)
 	}
 }
 
+/* The kernel may forget an inode with lost ranges, and ask again: they must still be there. */
+START_TEST(what_was_lost_outlives_the_kernels_interest)
+{
+	struct node *n = look(t->root, "f", 77, OBJECT_FILE);
+	uint64_t id = n->id, open_files, lost;
+
+	ck_assert_int_eq(ranges_add(&n->lost, 4096, 8192), 0);
+	atomic_store(&n->lost_any, true);
+	node_forget(t, n, 1);
+	ck_assert(!node_live(t, id));
+	nodes_count(t, &open_files, &lost);
+	ck_assert_uint_eq(lost, 1);
+	ck_assert_ptr_eq(look(t->root, "f", 77, OBJECT_FILE), n);
+	ck_assert(node_live(t, id));
+	ck_assert(ranges_hit(&n->lost, 5000, 5001));
+
+	/* its last name goes: nobody can read it any more, and its inode number may come back as another file */
+	node_drop_name(t, 1, 77, t->root, "f");
+	node_forget(t, n, 1);
+	ck_assert_ptr_null(node_get(t, id));
+	nodes_count(t, &open_files, &lost);
+	ck_assert_uint_eq(lost, 0);
+
+	/* written again while known: an inode like any other */
+	n = look(t->root, "g", 78, OBJECT_FILE);
+	ck_assert_int_eq(ranges_add(&n->lost, 0, 1), 0);
+	atomic_store(&n->lost_any, true);
+	ranges_cut(&n->lost, 0, 1);
+	atomic_store(&n->lost_any, false);
+	id = n->id;
+	node_forget(t, n, 1);
+	ck_assert_ptr_null(node_get(t, id));
+}
+END_TEST
+
+/* Whoever watches from another process sees an id before the kernel can know it. */
+START_TEST(the_highest_id_is_shared)
+{
+	_Atomic uint64_t high = 0;
+	struct node *a, *b;
+
+	t->shared_high = &high;
+	a = look(t->root, "a", 91, OBJECT_FILE);
+	ck_assert_uint_eq(atomic_load(&high), a->id);
+	b = look(t->root, "b", 92, OBJECT_FILE);
+	ck_assert_uint_eq(atomic_load(&high), b->id);
+	node_forget(t, a, 1);
+	a = look(t->root, "c", 93, OBJECT_FILE);
+	ck_assert_uint_le(a->id, atomic_load(&high));
+	t->shared_high = NULL;
+}
+END_TEST
+
 START_TEST(ranges_like_a_bitmap)
 {
 	enum { N = 200 };
@@ -574,6 +627,8 @@ int main(void)
 	tcase_add_test(c, a_deep_tree);
 	tcase_add_test(c, a_folder_taken_away);
 	tcase_add_test(c, what_is_owed_stays_owed_until_paid);
+	tcase_add_test(c, what_was_lost_outlives_the_kernels_interest);
+	tcase_add_test(c, the_highest_id_is_shared);
 	tcase_add_test(c, ranges_like_a_bitmap);
 	tcase_add_test(c, side_by_side);
 	suite_add_tcase(s, c);
