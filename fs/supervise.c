@@ -29,6 +29,8 @@
 #define LOCKING_OVER_MS 2000     /* past the drain limit: a second for handlers, a second more */
 #define LOCKING_STALL_MS 2000    /* ... and no pass that makes progress */
 #define DYING_MS 50              /* from the first thread's end to the last one's */
+#define FORGET_EVERY_MS 50
+#define FORGET_MORE_MS 4000      /* 2 GiB, the most that a write(2) takes, needs 2 s here */
 #define REAP_MS 5000
 #define RESPAWN_WINDOW_MS 600000
 #define RESPAWNS_MAX 64u
@@ -346,6 +348,21 @@ static void leave_note(struct supervisor *s)
 		s->cfg->log(LOG_WARNING, "the note about the end of the mount could not be written");
 }
 
+/*
+ * A write(2) that was inside the kernel at the end goes on, reports success and fills pages behind the passes, which every
+ * handle then reads until its attributes are too old, and a mapping for good. Nothing tells when it is over.
+ */
+static void forget_more(struct supervisor *s)
+{
+	int64_t end = clock_ms(CLOCK_MONOTONIC) + FORGET_MORE_MS;
+
+	while (s->run.fuse_fd >= 0 && clock_ms(CLOCK_MONOTONIC) < end) {
+		(void)poll(NULL, 0, FORGET_EVERY_MS);
+		connection_forget(&s->run.conn, atomic_load(&s->page->high));
+		(void)notify_step(s->notify);
+	}
+}
+
 /* A worker that ended by itself has unmounted; if it could not, handles may be open, and pages behind them. */
 static void close_after(struct supervisor *s)
 {
@@ -411,6 +428,7 @@ static int supervise_runs(struct supervisor *s)
 			code = 1;
 			take_over(s);
 			leave_note(s);
+			forget_more(s);
 		} else {
 			close_after(s);
 		}
