@@ -69,7 +69,7 @@ frozen() {
 }
 
 new_store disk/store
-frozen kill 1500 || exit
-frozen lock 15000 || exit
-frozen order 8000 || exit
+frozen kill 1000 || exit
+frozen lock 6000 || exit
+frozen order 6000 || exit
 expect 'verify' timeout 60 "$BYOKFS" verify "$W/disk/store"
