@@ -80,22 +80,22 @@ static bool take_line(char **p, char *out, size_t len)
 	return true;
 }
 
-static bool note_parse(char *text, struct ended_note *n)
+int ended_parse(char *text, struct ended_note *n)
 {
 	char magic[32], when[32], reported[8];
 
 	memset(n, 0, sizeof(*n));
 	if (!take_line(&text, magic, sizeof(magic)) || strcmp(magic, "byokfs ended 1") != 0)
-		return false;
+		return -EUCLEAN;
 	if (!take_line(&text, n->mountpoint, sizeof(n->mountpoint)) || !take_line(&text, n->store, sizeof(n->store)) ||
 	    !take_line(&text, n->who, sizeof(n->who)) || !take_line(&text, n->why, sizeof(n->why)) ||
 	    !take_line(&text, when, sizeof(when)) || !take_line(&text, reported, sizeof(reported)))
-		return false;
+		return -EUCLEAN;
 	n->when = strtoll(when, NULL, 10);
 	n->reported = strcmp(reported, "1") == 0;
 	store_printable(n->why);
 	store_printable(n->who);
-	return true;
+	return 0;
 }
 
 int ended_read(const char *mountpoint, struct ended_note *out)
@@ -114,7 +114,7 @@ int ended_read(const char *mountpoint, struct ended_note *out)
 		return -ENOENT;
 	text = strndup((char *)data, len);
 	free(data);
-	r = text && note_parse(text, out) && strcmp(out->mountpoint, mountpoint) == 0 ? 0 : -ENOENT;
+	r = text && ended_parse(text, out) == 0 && strcmp(out->mountpoint, mountpoint) == 0 ? 0 : -ENOENT;
 	free(text);
 	return r;
 }

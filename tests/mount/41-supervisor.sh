@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# What the supervisor does beside watching: signals, exit codes, --notify-command, --respawn. Deaths under load: 37-death.
+. "$(dirname "$0")/lib.sh"
+
+B=$BYOKFS
+M=$W/mnt
+new_store store
+
+# await TEXT SECONDS COMMAND...: it succeeds within so long
+await() {
+	local text=$1 i n=$(($2 * 20))
+	shift 2
+	for i in $(seq $n); do
+		"$@" >/dev/null 2>&1 && { pass "$text"; return 0; }
+		sleep 0.05
+	done
+	fail "$text: not after $((n / 20)) s"
+	return 1
+}
+unmounted() { ! is_mounted "$M"; }
+no_daemons() { [ -z "$(our_daemons)" ]; }
+dead() { [ "$(state_of)" = dead ]; }
+
+# --- signals go to the supervisor
+
+mount_logged store "$W/log"
+same 'pid is the supervisor' "$daemon" "$(pid_of)"
+w=$(worker_of)
+[ -n "$w" ] && [ "$w" != "$daemon" ] && pass 'two processes' || fail "worker_pid is [$w], pid [$daemon]"
+same "the supervisor is the worker's parent" "$daemon" "$(awk '/^PPid:/ {print $2}' "/proc/$w/status")"
+echo one >"$M/f"
+kill -TERM "$w"
+sleep 0.3
+same 'SIGTERM to the worker alone is nothing: the supervisor takes signals' active "$(state_of)"
+kill -USR1 "$daemon"
+wait_state locked 5
+refused 'locked by SIGUSR1' 'permission denied' '' cat "$M/f"
+expect 'unlock' "$B" unlock "$M"
+kill -TERM "$daemon"
+await 'SIGTERM unmounts' 10 unmounted
+wait "$daemon"
+same 'exit code after SIGTERM' 0 $?
+await 'nothing is left' 5 no_daemons
+
+# files open: the first signal frees the mount point, the second ends the session at once
+mount_logged store "$W/log"
+exec 8<"$M/f"
+kill -TERM "$daemon"
+await 'the mount point is free at the first signal' 10 unmounted
+sleep 0.3
+kill -0 "$daemon" 2>/dev/null && pass 'the session goes on while a file is open' || fail 'the session ended with a file open'
+same 'and serves it' one "$(timeout 5 cat <&8)"
+kill -INT "$daemon"
+await 'the second signal ends it' 10 no_daemons
+if timeout 5 head -c 1 <&8 >/dev/null 2>&1; then fail 'an open file is served after the session has ended'; else pass 'nothing is served after it'; fi
+exec 8<&-
+wait "$daemon" 2>/dev/null
+expect 'verify' "$B" verify "$W/store"
+
+# --- exit codes are the worker's
+
+key disable
+refused 'mount with the key disabled' 'disabled' 3 "$B" mount "$W/store" "$M"
+refused 'the same in the foreground' 'disabled' 3 "$B" mount -f "$W/store" "$M"
+key enable
+refused 'no such store' 'no such file|not a store' '' "$B" mount "$W/none" "$M"
+await 'no process is left of a mount that failed' 5 no_daemons
+unmounted && pass 'and no mount' || fail 'a mount that failed is mounted'
+
+# --- --notify-command
+
+cat >"$W/notify" <<SH
+#!/bin/sh
+cat >>"$W/told"
+env >"$W/told.env"
+SH
+cat >"$W/slow" <<SH
+#!/bin/sh
+cat >>"$W/told.slow"
+sleep 600
+SH
+chmod +x "$W/notify" "$W/slow"
+: >"$W/told"
+mount_store store --notify-command "$W/notify"
+key disable
+wait_state locked 10
+key enable
+wait_state active 10
+"$B" lock "$M"
+"$B" unlock "$M"
+umount_store
+states=$(python3 - "$W/told" <<'PY'
+import json, sys
+print(' '.join(json.loads(l)['state'] + ('/' + json.loads(l)['cause'] if json.loads(l)['cause'] else '') for l in open(sys.argv[1])))
+PY
+)
+figure "told: $states"
+for s in locking/revoked locked/revoked locking/ordered locked/ordered; do
+	case " $states " in *" $s "*) pass "told of $s" ;; *) fail "not told of $s: $states" ;; esac
+done
+same 'told of each return' 2 "$(grep -o '"from":"returning","state":"active"' "$W/told" | wc -l)"
+same 'facts of each change' 0 "$(python3 - "$W/told" "$M" "$W/store" <<'PY'
+import json, sys
+bad = 0
+for l in open(sys.argv[1]):
+    f = json.loads(l)
+    bad += f['mountpoint'] != sys.argv[2] or f['store'] != sys.argv[3] or f['worker_pid'] < 2 or f['supervisor_pid'] < 2 or f['time'] < 1.7e9
+print(bad)
+PY
+)"
+same 'the environment is not passed on' '' "$(grep -vE '^(PATH|PWD|SHLVL|_|OLDPWD)=' "$W/told.env")"
+
+# one that hangs delays no lock; it is killed after 10 s
+mount_store store --notify-command "$W/slow"
+t0=$(now_ms)
+"$B" lock "$M"
+t1=$(now_ms)
+[ $((t1 - t0)) -lt 3000 ] && pass 'a hanging command does not hold up the lock' || fail "lock took $((t1 - t0)) ms"
+figure "lock with a hanging notify command: $((t1 - t0)) ms"
+"$B" unlock "$M" >/dev/null
+umount_store
+sleep 0.2
+same 'no hanging command is left' '' "$(pgrep -f "$W/slow" | tr '\n' ' ')"
+refused 'a notify command that is not there' 'notify' 2 "$B" mount "$W/store" "$M" --notify-command "$W/none"
+
+# --- --respawn
+
+mount_store store --respawn=2
+echo two >"$M/g"
+sync "$M/g"
+exec 8<"$M/g"
+for turn in 1 2; do
+	w=$(worker_of)
+	s=$(pid_of)
+	kill -9 "$w"
+	reborn() { local n; n=$(worker_of); [ -n "$n" ] && [ "$n" != "$w" ] && [ "$(state_of)" = active ]; }
+	await "mounted again, turn $turn" 15 reborn || break
+	same 'the supervisor is the same' "$s" "$(pid_of)"
+	same 'content' two "$(cat "$M/g")"
+done
+if timeout 5 head -c 1 <&8 >/dev/null 2>&1; then fail 'a handle from before the death is served'; else pass 'old handles stay dead'; fi
+exec 8<&-
+kill -9 "$(worker_of)"
+await 'not a third time in ten minutes' 15 dead
+await 'the supervisor ends' 15 no_daemons
+is_mounted "$M" && pass 'what is mounted stays, and answers errors' || fail 'the mount point is bare after the last death'
+refused 'an error' 'not connected' '' ls "$M/"
+expect 'byokfs umount clears it' "$B" umount "$M"
+
+# the key is disabled when the worker dies: a new one needs a good unwrap
+mount_store store --respawn
+key disable
+wait_state locked 10
+kill -9 "$(worker_of)"
+await 'without the key nothing is mounted again' 15 no_daemons
+is_mounted "$M" && pass 'the dead mount stays' || fail 'the mount point is bare'
+key enable
+expect 'byokfs mount clears the remains' "$B" mount "$W/store" "$M"
+same 'content' two "$(cat "$M/g")"
+umount_store
+expect 'verify in the end' "$B" verify "$W/store"
