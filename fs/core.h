@@ -94,9 +94,9 @@ struct rootsync;
 struct rootsync *rootsync_start(struct fs *fs);
 /*
  * Rounds of syncfs until one brings no WRITE, or WRITE was closed before it began (what is dirty is refused then, in large
- * requests); at most until UNTIL (locking_now()). NULL is legal.
+ * requests); at most until UNTIL (locking_now()): false then. NULL is legal.
  */
-void rootsync_settle(struct rootsync *s, struct fs *fs, int64_t until);
+bool rootsync_settle(struct rootsync *s, struct fs *fs, int64_t until);
 /* End it; one that does not come back is left to itself. NULL is legal. */
 void rootsync_end(struct rootsync *s, struct fs *fs);
 

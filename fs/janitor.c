@@ -20,7 +20,9 @@
 #define ABSENT_FIRST_MS 1000
 #define ABSENT_MS 5000
 #define NAMES_MAX 20u
-#define SYNC_MAX_MS 5000
+#define SYNC_WAIT_MS 50 /* pages that are there can be read meanwhile */
+#define SYNC_PAUSE_MS 250
+#define SYNC_PAUSE_MAX_MS 60000
 #define NEVER INT64_MAX
 
 /* An inode with lost writes; all under the janitor's lock. */
@@ -63,6 +65,8 @@ struct janitor {
 	uint64_t told[NAMES_MAX]; /* whose names were logged for this lock */
 	unsigned n_told;
 	bool syncing;
+	int64_t sync_next;     /* syncing: not before; one that did not come back in time still runs */
+	int64_t sync_pause;    /* syncing */
 };
 
 static int64_t now_ms(void)
@@ -113,13 +117,18 @@ static void refuse_dirty(struct janitor *j)
 	bool mine;
 
 	pthread_mutex_lock(&j->lock);
-	mine = !j->syncing;
-	j->syncing = true;
+	mine = !j->syncing && now_ms() >= j->sync_next;
+	j->syncing = j->syncing || mine;
 	pthread_mutex_unlock(&j->lock);
 	if (!mine)
 		return;
 	s = rootsync_start(j->fs);
-	rootsync_settle(s, j->fs, locking_now() + SYNC_MAX_MS);
+	if (rootsync_settle(s, j->fs, locking_now() + SYNC_WAIT_MS)) {
+		j->sync_pause = SYNC_PAUSE_MS;
+	} else {
+		j->sync_next = now_ms() + j->sync_pause;
+		j->sync_pause = earlier(j->sync_pause * 2, SYNC_PAUSE_MAX_MS);
+	}
 	rootsync_end(s, j->fs);
 	pthread_mutex_lock(&j->lock);
 	j->syncing = false;
@@ -361,8 +370,8 @@ static int64_t run_watch(struct janitor *j)
 	watch_once(j);
 	took = now_ms() - started;
 	j->watch_pause = refused != j->watch_refused ? PAUSE_MS : earlier(j->watch_pause * 2, WATCH_PAUSE_MAX_MS);
-	if (j->watch_pause < 4 * took)
-		j->watch_pause = earlier(4 * took, WATCH_PAUSE_MAX_MS);
+	if (j->watch_pause < took) /* not more than half of a processor */
+		j->watch_pause = earlier(took, LAST_MS);
 	j->watch_refused = refused;
 	return j->watched.n > 0 || j->watched.more ? now_ms() + j->watch_pause : NEVER;
 }
@@ -491,6 +500,7 @@ int janitor_start(struct fs *fs)
 		return -ENOMEM;
 	j->fs = fs;
 	j->watch_pause = PAUSE_MS;
+	j->sync_pause = SYNC_PAUSE_MS;
 	for (unsigned i = 0; i < N_CHORES; i++)
 		j->chore[i].due = NEVER;
 	pthread_mutex_init(&j->lock, NULL);

@@ -208,7 +208,8 @@ static void write_back(struct fs *fs, struct rootsync *sync, int64_t until)
 	pass_run(fs, NODE_WRITTEN, ATTRIBUTES, false);
 	pass_run(fs, NODE_OPENED, ATTRIBUTES, false);
 	pass_run(fs, NODE_OPENED, ALL, false);
-	rootsync_settle(sync, fs, until + HANDLERS_WAIT_MS);
+	if (!rootsync_settle(sync, fs, until + HANDLERS_WAIT_MS))
+		fs->cfg.log(LOG_WARNING, "locking: syncfs of the mount point does not come back; going on without it");
 	do {
 		before = atomic_load(&fs->writes);
 		pass_run(fs, NODE_WRITTEN, ALL, false);
@@ -265,7 +266,7 @@ void locking_drain(void *arg, unsigned drain_ms)
 	handlers_out(fs, until + HANDLERS_WAIT_MS);
 	/* Step 6. */
 	loop_forget_names(fs);
-	rootsync_settle(sync, fs, locking_now() + HANDLERS_WAIT_MS);
+	(void)rootsync_settle(sync, fs, locking_now() + HANDLERS_WAIT_MS);
 	pass_run(fs, NODE_WRITTEN, ALL, true);
 	pass_run(fs, NODE_OPENED, ALL, true);
 	contents = locking_now();

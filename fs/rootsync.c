@@ -4,7 +4,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -152,12 +151,12 @@ static void wait_a_beat(struct rootsync *s)
 	pthread_cond_timedwait(&s->news, &s->lock, &ts);
 }
 
-void rootsync_settle(struct rootsync *s, struct fs *fs, int64_t until)
+bool rootsync_settle(struct rootsync *s, struct fs *fs, int64_t until)
 {
 	bool settled;
 
 	if (!s)
-		return;
+		return true;
 	pthread_mutex_lock(&s->lock);
 	s->wanted = true;
 	pthread_cond_broadcast(&s->news);
@@ -167,8 +166,7 @@ void rootsync_settle(struct rootsync *s, struct fs *fs, int64_t until)
 	}
 	settled = !s->wanted || s->done;
 	pthread_mutex_unlock(&s->lock);
-	if (!settled)
-		fs->cfg.log(LOG_WARNING, "locking: syncfs of the mount point does not come back; going on without it");
+	return settled;
 }
 
 void rootsync_end(struct rootsync *s, struct fs *fs)

@@ -41,10 +41,10 @@ one_write() {
 		line=$(word_after "$p" probe)
 		[ "$(word_after "$p" tries)" -gt 100 ] && pass "$name: probed: $line" || fail "$name: hardly probed: $p"
 		same "$name: nothing of the store is read: $line" 0 "$(word_after "$p" old)"
-		same "$name: nothing at all once the write(2) is over: $line" 0 "$(word_after "$p" late)"
+		same "$name: nothing at all a second after the end of the write(2): $line" 0 "$(word_after "$p" late)"
 		case $line in
 		read_new | fstat | write_old) same "$name: refused all the while: $line" 0 "$(word_after "$p" hits)" ;;
-		*) figure "$name: $line: the writer's own bytes seen in $(word_after "$p" hits) of $(word_after "$p" tries) tries" ;;
+		*) figure "$name: $line: the writer's own bytes seen in $(word_after "$p" hits) of $(word_after "$p" tries) tries, last $(word_after "$p" last_ms) ms after the lock" ;;
 		esac
 	done
 	for i in $(seq 100); do [ "$(status_of draining)" = 0 ] && break; sleep 0.05; done

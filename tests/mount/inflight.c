@@ -93,7 +93,7 @@ static struct {
 struct probe {
 	const char *name;
 	uint64_t (*once)(size_t page); /* not 0: the first word that was read */
-	long tries, hits, old, late;   /* old: of the store; late: 500 ms and more after the write(2) had ended */
+	long tries, hits, old, late;   /* old: of the store; late: a second and more after the write(2) had ended */
 	double last;
 	pthread_t thread;
 };
@@ -201,7 +201,7 @@ static void *probe_thread(void *arg)
 			p->hits++;
 			p->old += got != word(NEW, page * PAGE);
 			p->last = now() - g.locked_at;
-			if (g.written && now() > g.write_end + 500)
+			if (g.written && now() > g.write_end + 1000)
 				p->late++;
 		}
 		if (p->tries % 64 == 0)
@@ -310,7 +310,7 @@ static int cmd_write(char **argv)
 	if (rc)
 		fprintf(stderr, "the lock command ended with %d\n", rc);
 	pthread_join(w, NULL);
-	usleep(1500000);
+	usleep(2500000);
 	g.over = true;
 	for (size_t i = 0; i < N_PROBES; i++)
 		pthread_join(probes[i].thread, NULL);
