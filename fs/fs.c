@@ -210,20 +210,21 @@ static void unmount_anyway(struct fs *fs)
 		fs->mounted = false;
 }
 
-/* What the supervisor passes on. At a second stop it cuts the connection itself, and the session ends by that. */
-static void take_link(struct fs *fs, unsigned *stops)
+/* What the supervisor passes on: true when the session shall end at once, whatever is open. */
+static bool take_link(struct fs *fs, unsigned *stops)
 {
 	struct link_msg m;
 	int fd;
 
 	if (link_receive(fs->cfg.worker->sock, &m, &fd))
-		return;
+		return false;
 	if (fd >= 0)
 		close(fd);
 	if (m.type == LINK_LOCK)
 		gate_lock_signal(fs->gate);
 	else if (m.type == LINK_STOP && (*stops)++ == 0)
 		unmount_anyway(fs);
+	return *stops > 1;
 }
 
 /*
@@ -280,7 +281,7 @@ int fs_wait(struct fs *fs)
 		if (p[0].revents)
 			end = take_wake(fs);
 		if (p[1].revents & POLLIN)
-			take_link(fs, &stops);
+			end = take_link(fs, &stops) || end;
 		if (p[2].revents) {
 			supervisor_lost(fs);
 			end = true;

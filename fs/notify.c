@@ -149,6 +149,16 @@ static int run(struct notify *n, const char *line)
 	return r;
 }
 
+static void end_run(struct notify *n)
+{
+	int status;
+
+	kill(-n->pid, SIGKILL); /* and what it has started */
+	while (waitpid(n->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	say(n, "took too long and was killed");
+}
+
 /* The run under way: true while it goes on. */
 static bool running(struct notify *n)
 {
@@ -161,10 +171,7 @@ static bool running(struct notify *n)
 	if (got == 0 && now_ms() < n->until)
 		return true;
 	if (got == 0) {
-		kill(-n->pid, SIGKILL); /* and what it has started */
-		while (waitpid(n->pid, &status, 0) < 0 && errno == EINTR)
-			;
-		say(n, "took too long and was killed");
+		end_run(n);
 	} else if (got == n->pid && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
 		say(n, "failed");
 	}
@@ -197,6 +204,10 @@ void notify_free(struct notify *n, int limit_ms)
 		return;
 	while (notify_step(n) > 0 && now_ms() < until)
 		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	if (n->pid)
+		end_run(n);
+	if (n->n > 0)
+		say(n, "the mount has ended before all changes of state were told");
 	while (n->n > 0)
 		free(n->queue[--n->n]);
 	free(n->command);

@@ -9,6 +9,7 @@
 #include "crypto/attr.h"
 
 #define NOTIFY_LIMIT_MS 10000 /* a run that takes longer is killed */
+#define NOTIFY_END_MS 2000    /* so long the end of a mount waits for what is left */
 #define NOTIFY_QUEUE 16u      /* changes that wait for their run; the oldest is dropped */
 
 /* One change, as the program gets it on its standard input: a line of JSON. */
@@ -27,7 +28,7 @@ struct notify *notify_new(const char *command, void (*log)(int priority, const c
 void notify_say(struct notify *n, const struct notify_facts *f);
 /* Start, reap, kill what is due. Call it often. Returns how many runs are left. */
 unsigned notify_step(struct notify *n);
-/* Go on until all runs are done (LIMIT_MS at most), then free. NULL is legal. */
+/* Go on until all runs are done (LIMIT_MS at most, then the one under way is killed), then free. NULL is legal. */
 void notify_free(struct notify *n, int limit_ms);
 
 #endif

@@ -31,6 +31,7 @@
 #define DYING_MS 50              /* from the first thread's end to the last one's */
 #define FORGET_EVERY_MS 50
 #define FORGET_MORE_MS 4000      /* 2 GiB, the most that a write(2) takes, needs 2 s here */
+#define STOP_MS 5000
 #define REAP_MS 5000
 #define RESPAWN_WINDOW_MS 600000
 #define RESPAWNS_MAX 64u
@@ -44,7 +45,7 @@ struct run {
 	int fuse_fd;           /* the supervisor's copy, -1 before the mount */
 	struct connection conn;
 	/* all times are the supervisor's own running time */
-	int64_t beat_at, lease_over_at, locking_at;
+	int64_t beat_at, lease_over_at, locking_at, stop_at;
 	uint64_t beat;
 	int stops;
 	bool done;             /* it was the worker that ended the mount, in good order */
@@ -205,8 +206,8 @@ static void take_signal(struct supervisor *s)
 		m.type = LINK_LOCK;
 	else if (atomic_load(&s->page->serving) == 0)
 		kill(r->pid, SIGTERM); /* still starting, perhaps at a prompt: nothing is mounted that is in use */
-	else if (r->stops++ > 0)
-		connection_abort(&r->conn); /* the second time: at once, whatever is open */
+	else if (++r->stops == 2)
+		r->stop_at = s->own_ms; /* at once, whatever is open */
 	(void)(link_send(r->sock, &m, -1, true) == 0);
 }
 
@@ -380,12 +381,14 @@ static void close_after(struct supervisor *s)
 static void run_free(struct supervisor *s, bool taken)
 {
 	struct run *r = &s->run;
+	bool alone;
 
 	if (taken && r->fuse_fd >= 0)
 		connection_forget_late(&r->conn, atomic_load(&s->page->high));
-	if (r->pid > 0 && reap(r, REAP_MS) < 0 && kill(r->pid, 0) == 0)
+	alone = r->pid <= 0 || reap(r, REAP_MS) >= 0 || kill(r->pid, 0) != 0;
+	if (!alone)
 		s->cfg->log(LOG_ERR, "the worker cannot be ended: a thread of it is stuck, in the store's disk most likely");
-	connection_close(&r->conn);
+	connection_close(&r->conn, alone);
 	if (r->fuse_fd >= 0)
 		close(r->fuse_fd);
 	if (r->pid_fd >= 0)
@@ -463,7 +466,7 @@ int supervise(const struct supervise_config *cfg)
 		cfg->log(LOG_ERR, "cannot prepare the supervisor: out of memory or descriptors");
 	else
 		code = supervise_runs(&s);
-	notify_free(s.notify, NOTIFY_LIMIT_MS);
+	notify_free(s.notify, NOTIFY_END_MS);
 	if (s.signal_fd >= 0)
 		close(s.signal_fd);
 	return code;

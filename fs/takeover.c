@@ -18,6 +18,7 @@
 #include "fs/store.h"
 
 #define NOTIFY_RESEND 7                    /* Linux 6.9: what was read and not answered is handed out again */
+#define ANSWER_LOOK_MS 100
 #define REQUEST_MAX ((1u << 20) + 65536u) /* a WRITE of max_write and its head */
 
 struct inval {
@@ -161,13 +162,13 @@ static void *answer_all(void *arg)
 	uint8_t *buf = malloc(REQUEST_MAX);
 
 	resend(c->fd);
-	while (buf) {
+	while (buf && !atomic_load(&c->stop)) {
 		struct pollfd p = {.fd = c->fd, .events = POLLIN};
 		struct fuse_out_header out = {.len = sizeof(out), .error = -EACCES};
 		ssize_t n;
 
-		if (poll(&p, 1, -1) < 0 && errno != EINTR)
-			break;
+		if (poll(&p, 1, ANSWER_LOOK_MS) <= 0)
+			continue;
 		n = read(c->fd, buf, REQUEST_MAX);
 		if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOENT)
 			break;
@@ -188,6 +189,8 @@ void connection_abort(struct connection *c)
 	if (connection_cut(c))
 		return;
 	snprintf(c->how, sizeof(c->how), "answering");
+	/* its server is dead or dying: it must not take a request from under us and leave us waiting for the next */
+	(void)(fcntl(c->fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0);
 	c->answering = pthread_create(&c->answerer, NULL, answer_all, c) == 0;
 }
 
@@ -214,8 +217,9 @@ void connection_forget_late(const struct connection *c, uint64_t high)
 	}
 }
 
-void connection_close(struct connection *c)
+void connection_close(struct connection *c, bool alone)
 {
+	atomic_store(&c->stop, alone);
 	if (c->answering)
 		pthread_join(c->answerer, NULL);
 	c->answering = false;

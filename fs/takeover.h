@@ -17,6 +17,7 @@ struct connection {
 	char control[64];          /* fusectl's folder of it, "" where there is none */
 	char how[32];              /* what abort will do: "fusectl", "forced unmount", "answering" */
 	bool answering;            /* `answerer` runs */
+	_Atomic bool stop;         /* ... and shall end */
 	pthread_t answerer;
 };
 
@@ -38,7 +39,10 @@ void connection_forget(const struct connection *c, uint64_t high);
  * behind the first passes. Returns when that is done.
  */
 void connection_forget_late(const struct connection *c, uint64_t high);
-/* Wait for the answering thread, if there is one: it ends when the mount does. */
-void connection_close(struct connection *c);
+/*
+ * Done with it. ALONE: nobody else has the descriptor, so that closing it will end the connection; else the answering thread,
+ * if there is one, goes on until the mount ends, and this waits for it.
+ */
+void connection_close(struct connection *c, bool alone);
 
 #endif
