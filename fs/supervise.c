@@ -62,6 +62,7 @@ struct supervisor {
 	int64_t respawned[RESPAWNS_MAX];
 	unsigned n_respawned;
 	bool served;           /* a worker has served: the terminal is left */
+	int dead_id;           /* number of the mount that the last worker left behind */
 	struct run run;
 };
 
@@ -141,7 +142,7 @@ static void answer_mount(struct supervisor *s)
 	struct run *r = &s->run;
 	int fd = -1;
 
-	if (s->n_respawned > 0)
+	if (s->dead_id && mount_in_place(s->cfg->mnt.mountpoint, s->dead_id))
 		(void)(mnt_umount(s->cfg->mnt.mountpoint, 1) == 0);
 	m.error = mnt_mount(&s->cfg->mnt, &fd, m.text);
 	if (!m.error) {
@@ -373,7 +374,7 @@ static void close_after(struct supervisor *s)
 		return;
 	connection_abort(&r->conn);
 	connection_forget(&r->conn, atomic_load(&s->page->high));
-	if (atomic_load(&s->page->serving) == 0 && s->n_respawned == 0)
+	if (atomic_load(&s->page->serving) == 0 && mount_in_place(s->cfg->mnt.mountpoint, r->conn.mount_id))
 		(void)(mnt_umount(s->cfg->mnt.mountpoint, 1) == 0); /* nobody has ever used it */
 }
 
@@ -408,6 +409,7 @@ static bool may_respawn(struct supervisor *s)
 	if (s->n_respawned == RESPAWNS_MAX)
 		memmove(s->respawned, s->respawned + 1, --s->n_respawned * sizeof(s->respawned[0]));
 	s->respawned[s->n_respawned++] = now;
+	s->dead_id = s->run.conn.mount_id;
 	s->cfg->log(LOG_WARNING, "mounting again (--respawn)");
 	return true;
 }

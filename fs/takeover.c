@@ -114,6 +114,13 @@ static bool in_mount(int fd, int id)
 	return field && strtol(field + 7, NULL, 10) == id;
 }
 
+bool mount_in_place(const char *mountpoint, int id)
+{
+	AUTO(store_fd_close) int fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return fd >= 0 && in_mount(fd, id);
+}
+
 /*
  * The descriptor keeps the mount busy, so that the unmount fails after it has aborted: what stays is a mount that answers
  * errors, not a bare folder into which the next backup goes in clear. What is mounted over it is left alone.

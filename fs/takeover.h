@@ -23,6 +23,8 @@ struct connection {
 
 /* Find out how it can be aborted; touches nothing that is mounted. */
 void connection_open(struct connection *c, int fd, const char *mountpoint);
+/* Is mount ID what lies on MOUNTPOINT now? What is mounted over it, or instead of it, is somebody else's. */
+bool mount_in_place(const char *mountpoint, int id);
 /* 1 when the kernel has ended it already: unmounted or aborted. */
 bool connection_gone(const struct connection *c);
 /*
