@@ -379,13 +379,11 @@ static void close_after(struct supervisor *s)
 }
 
 /* What is left of a run. A worker that cannot die (stuck in a disk) is left to init; its mount is answered until it ends. */
-static void run_free(struct supervisor *s, bool taken)
+static void run_free(struct supervisor *s)
 {
 	struct run *r = &s->run;
 	bool alone;
 
-	if (taken && r->fuse_fd >= 0)
-		connection_forget_late(&r->conn, atomic_load(&s->page->high));
 	alone = r->pid <= 0 || reap(r, REAP_MS) >= 0 || kill(r->pid, 0) != 0;
 	if (!alone)
 		s->cfg->log(LOG_ERR, "the worker cannot be ended: a thread of it is stuck, in the store's disk most likely");
@@ -437,7 +435,7 @@ static int supervise_runs(struct supervisor *s)
 		} else {
 			close_after(s);
 		}
-		run_free(s, end == RUN_TAKEN);
+		run_free(s);
 	} while (end == RUN_TAKEN && may_respawn(s));
 	if (s->n_respawned > 0 && code != 0 && atomic_load(&s->page->serving) == 0)
 		s->cfg->log(LOG_ERR, "mounting again failed: what is mounted answers errors until byokfs umount or byokfs mount");

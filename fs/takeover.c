@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fs/control.h"
@@ -211,16 +210,6 @@ void connection_forget(const struct connection *c, uint64_t high)
 			m.body.ino = id;
 			(void)(notify(c->fd, &m, sizeof(m)) == 0); /* -ENOENT: the kernel does not know it */
 		}
-	}
-}
-
-void connection_forget_late(const struct connection *c, uint64_t high)
-{
-	static const unsigned wait_ms[] = {100, 900, 2000};
-
-	for (size_t i = 0; i < ARRAY_LEN(wait_ms); i++) {
-		nanosleep(&(struct timespec){wait_ms[i] / 1000, (long)(wait_ms[i] % 1000) * 1000000}, NULL);
-		connection_forget(c, high);
 	}
 }
 

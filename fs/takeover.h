@@ -37,11 +37,6 @@ bool connection_cut(struct connection *c);
 /* Make the kernel forget pages and attributes of the ids 1..HIGH, twice. Only after connection_abort(): it would wait. */
 void connection_forget(const struct connection *c, uint64_t high);
 /*
- * The same again after 0.1, 1 and 3 seconds: a long write(2) that was inside the kernel goes on to its end and fills pages
- * behind the first passes. Returns when that is done.
- */
-void connection_forget_late(const struct connection *c, uint64_t high);
-/*
  * Done with it. ALONE: nobody else has the descriptor, so that closing it will end the connection; else the answering thread,
  * if there is one, goes on until the mount ends, and this waits for it.
  */
