@@ -66,11 +66,12 @@ gone() {
 	local i left=''
 	[ -z "$as" ] || left="$was_supervisor "
 	for i in $(seq 50); do
-		[ "$(mount_pids)" = "$left" ] && [ -z "$(stuck)" ] && break
+		[ "$(mount_pids)" = "$left" ] && break
 		sleep 0.1
 	done
 	same "$1: processes of the mount that are left" "$left" "$(mount_pids)"
-	same "$1: processes in D state" '' "$(stuck)"
+	left=$(stuck)
+	same "$1: processes in D state" '' "$(for p in $left; do printf '%s in %s, ' "$p" "$(cat "/proc/$p/wchan")"; done)"
 	[ -n "$as" ] || for p in $(mount_pids); do kill -9 "$p" 2>/dev/null; done
 }
 

@@ -29,7 +29,7 @@ frozen() {
 	worker=$(json worker_pid)
 	load_start || return 1
 	sleep 0.7
-	(sleep 90; thaw) &
+	(trap 'kill $!' TERM; sleep 90 & wait $! && thaw) >/dev/null 2>&1 &
 	watch=$!
 	fsfreeze -f "$W/disk" || fail 'fsfreeze'
 	sleep 1

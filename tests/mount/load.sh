@@ -117,12 +117,14 @@ programs_stop() {
 
 # mount_pids: the processes of our mounts; our_daemons (lib.sh) looks at each process there is, which takes its time here
 mount_pids() { pgrep -f -- "^$BYOKFS mount .*$W/" | tr '\n' ' '; }
-# stuck: processes of ours in D state, seen twice
+# stuck: processes of ours in D state, seen three times
 stuck() {
 	local a b
 	a=$(ps -eo pid=,stat=,args= | awk '$2 ~ /^D/' | grep -F -e "$W/" | awk '{print $1}')
 	[ -n "$a" ] || return 0
-	sleep 1
+	sleep 0.7
+	a=$(for p in $a; do grep -q '^State:.D' "/proc/$p/status" 2>/dev/null && echo "$p"; done)
+	sleep 0.7
 	b=" $(ps -eo pid=,stat= | awk '$2 ~ /^D/ {print $1}' | tr '\n' ' ')"
 	for p in $a; do case $b in *" $p "*) printf '%s ' "$p" ;; esac; done
 }
