@@ -130,8 +130,12 @@ static int allowed(enum phase p, enum op op, int err, int turn)
 		return p != SERVING || turn > 0;
 	if (mapped && err == GOT_SIGBUS)
 		return p != SERVING || (turn > 0 && op == STORE);
-	if (p == SERVING)
+	/* a lost range reads as EIO from the moment that the key is back, some time before everybody is served */
+	if (p == SERVING || (p == BACK && lost && err == EIO))
 		return turn > 0 && lost && err == EIO;
+	/* a write(2) of part of a page, which must be read first: the kernel says EIO whatever that READ was answered with */
+	if (p == TOLD && op == WRITE && err == EIO)
+		return 1;
 	if (p >= DEAD && (err == ENOTCONN || err == ECONNABORTED))
 		return 1;
 	/* between the end of the dead mount and the next one its path leads nowhere */
