@@ -138,6 +138,23 @@ static int allow_other(const struct mount_options *m)
 	return m->allow_other >= 0 ? m->allow_other : geteuid() == 0;
 }
 
+/* What this machine and this user allow, told at each mount. */
+static void log_limits(const struct fs_config *fc, struct gate *gate)
+{
+	struct gate_status st;
+	char text[160];
+
+	if (!secret_all_locked())
+		fc->log(LOG_WARNING, "not all memory that holds keys could be locked: raise the limit (ulimit -l) or use encrypted swap");
+	gate_status(gate, &st);
+	if (st.keys_cap > 0) {
+		snprintf(text, sizeof(text), "keys of up to %zu open files fit into locked memory (ulimit -l)", st.keys_cap);
+		fc->log(LOG_INFO, text);
+	}
+	snprintf(text, sizeof(text), "if this process dies the connection is ended by: %s", fc->worker->abort_how);
+	fc->log(LOG_INFO, text);
+}
+
 static int serve(struct fs *fs, const struct fs_config *fc, const struct opened *o)
 {
 	const struct control_config cc = {
@@ -155,8 +172,7 @@ static int serve(struct fs *fs, const struct fs_config *fc, const struct opened 
 		gate_detach(o->gate);
 		return cmd_fail(CMD_FAILED, "cannot listen for byokfs status, lock and unlock: %s", strerror(-r));
 	}
-	if (!secret_all_locked())
-		fc->log(LOG_WARNING, "not all memory that holds keys could be locked: raise the limit (ulimit -l) or use encrypted swap");
+	log_limits(fc, o->gate);
 	fc->log(LOG_INFO, "mounted");
 	daemon_leave();
 	r = fs_wait(fs);
