@@ -398,8 +398,14 @@ static void run_free(struct supervisor *s)
 static bool may_respawn(struct supervisor *s)
 {
 	int64_t now = clock_ms(CLOCK_BOOTTIME);
+	int state = atomic_load(&s->page->gate.state);
 	unsigned recent = 0;
 
+	/* A new worker would not know that a person ordered the lock, or has to end it; and a refusal it would only meet again. */
+	if (s->cfg->respawns > 0 && (state == GATE_LOCKED || state == GATE_LOCKING)) {
+		s->cfg->log(LOG_WARNING, "it was locked when it died: not mounted again");
+		return false;
+	}
 	for (unsigned i = 0; i < s->n_respawned; i++)
 		recent += now - s->respawned[i] < RESPAWN_WINDOW_MS;
 	if (recent >= s->cfg->respawns || !s->served)

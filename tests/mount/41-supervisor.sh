@@ -148,7 +148,15 @@ is_mounted "$M" && pass 'what is mounted stays, and answers errors' || fail 'the
 refused 'an error' 'not connected' '' ls "$M/"
 expect 'byokfs umount clears it' "$B" umount "$M"
 
-# the key is disabled when the worker dies: a new one needs a good unwrap
+# locked by order: the death of the worker must not be a way round `byokfs unlock`
+mount_store store --respawn
+"$B" lock "$M" >/dev/null
+kill -9 "$(worker_of)"
+await 'a mount that was locked is not mounted again' 15 no_daemons
+refused 'and answers errors' 'not connected' '' cat "$M/g"
+expect 'byokfs umount clears it' "$B" umount "$M"
+
+# the key is disabled when the worker dies
 mount_store store --respawn
 key disable
 wait_state locked 10
