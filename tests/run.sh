@@ -62,7 +62,7 @@ title() { printf '\n== %s (%d s)\n' "$*" $((SECONDS - started)); }
 # --- what there is
 
 scenarios() { (cd tests/mount && ls [0-9][0-9]-*.sh | sed 's/\.sh$//'); }
-sanitized='25-posix 30-revoke 34-audit 37-death 40-tamper 50-kill 10-roundtrip 60-bad-input'
+sanitized='25-posix 30-revoke 34-audit 37-death 41-supervisor 40-tamper 50-kill 10-roundtrip 60-bad-input'
 limit_of() {
 	case $1 in
 	10-* | 20-* | 40-*) echo 480 ;;
