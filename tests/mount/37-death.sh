@@ -80,14 +80,14 @@ round() {
 	local how="$1${2:+ while locking}" t0
 	load_start || return 1
 	programs_start
-	sleep 1
+	sleep 0.6
 	strike "$@"
 	sleep "$((bound / 1000)).5"
 	each_answered "$how"
 	judge "$how"
 	told "$how"
-	gone "$how"
 	programs_stop "$how"
+	gone "$how"
 	[ -z "${2:-}" ] || $as timeout 20 "$BYOKFS" keystore enable "$ks" kek >>"$W/cli.log" 2>&1
 	# every other time the dead mount is left for `byokfs mount` to clear, with the old handles and mappings still there
 	rounds=$((rounds + 1))
