@@ -23,6 +23,7 @@ struct fs {
 	dev_t dev;              /* of the backing: nothing of another filesystem is served */
 	int fuse_fd;            /* /dev/fuse */
 	bool mounted;
+	bool lost, lost_cut;    /* the supervisor died; the connection is cut already */
 	struct loop *loop;      /* session and serving threads (loop.c) */
 	struct pool *pool;
 	pthread_mutex_t slot_lock;

@@ -23,6 +23,8 @@
 #include "fs/takeover.h"
 
 #define LOST_PAUSE_MS 30
+#define LOST_STAY_MS 4000 /* as the supervisor does after a takeover */
+#define LOST_STEP_MS 50
 #define LOST_LOCK_MS 3000 /* past the drain limit: then the connection is cut without waiting for the lock */
 /* What asks the KMS (wrap type `file`) waits 50 ms each, or for long; see fs/pool.h. */
 #define POOL_THREADS_DISK 4u
@@ -228,6 +230,23 @@ static bool take_link(struct fs *fs, unsigned *stops)
 }
 
 /*
+ * A write(2) that was inside the kernel at the end goes on and fills pages behind the passes. So this process, locked and
+ * without keys, stays for a while: it makes the kernel forget again, or, if
+ * the connection is not cut, serves refusals, with the janitor at work.
+ */
+static void lost_stay(struct fs *fs)
+{
+	struct connection c;
+
+	connection_open(&c, fs->fuse_fd, fs->cfg.mountpoint);
+	for (int ms = 0; ms < LOST_STAY_MS; ms += LOST_STEP_MS) {
+		nanosleep(&(struct timespec){.tv_nsec = LOST_STEP_MS * 1000000}, NULL);
+		if (fs->lost_cut)
+			connection_forget(&c, atomic_load(&fs->cfg.worker->page->high));
+	}
+}
+
+/*
  * Nobody watches over this process any more: its own death would leave what the kernel has cached readable. So it locks,
  * cuts the connection and ends; what stays mounted answers errors.
  */
@@ -246,7 +265,9 @@ static void supervisor_lost(struct fs *fs)
 	for (; wait_ms > 0 && gate_state(fs->gate) != GATE_LOCKED; wait_ms -= 5)
 		nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
 	connection_open(&c, fs->fuse_fd, fs->cfg.mountpoint);
-	if (connection_cut(&c))
+	fs->lost = true;
+	fs->lost_cut = connection_cut(&c);
+	if (fs->lost_cut)
 		connection_forget(&c, atomic_load(&fs->cfg.worker->page->high));
 	fs->mounted = false;
 	snprintf(n.mountpoint, sizeof(n.mountpoint), "%s", fs->cfg.mountpoint);
@@ -297,6 +318,8 @@ void fs_free(struct fs *fs)
 {
 	if (!fs)
 		return;
+	if (fs->lost)
+		lost_stay(fs); /* only now: nobody is told any more that this mount lives */
 	if (fs->mounted)
 		(void)(mnt_umount(fs->cfg.mountpoint, 1) == 0);
 	/* the next mount mends what this one could not: by the rules for a crash, not as damage */

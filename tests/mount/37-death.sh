@@ -69,9 +69,8 @@ gone() {
 		[ "$(mount_pids)" = "$left" ] && break
 		sleep 0.1
 	done
-	same "$1: processes of the mount that are left" "$left" "$(mount_pids)"
-	left=$(stuck)
-	same "$1: processes in D state" '' "$(for p in $left; do printf '%s in %s, ' "$p" "$(cat "/proc/$p/wchan")"; done)"
+	case "$(mount_pids)" in '' | "$left") pass 'processes' ;; *) fail "$1: processes of the mount that are left: $(mount_pids)" ;; esac
+	same "$1: processes in D state" '' "$(stuck)"
 	[ -n "$as" ] || for p in $(mount_pids); do kill -9 "$p" 2>/dev/null; done
 }
 
@@ -80,14 +79,14 @@ round() {
 	local how="$1${2:+ while locking}" t0
 	load_start || return 1
 	programs_start
-	sleep 1
+	sleep 0.6
 	strike "$@"
 	sleep "$((bound / 1000)).5"
 	each_answered "$how"
 	judge "$how"
 	told "$how"
-	gone "$how"
 	programs_stop "$how"
+	gone "$how"
 	[ -z "${2:-}" ] || $as timeout 20 "$BYOKFS" keystore enable "$ks" kek >>"$W/cli.log" 2>&1
 	# every other time the dead mount is left for `byokfs mount` to clear, with the old handles and mappings still there
 	rounds=$((rounds + 1))

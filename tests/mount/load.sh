@@ -117,16 +117,17 @@ programs_stop() {
 
 # mount_pids: the processes of our mounts; our_daemons (lib.sh) looks at each process there is, which takes its time here
 mount_pids() { pgrep -f -- "^$BYOKFS mount .*$W/" | tr '\n' ' '; }
-# stuck: processes of ours in D state, seen three times
+# stuck: processes of ours in D state that did not run in between: `PID WHERE, ` each
+sleeps() { awk '/^State/ {s = $2} /ctxt_switches/ {n = n " " $2} END {print s n}' "/proc/$1/status" 2>/dev/null; }
 stuck() {
-	local a b
-	a=$(ps -eo pid=,stat=,args= | awk '$2 ~ /^D/' | grep -F -e "$W/" | awk '{print $1}')
-	[ -n "$a" ] || return 0
-	sleep 0.7
-	a=$(for p in $a; do grep -q '^State:.D' "/proc/$p/status" 2>/dev/null && echo "$p"; done)
-	sleep 0.7
-	b=" $(ps -eo pid=,stat= | awk '$2 ~ /^D/ {print $1}' | tr '\n' ' ')"
-	for p in $a; do case $b in *" $p "*) printf '%s ' "$p" ;; esac; done
+	local p
+	local -A was
+	for p in $(ps -eo pid=,stat=,args= | awk '$2 ~ /^D/' | grep -F -e "$W/" | awk '{print $1}'); do was[$p]=$(sleeps "$p"); done
+	[ ${#was[@]} -gt 0 ] || return 0
+	sleep 1.5
+	for p in "${!was[@]}"; do
+		case ${was[$p]} in D*) [ "$(sleeps "$p")" != "${was[$p]}" ] || printf '%s in %s, ' "$p" "$(cat "/proc/$p/wchan" 2>/dev/null)" ;; esac
+	done
 }
 
 # middle and most of the numbers given
