@@ -128,11 +128,13 @@ static int allowed(enum phase p, enum op op, int err, int turn)
 
 	if (tells && (err == EACCES || err == EIO))
 		return p != SERVING || turn > 0;
+	/* what an earlier lock took from a file: EIO, in a mapping SIGBUS, whenever the mount serves, before the next lock too */
+	if (turn > 0 && ((lost && err == EIO) || (mapped && err == GOT_SIGBUS)))
+		return 1;
 	if (mapped && err == GOT_SIGBUS)
-		return p != SERVING || (turn > 0 && op == STORE);
-	/* a lost range reads as EIO from the moment that the key is back, some time before everybody is served */
-	if (p == SERVING || (p == BACK && lost && err == EIO))
-		return turn > 0 && lost && err == EIO;
+		return p != SERVING;
+	if (p == SERVING)
+		return 0;
 	/* a write(2) of part of a page, which must be read first: the kernel says EIO whatever that READ was answered with */
 	if (p == TOLD && op == WRITE && err == EIO)
 		return 1;
