@@ -231,8 +231,8 @@ static bool take_link(struct fs *fs, unsigned *stops)
 
 /*
  * A write(2) that was inside the kernel at the end goes on and fills pages behind the passes. So this process, locked and
- * without keys, stays for a while: it makes the kernel forget again, or, if
- * the connection is not cut, serves refusals, with the janitor at work.
+ * without keys, stays for a while: it makes the kernel forget again, or, if the connection is not cut, serves refusals, with
+ * the janitor at work.
  */
 static void lost_stay(struct fs *fs)
 {

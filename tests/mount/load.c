@@ -129,7 +129,7 @@ static int allowed(enum phase p, enum op op, int err, int turn)
 	if (tells && (err == EACCES || err == EIO))
 		return p != SERVING || turn > 0;
 	/* what an earlier lock took from a file: EIO, in a mapping SIGBUS, whenever the mount serves, before the next lock too */
-	if (turn > 0 && ((lost && err == EIO) || (mapped && err == GOT_SIGBUS)))
+	if (turn > 0 && ((lost && err == EIO) || (op == STORE && err == GOT_SIGBUS)))
 		return 1;
 	if (mapped && err == GOT_SIGBUS)
 		return p != SERVING;
