@@ -49,7 +49,7 @@ struct gate_answer {
 	struct store_keys *keys; /* JOB_PROBE with KMS_OK */
 	int64_t started;         /* gate clock, ms */
 	int fresh;               /* after a refresh: confirms */
-	int request;             /* number of the newest request when it started */
+	int request;             /* number of the newest request when it was asked for */
 };
 
 struct gate {
@@ -101,7 +101,7 @@ struct gate {
 
 	/* The worker (kms/gate_probe.c): one job at a time. */
 	enum gate_job job;        /* wanted or running */
-	int job_fresh;
+	int job_fresh, job_request;
 	int job_done;
 	int job_void;             /* a lock came since it was asked for: its keys are wiped */
 	struct gate_answer answer;

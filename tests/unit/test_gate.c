@@ -355,6 +355,28 @@ START_TEST(test_late_answer)
 }
 END_TEST
 
+/*
+ * A question put before an unlock is no answer to it, however late the worker gets to run: it may be void, and what was heard
+ * last is then a refusal that is no more.
+ */
+START_TEST(test_unlock_before_worker)
+{
+	struct gate_answer a;
+
+	make(&lazy);
+	gate_worker_ask(gate, JOB_PROBE, 0);
+	gate_worker_void(gate);
+	gate->requests++;
+	ck_assert_int_eq(gate_worker_start(gate), 0);
+	while (!gate_worker_take(gate, &a))
+		sleep_ms(1);
+	ck_assert_ptr_null(a.keys);
+	ck_assert_int_lt(a.request, gate->requests);
+	atomic_store(&gate->stop, 1);
+	gate_worker_stop(gate);
+}
+END_TEST
+
 START_TEST(test_grace)
 {
 	struct gate_status s;
@@ -656,6 +678,7 @@ static Suite *gate_suite(void)
 	tcase_add_test(t, test_signal);
 	tcase_add_loop_test(t, test_order_while_hanging, 0, 2);
 	tcase_add_test(t, test_late_answer);
+	tcase_add_test(t, test_unlock_before_worker);
 	tcase_add_loop_test(t, test_grace, 0, 3);
 	tcase_add_loop_test(t, test_policies, 0, 2);
 	tcase_add_loop_test(t, test_keys, 0, 2);
