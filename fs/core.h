@@ -10,6 +10,7 @@
 struct loop;
 struct janitor;
 
+#define ROOTSYNC_NAME_MAX 40u
 #define FS_WAKE_UNMOUNT 1u
 #define FS_WAKE_ENDED (1ull << 32)
 
@@ -86,13 +87,21 @@ void locking_beat(struct fs *fs);
  * hold it up for longer than a few megabytes take.
  */
 int locking_forget(struct fs *fs, uint64_t ino);
+/* Is INO open for writing, and how long is it on disk? SIZE may be NULL. */
+bool locking_writable(struct fs *fs, uint64_t ino, uint64_t *size);
+/* This thread goes before all that keep the machine busy, where we may say so. Threads that it makes are the same. */
+void locking_hurry(void);
 
 /*
  * Step 2: syncfs of the mount root, from a thread of its own that no request needs, begun at once. NULL: not now; the
  * passes write back page by page then. Never from a request handler.
  */
+enum rootsync_kind {
+	ROOTSYNC_WRITE_BACK,
+	ROOTSYNC_ASK_FIRST, /* before it, each file open for writing loses its time: each read(2) of it is a request from then on */
+};
 struct rootsync;
-struct rootsync *rootsync_start(struct fs *fs);
+struct rootsync *rootsync_start(struct fs *fs, enum rootsync_kind kind);
 /*
  * Rounds of syncfs until one brings no WRITE, or WRITE was closed before it began (what is dirty is refused then, in large
  * requests); at most until UNTIL (locking_now()): false then. NULL is legal.
@@ -100,5 +109,8 @@ struct rootsync *rootsync_start(struct fs *fs);
 bool rootsync_settle(struct rootsync *s, struct fs *fs, int64_t until);
 /* End it; one that does not come back is left to itself. NULL is legal. */
 void rootsync_end(struct rootsync *s, struct fs *fs);
+/* The name below the root by which ROOTSYNC_ASK_FIRST looks ID up, and back: 0 if NAME is none. */
+void rootsync_name(char name[ROOTSYNC_NAME_MAX], uint64_t id);
+uint64_t rootsync_id(const char *name);
 
 #endif

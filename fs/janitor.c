@@ -89,23 +89,6 @@ static bool gate_open_now(const struct fs *fs)
 	return s == GATE_ACTIVE || s == GATE_GRACE;
 }
 
-/* Is ID open for writing? */
-static bool has_writers(struct nodes *t, uint64_t id)
-{
-	struct node *n = node_pin(t, id);
-	struct file *f;
-	bool r;
-
-	if (!n)
-		return false;
-	pthread_mutex_lock(&n->lock);
-	f = atomic_load(&n->file);
-	r = f && f->writers > 0;
-	pthread_mutex_unlock(&n->lock);
-	node_unpin(t, n);
-	return r;
-}
-
 /*
  * What a write(2) under way has made dirty by now is refused in large requests: an invalidation alone goes page by page, and
  * the writer is faster. By one thread at a time. Only while a file is open for writing: the root is opened for it, and
@@ -122,7 +105,7 @@ static void refuse_dirty(struct janitor *j)
 	pthread_mutex_unlock(&j->lock);
 	if (!mine)
 		return;
-	s = rootsync_start(j->fs);
+	s = rootsync_start(j->fs, ROOTSYNC_WRITE_BACK);
 	if (rootsync_settle(s, j->fs, locking_now() + SYNC_WAIT_MS)) {
 		j->sync_pause = SYNC_PAUSE_MS;
 	} else {
@@ -240,7 +223,7 @@ static void entry_run(struct janitor *j, struct entry *e)
 	if (tell)
 		tell_name(j, ino, last);
 	if (whole) {
-		if (has_writers(&j->fs->nodes, ino))
+		if (locking_writable(j->fs, ino, NULL))
 			refuse_dirty(j);
 		(void)locking_forget(j->fs, ino);
 	} else {
@@ -323,7 +306,7 @@ static void gather(struct janitor *j)
 	l->more = false;
 	while ((n = nodes_collect(&j->fs->nodes, NODE_WRITTEN, &next, ids, BATCH)) > 0) {
 		for (size_t i = 0; i < n; i++) {
-			if (!has_writers(&j->fs->nodes, ids[i]))
+			if (!locking_writable(j->fs, ids[i], NULL))
 				continue;
 			if (l->n < LIST_MAX)
 				l->id[l->n++] = ids[i];
@@ -339,7 +322,7 @@ static void watch_once(struct janitor *j)
 	size_t left = 0;
 
 	for (size_t i = 0; i < l->n; i++) {
-		if (!has_writers(&j->fs->nodes, l->id[i]))
+		if (!locking_writable(j->fs, l->id[i], NULL))
 			continue;
 		(void)locking_forget(j->fs, l->id[i]);
 		l->id[left++] = l->id[i];
@@ -477,6 +460,7 @@ static void *janitor_main(void *arg)
 {
 	struct janitor *j = arg;
 
+	locking_hurry(); /* a write(2) that fills pages does not wait */
 	pthread_mutex_lock(&j->lock);
 	while (!j->stop) {
 		int64_t now = now_ms(), next = NEVER;

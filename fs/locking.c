@@ -2,6 +2,7 @@
 /* Locking is not done until the kernel has forgotten: the passes over every inode that it knows (design: section 6). */
 #include <errno.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <syslog.h>
 #include <time.h>
 
@@ -10,6 +11,7 @@
 #define PASS_THREADS 4u
 #define BATCH 256u
 #define HANDLERS_WAIT_MS 500 /* past the drain limit */
+#define IN_FLIGHT_MS 250     /* after the order: what a write(2) then inside the kernel has added is still sealed */
 #define PIECE (8ull << 20)
 #define PIECES_MAX 1024u
 #define WRITE_MAX (2ull << 30) /* of one write(2), the kernel's limit; it may lie behind our end of the file */
@@ -45,6 +47,11 @@ static void sleep_ms(unsigned ms)
 	nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
 }
 
+void locking_hurry(void)
+{
+	(void)setpriority(PRIO_PROCESS, 0, -20); /* on Linux: of this thread */
+}
+
 void locking_beat(struct fs *fs)
 {
 	if (fs->cfg.beacon)
@@ -53,10 +60,9 @@ void locking_beat(struct fs *fs)
 
 /* ---- passes ---- */
 
-/* Is INO open for writing, and how long is it on disk? */
-static bool open_for_writing(struct nodes *t, uint64_t ino, uint64_t *size)
+bool locking_writable(struct fs *fs, uint64_t ino, uint64_t *size)
 {
-	struct node *n = node_pin(t, ino);
+	struct node *n = node_pin(&fs->nodes, ino);
 	struct file *f;
 	bool r;
 
@@ -65,9 +71,10 @@ static bool open_for_writing(struct nodes *t, uint64_t ino, uint64_t *size)
 	pthread_mutex_lock(&n->lock);
 	f = atomic_load(&n->file);
 	r = f && f->writers > 0;
-	*size = r ? file_size(f) : 0;
+	if (size)
+		*size = r ? file_size(f) : 0;
 	pthread_mutex_unlock(&n->lock);
-	node_unpin(t, n);
+	node_unpin(&fs->nodes, n);
 	return r;
 }
 
@@ -80,7 +87,7 @@ int locking_forget(struct fs *fs, uint64_t ino)
 	uint64_t size, piece = PIECE, at;
 	int r;
 
-	if (!open_for_writing(&fs->nodes, ino, &size))
+	if (!locking_writable(fs, ino, &size))
 		return loop_invalidate(fs, ino, 0, 0);
 	while (size / piece >= PIECES_MAX)
 		piece *= 2;
@@ -198,9 +205,11 @@ static void lock_begin(struct fs *fs, int64_t until)
 /*
  * Steps 2 to 4. Names and attributes go first: they cost a microsecond each, wait for nothing, and without them the kernel
  * serves no path, no stat(2) and no new write(2) any more; only pages that it has can still be read. Contents that cannot
- * be dirty go while the others are written back.
+ * be dirty go while the others are written back. One round of syncfs and one pass after it, which waits for each page on
+ * its way, have sealed all that was dirty at the order, on a disk as slow as the drain limit allows; more rounds than that
+ * only follow a write(2) which has not returned, for as long as it goes on.
  */
-static void write_back(struct fs *fs, struct rootsync *sync, int64_t until)
+static void write_back(struct fs *fs, struct rootsync *sync, int64_t start, int64_t until)
 {
 	uint64_t before;
 
@@ -213,7 +222,7 @@ static void write_back(struct fs *fs, struct rootsync *sync, int64_t until)
 	do {
 		before = atomic_load(&fs->writes);
 		pass_run(fs, NODE_WRITTEN, ALL, false);
-	} while (atomic_load(&fs->writes) != before && !locking_sealed(fs));
+	} while (atomic_load(&fs->writes) != before && !locking_sealed(fs) && locking_now() < start + IN_FLIGHT_MS);
 }
 
 /*
@@ -260,11 +269,14 @@ void locking_drain(void *arg, unsigned drain_ms)
 	int64_t start = locking_now(), until = start + drain_ms, contents;
 	struct rootsync *sync;
 
+	locking_hurry();
 	lock_begin(fs, until);
-	sync = rootsync_start(fs);
-	write_back(fs, sync, until);
+	sync = rootsync_start(fs, ROOTSYNC_WRITE_BACK);
+	write_back(fs, sync, start, until);
+	rootsync_end(sync, fs);
 	handlers_out(fs, until + HANDLERS_WAIT_MS);
-	/* Step 6. */
+	/* Step 6. Another thread: that one may still follow a write(2). */
+	sync = rootsync_start(fs, ROOTSYNC_ASK_FIRST);
 	loop_forget_names(fs);
 	(void)rootsync_settle(sync, fs, locking_now() + HANDLERS_WAIT_MS);
 	pass_run(fs, NODE_WRITTEN, ALL, true);

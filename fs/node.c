@@ -252,6 +252,20 @@ int node_lookup(struct nodes *t, const struct node_key *key, struct node *parent
 	return 0;
 }
 
+struct node *node_lookup_again(struct nodes *t, uint64_t id)
+{
+	struct node *n;
+
+	pthread_mutex_lock(&t->lock);
+	n = node_get(t, id);
+	if (n && n->nlookup > 0)
+		n->nlookup++;
+	else
+		n = NULL;
+	pthread_mutex_unlock(&t->lock);
+	return n;
+}
+
 void node_forget(struct nodes *t, struct node *n, uint64_t count)
 {
 	pthread_mutex_lock(&t->lock);

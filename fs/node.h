@@ -134,6 +134,8 @@ struct node_key {
 	int type;
 };
 int node_lookup(struct nodes *t, const struct node_key *key, struct node *parent, const char *disk_name, struct node **out) MUST_CHECK;
+/* Count one lookup more of ID, if the kernel knows it; NULL if not. */
+struct node *node_lookup_again(struct nodes *t, uint64_t id);
 /* The kernel forgot N lookups. */
 void node_forget(struct nodes *t, struct node *n, uint64_t count);
 /* The node of ID, if it lives, not to be freed until node_unpin(). */

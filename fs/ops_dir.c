@@ -14,6 +14,39 @@
 #include "crypto/secret.h"
 #include "fs/ops.h"
 
+/* Does this process ask itself? The kernel tells the thread, not the process. */
+static bool own_thread(fuse_req_t req)
+{
+	pid_t thread = fuse_req_ctx(req)->pid;
+
+	return thread > 0 && tgkill(getpid(), thread, 0) == 0;
+}
+
+/* Locking looks up files by number (rootsync.c): all of the reply that matters is that its time is over. */
+static bool lookup_own(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = req_fs(req);
+	struct fuse_entry_param e;
+	struct stat st;
+	struct node *n;
+	int r;
+
+	if (parent != FUSE_ROOT_ID || !rootsync_id(name) || !own_thread(req))
+		return false;
+	n = node_lookup_again(&fs->nodes, rootsync_id(name));
+	r = n ? obj_getattr(fs, n, &st) : -ENOENT;
+	if (r) {
+		fuse_reply_err(req, -r);
+	} else {
+		ops_entry(fs, n, &st, &e);
+		e.attr_timeout = e.entry_timeout = 0;
+		r = fuse_reply_entry(req, &e);
+	}
+	if (n && r)
+		node_forget(&fs->nodes, n, 1);
+	return true;
+}
+
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = req_fs(req);
@@ -21,7 +54,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct stat st;
 	int r;
 
-	if (ops_refused(req))
+	if (lookup_own(req, parent, name) || ops_refused(req))
 		return;
 	r = obj_lookup(fs, (struct at){req_node(req, parent), name}, &n, &st);
 	if (r == -ENOENT) {
@@ -245,16 +278,13 @@ static void listing_close(struct listing *l)
 }
 
 /*
- * Locking opens the root to have something for syncfs(2): without keys and without the disk, for our own process only. The
- * kernel tells the thread, not the process.
+ * Locking opens the root to have something for syncfs(2): without keys and without the disk, for our own process only.
  */
 static bool opendir_own(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	pid_t thread = fuse_req_ctx(req)->pid;
-
-	if (ino != FUSE_ROOT_ID || thread <= 0 || tgkill(getpid(), thread, 0))
+	if (ino != FUSE_ROOT_ID || !own_thread(req))
 		return false;
-	atomic_store(&req_fs(req)->root_opened_by, thread);
+	atomic_store(&req_fs(req)->root_opened_by, fuse_req_ctx(req)->pid);
 	fi->fh = 0; /* no listing */
 	fuse_reply_open(req, fi);
 	return true;

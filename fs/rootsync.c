@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* syncfs(2) of our own mount: the kernel writes back in large requests, where an invalidation goes page by page. */
+/*
+ * What a lock does through the mount itself: syncfs(2), for the kernel writes back in large requests, where an invalidation
+ * goes page by page; and look-ups that take the time from the attributes which the kernel keeps.
+ */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -11,6 +16,9 @@
 
 #define BEAT_MS 100
 #define END_WAIT_MS 1000
+#define OPEN_TRIES 5
+#define NAME_PREFIX ".byokfs:ask:"
+#define BATCH 64u
 
 /*
  * Shared by who started it and the thread; whoever is last frees it. The thread opens a path, and what lies there now may be
@@ -20,6 +28,7 @@ struct rootsync {
 	pthread_mutex_t lock;
 	pthread_cond_t news;
 	struct fs *fs;   /* lock; NULL: nobody waits any more */
+	enum rootsync_kind kind;
 	bool wanted;     /* lock: rounds, until settled */
 	bool stop, done; /* lock */
 	char path[];
@@ -32,7 +41,7 @@ static void sync_free(struct rootsync *s)
 	free(s);
 }
 
-/* Was it our own root that this thread has opened? */
+/* Is it our own root that this thread has opened, and did no other thread of ours open it since? */
 static bool sync_opened(struct rootsync *s)
 {
 	bool ours;
@@ -81,6 +90,70 @@ static void sync_rounds(struct rootsync *s, int fd)
 	}
 }
 
+void rootsync_name(char name[ROOTSYNC_NAME_MAX], uint64_t id)
+{
+	snprintf(name, ROOTSYNC_NAME_MAX, NAME_PREFIX "%" PRIu64, id);
+}
+
+uint64_t rootsync_id(const char *name)
+{
+	const size_t len = sizeof(NAME_PREFIX) - 1;
+	uint64_t id;
+	char *end;
+
+	if (strncmp(name, NAME_PREFIX, len) != 0 || name[len] < '1' || name[len] > '9')
+		return 0;
+	id = strtoull(name + len, &end, 10);
+	return *end ? 0 : id;
+}
+
+/* The next of the files open for writing. */
+static size_t written_ids(struct rootsync *s, uint64_t *next, uint64_t ids[BATCH])
+{
+	size_t n = 0, left = 0;
+
+	pthread_mutex_lock(&s->lock);
+	while (s->fs && !s->stop && left == 0 && (n = nodes_collect(&s->fs->nodes, NODE_WRITTEN, next, ids, BATCH)) > 0)
+		for (size_t i = 0; i < n; i++)
+			if (locking_writable(s->fs, ids[i], NULL))
+				ids[left++] = ids[i];
+	pthread_mutex_unlock(&s->lock);
+	return left;
+}
+
+/*
+ * A write(2) inside the kernel goes on to fill pages that a read(2) would find there. The kernel asks for attributes before
+ * it reads from them, when those it has are past their time - an invalidation of them is not enough for a size that it
+ * keeps itself (Linux 6.18, fuse_update_get_attr()) -, and only a reply can say what time they have. So look the file up,
+ * by its number, and let the reply say: none.
+ */
+static void ask_first(struct rootsync *s, int fd)
+{
+	char name[ROOTSYNC_NAME_MAX];
+	uint64_t ids[BATCH], next = 1;
+	struct statx x;
+	size_t n;
+
+	while ((n = written_ids(s, &next, ids)) > 0)
+		for (size_t i = 0; i < n; i++) {
+			rootsync_name(name, ids[i]);
+			(void)statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0, &x); /* it may be closed by now */
+		}
+}
+
+/* The root of our mount, or -1. */
+static int sync_open(struct rootsync *s)
+{
+	for (int i = 0; i < OPEN_TRIES; i++) {
+		int fd = open(s->path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+
+		if (fd < 0 || sync_opened(s))
+			return fd;
+		close(fd);
+	}
+	return -1;
+}
+
 static void *sync_thread(void *arg)
 {
 	struct rootsync *s = arg;
@@ -93,12 +166,13 @@ static void *sync_thread(void *arg)
 	 */
 	if (unshare(CLONE_FILES) == 0)
 		(void)(close_range(3, ~0u, 0) == 0);
-	fd = open(s->path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd >= 0 && sync_opened(s))
+	fd = sync_open(s);
+	if (fd >= 0 && s->kind == ROOTSYNC_ASK_FIRST)
+		ask_first(s, fd);
+	if (fd >= 0) {
 		sync_rounds(s, fd);
-	if (fd >= 0)
 		close(fd);
+	}
 	pthread_mutex_lock(&s->lock);
 	s->done = true;
 	left = !s->fs;
@@ -109,7 +183,7 @@ static void *sync_thread(void *arg)
 	return NULL;
 }
 
-struct rootsync *rootsync_start(struct fs *fs)
+struct rootsync *rootsync_start(struct fs *fs, enum rootsync_kind kind)
 {
 	size_t len = strlen(fs->cfg.mountpoint) + 1;
 	struct rootsync *s = calloc(1, sizeof(*s) + len);
@@ -121,6 +195,7 @@ struct rootsync *rootsync_start(struct fs *fs)
 	if (!s)
 		return NULL;
 	s->fs = fs;
+	s->kind = kind;
 	s->wanted = true;
 	memcpy(s->path, fs->cfg.mountpoint, len);
 	pthread_mutex_init(&s->lock, NULL);

@@ -53,8 +53,8 @@
 enum phase { SERVING, TOLD, BACK, DEAD, ENDED, PHASES };
 static const char *const phase_name[] = {"serving", "told", "back", "dead", "ended"};
 
-enum op { OPEN, READ, READ_ACK, READ_BIG, LOAD, WRITE, WRITE_BIG, STORE, FSYNC, MSYNC, CLOSE, LIST, STAT, OPS };
-static const char *const op_name[] = {"open", "read", "read-record", "read-big", "load", "write", "write-big",
+enum op { OPEN, READ, READ_ACK, READ_BIG, LOAD, LOAD_ACK, WRITE, WRITE_BIG, STORE, FSYNC, MSYNC, CLOSE, LIST, STAT, OPS };
+static const char *const op_name[] = {"open", "read", "read-record", "read-big", "load", "load-record", "write", "write-big",
 				      "store", "fsync", "msync", "close", "list", "stat"};
 
 struct worker {
@@ -123,13 +123,13 @@ static void wrong(const char *fmt, ...)
 static int allowed(enum phase p, enum op op, int err, int turn)
 {
 	int tells = op == FSYNC || op == MSYNC || op == CLOSE;
-	int mapped = op == LOAD || op == STORE;
+	int mapped = op == LOAD || op == LOAD_ACK || op == STORE;
 	int lost = op == READ_ACK || op == READ_BIG || op == WRITE || op == WRITE_BIG;
 
 	if (tells && (err == EACCES || err == EIO))
 		return p != SERVING || turn > 0;
 	/* what an earlier lock took from a file: EIO, in a mapping SIGBUS, whenever the mount serves, before the next lock too */
-	if (turn > 0 && ((lost && err == EIO) || (op == STORE && err == GOT_SIGBUS)))
+	if (turn > 0 && ((lost && err == EIO) || (mapped && op != LOAD && err == GOT_SIGBUS)))
 		return 1;
 	if (mapped && err == GOT_SIGBUS)
 		return p != SERVING;
@@ -436,15 +436,16 @@ static void bus(int sig)
 	siglongjmp(on_bus, 1);
 }
 
-static int load_page(const char *map, char *out)
+/* OP: LOAD of a file that nobody writes, LOAD_ACK of one from which a lock may have taken something. */
+static int load_page(enum op op, const char *map, char *out)
 {
-	call(LOAD);
+	call(op);
 	if (sigsetjmp(on_bus, 1)) {
 		errno = GOT_SIGBUS;
-		return answer(LOAD, -1);
+		return answer(op, -1);
 	}
 	memcpy(out, map, PAGE);
-	return answer(LOAD, 0);
+	return answer(op, 0);
 }
 
 static void map_reader(uint32_t id)
@@ -462,7 +463,7 @@ static void map_reader(uint32_t id)
 	}
 	while (going()) {
 		uint32_t i = rnd(4), page = rnd(FIXED_PAGES);
-		int ok = load_page(map[i] + (size_t)page * PAGE, buf);
+		int ok = load_page(LOAD, map[i] + (size_t)page * PAGE, buf);
 
 		if (ok && !is_stamped(buf, id * 4 + i, page, 1))
 			wrong("mapping of fixed file %u page %u: other bytes", id * 4 + i, page);
@@ -525,7 +526,7 @@ static int store_some(char *map, uint32_t file, uint64_t version)
 
 		record_make(&r, file, k[i], version);
 		stored += (uint32_t)store_record(map, &r);
-		load_page(map + k[i] / PER_PAGE * PAGE, page);
+		load_page(LOAD_ACK, map + k[i] / PER_PAGE * PAGE, page);
 	}
 	call(MSYNC);
 	if (!answer(MSYNC, msync(map, RECORDS * RECORD, MS_SYNC)) || stored < 8)

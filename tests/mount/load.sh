@@ -49,7 +49,7 @@ last_of() {
 take_last() {
 	"$load" last "$R/page" >"$W/last"
 	last_read=$(last_of read read-record read-big)
-	last_mapped=$(last_of load store)
+	last_mapped=$(last_of load load-record store)
 	last_written=$(last_of write)
 	last_listed=$(last_of list stat open)
 }
@@ -121,7 +121,7 @@ mount_pids() { pgrep -f -- "^$BYOKFS mount .*$W/" | tr '\n' ' '; }
 sleeps() { awk '/^State/ {s = $2} /ctxt_switches/ {n = n " " $2} END {print s n}' "/proc/$1/status" 2>/dev/null; }
 stuck() {
 	local p
-	local -A was
+	local -A was=()
 	for p in $(ps -eo pid=,stat=,args= | awk '$2 ~ /^D/' | grep -F -e "$W/" | awk '{print $1}'); do was[$p]=$(sleeps "$p"); done
 	[ ${#was[@]} -gt 0 ] || return 0
 	sleep 1.5
