@@ -175,6 +175,11 @@ void gate_wipe(struct gate *g)
 	gate_worker_void(g);
 }
 
+static unsigned drain_limit(const struct gate *g, enum gate_cause cause)
+{
+	return cause == GATE_CAUSE_ORDERED && g->drain_ms > GATE_ORDER_DRAIN_MS ? GATE_ORDER_DRAIN_MS : g->drain_ms;
+}
+
 void gate_shut(struct gate *g, enum gate_cause cause, const char *reason, int drain)
 {
 	int state = atomic_load(&g->state);
@@ -189,7 +194,7 @@ void gate_shut(struct gate *g, enum gate_cause cause, const char *reason, int dr
 	gate_cancel_calls(g);
 	g->want_fresh = 1; /* only a refresh lets cancelled handles work again */
 	if (drain && g->hooks.drain)
-		g->hooks.drain(g->hooks.arg, g->drain_ms);
+		g->hooks.drain(g->hooks.arg, drain_limit(g, cause));
 	atomic_store(&g->drain_open, 0);
 	if (state == GATE_RETURNING) { /* the worker looks before it installs a key */
 		pthread_mutex_lock(&g->lock);

@@ -90,7 +90,7 @@ struct gate_config {
 	unsigned poll_ms;              /* 0 = 5000 */
 	unsigned lease_ms;             /* 0 = 15000; at least 2 x poll */
 	unsigned grace_ms;             /* 0 = none, at most GATE_GRACE_MAX_MS; the GRACE state */
-	unsigned drain_ms;             /* 0 = 2000 */
+	unsigned drain_ms;             /* 0 = 2000; an order has 700 at most */
 	int manual_return;             /* after a refusal or an outage stay LOCKED until gate_unlock() */
 	struct gate_beacon *beacon;    /* shared with the supervisor; outlives the gate. NULL = none */
 	void (*log)(int priority, const char *text); /* syslog priorities; NULL = silent */

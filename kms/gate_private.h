@@ -19,6 +19,7 @@
 #define GATE_WATCH_GAP_MS 50     /* changes and pokes: one probe in so long at most */
 #define GATE_OTHER_KEYS "the KMS gives other keys than before"
 #define GATE_CALLS_MS 300        /* how long a lock waits for cancelled KMS calls */
+#define GATE_ORDER_DRAIN_MS 700u /* an order is obeyed within a second, and forgetting takes its time too */
 
 struct gate_shard {
 	atomic_uint inside;

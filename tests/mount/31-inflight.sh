@@ -116,6 +116,39 @@ exec 7<&- 8>&-
 expect 'all 20 MiB are there' cmp "$W/20M" "$W/mnt/20M"
 umount_store
 
+# --- a store too slow for what is dirty: an order is obeyed all the same, and the writer is told
+
+LD_PRELOAD=$slow SLOWWRITE_US=100000 "$BYOKFS" mount "$W/store" "$W/mnt" >>"$W/cli.log" 2>&1 || fail "mount on the slow store: $(tail -n 2 "$W/cli.log")"
+coproc E { exec python3 -c '
+import os, sys
+fd = os.open(sys.argv[2], os.O_RDWR)
+os.write(fd, open(sys.argv[1], "rb").read()[::-1])
+print("dirty", flush=True)
+sys.stdin.readline()
+for call in (os.fsync, os.fsync, os.close):
+    try:
+        call(fd)
+        print(0, end=" ")
+    except OSError as e:
+        print(e.errno, end=" ")
+' "$W/20M" "$W/mnt/20M" 2>&1; }
+holder=$E_PID
+exec 7<&"${E[0]}" 8>&"${E[1]}"
+read -r line <&7
+t0=$(now_ms)
+expect 'lock with more dirty than can be sealed' byokfs lock "$W/mnt"
+t1=$(now_ms)
+figure "20 MiB dirty, 100 ms a write: $((t1 - t0)) ms, $(status_of lock_sealed_bytes) bytes sealed, $(status_of lock_refused_bytes) refused"
+[ "$(status_of lock_refused_bytes)" -gt 0 ] && pass 'some was refused' || fail 'all was sealed: the check is void'
+[ $((t1 - t0)) -lt 1300 ] && pass 'an order is obeyed within its second' || fail "the order took $((t1 - t0)) ms"
+echo >&8
+same 'fsync tells, once; close owes nothing' '13 0 0' "$(cat <&7 | sed 's/ $//')"
+wait "$holder"
+exec 7<&- 8>&-
+expect 'unlock' byokfs unlock "$W/mnt"
+refused 'what was lost is not read' 'input/output error' '' dd if="$W/mnt/20M" of=/dev/null bs=1M
+umount_store
+
 # --- many cached inodes
 
 many=50000

@@ -39,7 +39,7 @@ static struct seen {
 	atomic_int drain_ok, new_refused, drain_refused_after_end;
 	atomic_int keys_left, secrets_left, state_at_drain, state_at_locked;
 	atomic_int cause;
-	atomic_int drain_sleep;
+	atomic_int drain_sleep, drain_ms;
 } seen;
 
 /* What happened in which order: 'a'..'e' the states of hooks.changed, D, L, A the hooks, F files_refused. */
@@ -90,6 +90,7 @@ static inline void on_drain(void *arg, unsigned drain_ms)
 
 	note('D');
 	atomic_store(&seen.state_at_drain, (int)gate_state(g));
+	atomic_store(&seen.drain_ms, (int)drain_ms);
 	ck_assert_uint_gt(drain_ms, 0);
 	if (gate_enter(g, GATE_USE_DRAIN, &keys) == 0) {
 		atomic_store(&seen.drain_ok, keys != NULL);
@@ -149,7 +150,7 @@ struct plan {
 	uint32_t n;
 	enum slot_policy policy;
 	enum wrap_type type;
-	unsigned poll_ms, lease_ms, grace_ms;
+	unsigned poll_ms, lease_ms, grace_ms, drain_ms;
 	int manual;
 	struct gate_beacon *beacon;
 };
@@ -162,7 +163,7 @@ static const enum wrap_type types[] = {WRAP_STORE, WRAP_FILE};
 static inline void make(const struct plan *p)
 {
 	struct gate_config cfg = {.kek = kek, .poll_ms = p->poll_ms, .lease_ms = p->lease_ms, .grace_ms = p->grace_ms,
-				  .drain_ms = 500, .manual_return = p->manual, .beacon = p->beacon};
+				  .drain_ms = p->drain_ms ? p->drain_ms : 500, .manual_return = p->manual, .beacon = p->beacon};
 	char why[320];
 
 	keyring = fake_keyring(p->n, p->policy, p->type, kek);

@@ -291,6 +291,23 @@ START_TEST(test_order)
 }
 END_TEST
 
+/* What was accepted has the drain limit after a refusal, less after an order: that one is obeyed within a second. */
+START_TEST(test_drain_limit)
+{
+	static const int limits[][3] = {{500, 500, 500}, {60000, 700, 60000}};
+	struct plan p = plain;
+
+	p.drain_ms = (unsigned)limits[_i][0];
+	start(&p);
+	ck_assert_int_eq(gate_lock(gate, "test"), 0);
+	ck_assert_int_eq(atomic_load(&seen.drain_ms), limits[_i][1]);
+	ck_assert_int_eq(gate_unlock(gate, (char[320]){0}), 0);
+	fake_set(0, FAKE_REVOKED);
+	ck_assert_int_ge(await(GATE_LOCKED, 2000), 0);
+	ck_assert_int_eq(atomic_load(&seen.drain_ms), limits[_i][2]);
+}
+END_TEST
+
 START_TEST(test_order_without_thread)
 {
 	char why[320];
@@ -674,6 +691,7 @@ static Suite *gate_suite(void)
 	tcase_add_test(t, test_suspend);
 	tcase_add_test(t, test_slow_pace);
 	tcase_add_test(t, test_order);
+	tcase_add_loop_test(t, test_drain_limit, 0, 2);
 	tcase_add_test(t, test_order_without_thread);
 	tcase_add_test(t, test_signal);
 	tcase_add_loop_test(t, test_order_while_hanging, 0, 2);
