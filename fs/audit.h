@@ -57,9 +57,12 @@ void audit_returned(struct audit *a, const struct fs_lock_report *r);
 void audit_unmount_text(struct audit_text *t, const struct fs_stats *st, int result);
 /* The worker ends the mount, because WHY. */
 void audit_ending(struct audit *a, const char *why);
-/* An order (`lock`, `unlock`, `unmount`) of process PID of UID; ERROR is its outcome so far, WHY may be "". */
+/*
+ * An order (`lock`, `unlock`, `unmount`) of process PID of UID; PID 0: nobody's, a terminal's key. SIGNAL is the name of the
+ * signal that it came by, or NULL. ERROR is its outcome so far, WHY may be "".
+ */
 struct audit_order {
-	const char *order;
+	const char *order, *signal;
 	unsigned uid;
 	int pid;
 	int error;

@@ -248,7 +248,10 @@ void audit_ordered(struct audit *a, const struct audit_order *o)
 		return;
 	audit_event(&t, "order");
 	audit_text_str(&t, "order", o->order);
-	audit_who(&t, o->uid, o->pid);
+	if (o->signal != NULL)
+		audit_text_str(&t, "signal", o->signal);
+	if (o->pid != 0)
+		audit_who(&t, o->uid, o->pid);
 	put_host(&t);
 	if (o->error < 0)
 		audit_text_str(&t, "refused", o->why[0] != 0 ? o->why : strerror(-o->error));

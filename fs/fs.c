@@ -212,6 +212,14 @@ static void unmount_anyway(struct fs *fs)
 		fs->mounted = false;
 }
 
+static void tell_order(struct fs *fs, const struct link_msg *m, const char *order)
+{
+	char name[24];
+
+	snprintf(name, sizeof(name), "SIG%s", sigabbrev_np(m->signal));
+	audit_ordered(fs->cfg.audit, &(struct audit_order){.order = order, .signal = name, .uid = m->uid, .pid = m->pid, .why = ""});
+}
+
 /* What the supervisor passes on: true when the session shall end at once, whatever is open. */
 static bool take_link(struct fs *fs, unsigned *stops)
 {
@@ -222,10 +230,13 @@ static bool take_link(struct fs *fs, unsigned *stops)
 		return false;
 	if (fd >= 0)
 		close(fd);
-	if (m.type == LINK_LOCK)
+	if (m.type == LINK_LOCK) {
+		tell_order(fs, &m, "lock");
 		gate_lock_signal(fs->gate);
-	else if (m.type == LINK_STOP && (*stops)++ == 0)
+	} else if (m.type == LINK_STOP && (*stops)++ == 0) {
+		tell_order(fs, &m, "unmount");
 		unmount_anyway(fs);
+	}
 	return *stops > 1;
 }
 

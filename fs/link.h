@@ -10,14 +10,16 @@ enum link_type {
 	LINK_MOUNTED,   /* supervisor: done (with the descriptor), or `error` and `text` */
 	LINK_SERVING,   /* worker: the first request may come */
 	LINK_CHANGE,    /* worker: a change of state */
-	LINK_STOP,      /* supervisor: SIGTERM, SIGINT or SIGHUP came */
-	LINK_LOCK,      /* supervisor: SIGUSR1 came */
+	LINK_STOP,      /* supervisor: SIGTERM, SIGINT or SIGHUP came, from `uid` and `pid`; pid 0 = from the kernel */
+	LINK_LOCK,      /* supervisor: SIGUSR1 came, from the same */
 };
 
 /* One packet of a SOCK_SEQPACKET pair; unused fields are zero. */
 struct link_msg {
 	int32_t type, error;
 	int32_t from, to, cause; /* LINK_CHANGE */
+	int32_t signal, pid;     /* LINK_STOP, LINK_LOCK */
+	uint32_t uid;
 	char how[32];            /* LINK_MOUNTED: worker.abort_how */
 	char text[STORE_WHY_MAX]; /* why, or the reason */
 };

@@ -203,6 +203,9 @@ static void take_signal(struct supervisor *s)
 
 	if (read(s->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
+	m.signal = (int)info.ssi_signo;
+	m.uid = info.ssi_uid;
+	m.pid = (int)info.ssi_pid;
 	if (info.ssi_signo == SIGUSR1)
 		m.type = LINK_LOCK;
 	else if (atomic_load(&s->page->serving) == 0)

@@ -26,6 +26,9 @@ key enable
 wait_state active 15
 expect 'lock' byokfs lock "$W/mnt"
 expect 'unlock' byokfs unlock "$W/mnt"
+kill -USR1 "$(pid_of)"
+wait_state locked 5
+expect 'unlock after SIGUSR1' byokfs unlock "$W/mnt"
 verified 'while it is mounted' "$W/mnt"
 cp "$(log_of s)" "$W/older"
 umount_store
@@ -33,6 +36,7 @@ has 'mount: who, where, how' "$W/s" '"event":"mount","found":"new","uid":0,.*"pi
 has 'refused' "$W/s" '"to":"locking","cause":"revoked","reason":"[^"]*disabled[^"]*","kms":"local:[^"]*/kek","key_version":"1"'
 has 'what the lock did' "$W/s" '"event":"locked","refused_at":[0-9]+,"gate_closed_at":[0-9]+,"sealed_bytes":[0-9]+,"refused_bytes":[0-9]+'
 has 'who ordered' "$W/s" '"event":"order","order":"lock","uid":0,.*"pid":[0-9]+,"host"'
+has 'who sent SIGUSR1' "$W/s" '"event":"order","order":"lock","signal":"SIGUSR1","uid":0,.*"pid":'$$,
 has 'who unmounts' "$W/s" '"event":"order","order":"unmount","uid":0'
 has 'returned' "$W/s" '"event":"returned"'
 n=$(byokfs audit show "$W/s" --json | grep '"event":"denied"' | head -n 1 | sed -E 's/.*"operations":([0-9]+).*/\1/')
@@ -213,6 +217,10 @@ same 'his host remembers the end' 1 "$(ls "$W/home/state/byokfs" | grep -c '\.au
 BYOKFS=$real
 
 # --- syslog, read-only
+mount_store s || exit
+kill -TERM "$(pid_of)"
+for _ in $(seq 100); do [ -z "$(our_daemons)" ] && break; sleep 0.05; done
+has 'who sent SIGTERM' "$W/s" '"event":"order","order":"unmount","signal":"SIGTERM","uid":0,.*"pid":'$$,
 mount_store k -o ro --audit-syslog || exit
 umount_store
 same 'a read-only mount leaves no line in the store' 0 "$(byokfs audit show "$W/k" --json | grep -c '"access":"ro"')"
