@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/supervise.h"
 #include "tools/mounts.h"
 
 #define STATUS_TIMEOUT_MS 10000u
+#define ENDED_TIMEOUT_MS 500u   /* a note says that it has ended: its worker may hang, with the socket open */
 #define ORDER_TIMEOUT_MS 90000u /* a lock seals what was accepted, an unlock asks the KMS */
 
 static enum cmd_exit silence(const char *mountpoint, int r)
@@ -26,10 +28,19 @@ static enum cmd_exit silence(const char *mountpoint, int r)
 	return (enum cmd_exit)cmd_fail(CMD_FAILED, "the daemon of %s does not answer: %s", mountpoint, strerror(-r));
 }
 
+static unsigned timeout_of(const char *mountpoint, enum control_command cmd)
+{
+	struct ended_note n;
+
+	if (cmd != CONTROL_STATUS)
+		return ORDER_TIMEOUT_MS;
+	return ended_read(mountpoint, &n) == 0 ? ENDED_TIMEOUT_MS : STATUS_TIMEOUT_MS;
+}
+
 enum cmd_exit ask_mount(const char *mountpoint, enum control_command cmd, char **answer, int *error)
 {
 	char *text = NULL;
-	int r = control_call(mountpoint, cmd, cmd == CONTROL_STATUS ? STATUS_TIMEOUT_MS : ORDER_TIMEOUT_MS, &text);
+	int r = control_call(mountpoint, cmd, timeout_of(mountpoint, cmd), &text);
 
 	if (error != NULL)
 		*error = r;

@@ -129,9 +129,9 @@ static void put_answer(struct emit *e, const char *answer)
 static void put_silent(struct emit *e, const char *mountpoint)
 {
 	struct ended_note n;
-	int dead = mounts_is_dead(mountpoint), known = ended_read(mountpoint, &n) == 0;
+	int known = ended_read(mountpoint, &n) == 0;
 
-	emit_str(e, "state", dead || known ? "dead" : "unknown");
+	emit_str(e, "state", known || mounts_is_dead(mountpoint) ? "dead" : "unknown");
 	emit_str(e, "reason", known ? n.why : "the daemon does not answer");
 	if (known) {
 		emit_str(e, "ended_by", n.who);

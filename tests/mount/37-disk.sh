@@ -48,6 +48,11 @@ frozen() {
 		[ "${!v}" -le "$bound" ] && pass "$k" || fail "$how with a dead disk: last $k after ${!v} ms, at most $bound"
 	done
 	out=$(timeout 60 "$load" stop "$R/page" 20 2>&1) && pass 'nobody hangs' || fail "$how with a dead disk: left hanging until it thaws: $(head -n 5 <<<"$out")"
+	if [ "$how" = kill ]; then # the worker hangs on, with the control socket open
+		t0=$(now_ms)
+		same "$how: status while the worker cannot end" dead "$(json state)"
+		[ $(($(now_ms) - t0)) -lt 2500 ] && pass 'status is quick' || fail "$how: status took $(($(now_ms) - t0)) ms"
+	fi
 	thaw
 	kill $watch 2>/dev/null
 	state=$(json state)
