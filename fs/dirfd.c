@@ -143,6 +143,19 @@ static int fd_without_name(struct nodes *t, struct node *n)
 	return fd < 0 ? -ENOENT : fd;
 }
 
+static bool has_fd_without_name(struct nodes *t, struct node *n)
+{
+	bool has;
+
+	pthread_mutex_lock(&n->lock);
+	has = n->file != NULL;
+	pthread_mutex_unlock(&n->lock);
+	pthread_mutex_lock(&t->lock);
+	has = has || n->orphan_fd >= 0;
+	pthread_mutex_unlock(&t->lock);
+	return has;
+}
+
 /* The folders from one without a descriptor up to below one that has it; all but the first are pinned. */
 struct chain {
 	struct nodes *t;
@@ -296,17 +309,12 @@ static int find_by_name(struct nodes *t, struct node *n, struct by_name *b)
 	int r = -ENOENT;
 
 	for (int i = 0; i < TRIES; i++) {
-		int fd;
-
 		r = try_names(t, n, b);
 		if (r != -ENOENT && r != -ESTALE)
 			return r;
 		/* gone from its names: an orphan, or a rename between its two halves */
-		fd = fd_without_name(t, n);
-		if (fd >= 0) {
-			close(fd);
+		if (has_fd_without_name(t, n))
 			return -ENOENT;
-		}
 		nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
 	}
 	return -ESTALE;

@@ -197,15 +197,20 @@ static void dirfd_forget_locked(struct nodes *t, struct node *n)
 	free(d);
 }
 
+static bool is_unused(const struct nodes *t, const struct node *n)
+{
+	if (n->nlookup > 0 || n->pins > 0 || n == t->root)
+		return false;
+	/* What was lost must not read as if nothing had happened because the kernel forgot the inode meanwhile. */
+	return !(atomic_load(&n->lost_any) && n->links && !n->gone);
+}
+
 /* Frees N and, when that unpins them, its ancestors. The chain is walked by recursion through link_free_locked(). */
 static void node_free_if_unused(struct nodes *t, struct node *n)
 {
 	struct link *links;
 
-	if (n->nlookup > 0 || n->pins > 0 || n == t->root)
-		return;
-	/* What was lost must not read as if nothing had happened because the kernel forgot the inode meanwhile. */
-	if (atomic_load(&n->lost_any) && n->links && !n->gone)
+	if (!is_unused(t, n))
 		return;
 	if (!n->gone)
 		hash_remove(t, n);
@@ -268,14 +273,22 @@ struct node *node_lookup_again(struct nodes *t, uint64_t id)
 
 void node_forget(struct nodes *t, struct node *n, uint64_t count)
 {
+	int orphan_fd = -1;
+
 	pthread_mutex_lock(&t->lock);
 	if (n->nlookup > 0) {
 		n->nlookup = count < n->nlookup ? n->nlookup - count : 0;
 		if (n->nlookup == 0)
 			atomic_fetch_sub(&t->known, 1);
 	}
+	if (is_unused(t, n)) {
+		orphan_fd = n->orphan_fd;
+		n->orphan_fd = -1;
+	}
 	node_free_if_unused(t, n);
 	pthread_mutex_unlock(&t->lock);
+	if (orphan_fd >= 0)
+		close(orphan_fd); /* the end of the backing's inode, with all its pages: not under the lock */
 }
 
 bool node_known(struct nodes *t, dev_t dev, ino_t ino)

@@ -68,12 +68,13 @@ static void emptied_end(struct emptied *e)
 	store_fd_close(&e->fd);
 }
 
-/* -ENOTEMPTY if anything but our own names is in it. */
+/* -ENOTEMPTY if anything but our own names is in it. 1: there are some beside the id. */
 static int only_own_names(struct fs *fs, int fd, bool sweep)
 {
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	AUTO(dir_close) DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
 	struct dirent *e;
+	int others = 0;
 
 	if (!dir)
 		return -errno;
@@ -85,10 +86,13 @@ static int only_own_names(struct fs *fs, int fd, bool sweep)
 		kind = name_kind(fs->names, e->d_name);
 		if (kind != ENTRY_OWN && kind != ENTRY_SIDECAR)
 			return -ENOTEMPTY;
-		if (sweep && strcmp(e->d_name, DIRID_NAME) != 0 && unlinkat(fd, e->d_name, 0))
+		if (strcmp(e->d_name, DIRID_NAME) == 0)
+			continue;
+		others = 1;
+		if (sweep && unlinkat(fd, e->d_name, 0))
 			return -ENOTEMPTY;
 	}
-	return -errno;
+	return errno ? -errno : others;
 }
 
 /* A plain user may remove his own folder whatever its bits are: the id in it must go first. */
@@ -142,13 +146,15 @@ static int empty_out(struct fs *fs, int dir_fd, const char *disk, struct emptied
 	if (e->fd < 0)
 		return -errno;
 	r = only_own_names(fs, e->fd, false);
-	if (!r) {
+	if (r >= 0) {
 		fd = store_open_file(e->fd, DIRID_NAME, O_RDONLY);
 		e->had_id = fd >= 0 && store_pread_full(fd, e->id_file, DIRID_LEN, 0) == 0;
 		if (fd >= 0)
 			close(fd);
-		r = only_own_names(fs, e->fd, true);
 	}
+	if (r > 0)
+		r = only_own_names(fs, e->fd, true);
+	r = r > 0 ? 0 : r;
 	if (!r && unlinkat(e->fd, DIRID_NAME, 0) && errno != ENOENT)
 		r = -errno;
 	if (r) {

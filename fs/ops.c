@@ -125,16 +125,22 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->time_gran = 1;
 }
 
-static void reply_attr(fuse_req_t req, struct node *n)
+static void reply_stat(fuse_req_t req, const struct stat *st, int r)
 {
 	struct fs *fs = req_fs(req);
-	struct stat st;
-	int r = obj_getattr(fs, n, &st);
 
 	if (r)
 		fuse_reply_err(req, -r);
 	else
-		fuse_reply_attr(req, &st, ops_open(fs) ? fs->cfg.attr_timeout_ms / 1000.0 : 0);
+		fuse_reply_attr(req, st, ops_open(fs) ? fs->cfg.attr_timeout_ms / 1000.0 : 0);
+}
+
+static void reply_attr(fuse_req_t req, struct node *n)
+{
+	struct stat st;
+	int r = obj_getattr(req_fs(req), n, &st);
+
+	reply_stat(req, &st, r);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -201,7 +207,8 @@ static int set_size(const struct change *c, struct file_work *w, struct file *f)
 	return r;
 }
 
-static int apply(const struct change *c, struct file_work *w, struct file *f)
+/* ST: the attributes afterwards, by the descriptor that is there already. */
+static int apply(const struct change *c, struct file_work *w, struct file *f, struct stat *st)
 {
 	const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW;
 	struct timespec ts[2];
@@ -216,22 +223,22 @@ static int apply(const struct change *c, struct file_work *w, struct file *f)
 		stamp(c->attr, c->to_set, ts);
 		r = utimensat(fd, "", ts, AT_EMPTY_PATH) ? -errno : 0;
 	}
+	if (!r)
+		r = fstat(fd, st) ? -errno : 0;
 	if (!f)
 		close(fd);
-	return r;
+	return r ? r : obj_attr(c->fs, c->n, st);
 }
 
 /* Through the open file F (may be NULL; given back) where it can be written: no name has to be found again. */
 static void setattr(fuse_req_t req, const struct change *c, struct file_work *w, struct file *f)
 {
-	int r = apply(c, w, f && f->writable ? f : NULL);
+	struct stat st;
+	int r = apply(c, w, f && f->writable ? f : NULL, &st);
 
 	if (f)
 		file_close(f, false);
-	if (r)
-		fuse_reply_err(req, -r);
-	else
-		reply_attr(req, c->n);
+	reply_stat(req, &st, r);
 }
 
 static void job_setattr(struct file_work *w, void *arg)
