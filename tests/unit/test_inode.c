@@ -3,7 +3,6 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,20 +30,15 @@ static void setup(void)
 	ck_assert_int_eq(nodes_init(t, root_fd), 0);
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static void teardown(void)
 {
+	char command[sizeof(dir) + 16];
+
 	nodes_free(t);
 	free(t);
 	close(root_fd);
-	nftw(dir, remove_one, 64, FTW_DEPTH | FTW_PHYS);
+	snprintf(command, sizeof(command), "rm -rf %s", dir); /* nftw(3) ends where a path is too long */
+	ck_assert_int_eq(system(command), 0);
 }
 
 static unsigned open_fds(void)
