@@ -6,7 +6,6 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,18 +170,13 @@ static inline void rig_start(struct rig *r)
 	gate_leave(r->gate);
 }
 
-static inline int rig_unlink(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static inline void rig_end(struct rig *r)
 {
+	char command[sizeof(r->dir) + 16];
+
 	rig_shut(r);
-	nftw(r->dir, rig_unlink, 16, FTW_DEPTH | FTW_PHYS);
+	snprintf(command, sizeof(command), "rm -rf %s", r->dir); /* nftw(3) ends where a path is too long */
+	ck_assert_int_eq(system(command), 0);
 }
 
 /* What is sealed into a file: N bytes of a pattern. */
