@@ -10,7 +10,6 @@
 struct loop;
 struct janitor;
 
-#define ROOTSYNC_NAME_MAX 40u
 #define FS_WAKE_UNMOUNT 1u
 #define FS_WAKE_ENDED (1ull << 32)
 
@@ -109,8 +108,7 @@ struct rootsync *rootsync_start(struct fs *fs, enum rootsync_kind kind);
 bool rootsync_settle(struct rootsync *s, struct fs *fs, int64_t until);
 /* End it; one that does not come back is left to itself. NULL is legal. */
 void rootsync_end(struct rootsync *s, struct fs *fs);
-/* The name below the root by which ROOTSYNC_ASK_FIRST looks ID up, and back: 0 if NAME is none. */
-void rootsync_name(char name[ROOTSYNC_NAME_MAX], uint64_t id);
+/* The id in a name below the root by which ROOTSYNC_ASK_FIRST looks a file up; 0 if NAME is none. */
 uint64_t rootsync_id(const char *name);
 
 #endif

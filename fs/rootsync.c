@@ -90,11 +90,6 @@ static void sync_rounds(struct rootsync *s, int fd)
 	}
 }
 
-void rootsync_name(char name[ROOTSYNC_NAME_MAX], uint64_t id)
-{
-	snprintf(name, ROOTSYNC_NAME_MAX, NAME_PREFIX "%" PRIu64, id);
-}
-
 uint64_t rootsync_id(const char *name)
 {
 	const size_t len = sizeof(NAME_PREFIX) - 1;
@@ -129,14 +124,14 @@ static size_t written_ids(struct rootsync *s, uint64_t *next, uint64_t ids[BATCH
  */
 static void ask_first(struct rootsync *s, int fd)
 {
-	char name[ROOTSYNC_NAME_MAX];
+	char name[sizeof(NAME_PREFIX) + 20]; /* the digits of a uint64_t */
 	uint64_t ids[BATCH], next = 1;
 	struct statx x;
 	size_t n;
 
 	while ((n = written_ids(s, &next, ids)) > 0)
 		for (size_t i = 0; i < n; i++) {
-			rootsync_name(name, ids[i]);
+			snprintf(name, sizeof(name), NAME_PREFIX "%" PRIu64, ids[i]);
 			(void)statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0, &x); /* it may be closed by now */
 		}
 }
