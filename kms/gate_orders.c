@@ -77,7 +77,7 @@ int gate_start(struct gate *g, const struct gate_hooks *hooks)
 	gate_tell(g);
 	pthread_mutex_unlock(&g->lock);
 	if (g->cap != SIZE_MAX)
-		gate_say(g, LOG_INFO, "the keys of %zu open files fit into locked memory%s", g->cap,
+		gate_say(g, LOG_INFO, "the keys of %zu open files fit into locked memory (ulimit -l)%s", g->cap,
 			 g->keyring->wrap_type == WRAP_FILE ? "" : "; beyond that the least used are dropped");
 	r = gate_thread_start(g);
 	if (r)

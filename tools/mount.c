@@ -138,19 +138,13 @@ static int allow_other(const struct mount_options *m)
 	return m->allow_other >= 0 ? m->allow_other : geteuid() == 0;
 }
 
-/* What this machine and this user allow, told at each mount. */
-static void log_limits(const struct fs_config *fc, struct gate *gate)
+/* What this machine and this user allow, told at each mount; how many keys fit is the gate's to tell. */
+static void log_limits(const struct fs_config *fc)
 {
-	struct gate_status st;
 	char text[160];
 
 	if (!secret_all_locked())
 		fc->log(LOG_WARNING, "not all memory that holds keys could be locked: raise the limit (ulimit -l) or use encrypted swap");
-	gate_status(gate, &st);
-	if (st.keys_cap > 0) {
-		snprintf(text, sizeof(text), "keys of up to %zu open files fit into locked memory (ulimit -l)", st.keys_cap);
-		fc->log(LOG_INFO, text);
-	}
 	snprintf(text, sizeof(text), "if this process dies the connection is ended by: %s", fc->worker->abort_how);
 	fc->log(LOG_INFO, text);
 }
@@ -172,7 +166,7 @@ static int serve(struct fs *fs, const struct fs_config *fc, const struct opened 
 		gate_detach(o->gate);
 		return cmd_fail(CMD_FAILED, "cannot listen for byokfs status, lock and unlock: %s", strerror(-r));
 	}
-	log_limits(fc, o->gate);
+	log_limits(fc);
 	fc->log(LOG_INFO, "mounted");
 	daemon_leave();
 	r = fs_wait(fs);
