@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/supervise.h"
+#include "fs/watch/supervise.h"
 #include "tools/mounts.h"
 
 #define STATUS_TIMEOUT_MS 10000u

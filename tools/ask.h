@@ -3,7 +3,7 @@
 #ifndef TOOLS_ASK_H
 #define TOOLS_ASK_H
 
-#include "fs/control.h"
+#include "fs/watch/control.h"
 #include "tools/cmd.h"
 
 /*

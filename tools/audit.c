@@ -8,9 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fs/audit_check.h"
-#include "fs/audit_file.h"
-#include "fs/supervise.h"
+#include "fs/audit/audit_check.h"
+#include "fs/audit/audit_file.h"
+#include "fs/watch/supervise.h"
 #include "tools/ask.h"
 #include "tools/audit_show.h"
 #include "tools/emit.h"

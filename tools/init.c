@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fs/pin_file.h"
+#include "fs/store/pin_file.h"
 #include "kms/custody.h"
 #include "tools/cmd.h"
 #include "tools/opened.h"

@@ -13,7 +13,7 @@
 #include "crypto/header.h"
 #include "crypto/keyring.h"
 #include "crypto/pin.h"
-#include "fs/store.h"
+#include "fs/store/store.h"
 #include "tools/cmd.h"
 #include "tools/inspect_show.h"
 

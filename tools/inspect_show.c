@@ -11,7 +11,7 @@
 #include "crypto/inflight.h"
 #include "crypto/name.h"
 #include "crypto/session.h"
-#include "fs/store.h"
+#include "fs/store/store.h"
 
 #define MAGIC_LEN 8u
 #define BINDING_LEN 128u

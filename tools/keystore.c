@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "crypto/secret.h"
-#include "kms/import.h"
+#include "kms/keystore/import.h"
 #include "tools/cmd.h"
 #include "tools/keystore_show.h"
 

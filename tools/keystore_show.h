@@ -3,7 +3,7 @@
 #ifndef TOOLS_KEYSTORE_SHOW_H
 #define TOOLS_KEYSTORE_SHOW_H
 
-#include "kms/keystore.h"
+#include "kms/keystore/keystore.h"
 
 /* Both print, and return an exit code: CMD_DAMAGED if a key file is not what the keystore wrote. */
 int keystore_show_list(const struct keystore *ks, int json);

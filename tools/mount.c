@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "crypto/secret.h"
-#include "fs/audit.h"
-#include "fs/control.h"
-#include "fs/fs.h"
-#include "fs/supervise.h"
+#include "fs/audit/audit.h"
+#include "fs/watch/control.h"
+#include "fs/mount/fs.h"
+#include "fs/watch/supervise.h"
 #include "tools/cmd.h"
 #include "tools/daemon.h"
 #include "tools/mount_options.h"

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fs/control.h"
+#include "fs/watch/control.h"
 #include "tools/cmd.h"
 
 #define ALIVE_TIMEOUT_MS 2000u

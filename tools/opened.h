@@ -3,7 +3,7 @@
 #ifndef TOOLS_OPENED_H
 #define TOOLS_OPENED_H
 
-#include "fs/store.h"
+#include "fs/store/store.h"
 #include "kms/gate.h"
 #include "tools/cmd.h"
 

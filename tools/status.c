@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "fs/store.h"
-#include "fs/supervise.h"
+#include "fs/store/store.h"
+#include "fs/watch/supervise.h"
 #include "tools/ask.h"
 #include "tools/emit.h"
 #include "tools/mounts.h"

@@ -3,7 +3,7 @@
 #ifndef TOOLS_VERIFY_SHOW_H
 #define TOOLS_VERIFY_SHOW_H
 
-#include "fs/check.h"
+#include "fs/check/check.h"
 
 struct verify_show {
 	int json;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/control.h"
+#include "fs/watch/control.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "crypto/secret.h"
-#include "kms/keystore_format.h"
-#include "kms/rsa.h"
+#include "kms/keystore/keystore_format.h"
+#include "kms/keystore/rsa.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The gate's door, states and worker as a model for spin: who may use keys when, and when they are gone. */
 /*
- * Modelled, with the C function at each step: kms/gate.c (door, quiesce, wipe, shut), gate_states.c (answers and time),
+ * Modelled, with the C function at each step: kms/gate/gate.c (door, quiesce, wipe, shut), gate_states.c (answers and time),
  * gate_thread.c (orders), gate_probe.c (the worker), gate_files.c (loading after a return, wrap type `file`).
  *   - A borrower for ever at the door, with either use and either count (shard): none of the properties is about two.
  *   - The gate's thread, the worker; a KMS that says yes, another key, no, nothing, or hangs for ever; orders to lock and

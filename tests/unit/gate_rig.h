@@ -5,7 +5,7 @@
 
 #include <check.h>
 
-#include "kms/gate_private.h"
+#include "kms/gate/gate_private.h"
 #include "tests/unit/fake_kms.h"
 
 static struct kms *kek[FAKES];

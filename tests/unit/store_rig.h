@@ -18,7 +18,7 @@
 #include "crypto/secret.h"
 #include "crypto/special.h"
 #include "crypto/xattr.h"
-#include "fs/store.h"
+#include "fs/store/store.h"
 #include "kms/custody.h"
 #include "kms/gate.h"
 

@@ -5,8 +5,8 @@
 #include <linux/fuse.h>
 #include <pthread.h>
 
-#include "fs/audit.h"
-#include "fs/audit_check.h"
+#include "fs/audit/audit.h"
+#include "fs/audit/audit_check.h"
 
 #define THREADS 8
 #define EACH 200

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Checking a store: silent on a good one, and nothing that is altered in one stays unsaid. */
-#include "fs/check.h"
+#include "fs/check/check.h"
 
 #include <dirent.h>
 #include <fnmatch.h>

@@ -6,8 +6,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "fs/control_own.h"
-#include "fs/store_own.h"
+#include "fs/watch/control_own.h"
+#include "fs/store/store_own.h"
 #include "tests/unit/store_rig.h"
 
 static struct rig rig;

@@ -5,10 +5,10 @@
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
-#include "fs/check.h"
-#include "fs/file.h"
-#include "fs/replay.h"
-#include "fs/store_own.h"
+#include "fs/check/check.h"
+#include "fs/inode/file.h"
+#include "fs/store/replay.h"
+#include "fs/store/store_own.h"
 #include "store_rig.h"
 
 static struct rig rig;

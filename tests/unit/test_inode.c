@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fs/node.h"
+#include "fs/inode/node.h"
 
 static struct nodes *t;
 static char dir[64];

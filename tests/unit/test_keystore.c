@@ -15,8 +15,8 @@
 #include "crypto/secret.h"
 #include "kms/custody.h"
 #include "kms/gate.h"
-#include "kms/import.h"
-#include "kms/keystore_format.h"
+#include "kms/keystore/import.h"
+#include "kms/keystore/keystore_format.h"
 #include "kms/verdict.h"
 
 static char base[PATH_MAX], why[KEYSTORE_WHY_MAX];

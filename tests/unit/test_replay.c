@@ -2,8 +2,8 @@
 /* In-flight replay: a torn file is whole again; nothing else is touched, whatever a slot says. */
 #include <sys/resource.h>
 
-#include "fs/replay.h"
-#include "fs/store_own.h"
+#include "fs/store/replay.h"
+#include "fs/store/store_own.h"
 #include "tests/unit/store_rig.h"
 
 #define SIZE (3 * RIG_BLOCK + 100)

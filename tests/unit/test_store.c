@@ -3,8 +3,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "fs/pin_file.h"
-#include "fs/store_own.h"
+#include "fs/store/pin_file.h"
+#include "fs/store/store_own.h"
 #include "tests/unit/store_rig.h"
 
 #define KEYRING "byokfs/keyring"

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The walk of a check: folders, their ids, names and sidecars. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/check/check_own.h"
+#include "fs/store/store_own.h"
+
+/*
+ * Open a folder for listing. A plain user's own one may lack the bits: for reading they are lent for the moment of the
+ * open, for searching as long as it is looked at.
+ */
+static int dir_open(struct check_dir *d, int at_fd, const char *name)
+{
+	struct stat st;
+	int fd = store_openat(at_fd, name, O_RDONLY | O_DIRECTORY, 0);
+	if ((fd < 0 && fd != -EACCES) || geteuid() == 0 || fstatat(at_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 0500) == 0500)
+		return fd;
+	d->mode = st.st_mode & 07777;
+	if (fd < 0 && fchmodat(at_fd, name, d->mode | 0700, 0) == 0) {
+		fd = store_openat(at_fd, name, O_RDONLY | O_DIRECTORY, 0);
+		if (fd < 0 || (d->mode & 0100))
+			(void)fchmodat(at_fd, name, d->mode, 0);
+	}
+	d->lifted = fd >= 0 && !(d->mode & 0100) && fchmod(fd, d->mode | 0500) == 0;
+	return fd;
+}
+
+/* Enter the folder NAME of PARENT (NULL: data/ itself). PLAIN is taken over. Reports; *OUT NULL when it cannot be entered. */
+static int dir_enter(struct check_run *run, struct check_dir *parent, const char *name, char *plain, struct check_dir **out)
+{
+	struct check_dir *d = calloc(1, sizeof(*d));
+	*out = NULL;
+	if (!d) {
+		free(plain);
+		return -ENOMEM;
+	}
+	d->plain = plain;
+	d->users = 1;
+	d->parent = parent ? check_dir_get(parent) : NULL;
+	d->disk = strdup(parent ? name : "data");
+	int fd = dir_open(d, parent ? parent->fd : run->cfg->store->data_fd, parent ? name : ".");
+	d->stream = fd >= 0 ? fdopendir(fd) : NULL;
+	if (fd >= 0 && !d->stream) {
+		d->lifted = 0;
+		close(fd);
+	}
+	d->fd = d->stream ? fd : -1;
+	if (d->disk && d->stream) {
+		*out = d;
+		return 0;
+	}
+	int err = !d->disk || fd >= 0 ? -ENOMEM : fd;
+	check_dir_put(d);
+	return err;
+}
+
+static void say_io(struct check_run *run, const struct check_at *at, const char *what, int err)
+{
+	check_say(run, at, &(struct check_finding){ .code = CHECK_IO, .severity = CHECK_DAMAGE }, "%s: %s", what, strerror(-err));
+}
+
+/* No directory id: in an otherwise empty folder a mkdir cut off, else damage. */
+static void no_dirid(struct check_run *run, struct check_dir *d, const struct check_at *at)
+{
+	int empty = store_dir_empty(d->fd, DIRID_NAME); /* an id file without bytes is none */
+	if (empty != 1) {
+		check_say(run, at, &(struct check_finding){ .code = CHECK_DIRID, .severity = CHECK_DAMAGE },
+			  "the directory's id (%s) is missing, so its names cannot be decrypted", DIRID_NAME);
+		return;
+	}
+	struct check_finding f = { .code = CHECK_STUMP, .severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE };
+	const struct store_keys *keys;
+	if (run->repair && run->unclean && gate_enter(run->cfg->gate, GATE_USE_NEW, &keys) == 0) {
+		d->has_id = store_dirid(d->fd, keys, 1, d->id) == 0;
+		gate_leave(run->cfg->gate);
+	}
+	f.repaired = d->has_id;
+	check_say(run, at, &f, d->has_id ? "an empty directory without an id, left by a crash; it has one now" :
+					   "an empty directory without an id");
+}
+
+static void copied(struct check_run *run, struct check_dir *d, const struct check_at *at)
+{
+	struct stat st;
+	enum check_seen seen = CHECK_NEW;
+	int err = fstat(d->fd, &st) < 0 ? -errno : check_ids_add(&run->ids, d->id, &st, &seen);
+	if (err)
+		check_stop(run, err);
+	if (seen == CHECK_OTHER)
+		check_say(run, at, &(struct check_finding){ .code = CHECK_COPY, .severity = CHECK_DAMAGE },
+			  "a copy of another directory: both have the same id");
+}
+
+/* The id of a folder just entered, and its attributes. */
+static void dir_begin(struct check_run *run, struct check_dir *d)
+{
+	struct check_at at = { .dir = d };
+	const struct store_keys *keys;
+	struct gate *gate = run->cfg->gate;
+	int err = gate_enter(gate, GATE_USE_NEW, &keys);
+	if (!err) {
+		err = store_dirid(d->fd, keys, 0, d->id);
+		gate_leave(gate);
+	} else if (check_locked(run, err)) {
+		return;
+	}
+	d->has_id = err == 0;
+	if (err == -ENODATA)
+		no_dirid(run, d, &at);
+	else if (err == -EBADMSG || err == -EUCLEAN || err == -EFBIG)
+		check_say(run, &at, &(struct check_finding){ .code = CHECK_DIRID, .severity = CHECK_DAMAGE },
+			  "the directory's id (%s) does not authenticate, so its names cannot be decrypted", DIRID_NAME);
+	else if (err)
+		say_io(run, &at, "the directory's id cannot be read", err);
+	if (!d->has_id)
+		return;
+	copied(run, d, &at);
+	check_xattrs(run, &at, d->fd, d->id);
+}
+
+/* Without key: only that an id of the right length is there. */
+static void dir_begin_plain(struct check_run *run, struct check_dir *d)
+{
+	struct check_at at = { .dir = d };
+	struct stat st;
+	int there = fstatat(d->fd, DIRID_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 && !(S_ISREG(st.st_mode) && st.st_size == 0);
+	if (there) {
+		if (!S_ISREG(st.st_mode) || st.st_size != DIRID_LEN)
+			check_say(run, &at, &(struct check_finding){ .code = CHECK_DIRID, .severity = CHECK_DAMAGE },
+				  "the directory's id (%s) is not a file of %u bytes", DIRID_NAME, DIRID_LEN);
+	} else if (store_dir_empty(d->fd, DIRID_NAME) == 1) {
+		check_say(run, &at, &(struct check_finding){ .code = CHECK_STUMP,
+							     .severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE },
+			  "an empty directory without an id");
+	} else if (fstatat(d->fd, DIRID_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size == 0) {
+		/* Asked again: a mounted store may have made it since. */
+		check_say(run, &at, &(struct check_finding){ .code = CHECK_DIRID, .severity = CHECK_DAMAGE },
+			  "the directory's id (%s) is missing", DIRID_NAME);
+	}
+	check_xattrs(run, &at, d->fd, NULL);
+}
+
+/* The plain name of an entry into PLAIN. *SIDECAR: its sidecar is what cannot be had. -ENODATA: its folder has no id. */
+static int decode_name(struct check_run *run, const struct check_at *at, char plain[NAME_LEN_MAX + 1], int *sidecar)
+{
+	uint8_t *data = NULL;
+	size_t len = 0;
+	char name[NAME_LEN_MAX + 1];
+	const struct store_keys *keys;
+	int err = at->dir->has_id ? 0 : -ENODATA;
+	name_sidecar(at->name, name);
+	*sidecar = 0;
+	if (!err && name_kind(run->names, at->name) == ENTRY_LONG) {
+		err = store_read_file(at->dir->fd, name, NAME_SIDECAR_MAX, &data, &len);
+		*sidecar = err != 0;
+	}
+	if (!err)
+		err = gate_enter(run->cfg->gate, GATE_USE_NEW, &keys);
+	if (!err) {
+		err = name_decode(keys, run->names, at->dir->id, at->name, data, len, plain);
+		gate_leave(run->cfg->gate);
+	}
+	free(data);
+	return err;
+}
+
+static void say_name(struct check_run *run, const struct check_at *at, int err, int sidecar)
+{
+	int is_long = name_kind(run->names, at->name) == ENTRY_LONG;
+	struct check_finding f = { .code = is_long ? CHECK_SIDECAR : CHECK_NAME, .severity = CHECK_DAMAGE };
+	if (sidecar && err == -ENOENT)
+		check_say(run, at, &f, "its long name is lost: the sidecar is missing");
+	else if (sidecar && (err == -EUCLEAN || err == -EFBIG))
+		check_say(run, at, &f, "its long name is lost: the sidecar is none");
+	else if (sidecar)
+		say_io(run, at, "the sidecar of its long name cannot be read", err);
+	else
+		check_say(run, at, &f, "the name does not authenticate in this directory: altered, or moved here from another");
+}
+
+/* The plain name of an entry, malloc'ed, or NULL; reports unless QUIET. */
+static char *entry_name(struct check_run *run, const struct check_at *at, int quiet)
+{
+	char plain[NAME_LEN_MAX + 1];
+	int sidecar, err = decode_name(run, at, plain, &sidecar);
+	if (!err)
+		return strdup(plain);
+	/* Without the folder's id, which was told already, no name can be decrypted. */
+	if (at->dir->has_id && (sidecar || !check_locked(run, err)) && !quiet)
+		say_name(run, at, err, sidecar);
+	return NULL;
+}
+
+/* A sidecar: it must have an entry, or be swept. */
+static void check_sidecar(struct check_run *run, const struct check_at *at)
+{
+	char entry[NAME_LEN_MAX + 1];
+	struct stat st;
+	struct check_finding f = { .code = CHECK_ORPHAN, .severity = CHECK_NOTE };
+	snprintf(entry, sizeof(entry), "%s%s", LONG_PREFIX, at->name + strlen(SIDECAR_PREFIX));
+	if (fstatat(at->dir->fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return;
+	if (!run->cfg->gate && fstatat(at->dir->fd, at->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (run->repair)
+		f.repaired = check_move_lost(run, at) == 0;
+	check_say(run, at, &f, f.repaired ? "the sidecar of a long name whose entry is gone; moved to " CHECK_LOST :
+					    "the sidecar of a long name whose entry is gone");
+}
+
+static void check_leftover(struct check_run *run, const struct check_at *at)
+{
+	struct check_finding f = { .code = CHECK_LEFTOVER, .severity = CHECK_NOTE };
+	if (strcmp(at->name, DIRID_NAME) == 0)
+		return;
+	if (run->repair)
+		f.repaired = check_move_lost(run, at) == 0;
+	check_say(run, at, &f, f.repaired ? "left over under a name of the store's own; moved to " CHECK_LOST :
+					    "left over under a name of the store's own");
+}
+
+static void check_planted(struct check_run *run, const struct check_at *at)
+{
+	struct check_finding f = { .code = CHECK_TYPE, .severity = CHECK_DAMAGE };
+	if (run->repair)
+		f.repaired = check_move_lost(run, at) == 0;
+	check_say(run, at, &f, f.repaired ? "neither a directory nor a regular file: not made by byokfs; moved to " CHECK_LOST :
+					    "neither a directory nor a regular file: not made by byokfs");
+}
+
+/* DT_DIR, DT_REG or DT_UNKNOWN for the rest; -1 when it is gone. */
+static int entry_type(struct check_run *run, const struct check_at *at, const struct dirent *e)
+{
+	struct stat st;
+	if (e->d_type != DT_UNKNOWN)
+		return e->d_type == DT_DIR || e->d_type == DT_REG ? e->d_type : DT_UNKNOWN;
+	if (fstatat(at->dir->fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno != ENOENT)
+			say_io(run, at, "cannot be looked at", -errno);
+		return -1;
+	}
+	return S_ISDIR(st.st_mode) ? DT_DIR : S_ISREG(st.st_mode) ? DT_REG : DT_UNKNOWN;
+}
+
+/* Go down into a folder: *CUR becomes it. */
+static int go_down(struct check_run *run, struct check_dir **cur, const char *name, char *plain)
+{
+	struct check_at at = { .dir = *cur, .name = name, .plain = plain };
+	char *kept = plain ? strdup(plain) : NULL;
+	struct check_dir *d;
+	int err = dir_enter(run, *cur, name, kept, &d);
+	if (err && err != -ENOMEM && err != -EMFILE && err != -ENFILE) {
+		if (err != -ENOENT || run->cfg->gate)
+			say_io(run, &at, "the directory cannot be read", err);
+		return 0;
+	}
+	if (err)
+		return err;
+	check_dir_put(*cur); /* the child holds it */
+	*cur = d;
+	check_count(run, &(struct check_counts){ .dirs = 1 });
+	if (run->cfg->gate)
+		dir_begin(run, d);
+	else
+		dir_begin_plain(run, d);
+	return 0;
+}
+
+static int check_entry(struct check_run *run, struct check_dir **cur, const struct dirent *e)
+{
+	struct check_at at = { .dir = *cur, .name = e->d_name };
+	enum entry_kind kind = name_kind(run->names, e->d_name);
+	int type = entry_type(run, &at, e);
+	if (type < 0)
+		return 0;
+	if (kind == ENTRY_SIDECAR || kind == ENTRY_OWN) {
+		if (kind == ENTRY_SIDECAR)
+			check_sidecar(run, &at);
+		else
+			check_leftover(run, &at);
+		return 0;
+	}
+	char *plain = NULL;
+	int planted = type == DT_UNKNOWN; /* what it is says all; a name helps to find it */
+	if (kind == ENTRY_ALIEN && !planted)
+		check_say(run, &at, &(struct check_finding){ .code = CHECK_NAME, .severity = CHECK_DAMAGE },
+			  "not a name that byokfs gives");
+	else if (kind != ENTRY_ALIEN && run->cfg->gate)
+		plain = entry_name(run, &at, planted);
+	at.plain = plain;
+	int err = 0;
+	if (type == DT_REG) {
+		check_push(run, *cur, e->d_name, plain);
+		return 0;
+	}
+	if (type == DT_DIR)
+		err = go_down(run, cur, e->d_name, plain);
+	else
+		check_planted(run, &at);
+	free(plain);
+	return err;
+}
+
+/* The folder is done: back to the one above. */
+static struct check_dir *go_up(struct check_dir *d)
+{
+	struct check_dir *parent = d->parent ? check_dir_get(d->parent) : NULL;
+	check_dir_put(d);
+	return parent;
+}
+
+int check_walk(struct check_run *run)
+{
+	struct check_dir *cur;
+	int err = dir_enter(run, NULL, NULL, strdup(""), &cur);
+	if (err)
+		return err;
+	check_count(run, &(struct check_counts){ .dirs = 1 });
+	if (run->cfg->gate)
+		dir_begin(run, cur);
+	else
+		dir_begin_plain(run, cur);
+	while (cur && !err && !atomic_load(&run->stop)) {
+		errno = 0;
+		struct dirent *e = readdir(cur->stream);
+		if (!e) {
+			struct check_at at = { .dir = cur };
+			if (errno)
+				say_io(run, &at, "the directory cannot be read to its end", -errno);
+			cur = go_up(cur);
+		} else if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
+			err = check_entry(run, &cur, e);
+		}
+	}
+	check_dir_put(cur);
+	return err;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Checking one object of data/ with the key: header, end, blocks, or the record of a special object. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "crypto/special.h"
+#include "fs/check/check_own.h"
+#include "fs/store/store_own.h"
+
+#define FINDING(c, s) (&(struct check_finding){ .code = (c), .severity = (s) })
+
+int check_open_lifted(int dir_fd, const char *name, int flags)
+{
+	struct stat st;
+	mode_t bits = (flags & O_ACCMODE) == O_RDONLY ? S_IRUSR : S_IRUSR | S_IWUSR;
+	int fd = store_open_file(dir_fd, name, flags);
+	if (fd != -EACCES || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
+		return fd;
+	if (fchmodat(dir_fd, name, (st.st_mode & 07777) | bits, 0) < 0)
+		return fd;
+	fd = store_open_file(dir_fd, name, flags);
+	(void)fchmodat(dir_fd, name, st.st_mode & 07777, 0);
+	return fd;
+}
+
+int check_open(struct check_run *run, const struct check_at *at, struct stat *st)
+{
+	int fd = check_open_lifted(at->dir->fd, at->name, O_RDONLY);
+	if (fd == -ENOENT && !run->cfg->gate)
+		return -1; /* gone meanwhile, from a mounted store */
+	int err = fd < 0 ? fd : fstat(fd, st) < 0 ? -errno : 0;
+	if (!err)
+		return fd;
+	if (err == -EMFILE || err == -ENFILE || err == -ENOMEM)
+		check_stop(run, err);
+	else
+		check_say(run, at, FINDING(CHECK_IO, CHECK_DAMAGE), "cannot be opened: %s", strerror(-err));
+	store_fd_close(&fd);
+	return -1;
+}
+
+/* What a crash may leave: no damage in a session that began unclean. */
+static enum check_severity crash(const struct check_run *run)
+{
+	return run->unclean ? CHECK_CRASH : CHECK_DAMAGE;
+}
+
+/* A create cut off: complete it, or say so. */
+static void say_stump(struct check_run *run, const struct check_at *at)
+{
+	struct check_finding f = { .code = CHECK_STUMP, .severity = crash(run) };
+	if (run->repair && run->unclean)
+		f.repaired = check_fill_stump(run, at) == 0;
+	check_say(run, at, &f, f.repaired ? "a create that a crash cut off; it is an empty file now" :
+			       run->unclean ? "a create that a crash cut off: an empty file" :
+					      "emptied: not even a header is left");
+}
+
+/* 1 if nothing can be lost here: too short for a final record, or zero from end to end. */
+static int is_blank(struct check_work *w, int fd, const struct stat *st)
+{
+	uint64_t size = (uint64_t)st->st_size, room = w->room * w->record_len;
+	if (size < w->run->layout->header_len + (uint64_t)FINAL_OVERHEAD)
+		return 1;
+	for (uint64_t off = 0; off < size;) {
+		off_t data = lseek(fd, (off_t)off, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			return 1;
+		off = data > (off_t)off ? (uint64_t)data : off;
+		size_t n = size - off < room ? (size_t)(size - off) : (size_t)room;
+		if (store_pread_full(fd, w->cipher, n, off) || !block_is_zero(w->cipher, n))
+			return 0;
+		off += n;
+	}
+	return 1;
+}
+
+static void say_header(struct check_work *w, const struct check_at *at, int err)
+{
+	struct check_run *run = w->run;
+	if (check_locked(run, err))
+		return;
+	if (err == -ENOKEY)
+		check_say(run, at, FINDING(CHECK_KEY, CHECK_DAMAGE), "the keyring does not know the key that its header names");
+	else if (err == -EACCES)
+		check_say(run, at, FINDING(CHECK_KEY, CHECK_DAMAGE), "the KMS refuses the key of this file");
+	else if (err == -ENOTSUP)
+		check_say(run, at, FINDING(CHECK_HEADER, CHECK_DAMAGE), "its header is of a newer version");
+	else if (err == -EUCLEAN)
+		check_say(run, at, FINDING(CHECK_HEADER, CHECK_DAMAGE), "its header is malformed");
+	else if (err == -EBADMSG)
+		check_say(run, at, FINDING(CHECK_HEADER, CHECK_DAMAGE),
+			  "its header does not authenticate: altered, or of another store");
+	else
+		check_say(run, at, FINDING(CHECK_KEY, CHECK_DAMAGE), "its key cannot be had: %s", strerror(-err));
+}
+
+/* A regular file while it is looked at. */
+struct opened {
+	int fd;
+	struct stat st;
+	uint8_t bytes[HEADER_LEN_FILE];
+	struct header header;
+	struct gate_key *key;
+};
+
+static void opened_end(struct opened *o)
+{
+	gate_key_close(o->key);
+	store_fd_close(&o->fd);
+}
+
+/* Read the header, look whether the file was seen before, get the key. 0, 1 nothing more to do, or reported and -1. */
+static int file_begin(struct check_work *w, const struct check_at *at, struct opened *o)
+{
+	struct check_run *run = w->run;
+	enum check_seen seen = CHECK_NEW;
+	int err = store_pread_full(o->fd, o->bytes, run->layout->header_len, 0);
+	if (err) {
+		check_say(run, at, FINDING(CHECK_IO, CHECK_DAMAGE), "its header cannot be read: %s", strerror(-err));
+		return -1;
+	}
+	err = header_parse(o->bytes, run->layout->header_len, &o->header);
+	if (!err)
+		err = gate_key_open(run->cfg->gate, o->bytes, &o->key);
+	if (err == -EUCLEAN && run->unclean && is_blank(w, o->fd, &o->st)) {
+		say_stump(run, at);
+		return 1;
+	}
+	if (err) {
+		say_header(w, at, err);
+		return -1;
+	}
+	err = check_ids_add(&run->ids, o->header.file_id, &o->st, &seen);
+	if (err)
+		check_stop(run, err);
+	if (seen == CHECK_OTHER)
+		check_say(run, at, FINDING(CHECK_COPY, CHECK_DAMAGE), "a copy of another file: both have the same id");
+	return seen == CHECK_SAME || err;
+}
+
+/* The end is not where the size says, or an earlier one was met. */
+static void say_end(struct check_run *run, struct check_target *t, int early)
+{
+	struct check_finding f = { .code = CHECK_END, .severity = crash(run), .in_blocks = 1,
+				   .block = t->end.blocks, .last = t->end.blocks };
+	if (run->repair && run->unclean)
+		f.repaired = check_seal_end(run, t) == 0;
+	const char *what = early ? "an earlier end of the file lies before its end" :
+			   run->unclean ? "left unfinished by a crash" : "cut, or its end was altered";
+	if (f.repaired)
+		check_say(run, t->at, &f, "%s: sealed after %" PRIu64 " blocks, what was cut off is kept in " CHECK_LOST, what,
+			  t->end.blocks);
+	else
+		check_say(run, t->at, &f, "%s: it is whole up to block %" PRIu64, what, t->end.blocks);
+}
+
+/* Find the end: at its place, or where the crash left it. 0, or -1 when there is nothing to go on with. */
+static int find_end(struct check_work *w, struct check_target *t, const struct stat *st)
+{
+	struct check_run *run = w->run;
+	struct final_head head;
+	uint64_t size;
+	enum object_type type = layout_classify(run->layout, (uint64_t)st->st_size, &size);
+	uint64_t no = size / run->layout->block_len;
+	int err = type == OBJECT_FILE ? recover_final_at(&t->file, no, &head) : 0;
+	if (err == 1 && head.tail_len == size % run->layout->block_len) {
+		t->end = (struct recover_end){ .blocks = no, .disk_size = (uint64_t)st->st_size, .flags = head.flags, .sealed = 1 };
+		return 0;
+	}
+	err = err < 0 ? err : recover_find(&t->file, &t->end);
+	if (!err) {
+		say_end(run, t, 0);
+		return 0;
+	}
+	if (check_locked(run, err))
+		return -1;
+	if (err == -EBADMSG)
+		check_say(run, t->at, FINDING(CHECK_END, CHECK_DAMAGE), "cut or overwritten: neither its end nor any block authenticates");
+	else
+		check_say(run, t->at, FINDING(CHECK_IO, CHECK_DAMAGE), "its end cannot be read: %s", strerror(-err));
+	return -1;
+}
+
+static void check_regular(struct check_work *w, const struct check_at *at, struct opened *o)
+{
+	struct check_run *run = w->run;
+	check_count(run, &(struct check_counts){ .files = 1 });
+	if (file_begin(w, at, o))
+		return;
+	struct check_target t = {
+		.at = at,
+		.file = { .fd = o->fd, .layout = run->layout, .gate = run->cfg->gate, .key = o->key },
+	};
+	check_header(run, at, &t.file, o->bytes, &o->header);
+	check_xattrs(run, at, o->fd, o->header.file_id);
+	if (find_end(w, &t, &o->st))
+		return;
+	int err = check_blocks(w, &t);
+	if (err == 1)
+		say_end(run, &t, 1);
+	else if (err && !check_locked(run, err))
+		check_say(run, at, FINDING(CHECK_IO, CHECK_DAMAGE), "its contents cannot be checked: %s", strerror(-err));
+}
+
+/* 1 if nothing but zeros follows the record, whose length stands in it: head 28, nonce and tag 28 (FORMAT.md). */
+static int blank_behind(struct check_work *w, const struct opened *o)
+{
+	uint64_t off = 28u + (uint64_t)be32_get(w->cipher + 24) + 28u, size = (uint64_t)o->st.st_size;
+	size_t room = w->room * w->record_len;
+	while (off < size) {
+		size_t n = size - off < room ? (size_t)(size - off) : room;
+		if (store_pread_full(o->fd, w->cipher, n, off))
+			return 1; /* not a finding: the object itself is whole */
+		if (!block_is_zero(w->cipher, n))
+			return 0;
+		off += n;
+	}
+	return 1;
+}
+
+/* A special object: the record at its front, and nothing behind it. */
+static void check_special(struct check_work *w, const struct check_at *at, struct opened *o, enum object_type type)
+{
+	struct check_run *run = w->run;
+	size_t len = (size_t)o->st.st_size < SPECIAL_RECORD_MAX ? (size_t)o->st.st_size : SPECIAL_RECORD_MAX;
+	const struct store_keys *keys;
+	struct special s;
+	check_count(run, &(struct check_counts){ .specials = 1, .bytes = len });
+	int err = store_pread_full(o->fd, w->cipher, len, 0);
+	if (!err)
+		err = gate_enter(run->cfg->gate, GATE_USE_NEW, &keys);
+	if (!err) {
+		err = special_open(keys, type, w->cipher, len, &s);
+		gate_leave(run->cfg->gate);
+	}
+	if (check_locked(run, err))
+		return;
+	if (err) {
+		check_say(run, at, FINDING(err == -EBADMSG ? CHECK_SPECIAL : CHECK_IO, CHECK_DAMAGE), "%s: %s",
+			  "a symlink, fifo, socket or device node that does not open",
+			  err == -EBADMSG ? "it does not authenticate" : strerror(-err));
+		return;
+	}
+	if (!blank_behind(w, o))
+		check_say(run, at, FINDING(CHECK_SPECIAL, CHECK_NOTE), "there is something behind the record of a special object");
+	enum check_seen seen = CHECK_NEW;
+	err = check_ids_add(&run->ids, s.object_id, &o->st, &seen);
+	if (err)
+		check_stop(run, err);
+	if (seen == CHECK_OTHER)
+		check_say(run, at, FINDING(CHECK_COPY, CHECK_DAMAGE), "a copy of another special object: both have the same id");
+	if (seen != CHECK_SAME)
+		check_xattrs(run, at, o->fd, s.object_id);
+}
+
+void check_file(struct check_work *w, const struct check_at *at)
+{
+	AUTO(opened_end) struct opened o = { .fd = -1 };
+	uint64_t size;
+	o.fd = check_open(w->run, at, &o.st);
+	if (o.fd < 0)
+		return;
+	enum object_type type = layout_classify(w->run->layout, (uint64_t)o.st.st_size, &size);
+	if (type >= OBJECT_SYMLINK)
+		check_special(w, at, &o, type);
+	else if (type == OBJECT_STUMP || (uint64_t)o.st.st_size < w->run->layout->header_len)
+		say_stump(w->run, at);
+	else
+		check_regular(w, at, &o); /* a size that no object has is an end not to be found */
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Checking all of a file header, not only the slot that opens the file. */
+#include "crypto/header.h"
+
+#include <errno.h>
+
+#include "fs/check/check_own.h"
+
+#define IMMUTABLE_LEN 64u /* FORMAT.md "Header" */
+#define BINDING_LEN 128u
+
+static void say(struct check_run *run, const struct check_at *at, const char *text)
+{
+	/* The file opens all the same: nothing is lost. */
+	check_say(run, at, &(struct check_finding){ .code = CHECK_HEADER, .severity = CHECK_NOTE }, "%s", text);
+}
+
+/* Does the MAC of slot I hold? */
+static int slot_check(const struct recover *r, const uint8_t *bytes, int i)
+{
+	const struct store_keys *store;
+	const struct file_keys *keys;
+	int err = gate_enter(r->gate, GATE_USE_NEW, &store);
+	if (err)
+		return err;
+	err = gate_key_borrow(r->key, store, &keys);
+	if (!err)
+		err = header_check(bytes, r->layout->header_len, i, store, keys);
+	gate_leave(r->gate);
+	return err;
+}
+
+void check_header(struct check_run *run, const struct check_at *at, const struct recover *r, const uint8_t *bytes,
+		  const struct header *h)
+{
+	size_t slot_len = (r->layout->header_len - IMMUTABLE_LEN - BINDING_LEN) / 2;
+	for (int i = 0; i < 2; i++) {
+		const uint8_t *slot = bytes + IMMUTABLE_LEN + (size_t)i * slot_len;
+		int known = h->slots & (1 << i);
+		int err = known ? slot_check(r, bytes, i) : block_is_zero(slot, slot_len) ? 0 : -EBADMSG;
+		if (err == -EBADMSG)
+			say(run, at, "one of the two wraps in its header is not whole; the other one opens it");
+		else if (check_locked(run, err))
+			return;
+	}
+	if (!block_is_zero(bytes + r->layout->header_len - BINDING_LEN, BINDING_LEN))
+		say(run, at, "the reserved end of its header is not empty");
+}

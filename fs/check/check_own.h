@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of check share among themselves: a run, its folders, jobs and reports. For fs/check*.c. */
+#ifndef FS_CHECK_OWN_H
+#define FS_CHECK_OWN_H
+
+#include <dirent.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "crypto/header.h"
+#include "fs/check/check.h"
+#include "fs/inode/recover.h"
+
+#define CHECK_QUEUE 64u
+#define CHECK_CHUNK (1u << 20)
+#define CHECK_TRIES 4 /* without key: looks at an object that changes meanwhile */
+
+/* One folder of the walk. Lives while a job or a folder below needs it. */
+struct check_dir {
+	struct check_dir *parent; /* counted */
+	_Atomic unsigned users;
+	DIR *stream;
+	int fd;        /* the stream's */
+	char *disk;    /* name on disk; "data" for the root */
+	char *plain;   /* "" for the root; NULL where unknown */
+	int has_id;
+	uint8_t id[ID_LEN];
+	int lifted;    /* a plain user's own folder, searchable only while it is looked at; `mode` is put back */
+	mode_t mode;
+};
+
+/* What a report is about: an entry of a folder, or (NAME NULL) the folder itself. */
+struct check_at {
+	struct check_dir *dir;
+	const char *name;
+	const char *plain; /* NULL where unknown */
+};
+
+struct check_finding {
+	enum check_code code;
+	enum check_severity severity;
+	int repaired;
+	int in_blocks;         /* `block` and `last` count */
+	uint64_t block, last;
+};
+
+/* A file for a worker. */
+struct check_job {
+	struct check_dir *dir; /* counted */
+	char name[NAME_LEN_MAX + 1];
+	char *plain;           /* malloc'ed or NULL */
+};
+
+/* Ids seen: the first 8 bytes, and whose they are. Ids are random: two alike by chance in 2^-64. */
+struct check_id {
+	uint64_t id, inode; /* inode 0: free */
+};
+struct check_ids {
+	pthread_mutex_t lock;
+	struct check_id *slot; /* lock, as all that follows */
+	size_t n, cap;
+	int full;
+};
+enum check_seen { CHECK_NEW, CHECK_SAME, CHECK_OTHER };
+
+struct check_run {
+	const struct check_config *cfg;
+	const struct layout *layout;
+	enum name_mode names;
+	int unclean;
+	int repair;            /* and there is a gate, and the store is writable */
+	pthread_mutex_t lock;
+	pthread_cond_t filled, drained;
+	struct check_job queue[CHECK_QUEUE]; /* lock; a ring */
+	unsigned first, count; /* lock */
+	int done;              /* lock: the walk has ended */
+	_Atomic int stop;      /* negative errno: everybody ends */
+	pthread_mutex_t out;   /* callbacks, counts, lost_fd */
+	struct check_counts counts; /* out */
+	int64_t told_ms;       /* out: when progress was last told */
+	int lost_fd;           /* out: -1 until needed */
+	struct check_ids ids;
+};
+
+/* A worker's buffers. */
+struct check_work {
+	struct check_run *run;
+	uint64_t record_len;
+	size_t room;      /* records */
+	uint8_t *cipher, *plain;
+	size_t plain_len;
+};
+
+/* check_report.c */
+__attribute__((format(printf, 4, 5))) void check_say(struct check_run *run, const struct check_at *at,
+						      const struct check_finding *f, const char *fmt, ...);
+/* Bytes and objects looked at; tells progress now and then. */
+void check_count(struct check_run *run, const struct check_counts *add);
+/* Make everybody end with ERR; the first error wins. */
+void check_stop(struct check_run *run, int err);
+/* 1 if ERR came from a gate that has locked (then the run is stopped), else 0. */
+int check_locked(struct check_run *run, int err);
+/* Path of a folder and NAME (may be NULL) on disk or in the mount; malloc'ed, NULL when unknown or out of memory. */
+char *check_path_disk(const struct check_dir *dir, const char *name);
+char *check_path_plain(const struct check_dir *dir, const char *plain);
+struct check_dir *check_dir_get(struct check_dir *dir);
+void check_dir_put(struct check_dir *dir);
+
+/* check_ids.c */
+int check_ids_add(struct check_ids *ids, const uint8_t id[ID_LEN], const struct stat *st, enum check_seen *seen) MUST_CHECK;
+void check_ids_free(struct check_ids *ids);
+
+/* check_dir.c: the walk, on the calling thread. */
+int check_walk(struct check_run *run) MUST_CHECK;
+/* check.c: hand a file to the workers; PLAIN is taken over. */
+void check_push(struct check_run *run, struct check_dir *dir, const char *name, char *plain);
+
+/* check_file.c: one file with the key. check_plain.c: without. */
+void check_file(struct check_work *w, const struct check_at *at);
+void check_file_plain(struct check_work *w, const struct check_at *at);
+/* store_open_file(); a plain user's own file that lacks the bits gets them for the moment of the open. */
+int check_open_lifted(int dir_fd, const char *name, int flags);
+/* Open an entry for reading; reports. Descriptor or -1. ST gets its status. */
+int check_open(struct check_run *run, const struct check_at *at, struct stat *st);
+/* check_store.c: 1 if the session record claims a crash (or a running mount), unauthenticated: for a check without key. */
+int check_says_unclean(const struct store *s);
+
+/* check_header.c: what the key's own opening passes over. */
+void check_header(struct check_run *run, const struct check_at *at, const struct recover *r, const uint8_t *bytes,
+		  const struct header *h);
+/* check_block.c: the whole blocks of a file before END. */
+struct check_target {
+	const struct check_at *at;
+	struct recover file;
+	struct recover_end end;
+};
+/* 1 when an earlier end was met: T->end is that now. */
+int check_blocks(struct check_work *w, struct check_target *t) MUST_CHECK;
+
+/* check_xattr.c: those of the object with OBJECT_ID (NULL: without key). */
+void check_xattrs(struct check_run *run, const struct check_at *at, int fd, const uint8_t *object_id);
+
+/* check_repair.c: each returns 0 when done. */
+int check_move_lost(struct check_run *run, const struct check_at *at) MUST_CHECK;
+int check_fill_stump(struct check_run *run, const struct check_at *at) MUST_CHECK;
+int check_seal_end(struct check_run *run, const struct check_target *t) MUST_CHECK;
+
+#endif

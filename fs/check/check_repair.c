@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What `verify --repair` does. Nothing is destroyed: what is taken away lies in STORE/byokfs/lost+found afterwards. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/check/check_own.h"
+#include "fs/store/store_own.h"
+
+#define COPY_LEN 65536u
+
+/* The folder lost+found, made when first needed; the run's. */
+static int lost_dir(struct check_run *run)
+{
+	int own = run->cfg->store->own_fd;
+	pthread_mutex_lock(&run->out);
+	if (run->lost_fd < 0) {
+		int err = mkdirat(own, CHECK_LOST, 0700) < 0 && errno != EEXIST ? -errno : 0;
+		run->lost_fd = err ? err : store_openat(own, CHECK_LOST, O_RDONLY | O_DIRECTORY, 0);
+	}
+	int fd = run->lost_fd;
+	pthread_mutex_unlock(&run->out);
+	return fd;
+}
+
+int check_move_lost(struct check_run *run, const struct check_at *at)
+{
+	char name[NAME_LEN_MAX + 1];
+	struct stat st;
+	int lost = lost_dir(run);
+	if (lost < 0)
+		return lost;
+	if (fstatat(at->dir->fd, at->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	/* By inode: unique, and never too long. */
+	int n = snprintf(name, sizeof(name), "%" PRIu64 ".", (uint64_t)st.st_ino);
+	snprintf(name + n, sizeof(name) - (size_t)n, "%.*s", (int)(sizeof(name) - (size_t)n - 1), at->name);
+	if (fstatat(lost, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return -EEXIST;
+	if (renameat(at->dir->fd, at->name, lost, name) < 0)
+		return -errno;
+	return fsync(lost) < 0 || fsync(at->dir->fd) < 0 ? -errno : 0;
+}
+
+/* Header and empty final record of a new file; *LEN of them. */
+static int blank_file(struct check_run *run, uint8_t *bytes, size_t *len)
+{
+	struct final_head head = { .generation = 1 };
+	struct gate_key *key = NULL;
+	const struct store_keys *store;
+	const struct file_keys *file;
+	struct block_cipher c = { 0 };
+	int err = gate_key_create(run->cfg->gate, bytes, &key);
+	if (err)
+		return err;
+	err = gate_enter(run->cfg->gate, GATE_USE_NEW, &store);
+	if (!err) {
+		err = gate_key_borrow(key, store, &file);
+		if (!err)
+			err = block_cipher_begin(&c, store, file, run->layout, 1);
+		if (!err)
+			err = final_seal(&c, 0, &head, (const uint8_t *)"", bytes + run->layout->header_len);
+		block_cipher_end(&c);
+		gate_leave(run->cfg->gate);
+	}
+	gate_key_close(key);
+	*len = (size_t)run->layout->header_len + FINAL_OVERHEAD;
+	return err;
+}
+
+int check_fill_stump(struct check_run *run, const struct check_at *at)
+{
+	uint8_t bytes[HEADER_LEN_FILE + FINAL_OVERHEAD];
+	size_t len;
+	struct stat st;
+	AUTO(store_fd_close) int fd = check_open_lifted(at->dir->fd, at->name, O_RDWR);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	int err = blank_file(run, bytes, &len);
+	if (err)
+		return err;
+	if (ftruncate(fd, 0) < 0)
+		return -errno;
+	err = store_pwrite_full(fd, bytes, len, 0);
+	if (err)
+		return err;
+	struct timespec times[2] = { st.st_atim, st.st_mtim };
+	(void)futimens(fd, times);
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+/* Keep what lies behind FROM in lost+found. */
+static int keep_tail(struct check_run *run, int fd, uint64_t from)
+{
+	char name[64];
+	struct stat st;
+	int lost = lost_dir(run);
+	if (lost < 0)
+		return lost;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	snprintf(name, sizeof(name), "%" PRIu64 ".from-%" PRIu64, (uint64_t)st.st_ino, from);
+	AUTO(store_fd_close) int out = store_openat(lost, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	if (out < 0)
+		return out;
+	uint8_t *buf = malloc(COPY_LEN);
+	int err = buf ? 0 : -ENOMEM;
+	for (uint64_t off = from; !err && off < (uint64_t)st.st_size;) {
+		size_t n = (uint64_t)st.st_size - off < COPY_LEN ? (size_t)((uint64_t)st.st_size - off) : COPY_LEN;
+		err = store_pread_full(fd, buf, n, off);
+		if (!err && !block_is_zero(buf, n)) /* zeros stay a hole */
+			err = store_pwrite_full(out, buf, n, off - from);
+		off += n;
+	}
+	free(buf);
+	if (!err && (ftruncate(out, st.st_size - (off_t)from) < 0 || fsync(out) < 0 || fsync(lost) < 0))
+		err = -errno;
+	if (err)
+		(void)unlinkat(lost, name, 0);
+	return err;
+}
+
+int check_seal_end(struct check_run *run, const struct check_target *t)
+{
+	AUTO(store_fd_close) int fd = check_open_lifted(t->at->dir->fd, t->at->name, O_RDWR);
+	if (fd < 0)
+		return fd;
+	struct recover r = t->file;
+	r.fd = fd;
+	/* A new final record is written over what lies there; an old one that authenticates stays. */
+	uint64_t from = t->end.sealed ? t->end.disk_size : layout_record_off(run->layout, t->end.blocks);
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	int err = (uint64_t)st.st_size > from ? keep_tail(run, fd, from) : 0;
+	if (!err)
+		err = recover_apply(&r, &t->end);
+	if (!err && fsync(fd) < 0)
+		err = -errno;
+	return err;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Checking the store's own files: keyring copies, session record, in-flight slots. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/check/check_own.h"
+#include "fs/store/store_own.h"
+
+struct own {
+	const struct check_config *cfg;
+	struct check_counts *counts;
+};
+
+static void say(struct own *o, enum check_code code, enum check_severity severity, const char *path, const char *text)
+{
+	struct check_problem p = { .path = path, .code = code, .severity = severity, .block = -1, .last = -1, .text = text };
+	p.repaired = code == CHECK_KEYRING && o->cfg->repair;
+	if (p.repaired)
+		o->counts->repaired++;
+	else if (severity == CHECK_NOTE)
+		o->counts->notes++;
+	else if (severity == CHECK_CRASH)
+		o->counts->crash++;
+	else
+		o->counts->damage++;
+	o->cfg->problem(o->cfg->arg, &p);
+}
+
+void check_keyring(const struct check_config *cfg, struct check_counts *out)
+{
+	static const char *const path[STORE_COPIES] = { STORE_OWN "/" STORE_KEYRING, STORE_OWN "/" STORE_KEYRING_COPY };
+	const struct store_copies *cs = cfg->store->copies;
+	struct own own = { .cfg = cfg, .counts = out }, *o = &own;
+	for (size_t i = 0; i < STORE_COPIES; i++) {
+		const struct store_copy *c = &cs->copy[i];
+		if (c->error == -ENOENT)
+			say(o, CHECK_KEYRING, CHECK_DAMAGE, path[i], "this copy of the keyring is missing");
+		else if (c->error == -ENOTSUP)
+			say(o, CHECK_KEYRING, CHECK_DAMAGE, path[i], "this copy of the keyring is of a newer format, or damaged");
+		else if (c->error)
+			say(o, CHECK_KEYRING, CHECK_DAMAGE, path[i], "this copy of the keyring is damaged");
+	}
+	if (cs->same || !cs->copy[0].keyring || !cs->copy[1].keyring)
+		return;
+	/* The one whose box opened is in use; without a key, the first. */
+	size_t other = cs->chosen == &cs->copy[0] ? 1 : 0;
+	/* One is written when the other is durable: a step apart is what a crash leaves. */
+	if (cs->copy[other].keyring->sequence + 1 == cs->copy[!other].keyring->sequence)
+		say(o, CHECK_KEYRING, CHECK_NOTE, path[other], "this copy of the keyring is one change behind the other");
+	else
+		say(o, CHECK_KEYRING, CHECK_DAMAGE, path[other], "this copy of the keyring differs from the one in use");
+}
+
+/* -EBADMSG for a record that is not one; SESSION is what it says. Without a gate only its length is looked at. */
+static int parse_session(struct gate *g, const uint8_t *record, size_t len, struct session *session)
+{
+	const struct store_keys *keys;
+	if (!g)
+		return len == SESSION_LEN ? 0 : -EBADMSG;
+	int err = gate_enter(g, GATE_USE_NEW, &keys);
+	if (err)
+		return err;
+	err = session_parse(keys, record, len, session);
+	gate_leave(g);
+	return err;
+}
+
+int check_session(const struct check_config *cfg, const uint8_t *record, size_t len, struct check_counts *out)
+{
+	struct own o = { .cfg = cfg, .counts = out };
+	struct session session;
+	int err = parse_session(cfg->gate, record, len, &session);
+	if (err != -EBADMSG)
+		return err;
+	say(&o, CHECK_SESSION, CHECK_DAMAGE, STORE_OWN "/" STORE_SESSION,
+	    len == SESSION_LEN ? "the session record does not authenticate" : "the session record has a wrong length");
+	return 0;
+}
+
+int check_says_unclean(const struct store *s)
+{
+	uint8_t *record = NULL;
+	size_t len = 0;
+	if (store_read_file(s->own_fd, STORE_SESSION, SESSION_LEN, &record, &len))
+		return 0;
+	int open = len == SESSION_LEN && be32_get(record + 16) == SESSION_OPEN; /* FORMAT.md "Session" */
+	free(record);
+	return open;
+}
+
+static int check_session_file(struct own *o)
+{
+	uint8_t *record = NULL;
+	size_t len = 0;
+	int err = store_read_file(o->cfg->store->own_fd, STORE_SESSION, SESSION_LEN, &record, &len);
+	if (err == -ENOENT) {
+		say(o, CHECK_SESSION, CHECK_DAMAGE, STORE_OWN "/" STORE_SESSION, "the session record is missing");
+		return 0;
+	}
+	if (err == -EFBIG || err == -EUCLEAN)
+		err = 0; /* no record: of length 0 */
+	if (!err)
+		err = check_session(o->cfg, record, len, o->counts);
+	free(record);
+	return err;
+}
+
+/* Heads only: what a valid slot holds is written to its file by store_begin(). */
+static int check_inflight(struct own *o)
+{
+	const struct store *s = o->cfg->store;
+	struct store_owner owner;
+	uint8_t head[INFLIGHT_HEAD_LEN];
+	struct inflight f;
+	const char *path;
+	if (s->lock_fd < 0 && store_owner(s, &owner) == 0)
+		return 0; /* mounted: slots come and go */
+	AUTO(store_fd_close) int fd = store_open_file(s->own_fd, STORE_INFLIGHT, O_RDONLY);
+	struct stat st;
+	if (fd == -ENOENT || (fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size != (uint64_t)INFLIGHT_SLOTS * s->slot_len)) {
+		say(o, CHECK_INFLIGHT, CHECK_NOTE, STORE_OWN "/" STORE_INFLIGHT, "missing or of a wrong length: the next mount makes it anew");
+		return 0;
+	}
+	if (fd < 0)
+		return fd == -EUCLEAN ? 0 : fd;
+	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++) {
+		int err = store_pread_full(fd, head, sizeof(head), (uint64_t)i * s->slot_len);
+		if (err)
+			return err;
+		err = inflight_parse(head, s->slot_len, &s->keyring->layout, &f, &path);
+		if (err == -EUCLEAN)
+			say(o, CHECK_INFLIGHT, CHECK_DAMAGE, STORE_OWN "/" STORE_INFLIGHT,
+			    "a slot is malformed: what a crashed mount was writing is lost");
+		else if (err == 0 && !o->cfg->begins)
+			say(o, CHECK_INFLIGHT, CHECK_CRASH, STORE_OWN "/" STORE_INFLIGHT,
+			    "a crashed mount was writing: the next mount or verify completes it");
+	}
+	return 0;
+}
+
+int check_own(const struct check_config *cfg, struct check_counts *out)
+{
+	struct own o = { .cfg = cfg, .counts = out };
+	int err = check_session_file(&o);
+	return err ? err : check_inflight(&o);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Checking the extended attributes of one object: names and values are ours, and authenticate. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+#include "crypto/secret.h"
+#include "crypto/xattr.h"
+#include "fs/check/check_own.h"
+
+#define VALUE_MAX 65536u /* XATTR_SIZE_MAX */
+#define TRIES 3
+
+/* The list of names, malloc'ed, or NULL with *LEN 0 when there is none. */
+static int read_list(int fd, char **list, size_t *len)
+{
+	*list = NULL;
+	*len = 0;
+	for (int i = 0; i < TRIES; i++) {
+		ssize_t n = flistxattr(fd, NULL, 0);
+		if (n <= 0)
+			return n == 0 || errno == ENOTSUP ? 0 : -errno;
+		free(*list);
+		*list = malloc((size_t)n + 1);
+		if (!*list)
+			return -ENOMEM;
+		n = flistxattr(fd, *list, (size_t)n);
+		if (n >= 0) {
+			(*list)[n] = '\0';
+			*len = (size_t)n;
+			return 0;
+		}
+		if (errno != ERANGE)
+			return -errno;
+	}
+	return -EAGAIN;
+}
+
+static void say(struct check_run *run, const struct check_at *at, enum check_severity severity, const char *name,
+		const char *what)
+{
+	check_say(run, at, &(struct check_finding){ .code = CHECK_XATTR, .severity = severity },
+		  "extended attribute %s %s", name, what);
+}
+
+/* Is the value at CIPHER the one that was sealed for this object and name? */
+static int open_value(struct check_run *run, const uint8_t *id, const char *name, const uint8_t *cipher, size_t len)
+{
+	char plain_name[XATTR_DISK_NAME_MAX + 1];
+	const struct store_keys *keys;
+	uint8_t *plain = malloc(len + 1);
+	if (!plain)
+		return -ENOMEM;
+	int err = gate_enter(run->cfg->gate, GATE_USE_NEW, &keys);
+	if (!err) {
+		err = xattr_name_decode(keys, id, name, plain_name);
+		if (!err)
+			err = len < XATTR_OVERHEAD ? -EBADMSG : xattr_open(keys, id, plain_name, cipher, len, plain);
+		gate_leave(run->cfg->gate);
+	}
+	secret_wipe(plain, len + 1);
+	free(plain);
+	return err;
+}
+
+static void check_one(struct check_run *run, const struct check_at *at, int fd, const uint8_t *id, const char *name)
+{
+	/* What other programs put there has no name of our shape: the mount does not show it, and it hurts nobody. */
+	if (name_kind(NAMES_SIV, name + strlen(XATTR_DISK_PREFIX)) != ENTRY_NAME) {
+		say(run, at, CHECK_NOTE, name, "was not made by byokfs, or its name was altered");
+		return;
+	}
+	uint8_t *value = malloc(VALUE_MAX);
+	ssize_t len = value ? fgetxattr(fd, name, value, VALUE_MAX) : -1;
+	int err = !value ? -ENOMEM : len < 0 ? -errno : 0;
+	if (!err && id)
+		err = open_value(run, id, name, value, (size_t)len);
+	else if (!err && (size_t)len < XATTR_OVERHEAD)
+		err = -EBADMSG;
+	free(value);
+	if (err == -ENOMEM)
+		check_stop(run, err);
+	else if (err == -EBADMSG)
+		say(run, at, CHECK_DAMAGE, name, id ? "does not authenticate: altered, or of another object" : "is too short");
+	else if (err && err != -ENODATA && !check_locked(run, err))
+		say(run, at, CHECK_DAMAGE, name, strerror(-err));
+}
+
+void check_xattrs(struct check_run *run, const struct check_at *at, int fd, const uint8_t *object_id)
+{
+	char *list;
+	size_t len;
+	int err = read_list(fd, &list, &len);
+	if (err)
+		check_say(run, at, &(struct check_finding){ .code = CHECK_XATTR, .severity = CHECK_DAMAGE },
+			  "its extended attributes cannot be read: %s", strerror(-err));
+	for (size_t i = 0; !err && i < len; i += strlen(list + i) + 1)
+		if (strncmp(list + i, XATTR_DISK_PREFIX, strlen(XATTR_DISK_PREFIX)) == 0)
+			check_one(run, at, fd, object_id, list + i);
+	free(list);
+}

@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Open files: opening, closing, and the pieces that reading and writing share. */
+#include "fs/inode/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "crypto/secret.h"
+#include "fs/inode/recover.h"
+#include "fs/store/store.h"
+
+#define FILE_OLD_MAX 4u
+#define HEADER_ID_OFF 8u /* FORMAT.md "Header": behind the magic */
+
+int file_work_init(struct file_work *w, const struct layout *l, uint8_t *slot)
+{
+	size_t blocks = (INFLIGHT_REQUEST_MAX + l->block_len - 1) / l->block_len + 2;
+
+	memset(w, 0, sizeof(*w));
+	w->slot = slot;
+	w->plain_len = blocks * l->block_len;
+	w->cipher_len = blocks * (l->block_len + BLOCK_OVERHEAD) + FILE_OLD_MAX * (FINAL_OVERHEAD + (size_t)l->block_len);
+	w->edge_len = 3 * (size_t)l->block_len;
+	w->plain = malloc(w->plain_len);
+	w->cipher = malloc(w->cipher_len);
+	w->edge = malloc(w->edge_len);
+	if (w->plain && w->cipher && w->edge)
+		return 0;
+	file_work_free(w);
+	return -ENOMEM;
+}
+
+void file_work_wipe(struct file_work *w)
+{
+	if (w->plain)
+		secret_wipe(w->plain, w->plain_len);
+	if (w->edge)
+		secret_wipe(w->edge, w->edge_len);
+	w->dirty = false;
+}
+
+void file_work_free(struct file_work *w)
+{
+	file_work_wipe(w);
+	free(w->plain);
+	free(w->cipher);
+	free(w->edge);
+	memset(w, 0, sizeof(*w));
+}
+
+static void node_corrupt(struct file_env *env, struct node *n, const char *what, uint64_t no)
+{
+	char path[2048], text[2400];
+	size_t len = node_path(env->nodes, n, path, sizeof(path) - 1);
+
+	path[len] = '\0';
+	snprintf(text, sizeof(text), "data/%s (inode %" PRIu64 "): %s %" PRIu64 " does not authenticate: EIO",
+		 len ? path : "(deleted)", (uint64_t)n->ino, what, no);
+	atomic_fetch_add(&env->corrupt, 1);
+	env->log(LOG_ERR, text);
+}
+
+int file_corrupt(struct file *f, const char *what, uint64_t no)
+{
+	node_corrupt(f->env, f->node, what, no);
+	return -EIO;
+}
+
+int file_borrow(struct file *f, enum gate_use use, struct file_borrow *b)
+{
+	const struct store_keys *store;
+	const struct file_keys *keys;
+	int r;
+
+	memset(b, 0, sizeof(*b));
+	b->f = f;
+	r = gate_enter(f->env->gate, use, &store);
+	if (r)
+		return r;
+	b->entered = true;
+	r = gate_key_borrow(f->key, store, &keys);
+	if (!r)
+		r = block_cipher_begin(&b->open, store, keys, &f->env->layout, 0);
+	if (!r)
+		r = block_cipher_begin(&b->seal, store, keys, &f->env->layout, 1);
+	if (r)
+		file_borrow_end(b);
+	return r == -EBADMSG ? file_corrupt(f, "the key in the header, slot", 0) : r;
+}
+
+void file_borrow_end(struct file_borrow *b)
+{
+	block_cipher_end(&b->open);
+	block_cipher_end(&b->seal);
+	if (b->entered)
+		gate_leave(b->f->env->gate);
+	b->entered = false;
+}
+
+int file_old_read(struct file *f, struct file_work *w, const struct file_old *old, unsigned n)
+{
+	const struct layout *l = &f->env->layout;
+	uint64_t whole = f->size / l->block_len;
+	size_t stride = FINAL_OVERHEAD + (size_t)l->block_len;
+
+	for (unsigned i = 0; i < n; i++) {
+		size_t len = old[i].no < whole ? layout_record_len(l) : FINAL_OVERHEAD + f->size % l->block_len;
+		int r;
+
+		if (old[i].no > whole)
+			continue;
+		r = store_pread_full(f->fd, w->cipher + i * stride, len, layout_record_off(l, old[i].no));
+		if (r)
+			return r == -EIO ? file_corrupt(f, "cut short or unreadable: block", old[i].no) : r;
+	}
+	return 0;
+}
+
+int file_old_open(struct file *f, struct file_work *w, struct block_cipher *c, const struct file_old *old, unsigned n)
+{
+	const struct layout *l = &f->env->layout;
+	uint64_t whole = f->size / l->block_len;
+	size_t stride = FINAL_OVERHEAD + (size_t)l->block_len, tail = f->size % l->block_len;
+	struct final_head head;
+
+	w->dirty = true;
+	for (unsigned i = 0; i < n; i++) {
+		const uint8_t *cipher = w->cipher + i * stride;
+		int r = 0;
+
+		if (!old[i].plain)
+			continue;
+		memset(old[i].plain, 0, l->block_len);
+		if (old[i].no < whole)
+			r = block_open(c, old[i].no, 1, f->flags, cipher, old[i].plain, NULL);
+		else if (old[i].no == whole)
+			r = final_open(c, whole, cipher, FINAL_OVERHEAD + tail, &head, old[i].plain);
+		if (r)
+			return r == -EBADMSG ? file_corrupt(f, "block", old[i].no) : r;
+	}
+	return 0;
+}
+
+int file_commit(struct file *f, struct file_work *w, struct inflight *in)
+{
+	char path[INFLIGHT_PATH_MAX];
+	uint8_t *data = w->slot + INFLIGHT_HEAD_LEN;
+	int r = 0;
+
+	memcpy(in->boot_id, f->env->boot_id, ID_LEN);
+	memcpy(in->file_id, f->file_id, ID_LEN);
+	in->dev = f->node->dev;
+	in->ino = f->node->ino;
+	in->path_len = (uint32_t)node_path(f->env->nodes, f->node, path, sizeof(path));
+	inflight_fill(w->slot, in, path);
+	inflight_mark(w->slot, 1);
+	for (unsigned i = 0; !r && i < in->n_extents; i++) {
+		r = store_pwrite_full(f->fd, data, in->extent[i].len, in->extent[i].disk_off);
+		data += in->extent[i].len;
+	}
+	if (!r && in->disk_size != INFLIGHT_KEEP_SIZE && ftruncate(f->fd, (off_t)in->disk_size))
+		r = -errno;
+	inflight_mark(w->slot, 0);
+	return r;
+}
+
+uint32_t file_unend(const struct file *f, uint64_t next, uint8_t *out)
+{
+	const struct layout *l = &f->env->layout;
+	uint64_t whole = f->size / l->block_len;
+	uint32_t tail = (uint32_t)(f->size % l->block_len), record = (uint32_t)layout_record_len(l);
+
+	if (tail == 0) {
+		memset(out, 0, FINAL_OVERHEAD);
+		return FINAL_OVERHEAD;
+	}
+	/* F > R - B: a long tail's record reaches a few bytes into the next one, which is a hole unless it is written now */
+	if (next <= whole + 1 || FINAL_OVERHEAD + tail <= record)
+		return record;
+	memset(out + record, 0, FINAL_OVERHEAD + tail - record);
+	return FINAL_OVERHEAD + tail;
+}
+
+void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len)
+{
+	const struct layout *l = &f->env->layout;
+	struct inflight in = {
+		.disk_size = layout_disk_size(l, f->size),
+		.n_extents = 1,
+		.extent = {{layout_record_off(l, f->size / l->block_len), (uint32_t)len}},
+	};
+	int r;
+
+	memcpy(w->slot + INFLIGHT_HEAD_LEN, raw, len);
+	r = file_commit(f, w, &in);
+	if (!r)
+		return;
+	f->broken = true;
+	atomic_store(&f->env->half_done, true);
+	(void)file_corrupt(f, "after a failed write the end could not be put back; block", f->size / l->block_len);
+}
+
+/* Read and authenticate the final record: size, flags, generation. */
+static int file_load(struct file *f, struct file_work *w)
+{
+	const struct layout *l = &f->env->layout;
+	struct final_head head;
+	struct file_borrow b;
+	struct file_old end;
+	struct stat st;
+	uint64_t size;
+	int r;
+
+	if (fstat(f->fd, &st))
+		return -errno;
+	if (layout_classify(l, (uint64_t)st.st_size, &size) != OBJECT_FILE)
+		return -EBADMSG;
+	atomic_store(&f->size, size);
+	end = (struct file_old){f->size / l->block_len, NULL};
+	r = file_old_read(f, w, &end, 1);
+	if (!r)
+		r = file_borrow(f, GATE_USE_NEW, &b);
+	if (r)
+		return r;
+	w->dirty = true;
+	r = final_open(&b.open, end.no, w->cipher, FINAL_OVERHEAD + f->size % l->block_len, &head, w->plain);
+	file_borrow_end(&b);
+	if (r)
+		return r;
+	f->flags = head.flags;
+	f->generation = head.generation;
+	f->holes = (head.flags & FINAL_SPARSE) != 0;
+	return 0;
+}
+
+static void file_destroy(struct file *f)
+{
+	gate_key_close(f->key);
+	if (f->fd >= 0)
+		close(f->fd);
+	ranges_clear(&f->gaps);
+	pthread_rwlock_destroy(&f->lock);
+	free(f);
+}
+
+static void file_destroy_at(struct file **f)
+{
+	if (*f)
+		file_destroy(*f);
+}
+
+static struct file *file_alloc(struct file_env *env, struct node *n)
+{
+	struct file *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	pthread_rwlock_init(&f->lock, NULL);
+	f->env = env;
+	f->node = n;
+	f->fd = -1;
+	return f;
+}
+
+/* Root gets one descriptor for everything; a plain user's read-only file is not touched just to be read. */
+static int open_backing(struct file_env *env, struct node *n, bool writable, bool *got_writable)
+{
+	int fd;
+
+	*got_writable = !env->read_only && (writable || geteuid() == 0);
+	fd = node_open(env->nodes, n, *got_writable ? O_RDWR : O_RDONLY);
+	if (fd >= 0 || writable || !*got_writable)
+		return fd;
+	*got_writable = false;
+	return node_open(env->nodes, n, O_RDONLY);
+}
+
+int file_blank(struct file_env *env, uint8_t *bytes, struct gate_key **key)
+{
+	struct final_head head = {.generation = 1};
+	struct file f = {.env = env};
+	struct file_borrow b;
+	int r;
+
+	r = gate_key_create(env->gate, bytes, key);
+	if (r)
+		return r;
+	f.key = *key;
+	r = file_borrow(&f, GATE_USE_NEW, &b);
+	if (!r) {
+		r = final_seal(&b.seal, 0, &head, NULL, bytes + env->layout.header_len);
+		file_borrow_end(&b);
+	}
+	if (r) {
+		gate_key_close(*key);
+		*key = NULL;
+	}
+	return r;
+}
+
+/* A create that a crash cut off before its one write: it is an empty file, and becomes one now. */
+static int fill_stump(struct file *f)
+{
+	uint8_t bytes[HEADER_LEN_FILE + FINAL_OVERHEAD] = {0};
+	int r;
+
+	if (!f->env->unclean || !f->writable)
+		return f->env->unclean ? -EROFS : file_corrupt(f, "an empty store file, header", 0);
+	r = file_blank(f->env, bytes, &f->key);
+	if (!r)
+		r = store_pwrite_full(f->fd, bytes, f->env->layout.header_len + FINAL_OVERHEAD, 0);
+	if (!r)
+		atomic_fetch_add(&f->env->recovered, 1);
+	memcpy(f->file_id, bytes + HEADER_ID_OFF, ID_LEN);
+	return r;
+}
+
+static int load_key(struct file *f)
+{
+	uint8_t header[HEADER_LEN_FILE] = {0};
+	struct stat st;
+	int r;
+
+	if (fstat(f->fd, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EIO;
+	if (st.st_size == 0)
+		return fill_stump(f);
+	r = store_pread_full(f->fd, header, f->env->layout.header_len, 0);
+	if (!r)
+		r = gate_key_open(f->env->gate, header, &f->key);
+	memcpy(f->file_id, header + HEADER_ID_OFF, ID_LEN);
+	return r == -EBADMSG || r == -EUCLEAN || r == -ENOTSUP || r == -ENOKEY ? file_corrupt(f, "header", 0) : r;
+}
+
+static int file_make(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out)
+{
+	AUTO(file_destroy_at) struct file *f = file_alloc(env, n);
+	bool got_writable;
+	int r;
+
+	if (!f)
+		return -ENOMEM;
+	f->fd = open_backing(env, n, writable || env->unclean, &got_writable);
+	if (f->fd < 0)
+		return f->fd;
+	f->writable = got_writable;
+	r = load_key(f);
+	if (!r)
+		r = file_load(f, w);
+	if (r == -EBADMSG && env->unclean && f->writable) {
+		r = recover_file(f->fd, &env->layout, env->gate, f->key, env->log);
+		if (!r) {
+			atomic_fetch_add(&env->recovered, 1);
+			r = file_load(f, w);
+		}
+	}
+	if (r)
+		return r == -EBADMSG ? file_corrupt(f, "final record after block", f->size / env->layout.block_len) : r;
+	*out = f;
+	f = NULL;
+	return 0;
+}
+
+static void handle_added(struct file *f, bool writable)
+{
+	f->handles++;
+	if (writable && f->writers++ == 0)
+		gate_key_writable(f->key, 1);
+}
+
+/* The first writer of a file that was opened for reading only. dup3() changes the descriptor under its number. */
+static int make_writable(struct file *f)
+{
+	int fd, r = 0;
+
+	if (f->writable)
+		return 0;
+	fd = node_open(f->env->nodes, f->node, O_RDWR);
+	if (fd < 0)
+		return fd;
+	pthread_rwlock_wrlock(&f->lock);
+	if (dup3(fd, f->fd, O_CLOEXEC) < 0)
+		r = -errno;
+	else
+		f->writable = true;
+	pthread_rwlock_unlock(&f->lock);
+	close(fd);
+	return r;
+}
+
+/* Another handle of an open file, or NULL. */
+static struct file *open_already(struct node *n, bool writable)
+{
+	struct file *f;
+
+	pthread_mutex_lock(&n->lock);
+	f = n->file;
+	if (f)
+		handle_added(f, writable);
+	pthread_mutex_unlock(&n->lock);
+	return f;
+}
+
+/*
+ * One opener of a node at a time: two that mend the end that a crash left would write over each other, and one that was
+ * slow would bring back a size from before the other's writes.
+ */
+static int open_first(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out)
+{
+	struct file *f;
+	int r = 0;
+
+	pthread_mutex_lock(&n->once);
+	f = open_already(n, writable);
+	if (!f) {
+		r = file_make(env, n, writable, w, &f);
+		if (!r) {
+			pthread_mutex_lock(&n->lock);
+			handle_added(f, writable);
+			n->file = f;
+			pthread_mutex_unlock(&n->lock);
+		}
+	}
+	pthread_mutex_unlock(&n->once);
+	*out = f;
+	return r;
+}
+
+int file_open(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out)
+{
+	struct file *f;
+	int r = 0;
+
+	if (writable && env->read_only)
+		return -EROFS;
+	f = open_already(n, writable);
+	if (!f)
+		r = open_first(env, n, writable, w, &f);
+	if (!f)
+		return r;
+	r = writable ? make_writable(f) : 0;
+	if (r) {
+		file_close(f, writable);
+		return r;
+	}
+	atomic_fetch_or(&n->opened, writable ? 3 : 1);
+	*out = f;
+	return 0;
+}
+
+int file_adopt(struct file_env *env, struct node *n, const struct file_new *new, struct file **out)
+{
+	struct file *f = file_alloc(env, n);
+
+	if (!f) {
+		close(new->fd);
+		gate_key_close(new->key);
+		return -ENOMEM;
+	}
+	f->fd = new->fd;
+	f->key = new->key;
+	memcpy(f->file_id, new->bytes + HEADER_ID_OFF, ID_LEN);
+	f->writable = true;
+	f->generation = 1;
+	handle_added(f, true);
+	atomic_fetch_or(&n->opened, 3);
+	pthread_mutex_lock(&n->lock);
+	n->file = f;
+	pthread_mutex_unlock(&n->lock);
+	*out = f;
+	return 0;
+}
+
+struct file *file_ref(struct node *n)
+{
+	struct file *f;
+
+	pthread_mutex_lock(&n->lock);
+	f = n->file;
+	if (f)
+		f->handles++;
+	pthread_mutex_unlock(&n->lock);
+	return f;
+}
+
+void file_close(struct file *f, bool writable)
+{
+	struct node *n = f->node;
+	bool last;
+
+	pthread_mutex_lock(&n->lock);
+	if (writable && --f->writers == 0)
+		gate_key_writable(f->key, 0);
+	last = --f->handles == 0;
+	if (last)
+		n->file = NULL;
+	pthread_mutex_unlock(&n->lock);
+	if (last)
+		file_destroy(f);
+}
+
+uint64_t file_size(struct file *f)
+{
+	return atomic_load(&f->size);
+}
+
+void file_lost(struct file *f, uint64_t off, uint64_t len)
+{
+	struct node *n = f->node;
+
+	pthread_mutex_lock(&n->lock);
+	/* Out of memory here: call all of it lost rather than hand out zeros. */
+	if (ranges_add(&n->lost, off, off + len)) {
+		f->broken = f->broken || n->lost.n == 0;
+		n->lost.n = n->lost.n > 0;
+		if (n->lost.n > 0)
+			n->lost.r[0] = (struct range){0, UINT64_MAX};
+	}
+	atomic_store(&n->lost_any, n->lost.n > 0);
+	pthread_mutex_unlock(&n->lock);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One open file of the store: reading, writing, cutting and growing at plain offsets. No FUSE. */
+#ifndef FS_FILE_H
+#define FS_FILE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "crypto/block.h"
+#include "crypto/inflight.h"
+#include "fs/inode/node.h"
+#include "kms/gate.h"
+
+/*
+ * What one request works in: a serving thread's own buffers, sized by file_work_init() for requests of up to
+ * INFLIGHT_REQUEST_MAX plain bytes. `slot` is the thread's in-flight slot, NULL for threads that never write.
+ */
+struct file_work {
+	uint8_t *plain;  /* whole blocks of a read */
+	uint8_t *cipher; /* records of a read; old records of a write */
+	uint8_t *edge;   /* three blocks: first edge, last edge, old tail */
+	uint8_t *slot;
+	size_t plain_len, cipher_len, edge_len;
+	bool dirty;      /* holds plaintext since the last wipe */
+};
+
+int file_work_init(struct file_work *w, const struct layout *l, uint8_t *slot) MUST_CHECK;
+void file_work_wipe(struct file_work *w);
+void file_work_free(struct file_work *w);
+
+/* What every file of a mount shares. */
+struct file_env {
+	struct gate *gate;
+	struct layout layout;
+	struct nodes *nodes;
+	uint8_t boot_id[ID_LEN];
+	bool unclean; /* after a crash: stumps and unfinished files are tolerated */
+	bool read_only;
+	void (*log)(int priority, const char *text);
+	_Atomic uint64_t corrupt, recovered;
+	_Atomic bool half_done; /* an end could not be put back: this session does not end clean */
+};
+
+/*
+ * The state shared by all handles of one inode. Content is guarded by `lock` (read: READ; write: all that changes it); the
+ * handle counts by the node's lock.
+ */
+struct file {
+	pthread_rwlock_t lock;
+	struct file_env *env;
+	struct node *node;
+	struct gate_key *key;
+	uint8_t file_id[ID_LEN]; /* from the header */
+	int fd;
+	_Atomic bool writable;  /* fd is O_RDWR */
+	_Atomic bool broken;    /* the final record could not be put back after a failed write: EIO from now on */
+	bool holes;             /* `sparse` for good, not only because of gaps */
+	_Atomic uint64_t size;  /* changed under the write lock, read without any by getattr */
+	uint64_t generation;
+	uint32_t flags;         /* as on disk */
+	struct ranges gaps;     /* block numbers that out-of-order write-back skipped */
+	unsigned handles, writers;
+};
+
+static inline int file_fd(const struct file *f)
+{
+	return f->fd;
+}
+
+/*
+ * Get the node's open file, opening it with the first handle; WRITABLE for handles that may write. Takes the node's lock.
+ * -EACCES locked, -EIO not authentic, or as open(2). May call the KMS with wrap type `file`.
+ */
+int file_open(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out) MUST_CHECK;
+/* The bytes of a new empty file: header and final record, layout.header_len + FINAL_OVERHEAD of them, and its key. */
+int file_blank(struct file_env *env, uint8_t *bytes, struct gate_key **key) MUST_CHECK;
+/* Make the open file of a node just created with those BYTES, one writable handle: FD and KEY are taken over. */
+struct file_new {
+	int fd;
+	struct gate_key *key;
+	const uint8_t *bytes;
+};
+int file_adopt(struct file_env *env, struct node *n, const struct file_new *new, struct file **out) MUST_CHECK;
+/* One more handle (for reading) of N's open file, or NULL if it has none. */
+struct file *file_ref(struct node *n);
+/* Give back one handle. */
+void file_close(struct file *f, bool writable);
+
+/*
+ * Read up to LEN bytes at OFF: *PLAIN points into W and holds *OUT_LEN bytes until W is used again. -EIO for what does not
+ * authenticate or was lost, -EACCES.
+ */
+int file_read(struct file *f, struct file_work *w, uint64_t off, size_t len, const uint8_t **plain, size_t *out_len) MUST_CHECK;
+/* Write all LEN (<= INFLIGHT_REQUEST_MAX) bytes, or fail with the end as it was. */
+struct file_write {
+	uint64_t off;
+	const uint8_t *plain;
+	size_t len;
+	enum gate_use use;
+};
+int file_write(struct file *f, struct file_work *w, const struct file_write *wr) MUST_CHECK;
+
+/* Between file_*.c only. Log what does not authenticate and count it; returns -EIO. */
+int file_corrupt(struct file *f, const char *what, uint64_t no);
+/*
+ * Content of up to three old blocks: read their records (file_old_read, no keys), then open them (file_old_open, keys
+ * borrowed) into PLAIN, B bytes each, zeros behind the end. Record I lies raw at w->cipher + I * (F + B).
+ */
+struct file_old {
+	uint64_t no;
+	uint8_t *plain;
+};
+int file_old_read(struct file *f, struct file_work *w, const struct file_old *old, unsigned n) MUST_CHECK;
+int file_old_open(struct file *f, struct file_work *w, struct block_cipher *c, const struct file_old *old, unsigned n) MUST_CHECK;
+/* The keys of F for sealing and opening, borrowed. file_keys_return() ends the ciphers and gives them back. */
+struct file_borrow {
+	struct file *f;
+	struct block_cipher seal, open;
+	bool entered;
+};
+int file_borrow(struct file *f, enum gate_use use, struct file_borrow *b) MUST_CHECK;
+void file_borrow_end(struct file_borrow *b);
+/*
+ * Write what lies in the slot: extents in order, then the size unless it is INFLIGHT_KEEP_SIZE. The slot is valid while
+ * it lasts, so the daemon's death tears nothing.
+ */
+int file_commit(struct file *f, struct file_work *w, struct inflight *in) MUST_CHECK;
+/*
+ * What replaces the old final record when the file goes on behind a gap and NEXT is the first block written behind it: the
+ * old tail as a whole block, sealed at OUT already, or zeros where it was empty. Adds the zeros; returns how many bytes.
+ */
+uint32_t file_unend(const struct file *f, uint64_t next, uint8_t *out);
+/* Put the final record RAW (LEN bytes) of the current size back and cut what is behind it: a change has failed. */
+void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len);
+/* Write the final record anew with FLAGS. */
+int file_reflag(struct file *f, struct file_work *w, uint32_t flags, enum gate_use use) MUST_CHECK;
+
+/* Remember that a page-cache write of [off, off + len) was refused or failed: READ of it is EIO until it is written again. */
+void file_lost(struct file *f, uint64_t off, uint64_t len);
+int file_truncate(struct file *f, struct file_work *w, uint64_t size) MUST_CHECK;
+int file_fallocate(struct file *f, struct file_work *w, int mode, uint64_t off, uint64_t len) MUST_CHECK;
+/* SEEK_DATA or SEEK_HOLE. -ENXIO. */
+int file_seek(struct file *f, struct file_work *w, uint64_t off, int whence, uint64_t *out) MUST_CHECK;
+/* Plain size now. */
+uint64_t file_size(struct file *f);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Reading an open file; finding data and holes. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "fs/inode/file.h"
+#include "fs/store/store.h"
+
+/* What of the disk one READ needs. */
+struct span {
+	uint64_t first;   /* block */
+	size_t n;         /* whole blocks */
+	size_t final_len; /* of the final record, 0 if not needed */
+	uint32_t flags;
+};
+
+static bool is_lost(struct node *n, uint64_t off, uint64_t len)
+{
+	bool hit;
+
+	if (!atomic_load(&n->lost_any))
+		return false;
+	pthread_mutex_lock(&n->lock);
+	hit = ranges_hit(&n->lost, off, off + len);
+	pthread_mutex_unlock(&n->lock);
+	return hit;
+}
+
+/* Fetch the records that [off, off + *len) needs, cut at the end of the file. *LEN = 0 past it. */
+static int fetch(struct file *f, struct file_work *w, uint64_t off, size_t *len, struct span *s)
+{
+	const struct layout *l = &f->env->layout;
+	uint64_t whole = f->size / l->block_len, last;
+	int r;
+
+	if (off >= f->size) {
+		*len = 0;
+		return 0;
+	}
+	if (*len > f->size - off)
+		*len = f->size - off;
+	last = (off + *len - 1) / l->block_len;
+	s->first = off / l->block_len;
+	s->final_len = last == whole ? FINAL_OVERHEAD + f->size % l->block_len : 0;
+	s->n = (last == whole ? whole : last + 1) - s->first;
+	s->flags = f->flags;
+	r = store_pread_full(f->fd, w->cipher, s->n * layout_record_len(l) + s->final_len, layout_record_off(l, s->first));
+	return r == -EIO ? file_corrupt(f, "cut short or unreadable: block", s->first) : r;
+}
+
+static int open_span(struct file *f, struct file_work *w, const struct span *s)
+{
+	const struct layout *l = &f->env->layout;
+	struct final_head head;
+	struct file_borrow b;
+	uint64_t bad = 0;
+	int r = file_borrow(f, GATE_USE_NEW, &b);
+
+	if (r)
+		return r;
+	w->dirty = true;
+	if (s->n > 0)
+		r = block_open(&b.open, s->first, s->n, s->flags, w->cipher, w->plain, &bad);
+	if (!r && s->final_len > 0) {
+		bad = s->first + s->n;
+		r = final_open(&b.open, bad, w->cipher + s->n * layout_record_len(l), s->final_len, &head,
+			       w->plain + s->n * l->block_len);
+	}
+	file_borrow_end(&b);
+	return r == -EBADMSG ? file_corrupt(f, "block", bad) : r;
+}
+
+int file_read(struct file *f, struct file_work *w, uint64_t off, size_t len, const uint8_t **plain, size_t *out_len)
+{
+	struct span s;
+	int r;
+
+	*plain = w->plain;
+	*out_len = 0;
+	if (len == 0)
+		return 0;
+	if (len > INFLIGHT_REQUEST_MAX)
+		len = INFLIGHT_REQUEST_MAX;
+	if (f->broken || is_lost(f->node, off, len))
+		return -EIO;
+	pthread_rwlock_rdlock(&f->lock);
+	r = fetch(f, w, off, &len, &s);
+	pthread_rwlock_unlock(&f->lock);
+	if (r || len == 0)
+		return r;
+	r = open_span(f, w, &s);
+	if (r)
+		return r;
+	*plain = w->plain + off % f->env->layout.block_len;
+	*out_len = len;
+	return 0;
+}
+
+/* Is whole block NO a hole: all zero on disk? The backing's own holes are asked first, so that long ones cost nothing. */
+static int is_hole(struct file *f, struct file_work *w, uint64_t no, bool *hole)
+{
+	const struct layout *l = &f->env->layout;
+	size_t len = layout_record_len(l);
+	int r = store_pread_full(f->fd, w->cipher, len, layout_record_off(l, no));
+
+	if (!r)
+		*hole = block_is_zero(w->cipher, len);
+	return r;
+}
+
+/* First block >= NO whose record may hold data, by the backing's own map; the number of whole blocks if there is none. */
+static uint64_t skip_backing_hole(struct file *f, uint64_t no, uint64_t whole)
+{
+	const struct layout *l = &f->env->layout;
+	off_t at = lseek(f->fd, (off_t)layout_record_off(l, no), SEEK_DATA);
+	uint64_t found;
+
+	if (at < 0)
+		return errno == ENXIO ? whole : no;
+	found = ((uint64_t)at - l->header_len) / layout_record_len(l);
+	return found < no ? no : found > whole ? whole : found;
+}
+
+static int seek_sparse(struct file *f, struct file_work *w, uint64_t off, int whence, uint64_t *out)
+{
+	const struct layout *l = &f->env->layout;
+	uint64_t whole = f->size / l->block_len, no = off / l->block_len;
+
+	for (; no < whole; no++) {
+		bool hole;
+		int r;
+
+		if (whence == SEEK_DATA)
+			no = skip_backing_hole(f, no, whole);
+		if (no == whole)
+			break;
+		r = is_hole(f, w, no, &hole);
+		if (r)
+			return r;
+		if (hole == (whence == SEEK_HOLE))
+			break;
+	}
+	/* The tail is data; behind it is the hole that every file ends with. */
+	if (no == whole && whence == SEEK_HOLE)
+		*out = f->size;
+	else
+		*out = no * l->block_len;
+	if (*out < off)
+		*out = off;
+	return *out >= f->size && whence == SEEK_DATA ? -ENXIO : 0;
+}
+
+int file_seek(struct file *f, struct file_work *w, uint64_t off, int whence, uint64_t *out)
+{
+	int r = 0;
+
+	pthread_rwlock_rdlock(&f->lock);
+	if (off >= f->size)
+		r = -ENXIO;
+	else if (f->flags & FINAL_SPARSE)
+		r = seek_sparse(f, w, off, whence, out);
+	else
+		*out = whence == SEEK_DATA ? off : f->size;
+	pthread_rwlock_unlock(&f->lock);
+	return r;
+}

@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The inode table: ids, lookups, names. */
+#include "fs/inode/node.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static size_t hash_of(const struct nodes *t, dev_t dev, ino_t ino)
+{
+	uint64_t h = ((uint64_t)ino ^ ((uint64_t)dev << 40)) * 0x9e3779b97f4a7c15ull;
+
+	return (size_t)(h >> 20) & (t->n_hash - 1);
+}
+
+static struct node *find_locked(struct nodes *t, dev_t dev, ino_t ino)
+{
+	struct node *n = t->hash[hash_of(t, dev, ino)];
+
+	while (n && (n->ino != ino || n->dev != dev))
+		n = n->hash_next;
+	return n;
+}
+
+static void hash_insert(struct nodes *t, struct node *n)
+{
+	size_t h = hash_of(t, n->dev, n->ino);
+
+	n->hash_next = t->hash[h];
+	t->hash[h] = n;
+}
+
+static void hash_remove(struct nodes *t, struct node *n)
+{
+	struct node **p = &t->hash[hash_of(t, n->dev, n->ino)];
+
+	while (*p != n)
+		p = &(*p)->hash_next;
+	*p = n->hash_next;
+}
+
+/* Doubling keeps a million inodes within one or two steps of a look-up; failure to grow only makes it slower. */
+static void hash_grow(struct nodes *t)
+{
+	struct node **old = t->hash, **new;
+	size_t n_old = t->n_hash;
+
+	new = calloc(n_old * 2, sizeof(*new));
+	if (!new)
+		return;
+	t->hash = new;
+	t->n_hash = n_old * 2;
+	for (size_t i = 0; i < n_old; i++) {
+		for (struct node *n = old[i], *next; n; n = next) {
+			next = n->hash_next;
+			hash_insert(t, n);
+		}
+	}
+	free(old);
+}
+
+/* Ids are dense: a freed one is used again under a new generation, so that `high` bounds every list of the kernel's inodes. */
+static uint64_t id_take(struct nodes *t)
+{
+	if (t->n_free > 0)
+		return t->free_ids[--t->n_free];
+	if (t->high + 1 >= (uint64_t)NODE_CHUNK * NODE_CHUNKS)
+		return 0;
+	++t->high;
+	if (t->shared_high) /* before any reply that makes the id known */
+		atomic_store(t->shared_high, t->high);
+	return t->high;
+}
+
+static void id_give(struct nodes *t, uint64_t id)
+{
+	if (t->n_free == t->cap_free) {
+		size_t cap = t->cap_free ? t->cap_free * 2 : 1024;
+		uint64_t *p = realloc(t->free_ids, cap * sizeof(*p));
+
+		if (!p)
+			return; /* the id is lost, nothing else */
+		t->free_ids = p;
+		t->cap_free = cap;
+	}
+	t->free_ids[t->n_free++] = id;
+}
+
+static int slot_set(struct nodes *t, uint64_t id, struct node *n)
+{
+	struct node **chunk = atomic_load(&t->chunk[id / NODE_CHUNK]);
+
+	if (!chunk) {
+		chunk = calloc(NODE_CHUNK, sizeof(*chunk));
+		if (!chunk)
+			return -ENOMEM;
+		atomic_store(&t->chunk[id / NODE_CHUNK], chunk);
+	}
+	__atomic_store_n(&chunk[id % NODE_CHUNK], n, __ATOMIC_RELEASE);
+	return 0;
+}
+
+struct node *node_get(struct nodes *t, uint64_t id)
+{
+	struct node **chunk;
+
+	if (id == 0 || id >= (uint64_t)NODE_CHUNK * NODE_CHUNKS)
+		return NULL;
+	chunk = atomic_load(&t->chunk[id / NODE_CHUNK]);
+	return chunk ? __atomic_load_n(&chunk[id % NODE_CHUNK], __ATOMIC_ACQUIRE) : NULL;
+}
+
+static struct node *node_new_locked(struct nodes *t, const struct node_key *key)
+{
+	struct node *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->id = id_take(t);
+	if (n->id == 0 || slot_set(t, n->id, n)) {
+		if (n->id)
+			id_give(t, n->id);
+		free(n);
+		return NULL;
+	}
+	n->generation = ++t->generation;
+	n->dev = key->dev;
+	n->ino = key->ino;
+	n->type = key->type;
+	n->orphan_fd = -1;
+	pthread_mutex_init(&n->lock, NULL);
+	pthread_mutex_init(&n->once, NULL);
+	if (++t->n_nodes > t->n_hash)
+		hash_grow(t);
+	hash_insert(t, n);
+	return n;
+}
+
+/* The name last seen comes first: it is the one that is tried first. */
+static int link_add_locked(struct node *n, struct node *parent, const char *name)
+{
+	size_t len = strlen(name);
+	struct link **p = &n->links, *l;
+
+	while (*p && ((*p)->parent != parent || strcmp((*p)->name, name) != 0))
+		p = &(*p)->next;
+	l = *p;
+	if (l) {
+		*p = l->next;
+	} else {
+		l = malloc(sizeof(*l) + len + 1);
+		if (!l)
+			return -ENOMEM;
+		memcpy(l->name, name, len + 1);
+		l->parent = parent;
+		parent->pins++;
+	}
+	l->next = n->links;
+	n->links = l;
+	return 0;
+}
+
+static void node_free_if_unused(struct nodes *t, struct node *n);
+
+static void link_free_locked(struct nodes *t, struct link *l)
+{
+	struct node *parent = l->parent;
+
+	free(l);
+	parent->pins--;
+	node_free_if_unused(t, parent);
+}
+
+static void dirfd_forget_locked(struct nodes *t, struct node *n)
+{
+	struct dirfd *d = n->dirfd;
+
+	if (!d)
+		return;
+	n->dirfd = NULL;
+	d->node = NULL;
+	if (d->users > 0)
+		return; /* dirfd_put() frees it */
+	if (d->newer)
+		d->newer->older = d->older;
+	else
+		t->newest = d->older;
+	if (d->older)
+		d->older->newer = d->newer;
+	else
+		t->oldest = d->newer;
+	t->n_dirfds--;
+	close(d->fd);
+	free(d);
+}
+
+static bool is_unused(const struct nodes *t, const struct node *n)
+{
+	if (n->nlookup > 0 || n->pins > 0 || n == t->root)
+		return false;
+	/* What was lost must not read as if nothing had happened because the kernel forgot the inode meanwhile. */
+	return !(atomic_load(&n->lost_any) && n->links && !n->gone);
+}
+
+/* Frees N and, when that unpins them, its ancestors. The chain is walked by recursion through link_free_locked(). */
+static void node_free_if_unused(struct nodes *t, struct node *n)
+{
+	struct link *links;
+
+	if (!is_unused(t, n))
+		return;
+	if (!n->gone)
+		hash_remove(t, n);
+	t->n_nodes--;
+	(void)slot_set(t, n->id, NULL);
+	dirfd_forget_locked(t, n);
+	if (n->orphan_fd >= 0)
+		close(n->orphan_fd);
+	ranges_clear(&n->lost);
+	links = n->links;
+	id_give(t, n->id);
+	pthread_mutex_destroy(&n->lock);
+	pthread_mutex_destroy(&n->once);
+	free(n);
+	while (links) {
+		struct link *next = links->next;
+
+		link_free_locked(t, links);
+		links = next;
+	}
+}
+
+int node_lookup(struct nodes *t, const struct node_key *key, struct node *parent, const char *disk_name, struct node **out)
+{
+	struct node *n;
+	int r = 0;
+
+	pthread_mutex_lock(&t->lock);
+	n = find_locked(t, key->dev, key->ino);
+	if (!n)
+		n = node_new_locked(t, key);
+	if (n && parent)
+		r = link_add_locked(n, parent, disk_name);
+	if (!n || r) {
+		if (n)
+			node_free_if_unused(t, n);
+		pthread_mutex_unlock(&t->lock);
+		return -ENOMEM;
+	}
+	if (n->nlookup++ == 0)
+		atomic_fetch_add(&t->known, 1);
+	pthread_mutex_unlock(&t->lock);
+	*out = n;
+	return 0;
+}
+
+struct node *node_lookup_again(struct nodes *t, uint64_t id)
+{
+	struct node *n;
+
+	pthread_mutex_lock(&t->lock);
+	n = node_get(t, id);
+	if (n && n->nlookup > 0)
+		n->nlookup++;
+	else
+		n = NULL;
+	pthread_mutex_unlock(&t->lock);
+	return n;
+}
+
+void node_forget(struct nodes *t, struct node *n, uint64_t count)
+{
+	int orphan_fd = -1;
+
+	pthread_mutex_lock(&t->lock);
+	if (n->nlookup > 0) {
+		n->nlookup = count < n->nlookup ? n->nlookup - count : 0;
+		if (n->nlookup == 0)
+			atomic_fetch_sub(&t->known, 1);
+	}
+	if (is_unused(t, n)) {
+		orphan_fd = n->orphan_fd;
+		n->orphan_fd = -1;
+	}
+	node_free_if_unused(t, n);
+	pthread_mutex_unlock(&t->lock);
+	if (orphan_fd >= 0)
+		close(orphan_fd); /* the end of the backing's inode, with all its pages: not under the lock */
+}
+
+bool node_known(struct nodes *t, dev_t dev, ino_t ino)
+{
+	struct node *n;
+	bool known;
+
+	pthread_mutex_lock(&t->lock);
+	n = find_locked(t, dev, ino);
+	known = n && (n->nlookup > 0 || n->pins > 0);
+	pthread_mutex_unlock(&t->lock);
+	return known;
+}
+
+struct node *node_pin(struct nodes *t, uint64_t id)
+{
+	struct node *n;
+
+	pthread_mutex_lock(&t->lock);
+	n = node_get(t, id);
+	if (n)
+		n->pins++;
+	pthread_mutex_unlock(&t->lock);
+	return n;
+}
+
+int node_add_name(struct nodes *t, struct node *n, struct node *parent, const char *name)
+{
+	int r;
+
+	pthread_mutex_lock(&t->lock);
+	r = link_add_locked(n, parent, name);
+	if (!r && n->orphan_fd >= 0) {
+		close(n->orphan_fd);
+		n->orphan_fd = -1;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return r;
+}
+
+static void link_drop_locked(struct nodes *t, struct node *n, struct node *parent, const char *name)
+{
+	for (struct link **p = &n->links; *p; p = &(*p)->next) {
+		struct link *l = *p;
+
+		if (l->parent != parent || strcmp(l->name, name) != 0)
+			continue;
+		*p = l->next;
+		link_free_locked(t, l);
+		return;
+	}
+}
+
+void node_drop_name(struct nodes *t, dev_t dev, ino_t ino, struct node *parent, const char *name)
+{
+	struct node *n;
+
+	pthread_mutex_lock(&t->lock);
+	n = find_locked(t, dev, ino);
+	if (n)
+		link_drop_locked(t, n, parent, name);
+	pthread_mutex_unlock(&t->lock);
+}
+
+int node_move_name(struct nodes *t, const struct stat *st, struct node_place from, struct node_place to)
+{
+	struct node *n;
+	int r = 0;
+
+	pthread_mutex_lock(&t->lock);
+	n = find_locked(t, st->st_dev, st->st_ino);
+	if (n) {
+		r = link_add_locked(n, to.parent, to.name);
+		if (!r && (from.parent != to.parent || strcmp(from.name, to.name) != 0))
+			link_drop_locked(t, n, from.parent, from.name);
+	}
+	pthread_mutex_unlock(&t->lock);
+	return r;
+}
+
+static struct node *orphan_locked(struct nodes *t, const struct orphan *o)
+{
+	struct node *n = node_get(t, o->id);
+
+	return n && n->generation == o->generation && n->orphan_fd >= 0 ? n : NULL;
+}
+
+/*
+ * Without the descriptor nothing keeps the backing's inode, and its number may come back as another object: the node is
+ * not to be found by it any more.
+ */
+static void orphan_drop_locked(struct nodes *t, struct node *n)
+{
+	close(n->orphan_fd);
+	n->orphan_fd = -1;
+	if (n->links || n->gone)
+		return;
+	hash_remove(t, n);
+	n->gone = true;
+}
+
+/* A place in the ring: one whose node has been forgotten, else the oldest's. */
+static struct orphan *orphan_place_locked(struct nodes *t)
+{
+	struct node *old;
+	size_t i;
+
+	for (i = 0; i < ORPHANS_MAX; i++) {
+		if (!orphan_locked(t, &t->orphan[t->orphan_next]))
+			break;
+		t->orphan_next = (t->orphan_next + 1) % ORPHANS_MAX;
+	}
+	old = orphan_locked(t, &t->orphan[t->orphan_next]);
+	if (old)
+		orphan_drop_locked(t, old);
+	i = t->orphan_next;
+	t->orphan_next = (i + 1) % ORPHANS_MAX;
+	return &t->orphan[i];
+}
+
+void node_keep_orphan(struct nodes *t, dev_t dev, ino_t ino, int fd)
+{
+	struct node *n;
+
+	pthread_mutex_lock(&t->lock);
+	n = find_locked(t, dev, ino);
+	if (n && n->orphan_fd < 0) {
+		*orphan_place_locked(t) = (struct orphan){n->id, n->generation};
+		n->orphan_fd = fd;
+		fd = -1;
+	}
+	pthread_mutex_unlock(&t->lock);
+	if (fd >= 0)
+		close(fd);
+}
+
+void node_owe(struct node *n, uint32_t what)
+{
+	uint32_t old = atomic_load(&n->unsynced);
+
+	while (!atomic_compare_exchange_weak(&n->unsynced, &old, (old + NODE_UNSYNCED + 1) | what))
+		;
+}
+
+uint32_t node_owes(const struct node *n)
+{
+	return atomic_load(&n->unsynced);
+}
+
+void node_paid(struct node *n, uint32_t owed)
+{
+	if (owed & NODE_UNSYNCED)
+		(void)atomic_compare_exchange_strong(&n->unsynced, &owed, owed & ~NODE_UNSYNCED);
+}
+
+int node_name(struct nodes *t, struct node *n, unsigned i, struct node **parent, char name[256])
+{
+	struct link *l;
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&t->lock);
+	for (l = n->links; l && i > 0; l = l->next)
+		i--;
+	if (l) {
+		*parent = l->parent;
+		l->parent->pins++;
+		memcpy(name, l->name, strlen(l->name) + 1);
+		r = 0;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return r;
+}
+
+void node_unpin(struct nodes *t, struct node *n)
+{
+	pthread_mutex_lock(&t->lock);
+	n->pins--;
+	node_free_if_unused(t, n);
+	pthread_mutex_unlock(&t->lock);
+}
+
+size_t node_path(struct nodes *t, struct node *n, char *buf, size_t len)
+{
+	size_t at = len;
+
+	pthread_mutex_lock(&t->lock);
+	while (n != t->root && n->links) {
+		size_t l = strlen(n->links->name);
+
+		if (l + 1 > at) {
+			at = len;
+			break;
+		}
+		at -= l;
+		memcpy(buf + at, n->links->name, l);
+		buf[--at] = '/';
+		n = n->links->parent;
+	}
+	pthread_mutex_unlock(&t->lock);
+	if (at == len || n != t->root)
+		return 0;
+	memmove(buf, buf + at + 1, len - at - 1);
+	return len - at - 1;
+}
+
+int nodes_init(struct nodes *t, int root_fd)
+{
+	struct stat st;
+	struct node_key key;
+	struct dirfd *d = calloc(1, sizeof(*d));
+
+	memset(t, 0, sizeof(*t));
+	if (!d || fstat(root_fd, &st)) {
+		free(d);
+		return -EIO;
+	}
+	pthread_mutex_init(&t->lock, NULL);
+	t->n_hash = 1024;
+	t->hash = calloc(t->n_hash, sizeof(struct node *));
+	key = (struct node_key){st.st_dev, st.st_ino, OBJECT_DIR};
+	t->root = t->hash ? node_new_locked(t, &key) : NULL;
+	if (!t->root) {
+		free(t->hash);
+		free(d);
+		return -ENOMEM;
+	}
+	/* The root's descriptor counts one user for ever, so that it never gets into the LRU. */
+	*d = (struct dirfd){.fd = root_fd, .users = 1, .node = t->root};
+	t->root->dirfd = d;
+	t->root->nlookup = 1;
+	atomic_store(&t->known, 1);
+	return 0;
+}
+
+void nodes_free(struct nodes *t)
+{
+	for (uint64_t id = 1; id <= t->high; id++) {
+		struct node *n = node_get(t, id);
+
+		if (!n)
+			continue;
+		if (n->dirfd && n != t->root)
+			close(n->dirfd->fd);
+		free(n->dirfd);
+		if (n->orphan_fd >= 0)
+			close(n->orphan_fd);
+		for (struct link *l = n->links, *next; l; l = next) {
+			next = l->next;
+			free(l);
+		}
+		ranges_clear(&n->lost);
+		pthread_mutex_destroy(&n->lock);
+		pthread_mutex_destroy(&n->once);
+		free(n);
+	}
+	for (size_t i = 0; i <= t->high / NODE_CHUNK; i++)
+		free(atomic_load(&t->chunk[i]));
+	free(t->hash);
+	free(t->free_ids);
+	pthread_mutex_destroy(&t->lock);
+}

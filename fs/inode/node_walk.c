@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The inode table from end to end: what a locking pass looks at, what status counts. */
+#include "fs/inode/node.h"
+
+static enum node_class class_of(const struct node *n)
+{
+	uint8_t opened = atomic_load(&n->opened);
+
+	if (opened & 2)
+		return NODE_WRITTEN;
+	if (opened)
+		return NODE_OPENED;
+	return n->type == OBJECT_DIR ? NODE_FOLDER : NODE_OTHER;
+}
+
+size_t nodes_collect(struct nodes *t, enum node_class class, uint64_t *next, uint64_t *ids, size_t max)
+{
+	size_t n_ids = 0;
+	bool end = false;
+
+	/* In steps: a million inodes of another class must not stop every request meanwhile. */
+	while (!end && n_ids < max) {
+		uint64_t stop = *next + NODE_CHUNK;
+
+		pthread_mutex_lock(&t->lock);
+		for (; *next <= t->high && *next < stop && n_ids < max; ++*next) {
+			struct node *n = node_get(t, *next);
+
+			if (n && (class == NODE_LOST ? (bool)atomic_load(&n->lost_any) : n->nlookup > 0 && class_of(n) == class))
+				ids[n_ids++] = *next;
+		}
+		end = *next > t->high;
+		pthread_mutex_unlock(&t->lock);
+	}
+	return n_ids;
+}
+
+bool node_live(struct nodes *t, uint64_t id)
+{
+	struct node *n;
+	bool live;
+
+	pthread_mutex_lock(&t->lock);
+	n = node_get(t, id);
+	live = n && n->nlookup > 0;
+	pthread_mutex_unlock(&t->lock);
+	return live;
+}
+
+static void count_one(struct nodes *t, uint64_t id, enum node_class class, uint64_t *count)
+{
+	struct node *n = node_pin(t, id);
+
+	if (!n)
+		return;
+	pthread_mutex_lock(&n->lock);
+	*count += class == NODE_LOST ? n->lost.n : n->file != NULL;
+	pthread_mutex_unlock(&n->lock);
+	node_unpin(t, n);
+}
+
+void nodes_count(struct nodes *t, uint64_t *open_files, uint64_t *lost)
+{
+	static const enum node_class classes[] = {NODE_WRITTEN, NODE_OPENED, NODE_LOST};
+	uint64_t id;
+
+	*open_files = *lost = 0;
+	for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
+		uint64_t next = 1;
+
+		while (nodes_collect(t, classes[i], &next, &id, 1) == 1)
+			count_one(t, id, classes[i], classes[i] == NODE_LOST ? lost : open_files);
+	}
+}

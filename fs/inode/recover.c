@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Finding and sealing the end of a file that a crash left unfinished. */
+#include "fs/inode/recover.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "crypto/secret.h"
+#include "fs/store/store.h"
+
+#define GENERATION_SANE (1ull << 62)
+#define CHUNK_LEN (1u << 20) /* cipher bytes read at a time, or one record if that is longer */
+
+/* The state of one pass over a file. */
+struct scan {
+	const struct recover *r;
+	uint64_t record_len;
+	uint64_t size;    /* on disk */
+	uint64_t records; /* whole ones that fit the body */
+	uint8_t *cipher;  /* `room` records */
+	uint8_t *plain;   /* one block */
+	size_t room;
+	int rubbish;      /* something that is neither zero nor authentic was seen */
+	uint64_t holes;   /* zero records so far, those behind the last authentic block included */
+	uint64_t bad;     /* the same for records that do not authenticate */
+	uint64_t generation; /* the highest one in any head that looks like a final record's */
+	struct recover_end end;
+};
+
+static void scan_end(struct scan *s)
+{
+	free(s->cipher);
+	if (s->plain)
+		secret_wipe(s->plain, s->r->layout->block_len);
+	free(s->plain);
+}
+
+static int scan_begin(struct scan *s, const struct recover *r)
+{
+	struct stat st;
+	if (fstat(r->fd, &st) < 0)
+		return -errno;
+	if ((uint64_t)st.st_size < r->layout->header_len)
+		return -EUCLEAN;
+	s->r = r;
+	s->size = (uint64_t)st.st_size;
+	s->record_len = layout_record_len(r->layout);
+	s->records = (s->size - r->layout->header_len) / s->record_len;
+	s->room = CHUNK_LEN / s->record_len + 1;
+	s->cipher = malloc(s->room * s->record_len);
+	s->plain = malloc(r->layout->block_len);
+	return s->cipher && s->plain ? 0 : -ENOMEM;
+}
+
+/* Borrow the file's keys and begin a cipher; on 0 the caller ends with give_back(). */
+static int borrow(const struct recover *r, struct block_cipher *c, int sealing)
+{
+	const struct store_keys *store;
+	const struct file_keys *file;
+	int err = gate_enter(r->gate, GATE_USE_NEW, &store);
+	if (err)
+		return err;
+	err = gate_key_borrow(r->key, store, &file);
+	if (!err)
+		err = block_cipher_begin(c, store, file, r->layout, sealing);
+	if (err)
+		gate_leave(r->gate);
+	return err;
+}
+
+static void give_back(const struct recover *r, struct block_cipher *c)
+{
+	block_cipher_end(c);
+	gate_leave(r->gate);
+}
+
+/* Open the LEN bytes at the place of block NO as a final record. -EBADMSG if they are none. */
+static int open_final(const struct recover *r, uint64_t no, size_t len, struct final_head *head)
+{
+	uint8_t *cipher = malloc(len);
+	uint8_t *tail = malloc(r->layout->block_len);
+	struct block_cipher c = { 0 };
+	int err = cipher && tail ? store_pread_full(r->fd, cipher, len, layout_record_off(r->layout, no)) : -ENOMEM;
+	if (!err)
+		err = borrow(r, &c, 0);
+	if (!err) {
+		err = final_open(&c, no, cipher, len, head, tail);
+		give_back(r, &c);
+	}
+	if (tail)
+		secret_wipe(tail, r->layout->block_len);
+	free(tail);
+	free(cipher);
+	return err;
+}
+
+int recover_final_at(const struct recover *r, uint64_t no, struct final_head *head)
+{
+	uint8_t front[FINAL_OVERHEAD];
+	struct final_head seen;
+	struct stat st;
+	if (fstat(r->fd, &st) < 0)
+		return -errno;
+	uint64_t off = layout_record_off(r->layout, no);
+	if ((uint64_t)st.st_size < off + sizeof(front))
+		return 0;
+	int err = store_pread_full(r->fd, front, sizeof(front), off);
+	if (err)
+		return err;
+	if (final_head_parse(r->layout, front, sizeof(front), &seen) || block_is_zero(front, sizeof(front)))
+		return 0;
+	uint64_t len = (uint64_t)FINAL_OVERHEAD + seen.tail_len;
+	if ((uint64_t)st.st_size < off + len)
+		return 0;
+	err = open_final(r, no, len, &seen);
+	if (err)
+		return err == -EBADMSG ? 0 : err;
+	if (head)
+		*head = seen;
+	return 1;
+}
+
+/* The end is the final record that authenticates at the place of block NO. */
+static void end_at_final(struct scan *s, uint64_t no, const struct final_head *head)
+{
+	s->end.blocks = no;
+	s->end.disk_size = layout_record_off(s->r->layout, no) + FINAL_OVERHEAD + head->tail_len;
+	s->end.flags = head->flags;
+	s->end.sealed = 1;
+	s->end.bad = s->bad;
+	s->end.holes = s->holes;
+}
+
+/* Open the N records of the chunk that begins with block NO, one by one: what counts is each one's own answer. */
+static int scan_blocks(struct scan *s, uint64_t no, size_t n)
+{
+	struct block_cipher c = { 0 };
+	int err = borrow(s->r, &c, 0);
+	if (err)
+		return err;
+	for (size_t i = 0; i < n && !err; i++) {
+		const uint8_t *record = s->cipher + i * s->record_len;
+		if (block_is_zero(record, s->record_len)) {
+			s->holes++;
+			continue;
+		}
+		err = block_open(&c, no + i, 1, 0, record, s->plain, NULL);
+		if (!err) {
+			s->end.blocks = no + i + 1;
+			s->end.holes = s->holes;
+			s->end.bad = s->bad;
+		} else if (err == -EBADMSG) {
+			s->bad++;
+			s->rubbish = 1;
+			err = 0;
+		}
+	}
+	give_back(s->r, &c);
+	return err;
+}
+
+/* How many of the N records at the chunk's front come before one that looks like a final record. */
+static size_t before_final(struct scan *s, size_t n)
+{
+	struct final_head head;
+	for (size_t i = 0; i < n; i++) {
+		const uint8_t *record = s->cipher + i * s->record_len;
+		if (final_head_parse(s->r->layout, record, FINAL_OVERHEAD, &head) || block_is_zero(record, FINAL_OVERHEAD))
+			continue;
+		/* A torn one may say anything; what it says is only a number to stay above. */
+		if (head.generation > s->generation && head.generation < GENERATION_SANE)
+			s->generation = head.generation;
+		return i;
+	}
+	return n;
+}
+
+/* The first block from NO on whose record is not wholly in a hole of the backing file; counts those passed. */
+static uint64_t skip_hole(struct scan *s, uint64_t no)
+{
+	off_t data = lseek(s->r->fd, (off_t)layout_record_off(s->r->layout, no), SEEK_DATA);
+	if (data < 0 && errno != ENXIO)
+		return no; /* no such question on this backing: read the zeros */
+	uint64_t next = data < 0 ? s->records : ((uint64_t)data - s->r->layout->header_len) / s->record_len;
+	if (next > s->records)
+		next = s->records;
+	if (next > no)
+		s->holes += next - no;
+	return next > no ? next : no;
+}
+
+/* One chunk from *NO on; advances it. 1 when the end was found, 0 to go on. */
+static int scan_chunk(struct scan *s, uint64_t *no)
+{
+	*no = skip_hole(s, *no);
+	size_t n = s->records - *no < s->room ? (size_t)(s->records - *no) : s->room;
+	if (n == 0)
+		return 0;
+	int err = store_pread_full(s->r->fd, s->cipher, n * s->record_len, layout_record_off(s->r->layout, *no));
+	if (err)
+		return err;
+	size_t before = before_final(s, n);
+	err = before ? scan_blocks(s, *no, before) : 0;
+	if (err)
+		return err;
+	*no += before;
+	if (before == n)
+		return 0;
+	struct final_head head;
+	int found = recover_final_at(s->r, *no, &head);
+	if (found < 0)
+		return found;
+	if (found) {
+		end_at_final(s, *no, &head);
+		return 1;
+	}
+	/* No block begins like this but by a chance of 2^-150: a torn final record. */
+	s->bad++;
+	s->rubbish = 1;
+	(*no)++;
+	return 0;
+}
+
+/* What lies behind the last whole record: the final record, or rubbish. 1 when it was the end. */
+static int scan_rest(struct scan *s)
+{
+	struct final_head head;
+	int found = recover_final_at(s->r, s->records, &head);
+	if (found == 1)
+		end_at_final(s, s->records, &head);
+	if (found)
+		return found;
+	uint64_t off = layout_record_off(s->r->layout, s->records);
+	size_t len = (size_t)(s->size - off);
+	int err = store_pread_full(s->r->fd, s->cipher, len, off);
+	if (err)
+		return err;
+	/* At the front of the body fewer bytes than a final record has can hold nothing: a create cut short. */
+	if (!block_is_zero(s->cipher, len) && (s->records || len >= FINAL_OVERHEAD))
+		s->rubbish = 1;
+	return 0;
+}
+
+static int find(struct scan *s)
+{
+	int found = 0;
+	for (uint64_t no = 0; no < s->records && found == 0;)
+		found = scan_chunk(s, &no);
+	if (found == 0)
+		found = scan_rest(s);
+	if (found)
+		return found < 0 ? found : 0;
+	if (s->end.blocks == 0 && s->rubbish)
+		return -EBADMSG;
+	s->end.flags = s->end.holes ? FINAL_SPARSE : 0;
+	s->end.generation = s->generation + 1;
+	s->end.disk_size = layout_record_off(s->r->layout, s->end.blocks) + FINAL_OVERHEAD;
+	return 0;
+}
+
+int recover_find(const struct recover *r, struct recover_end *out)
+{
+	AUTO(scan_end) struct scan s = { .r = r };
+	int err = scan_begin(&s, r);
+	if (!err)
+		err = find(&s);
+	if (!err)
+		*out = s.end;
+	return err;
+}
+
+static int seal_end(const struct recover *r, const struct recover_end *end)
+{
+	uint8_t record[FINAL_OVERHEAD];
+	struct final_head head = { .tail_len = 0, .flags = end->flags, .generation = end->generation };
+	struct block_cipher c = { 0 };
+	int err = borrow(r, &c, 1);
+	if (err)
+		return err;
+	err = final_seal(&c, end->blocks, &head, (const uint8_t *)"", record);
+	give_back(r, &c);
+	if (err)
+		return err;
+	return store_pwrite_full(r->fd, record, sizeof(record), layout_record_off(r->layout, end->blocks));
+}
+
+int recover_apply(const struct recover *r, const struct recover_end *end)
+{
+	struct stat st;
+	if (fstat(r->fd, &st) < 0)
+		return -errno;
+	/* The new end first: cut down in between, the file is found just as unfinished as it was. */
+	int err = end->sealed ? 0 : seal_end(r, end);
+	if (err)
+		return err;
+	if (ftruncate(r->fd, (off_t)end->disk_size) < 0)
+		return -errno;
+	struct timespec times[2] = { st.st_atim, st.st_mtim };
+	(void)futimens(r->fd, times); /* another owner's file on some backings: the times are not worth failing for */
+	return 0;
+}
+
+/* -EBADMSG unless the final record at the arithmetic end authenticates. */
+static int check_end(const struct recover *r)
+{
+	struct stat st;
+	uint64_t plain_size;
+	struct final_head head;
+	if (fstat(r->fd, &st) < 0)
+		return -errno;
+	if (layout_classify(r->layout, (uint64_t)st.st_size, &plain_size) != OBJECT_FILE)
+		return -EBADMSG;
+	uint64_t no = plain_size / r->layout->block_len;
+	return open_final(r, no, FINAL_OVERHEAD + plain_size % r->layout->block_len, &head);
+}
+
+static void say(const struct recover *r, const struct recover_end *end, void (*log)(int priority, const char *text))
+{
+	char link[64], name[512], text[1024];
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", r->fd);
+	ssize_t n = readlink(link, name, sizeof(name) - 1);
+	name[n < 0 ? 0 : n] = '\0';
+	int len = snprintf(text, sizeof(text), "%s: left unfinished by a crash; it ends now after %" PRIu64 " blocks (%s)", name,
+			   end->blocks, end->sealed ? "at its earlier end" : "after the last block that authenticates");
+	if (end->bad && len > 0 && (size_t)len < sizeof(text))
+		snprintf(text + len, sizeof(text) - (size_t)len, "; %" PRIu64 " blocks before it are lost", end->bad);
+	log(LOG_WARNING, text);
+}
+
+int recover_file(int fd, const struct layout *l, struct gate *g, struct gate_key *key,
+		 void (*log)(int priority, const char *text))
+{
+	struct recover r = { .fd = fd, .layout = l, .gate = g, .key = key };
+	struct recover_end end;
+	int err = check_end(&r);
+	if (err != -EBADMSG)
+		return err;
+	err = recover_find(&r, &end);
+	if (!err)
+		err = recover_apply(&r, &end);
+	if (!err && log)
+		say(&r, &end, log);
+	return err;
+}

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The janitor's threads: a fixed table of inodes with lost writes, and three chores that recur. */
+#include "fs/lock/janitor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <syslog.h>
+#include <time.h>
+
+#define THREADS 2u /* one may be held up by a page that a READ from a dead disk has locked */
+#define ENTRIES 1024u
+#define PROBES 16u
+#define LIST_MAX 4096u
+#define BATCH 256u
+#define PAUSE_MS 10
+#define LAST_MS 100
+#define SWEEP_PAUSE_MS 100
+#define WATCH_PAUSE_MAX_MS 1000
+#define ABSENT_FIRST_MS 1000
+#define ABSENT_MS 5000
+#define NAMES_MAX 20u
+#define SYNC_WAIT_MS 50 /* pages that are there can be read meanwhile */
+#define SYNC_PAUSE_MS 250
+#define SYNC_PAUSE_MAX_MS 60000
+#define NEVER INT64_MAX
+
+/* An inode with lost writes; all under the janitor's lock. */
+struct entry {
+	uint64_t ino; /* 0 = free */
+	uint64_t start, end;
+	int64_t due, lost_at, done_at;
+	bool busy;
+	bool untold; /* its name is still to be logged */
+};
+
+enum chore_kind { SWEEP, WATCH, ABSENT, N_CHORES };
+
+struct chore {
+	int64_t due;
+	bool busy;
+};
+
+/* Ids, a fixed number: what does not fit makes `more`. */
+struct list {
+	uint64_t id[LIST_MAX];
+	size_t n;
+	bool more;
+};
+
+struct janitor {
+	struct fs *fs;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	pthread_t thread[THREADS];
+	unsigned n_threads;
+	bool stop;
+	struct entry entry[ENTRIES];
+	struct chore chore[N_CHORES];
+	int64_t swept_for;     /* the last lost write that did not fit into the table; 0 = none open */
+	struct list watched, absent;
+	bool gather;           /* `watched` is to be made anew */
+	int64_t watch_pause;
+	uint64_t watch_refused; /* refused writes at the last watch */
+	uint64_t told[NAMES_MAX]; /* whose names were logged for this lock */
+	unsigned n_told;
+	bool syncing;
+	int64_t sync_next;     /* syncing: not before; one that did not come back in time still runs */
+	int64_t sync_pause;    /* syncing */
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static bool gate_open_now(const struct fs *fs)
+{
+	enum gate_state s = gate_state(fs->gate);
+
+	return s == GATE_ACTIVE || s == GATE_GRACE;
+}
+
+/*
+ * What a write(2) under way has made dirty by now is refused in large requests: an invalidation alone goes page by page, and
+ * the writer is faster. By one thread at a time. Only while a file is open for writing: the root is opened for it, and
+ * would be in the way of an unmount.
+ */
+static void refuse_dirty(struct janitor *j)
+{
+	struct rootsync *s;
+	bool mine;
+
+	pthread_mutex_lock(&j->lock);
+	mine = !j->syncing && now_ms() >= j->sync_next;
+	j->syncing = j->syncing || mine;
+	pthread_mutex_unlock(&j->lock);
+	if (!mine)
+		return;
+	s = rootsync_start(j->fs, ROOTSYNC_WRITE_BACK);
+	if (rootsync_settle(s, j->fs, locking_now() + SYNC_WAIT_MS)) {
+		j->sync_pause = SYNC_PAUSE_MS;
+	} else {
+		j->sync_next = now_ms() + j->sync_pause;
+		j->sync_pause = earlier(j->sync_pause * 2, SYNC_PAUSE_MAX_MS);
+	}
+	rootsync_end(s, j->fs);
+	pthread_mutex_lock(&j->lock);
+	j->syncing = false;
+	pthread_mutex_unlock(&j->lock);
+}
+
+/* ---- inodes with lost writes ---- */
+
+/* The entry of INO, or a free one for it, or NULL. */
+static struct entry *entry_find(struct janitor *j, uint64_t ino)
+{
+	struct entry *room = NULL;
+
+	for (unsigned i = 0; i < PROBES; i++) {
+		struct entry *e = &j->entry[(ino + i) % ENTRIES];
+
+		if (e->ino == ino)
+			return e;
+		if (e->ino == 0 && !room)
+			room = e;
+	}
+	return room;
+}
+
+static void entry_add(struct janitor *j, struct entry *e, uint64_t ino, int64_t now)
+{
+	*e = (struct entry){.ino = ino, .start = UINT64_MAX, .due = now, .done_at = now - PAUSE_MS};
+	e->untold = !gate_open_now(j->fs);
+	atomic_fetch_add(&j->fs->draining, 1);
+}
+
+static void entry_lost(struct entry *e, uint64_t off, uint64_t len, int64_t now)
+{
+	e->lost_at = now;
+	if (off < e->start)
+		e->start = off;
+	if (off + len > e->end)
+		e->end = off + len;
+	if (e->due > e->done_at + PAUSE_MS)
+		e->due = e->done_at + PAUSE_MS;
+}
+
+/* The table is full: one pass over everything that was opened stands in for what did not fit. */
+static void lost_without_room(struct janitor *j, int64_t now)
+{
+	if (!j->swept_for)
+		atomic_fetch_add(&j->fs->draining, 1);
+	j->swept_for = now;
+	j->chore[SWEEP].due = earlier(j->chore[SWEEP].due, now + SWEEP_PAUSE_MS);
+}
+
+void janitor_lost(struct fs *fs, uint64_t ino, uint64_t off, uint64_t len)
+{
+	struct janitor *j = fs->janitor;
+	int64_t now = now_ms();
+	struct entry *e;
+
+	pthread_mutex_lock(&j->lock);
+	e = entry_find(j, ino);
+	if (e && e->ino == 0)
+		entry_add(j, e, ino, now);
+	if (e)
+		entry_lost(e, off, len, now);
+	else
+		lost_without_room(j, now);
+	pthread_cond_signal(&j->wake);
+	pthread_mutex_unlock(&j->lock);
+}
+
+/* By its name on disk: the plain one would need keys, and does not belong in a log. */
+static void tell_name(struct janitor *j, uint64_t ino, bool last)
+{
+	char path[2048], text[2400];
+	struct node *n = node_pin(&j->fs->nodes, ino);
+	size_t len;
+
+	if (!n)
+		return;
+	len = node_path(&j->fs->nodes, n, path, sizeof(path) - 1);
+	path[len] = '\0';
+	snprintf(text, sizeof(text), "data/%s (inode %llu): written pages were refused; fsync or close tells the writer%s",
+		 len ? path : "(deleted)", (unsigned long long)n->ino, last ? "; further files are not named" : "");
+	node_unpin(&j->fs->nodes, n);
+	j->fs->cfg.log(LOG_WARNING, text);
+}
+
+static bool tell_once(struct janitor *j, uint64_t ino)
+{
+	for (unsigned i = 0; i < j->n_told; i++)
+		if (j->told[i] == ino)
+			return false;
+	if (j->n_told == NAMES_MAX)
+		return false;
+	j->told[j->n_told++] = ino;
+	return true;
+}
+
+/* Called with the lock, which is given up meanwhile. */
+static void entry_run(struct janitor *j, struct entry *e)
+{
+	bool whole = !gate_open_now(j->fs), tell = e->untold && tell_once(j, e->ino);
+	uint64_t ino = e->ino, start = e->start, end = e->end;
+	bool last = j->n_told == NAMES_MAX;
+	int64_t started = now_ms();
+
+	e->busy = true;
+	e->untold = false;
+	pthread_mutex_unlock(&j->lock);
+	if (tell)
+		tell_name(j, ino, last);
+	if (whole) {
+		if (locking_writable(j->fs, ino, NULL))
+			refuse_dirty(j);
+		(void)locking_forget(j->fs, ino);
+	} else {
+		(void)loop_invalidate(j->fs, ino, (int64_t)start, (int64_t)(end - start));
+	}
+	pthread_mutex_lock(&j->lock);
+	e->busy = false;
+	e->done_at = now_ms();
+	if (e->lost_at >= started) {
+		e->due = e->done_at + PAUSE_MS;
+	} else if (started < e->lost_at + LAST_MS) {
+		e->due = e->lost_at + LAST_MS;
+	} else {
+		e->ino = 0;
+		atomic_fetch_sub(&j->fs->draining, 1);
+	}
+}
+
+static struct entry *entry_due(struct janitor *j, int64_t now, int64_t *next)
+{
+	for (size_t i = 0; i < ENTRIES; i++) {
+		struct entry *e = &j->entry[i];
+
+		if (e->ino == 0 || e->busy)
+			continue;
+		if (e->due <= now)
+			return e;
+		*next = earlier(*next, e->due);
+	}
+	return NULL;
+}
+
+/* ---- chores: each returns when it is due again ---- */
+
+static void invalidate_class(struct fs *fs, enum node_class class)
+{
+	uint64_t ids[BATCH], next = 1;
+	size_t n;
+
+	while ((n = nodes_collect(&fs->nodes, class, &next, ids, BATCH)) > 0)
+		for (size_t i = 0; i < n; i++)
+			(void)locking_forget(fs, ids[i]);
+}
+
+static int64_t run_sweep(struct janitor *j)
+{
+	int64_t started = now_ms(), next = NEVER;
+
+	invalidate_class(j->fs, NODE_WRITTEN);
+	invalidate_class(j->fs, NODE_OPENED);
+	pthread_mutex_lock(&j->lock);
+	if (j->swept_for >= started || (j->swept_for && started < j->swept_for + LAST_MS)) {
+		next = now_ms() + SWEEP_PAUSE_MS;
+	} else if (j->swept_for) {
+		j->swept_for = 0;
+		atomic_fetch_sub(&j->fs->draining, 1);
+	}
+	pthread_mutex_unlock(&j->lock);
+	return next;
+}
+
+void janitor_sweep(struct fs *fs)
+{
+	struct janitor *j = fs->janitor;
+
+	pthread_mutex_lock(&j->lock);
+	j->chore[SWEEP].due = 0;
+	pthread_cond_signal(&j->wake);
+	pthread_mutex_unlock(&j->lock);
+}
+
+/* Only the chore itself touches the list, so no lock is needed. */
+static void gather(struct janitor *j)
+{
+	uint64_t ids[BATCH], next = 1;
+	struct list *l = &j->watched;
+	size_t n;
+
+	l->n = 0;
+	l->more = false;
+	while ((n = nodes_collect(&j->fs->nodes, NODE_WRITTEN, &next, ids, BATCH)) > 0) {
+		for (size_t i = 0; i < n; i++) {
+			if (!locking_writable(j->fs, ids[i], NULL))
+				continue;
+			if (l->n < LIST_MAX)
+				l->id[l->n++] = ids[i];
+			else
+				l->more = true;
+		}
+	}
+}
+
+static void watch_once(struct janitor *j)
+{
+	struct list *l = &j->watched;
+	size_t left = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (!locking_writable(j->fs, l->id[i], NULL))
+			continue;
+		(void)locking_forget(j->fs, l->id[i]);
+		l->id[left++] = l->id[i];
+	}
+	l->n = left;
+	if (l->more)
+		invalidate_class(j->fs, NODE_WRITTEN);
+}
+
+/* Often at first and while something is refused; then twice as seldom each time, so that idle handles cost nothing. */
+static int64_t run_watch(struct janitor *j)
+{
+	uint64_t refused = atomic_load(&j->fs->refused_writes);
+	int64_t started = now_ms(), took;
+	bool anew;
+
+	pthread_mutex_lock(&j->lock);
+	anew = j->gather;
+	j->gather = false;
+	pthread_mutex_unlock(&j->lock);
+	if (anew) {
+		gather(j);
+		j->watch_pause = PAUSE_MS;
+	}
+	if (gate_open_now(j->fs) || (j->watched.n == 0 && !j->watched.more))
+		return NEVER;
+	refuse_dirty(j);
+	watch_once(j);
+	took = now_ms() - started;
+	j->watch_pause = refused != j->watch_refused ? PAUSE_MS : earlier(j->watch_pause * 2, WATCH_PAUSE_MAX_MS);
+	if (j->watch_pause < took) /* not more than half of a processor */
+		j->watch_pause = earlier(took, LAST_MS);
+	j->watch_refused = refused;
+	return j->watched.n > 0 || j->watched.more ? now_ms() + j->watch_pause : NEVER;
+}
+
+void janitor_locking(struct fs *fs)
+{
+	struct janitor *j = fs->janitor;
+
+	pthread_mutex_lock(&j->lock);
+	j->n_told = 0;
+	pthread_mutex_unlock(&j->lock);
+}
+
+void janitor_locked(struct fs *fs)
+{
+	struct janitor *j = fs->janitor;
+
+	pthread_mutex_lock(&j->lock);
+	j->gather = true;
+	j->chore[WATCH].due = 0;
+	pthread_cond_signal(&j->wake);
+	pthread_mutex_unlock(&j->lock);
+}
+
+static int64_t run_absent(struct janitor *j)
+{
+	struct list *l = &j->absent;
+	size_t i = 0;
+
+	pthread_mutex_lock(&j->lock);
+	if (gate_open_now(j->fs))
+		l->n = 0;
+	while (i < l->n) {
+		uint64_t id = l->id[i];
+		bool there;
+
+		pthread_mutex_unlock(&j->lock);
+		there = node_live(&j->fs->nodes, id) && loop_invalidate(j->fs, id, 0, 0) == -ENOENT;
+		pthread_mutex_lock(&j->lock);
+		if (there)
+			i++;
+		else
+			l->id[i] = l->id[--l->n]; /* others only append */
+	}
+	i = l->n;
+	pthread_mutex_unlock(&j->lock);
+	return i > 0 ? now_ms() + ABSENT_MS : NEVER;
+}
+
+void janitor_absent(struct fs *fs, uint64_t ino)
+{
+	struct janitor *j = fs->janitor;
+	struct list *l = &j->absent;
+
+	pthread_mutex_lock(&j->lock);
+	if (l->n < LIST_MAX)
+		l->id[l->n++] = ino;
+	j->chore[ABSENT].due = earlier(j->chore[ABSENT].due, now_ms() + ABSENT_FIRST_MS);
+	pthread_cond_signal(&j->wake);
+	pthread_mutex_unlock(&j->lock);
+}
+
+/* ---- the threads ---- */
+
+/* Run a chore that is due, the lock given up meanwhile; false if there is none. */
+static bool run_chore(struct janitor *j, int64_t now, int64_t *next)
+{
+	static int64_t (*const run[N_CHORES])(struct janitor *) = {run_sweep, run_watch, run_absent};
+
+	for (unsigned i = 0; i < N_CHORES; i++) {
+		struct chore *c = &j->chore[i];
+		int64_t again;
+
+		if (c->busy)
+			continue;
+		if (c->due > now) {
+			*next = earlier(*next, c->due);
+			continue;
+		}
+		c->busy = true;
+		c->due = NEVER;
+		pthread_mutex_unlock(&j->lock);
+		again = run[i](j);
+		pthread_mutex_lock(&j->lock);
+		c->busy = false;
+		c->due = earlier(c->due, again);
+		return true;
+	}
+	return false;
+}
+
+static void wait_until(struct janitor *j, int64_t when)
+{
+	struct timespec ts = {when / 1000, (long)(when % 1000) * 1000000};
+
+	if (when == NEVER)
+		pthread_cond_wait(&j->wake, &j->lock);
+	else
+		pthread_cond_timedwait(&j->wake, &j->lock, &ts);
+}
+
+static void *janitor_main(void *arg)
+{
+	struct janitor *j = arg;
+
+	locking_hurry(); /* a write(2) that fills pages does not wait */
+	pthread_mutex_lock(&j->lock);
+	while (!j->stop) {
+		int64_t now = now_ms(), next = NEVER;
+		struct entry *e = entry_due(j, now, &next);
+
+		if (e)
+			entry_run(j, e);
+		else if (!run_chore(j, now, &next))
+			wait_until(j, next);
+	}
+	pthread_mutex_unlock(&j->lock);
+	return NULL;
+}
+
+int janitor_start(struct fs *fs)
+{
+	struct janitor *j = calloc(1, sizeof(*j));
+	pthread_condattr_t attr;
+
+	if (!j)
+		return -ENOMEM;
+	j->fs = fs;
+	j->watch_pause = PAUSE_MS;
+	j->sync_pause = SYNC_PAUSE_MS;
+	for (unsigned i = 0; i < N_CHORES; i++)
+		j->chore[i].due = NEVER;
+	pthread_mutex_init(&j->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&j->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	fs->janitor = j;
+	while (j->n_threads < THREADS && pthread_create(&j->thread[j->n_threads], NULL, janitor_main, j) == 0)
+		j->n_threads++;
+	if (j->n_threads > 0)
+		return 0;
+	janitor_free(fs);
+	return -EAGAIN;
+}
+
+void janitor_stop(struct fs *fs)
+{
+	struct janitor *j = fs->janitor;
+
+	if (!j)
+		return;
+	pthread_mutex_lock(&j->lock);
+	j->stop = true;
+	pthread_cond_broadcast(&j->wake);
+	pthread_mutex_unlock(&j->lock);
+	while (j->n_threads > 0)
+		pthread_join(j->thread[--j->n_threads], NULL);
+}
+
+void janitor_free(struct fs *fs)
+{
+	struct janitor *j = fs->janitor;
+
+	if (!j)
+		return;
+	pthread_cond_destroy(&j->wake);
+	pthread_mutex_destroy(&j->lock);
+	fs->janitor = NULL;
+	free(j);
+}

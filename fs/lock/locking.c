@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Locking is not done until the kernel has forgotten: the passes over every inode that it knows (design: section 6). */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <syslog.h>
+#include <time.h>
+
+#include "fs/lock/janitor.h"
+
+#define PASS_THREADS 4u
+#define BATCH 256u
+#define HANDLERS_WAIT_MS 500 /* past the drain limit */
+#define IN_FLIGHT_MS 250     /* after the order: what a write(2) then inside the kernel has added is still sealed */
+#define PIECE (8ull << 20)
+#define PIECES_MAX 1024u
+#define WRITE_MAX (2ull << 30) /* of one write(2), the kernel's limit; it may lie behind our end of the file */
+#define RETRIES_MAX 512u      /* per pass; what is more goes to the janitor at once */
+#define BEAT_MS 100
+
+/* What is to be forgotten, as loop_invalidate() takes it. */
+#define ALL 0
+#define ATTRIBUTES (-1)
+
+/* One pass over one class of inodes, shared by its threads. */
+struct pass {
+	struct fs *fs;
+	enum node_class class;
+	int64_t off;                  /* ALL or ATTRIBUTES */
+	bool again;                   /* the last pass: ids that were absent are tried again */
+	pthread_mutex_t lock;
+	uint64_t next;                /* lock */
+	uint64_t absent[RETRIES_MAX]; /* lock: ENOENT, a reply may still be under way */
+	size_t n_absent;
+};
+
+int64_t locking_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void sleep_ms(unsigned ms)
+{
+	nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
+}
+
+void locking_hurry(void)
+{
+	(void)setpriority(PRIO_PROCESS, 0, -20); /* on Linux: of this thread */
+}
+
+void locking_beat(struct fs *fs)
+{
+	if (fs->cfg.beacon)
+		atomic_fetch_add(&fs->cfg.beacon->beat, 1);
+}
+
+/* ---- passes ---- */
+
+bool locking_writable(struct fs *fs, uint64_t ino, uint64_t *size)
+{
+	struct node *n = node_pin(&fs->nodes, ino);
+	struct file *f;
+	bool r;
+
+	if (!n)
+		return false;
+	pthread_mutex_lock(&n->lock);
+	f = atomic_load(&n->file);
+	r = f && f->writers > 0;
+	if (size)
+		*size = r ? file_size(f) : 0;
+	pthread_mutex_unlock(&n->lock);
+	node_unpin(&fs->nodes, n);
+	return r;
+}
+
+/*
+ * From the end down: a write(2) under way goes up, so the two meet once. Upwards, one call would run right behind it, page
+ * by page, for as long as it lasts. What it makes dirty behind our back is the janitor's.
+ */
+int locking_forget(struct fs *fs, uint64_t ino)
+{
+	uint64_t size, piece = PIECE, at;
+	int r;
+
+	if (!locking_writable(fs, ino, &size))
+		return loop_invalidate(fs, ino, 0, 0);
+	while (size / piece >= PIECES_MAX)
+		piece *= 2;
+	at = (size / piece + 1 + WRITE_MAX / piece) * piece;
+	r = loop_invalidate(fs, ino, (int64_t)at, 0);
+	while (!r && at > 0) {
+		at -= piece;
+		r = loop_invalidate(fs, ino, (int64_t)at, (int64_t)piece);
+		locking_beat(fs);
+	}
+	return r;
+}
+
+static int forget(const struct pass *p, uint64_t id)
+{
+	return p->class == NODE_WRITTEN && p->off == ALL ? locking_forget(p->fs, id) : loop_invalidate(p->fs, id, p->off, 0);
+}
+
+static void absent(struct pass *p, uint64_t id)
+{
+	bool kept;
+
+	pthread_mutex_lock(&p->lock);
+	kept = p->n_absent < RETRIES_MAX;
+	if (kept)
+		p->absent[p->n_absent++] = id;
+	pthread_mutex_unlock(&p->lock);
+	if (!kept)
+		janitor_absent(p->fs, id);
+}
+
+static void *pass_thread(void *arg)
+{
+	struct pass *p = arg;
+	uint64_t ids[BATCH];
+
+	for (;;) {
+		size_t n;
+
+		pthread_mutex_lock(&p->lock);
+		n = nodes_collect(&p->fs->nodes, p->class, &p->next, ids, BATCH);
+		pthread_mutex_unlock(&p->lock);
+		if (n == 0)
+			return NULL;
+		/* no lock is held here: with dirty pages the kernel waits for our own WRITE handlers */
+		for (size_t i = 0; i < n; i++)
+			if (forget(p, ids[i]) == -ENOENT && p->again)
+				absent(p, ids[i]);
+		locking_beat(p->fs);
+	}
+}
+
+/* An id that the kernel did not know yet: its reply was under way. Later repeats, which hold nobody up, are the janitor's. */
+static void pass_again(struct pass *p)
+{
+	static const unsigned wait_ms[] = {10, 100};
+
+	for (size_t w = 0; w < ARRAY_LEN(wait_ms) && p->n_absent > 0; w++) {
+		size_t left = 0;
+
+		sleep_ms(wait_ms[w]);
+		for (size_t i = 0; i < p->n_absent; i++) {
+			uint64_t id = p->absent[i];
+
+			if (node_live(&p->fs->nodes, id) && forget(p, id) == -ENOENT)
+				p->absent[left++] = id;
+		}
+		p->n_absent = left;
+		locking_beat(p->fs);
+	}
+	for (size_t i = 0; i < p->n_absent; i++)
+		janitor_absent(p->fs, p->absent[i]);
+}
+
+/* Nothing is allocated: a lock must not fail where memory is short. Fewer threads only make it slower. */
+static void pass_run(struct fs *fs, enum node_class class, int64_t off, bool again)
+{
+	struct pass p = {.fs = fs, .class = class, .off = off, .again = again, .next = 1};
+	pthread_t thread[PASS_THREADS];
+	unsigned n;
+
+	pthread_mutex_init(&p.lock, NULL);
+	for (n = 0; n < PASS_THREADS - 1; n++)
+		if (pthread_create(&thread[n], NULL, pass_thread, &p))
+			break;
+	pass_thread(&p);
+	while (n > 0)
+		pthread_join(thread[--n], NULL);
+	if (again)
+		pass_again(&p);
+	pthread_mutex_destroy(&p.lock);
+}
+
+/* ---- the order ---- */
+
+bool locking_sealed(const struct fs *fs)
+{
+	int64_t until = atomic_load(&fs->seal_until);
+
+	return atomic_load(&fs->write_closed) || (until && locking_now() >= until);
+}
+
+static void lock_begin(struct fs *fs, int64_t until)
+{
+	atomic_store(&fs->sealed_bytes, 0);
+	atomic_store(&fs->refused_bytes, 0);
+	atomic_store(&fs->seal_until, until);
+	atomic_store(&fs->write_closed, false);
+	pthread_mutex_lock(&fs->report_lock);
+	fs->report = (struct fs_lock_report){.started = time(NULL)};
+	pthread_mutex_unlock(&fs->report_lock);
+	janitor_locking(fs);
+}
+
+/*
+ * Steps 2 to 4. Names and attributes go first: they cost a microsecond each, wait for nothing, and without them the kernel
+ * serves no path, no stat(2) and no new write(2) any more; only pages that it has can still be read. Contents that cannot
+ * be dirty go while the others are written back. One round of syncfs and one pass after it, which waits for each page on
+ * its way, have sealed all that was dirty at the order, on a disk as slow as the drain limit allows; more rounds than that
+ * only follow a write(2) which has not returned, for as long as it goes on.
+ */
+static void write_back(struct fs *fs, struct rootsync *sync, int64_t start, int64_t until)
+{
+	uint64_t before;
+
+	loop_forget_names(fs);
+	pass_run(fs, NODE_WRITTEN, ATTRIBUTES, false);
+	pass_run(fs, NODE_OPENED, ATTRIBUTES, false);
+	pass_run(fs, NODE_OPENED, ALL, false);
+	if (!rootsync_settle(sync, fs, until + HANDLERS_WAIT_MS))
+		fs->cfg.log(LOG_WARNING, "locking: syncfs of the mount point does not come back; going on without it");
+	do {
+		before = atomic_load(&fs->writes);
+		pass_run(fs, NODE_WRITTEN, ALL, false);
+	} while (atomic_load(&fs->writes) != before && !locking_sealed(fs) && locking_now() < start + IN_FLIGHT_MS);
+}
+
+/*
+ * Step 5: whoever is still inside is waited for, so that the last pass sees every page that was filled, and none of them has
+ * an answer to give after LOCKED. One that is stuck in a disk may not come out: after UNTIL the beat stops, and the
+ * supervisor ends what this process cannot.
+ */
+static void handlers_out(struct fs *fs, int64_t until)
+{
+	unsigned before = atomic_load(&fs->turn);
+
+	atomic_store(&fs->write_closed, true);
+	atomic_store(&fs->seal_until, 0);
+	gate_drain_end(fs->gate);
+	atomic_store(&fs->turn, !before);
+	for (unsigned ms = 0; atomic_load(&fs->in_flight[before]) > 0; ms++) {
+		sleep_ms(1);
+		if (ms % BEAT_MS == 0 && locking_now() < until)
+			locking_beat(fs);
+	}
+}
+
+static void lock_note(struct fs *fs, uint64_t contents_ms, uint64_t all_ms)
+{
+	struct fs_lock_report r;
+	char text[256];
+
+	pthread_mutex_lock(&fs->report_lock);
+	fs->report.inodes = atomic_load(&fs->nodes.known);
+	fs->report.contents_ms = contents_ms;
+	fs->report.all_ms = all_ms;
+	pthread_mutex_unlock(&fs->report_lock);
+	fs_lock_report(fs, &r);
+	snprintf(text, sizeof(text),
+		 "locking: %llu inodes forgotten by the kernel in %llu ms (contents: %llu ms), %llu bytes sealed, %llu refused",
+		 (unsigned long long)r.inodes, (unsigned long long)r.all_ms, (unsigned long long)r.contents_ms,
+		 (unsigned long long)r.sealed_bytes, (unsigned long long)r.refused_bytes);
+	fs->cfg.log(LOG_NOTICE, text);
+}
+
+void locking_drain(void *arg, unsigned drain_ms)
+{
+	struct fs *fs = arg;
+	int64_t start = locking_now(), until = start + drain_ms, contents;
+	struct rootsync *sync;
+
+	locking_hurry();
+	lock_begin(fs, until);
+	sync = rootsync_start(fs, ROOTSYNC_WRITE_BACK);
+	write_back(fs, sync, start, until);
+	rootsync_end(sync, fs);
+	handlers_out(fs, until + HANDLERS_WAIT_MS);
+	/* Step 6. Another thread: that one may still follow a write(2). */
+	sync = rootsync_start(fs, ROOTSYNC_ASK_FIRST);
+	loop_forget_names(fs);
+	(void)rootsync_settle(sync, fs, locking_now() + HANDLERS_WAIT_MS);
+	pass_run(fs, NODE_WRITTEN, ALL, true);
+	pass_run(fs, NODE_OPENED, ALL, true);
+	contents = locking_now();
+	rootsync_end(sync, fs);
+	pass_run(fs, NODE_FOLDER, ALL, true);
+	pass_run(fs, NODE_OTHER, ALL, true);
+	janitor_locked(fs);
+	lock_note(fs, (uint64_t)(contents - start), (uint64_t)(locking_now() - start));
+}
+
+/* Not on the gate's thread: the mount goes on, and a READ from a slow disk may hold up a pass. */
+void locking_files_refused(void *arg)
+{
+	janitor_sweep(arg);
+}
+
+void fs_lock_report(struct fs *fs, struct fs_lock_report *out)
+{
+	pthread_mutex_lock(&fs->report_lock);
+	*out = fs->report;
+	pthread_mutex_unlock(&fs->report_lock);
+	out->sealed_bytes = atomic_load(&fs->sealed_bytes);
+	out->refused_bytes = atomic_load(&fs->refused_bytes);
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a lock does through the mount itself: syncfs(2), for the kernel writes back in large requests, where an invalidation
+ * goes page by page; and look-ups that take the time from the attributes which the kernel keeps.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fs/mount/core.h"
+
+#define BEAT_MS 100
+#define END_WAIT_MS 1000
+#define OPEN_TRIES 5
+#define NAME_PREFIX ".byokfs:ask:"
+#define BATCH 64u
+
+/*
+ * Shared by who started it and the thread; whoever is last frees it. The thread opens a path, and what lies there now may be
+ * anything, so nothing waits for it without a limit.
+ */
+struct rootsync {
+	pthread_mutex_t lock;
+	pthread_cond_t news;
+	struct fs *fs;   /* lock; NULL: nobody waits any more */
+	enum rootsync_kind kind;
+	bool wanted;     /* lock: rounds, until settled */
+	bool stop, done; /* lock */
+	char path[];
+};
+
+static void sync_free(struct rootsync *s)
+{
+	pthread_cond_destroy(&s->news);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+/* Is it our own root that this thread has opened, and did no other thread of ours open it since? */
+static bool sync_opened(struct rootsync *s)
+{
+	bool ours;
+
+	pthread_mutex_lock(&s->lock);
+	ours = s->fs && atomic_load(&s->fs->root_opened_by) == gettid();
+	pthread_mutex_unlock(&s->lock);
+	return ours;
+}
+
+/* Before a round: how many WRITE requests came so far, and may more be admitted? False: it is over. */
+static bool round_begin(struct rootsync *s, uint64_t *writes, bool *sealed)
+{
+	bool go;
+
+	pthread_mutex_lock(&s->lock);
+	while (s->fs && !s->stop && !s->wanted)
+		pthread_cond_wait(&s->news, &s->lock);
+	go = s->fs && !s->stop;
+	if (go) {
+		*writes = atomic_load(&s->fs->writes);
+		*sealed = locking_sealed(s->fs);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return go;
+}
+
+static void round_end(struct rootsync *s, uint64_t writes, bool sealed)
+{
+	pthread_mutex_lock(&s->lock);
+	if (sealed || (s->fs && atomic_load(&s->fs->writes) == writes)) {
+		s->wanted = false;
+		pthread_cond_broadcast(&s->news);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void sync_rounds(struct rootsync *s, int fd)
+{
+	uint64_t writes;
+	bool sealed;
+
+	while (round_begin(s, &writes, &sealed)) {
+		(void)syncfs(fd); /* what could not be written is told by the inodes themselves */
+		round_end(s, writes, sealed);
+	}
+}
+
+uint64_t rootsync_id(const char *name)
+{
+	const size_t len = sizeof(NAME_PREFIX) - 1;
+	uint64_t id;
+	char *end;
+
+	if (strncmp(name, NAME_PREFIX, len) != 0 || name[len] < '1' || name[len] > '9')
+		return 0;
+	id = strtoull(name + len, &end, 10);
+	return *end ? 0 : id;
+}
+
+/* The next of the files open for writing. */
+static size_t written_ids(struct rootsync *s, uint64_t *next, uint64_t ids[BATCH])
+{
+	size_t n = 0, left = 0;
+
+	pthread_mutex_lock(&s->lock);
+	while (s->fs && !s->stop && left == 0 && (n = nodes_collect(&s->fs->nodes, NODE_WRITTEN, next, ids, BATCH)) > 0)
+		for (size_t i = 0; i < n; i++)
+			if (locking_writable(s->fs, ids[i], NULL))
+				ids[left++] = ids[i];
+	pthread_mutex_unlock(&s->lock);
+	return left;
+}
+
+/*
+ * A write(2) inside the kernel goes on to fill pages that a read(2) would find there. The kernel asks for attributes before
+ * it reads from them, when those it has are past their time - an invalidation of them is not enough for a size that it
+ * keeps itself (Linux 6.18, fuse_update_get_attr()) -, and only a reply can say what time they have. So look the file up,
+ * by its number, and let the reply say: none.
+ */
+static void ask_first(struct rootsync *s, int fd)
+{
+	char name[sizeof(NAME_PREFIX) + 20]; /* the digits of a uint64_t */
+	uint64_t ids[BATCH], next = 1;
+	struct statx x;
+	size_t n;
+
+	while ((n = written_ids(s, &next, ids)) > 0)
+		for (size_t i = 0; i < n; i++) {
+			snprintf(name, sizeof(name), NAME_PREFIX "%" PRIu64, ids[i]);
+			(void)statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0, &x); /* it may be closed by now */
+		}
+}
+
+/* The root of our mount, or -1. */
+static int sync_open(struct rootsync *s)
+{
+	for (int i = 0; i < OPEN_TRIES; i++) {
+		int fd = open(s->path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+
+		if (fd < 0 || sync_opened(s))
+			return fd;
+		close(fd);
+	}
+	return -1;
+}
+
+static void *sync_thread(void *arg)
+{
+	struct rootsync *s = arg;
+	bool left;
+	int fd;
+
+	/*
+	 * A table of descriptors of its own, empty: killed in the middle of syncfs(2), this thread sleeps until our requests
+	 * are answered or the connection ends, and the connection ends when nobody holds /dev/fuse any more.
+	 */
+	if (unshare(CLONE_FILES) == 0)
+		(void)(close_range(3, ~0u, 0) == 0);
+	fd = sync_open(s);
+	if (fd >= 0 && s->kind == ROOTSYNC_ASK_FIRST)
+		ask_first(s, fd);
+	if (fd >= 0) {
+		sync_rounds(s, fd);
+		close(fd);
+	}
+	pthread_mutex_lock(&s->lock);
+	s->done = true;
+	left = !s->fs;
+	pthread_cond_broadcast(&s->news);
+	pthread_mutex_unlock(&s->lock);
+	if (left)
+		sync_free(s);
+	return NULL;
+}
+
+struct rootsync *rootsync_start(struct fs *fs, enum rootsync_kind kind)
+{
+	size_t len = strlen(fs->cfg.mountpoint) + 1;
+	struct rootsync *s = calloc(1, sizeof(*s) + len);
+	pthread_condattr_t cond;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	if (!s)
+		return NULL;
+	s->fs = fs;
+	s->kind = kind;
+	s->wanted = true;
+	memcpy(s->path, fs->cfg.mountpoint, len);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_init(&cond);
+	pthread_condattr_setclock(&cond, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->news, &cond);
+	pthread_condattr_destroy(&cond);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	r = pthread_create(&thread, &attr, sync_thread, s);
+	pthread_attr_destroy(&attr);
+	if (!r)
+		return s;
+	sync_free(s);
+	return NULL;
+}
+
+static void wait_a_beat(struct rootsync *s)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_nsec += BEAT_MS * 1000000;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000;
+	}
+	pthread_cond_timedwait(&s->news, &s->lock, &ts);
+}
+
+bool rootsync_settle(struct rootsync *s, struct fs *fs, int64_t until)
+{
+	bool settled;
+
+	if (!s)
+		return true;
+	pthread_mutex_lock(&s->lock);
+	s->wanted = true;
+	pthread_cond_broadcast(&s->news);
+	while (s->wanted && !s->done && locking_now() < until) {
+		wait_a_beat(s);
+		locking_beat(fs);
+	}
+	settled = !s->wanted || s->done;
+	pthread_mutex_unlock(&s->lock);
+	return settled;
+}
+
+void rootsync_end(struct rootsync *s, struct fs *fs)
+{
+	int64_t until = locking_now() + END_WAIT_MS;
+	bool done;
+
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->stop = true;
+	pthread_cond_broadcast(&s->news);
+	while (!s->done && !s->wanted && locking_now() < until) {
+		wait_a_beat(s);
+		locking_beat(fs);
+	}
+	done = s->done;
+	s->fs = NULL;
+	pthread_cond_broadcast(&s->news);
+	pthread_mutex_unlock(&s->lock);
+	if (done)
+		sync_free(s);
+}

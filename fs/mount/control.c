@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The control socket's server: one thread accepts, one short-lived thread per connection answers. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/audit/audit.h"
+#include "fs/watch/control.h"
+#include "fs/watch/control_own.h"
+#include "fs/store/store_own.h"
+#include "fs/watch/supervise.h"
+
+#define CLIENTS_MAX 64     /* each may be silent for IO_TIMEOUT_S: none holds up another */
+#define IO_TIMEOUT_S 5
+#define STACK_LEN (256u << 10)
+
+struct control {
+	struct control_config cfg;
+	struct sockaddr_un address;
+	int listen_fd, stop_fd;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	int client[CLIENTS_MAX]; /* -1 = free; under lock */
+	unsigned n_clients;      /* under lock */
+};
+
+struct connection {
+	struct control *control;
+	unsigned slot;
+	int fd;
+};
+
+static void free_at(void *p)
+{
+	free(*(void **)p);
+}
+
+/* Status */
+
+static void put_escaped(FILE *out, const char *text)
+{
+	for (const unsigned char *p = (const unsigned char *)text; *p != 0; p++) {
+		if (*p < 0x20 || *p == 0x7f || *p == '\\')
+			fprintf(out, "\\%03o", *p);
+		else
+			fputc(*p, out);
+	}
+}
+
+static void put_text(FILE *out, const char *key, const char *value)
+{
+	fprintf(out, "%s ", key);
+	put_escaped(out, value);
+	fputc('\n', out);
+}
+
+static void put_number(FILE *out, const char *key, uint64_t value)
+{
+	fprintf(out, "%s %" PRIu64 "\n", key, value);
+}
+
+static void put_gate(FILE *out, struct gate *g)
+{
+	struct gate_status st;
+
+	gate_status(g, &st);
+	put_text(out, "state", gate_state_name(st.state));
+	put_text(out, "cause", gate_cause_name(st.cause));
+	put_text(out, "reason", st.reason);
+	put_number(out, "since", (uint64_t)st.since);
+	put_number(out, "lease_left_s", (uint64_t)((st.lease_left_ms + 999) / 1000));
+	put_number(out, "grace_left_s", (uint64_t)((st.grace_left_ms + 999) / 1000));
+	put_number(out, "next_probe_s", (uint64_t)((st.next_probe_ms + 999) / 1000));
+	put_number(out, "last_good", (uint64_t)st.last_good);
+	put_number(out, "last_refusal", (uint64_t)st.last_refusal);
+	put_number(out, "polls", st.polls);
+	put_number(out, "keys_in_memory", st.keys_in_memory);
+	put_number(out, "keys_cap", st.keys_cap);
+	put_number(out, "keys_dropped", st.keys_dropped);
+	put_number(out, "ordered", st.ordered != 0);
+}
+
+static void put_store(FILE *out, const struct store *s)
+{
+	const struct keyring *k = s->keyring;
+
+	put_text(out, "store", s->path);
+	fputs("store_id ", out);
+	for (size_t i = 0; i < ID_LEN; i++)
+		fprintf(out, "%02x", k->store_id[i]);
+	fputc('\n', out);
+	for (uint32_t i = 0; i < k->n_slots; i++)
+		put_text(out, "kms", k->slot[i].ref);
+	put_text(out, "policy", k->policy == POLICY_ANY ? "any" : "all");
+	put_text(out, "wrap", k->wrap_type == WRAP_FILE ? "file" : "store");
+	put_number(out, "block_size", k->layout.block_len);
+	put_number(out, "keyring_sequence", k->sequence);
+	put_text(out, "session", s->unclean ? "unclean" : "clean");
+	put_number(out, "read_only", s->read_only != 0);
+}
+
+static void put_fs(FILE *out, struct fs *fs)
+{
+	struct fs_stats st = { 0 };
+	struct fs_lock_report report;
+
+	fs_stats(fs, &st);
+	put_number(out, "cached_inodes", st.cached_inodes);
+	put_number(out, "open_files", st.open_files);
+	put_number(out, "lost_ranges", st.lost_ranges);
+	put_number(out, "refused_writes", st.refused_writes);
+	put_number(out, "corrupt", st.corrupt);
+	put_number(out, "recovered", st.recovered);
+	put_number(out, "draining", st.draining);
+	fs_lock_report(fs, &report);
+	put_number(out, "lock_sealed_bytes", report.sealed_bytes);
+	put_number(out, "lock_refused_bytes", report.refused_bytes);
+	put_number(out, "lock_inodes", report.inodes);
+	put_number(out, "lock_contents_ms", report.contents_ms);
+	put_number(out, "lock_all_ms", report.all_ms);
+}
+
+static void put_audit(FILE *out, struct audit *a)
+{
+	struct audit_stats st;
+
+	audit_stats(a, &st);
+	put_number(out, "audit_lines", st.lines);
+	put_number(out, "audit_waiting", st.waiting);
+	put_number(out, "audit_lost", st.lost);
+	put_text(out, "audit_error", st.error < 0 ? strerror(-st.error) : "");
+	put_number(out, "denied", st.denied);
+}
+
+/* `pid` is the process that signals go to. */
+static void put_processes(FILE *out, const struct worker *w)
+{
+	put_number(out, "pid", (uint64_t)w->supervisor);
+	put_number(out, "supervisor_pid", (uint64_t)w->supervisor);
+	put_number(out, "worker_pid", (uint64_t)getpid());
+	put_text(out, "abort", w->abort_how);
+}
+
+static int status_text(const struct control_config *cfg, char **out)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (f == NULL)
+		return -ENOMEM;
+	put_gate(f, cfg->gate);
+	put_processes(f, cfg->worker);
+	put_text(f, "version", BYOKFS_VERSION);
+	put_text(f, "mountpoint", cfg->mountpoint);
+	put_store(f, cfg->store);
+	put_fs(f, cfg->fs);
+	put_audit(f, cfg->audit);
+	if (fclose(f) != 0) {
+		free(text);
+		return -ENOMEM;
+	}
+	*out = text;
+	return 0;
+}
+
+/* Answers */
+
+static int send_all(int fd, const char *text, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EPIPE;
+		text += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* A client that is gone or does not read: his loss. */
+static void answer(int fd, int error, const char *text)
+{
+	char line[512];
+	int n = error < 0 ? snprintf(line, sizeof(line), "error %d %s\n", -error, text) : snprintf(line, sizeof(line), "ok\n");
+
+	if (n > 0 && (size_t)n < sizeof(line) && send_all(fd, line, (size_t)n) == 0 && error == 0 && text[0] != 0 &&
+	    send_all(fd, text, strlen(text)) < 0)
+		return;
+}
+
+static void run_status(struct control *c, int fd)
+{
+	AUTO(free_at) char *text = NULL;
+	int r = status_text(&c->cfg, &text);
+
+	answer(fd, r, r < 0 ? strerror(-r) : text);
+}
+
+static void run(struct control *c, int fd, enum control_command cmd, const struct ucred *peer)
+{
+	static const char *const order[] = { [CONTROL_LOCK] = "lock", [CONTROL_UNLOCK] = "unlock", [CONTROL_UNMOUNT] = "unmount",
+					     [CONTROL_UNMOUNTING] = "unmount" };
+	struct audit_order o = { .order = order[cmd], .uid = peer->uid, .pid = peer->pid };
+	char why[320] = "";
+	int r = 0;
+
+	if (o.order != NULL)
+		audit_ordered(c->cfg.audit, &o);
+	switch (cmd) {
+	case CONTROL_STATUS:
+		run_status(c, fd);
+		return;
+	case CONTROL_LOCK:
+		snprintf(why, sizeof(why), "byokfs lock (process %d)", (int)peer->pid);
+		r = gate_lock(c->cfg.gate, why);
+		why[0] = 0;
+		break;
+	case CONTROL_UNLOCK:
+		r = gate_unlock(c->cfg.gate, why);
+		break;
+	case CONTROL_UNMOUNT:
+		r = fs_unmount(c->cfg.fs);
+		break;
+	case CONTROL_UNMOUNTING:
+		break;
+	}
+	o.error = r;
+	o.why = why;
+	if (r < 0)
+		audit_ordered(c->cfg.audit, &o);
+	answer(fd, r, r == 0 ? "" : why[0] != 0 ? why : strerror(-r));
+}
+
+/* One line of at most CONTROL_REQUEST_MAX bytes, within IO_TIMEOUT_S in all. */
+static int receive(int fd, char *buf, size_t *len)
+{
+	struct timespec now, end;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += IO_TIMEOUT_S;
+	for (*len = 0; *len < CONTROL_REQUEST_MAX;) {
+		ssize_t n = recv(fd, buf + *len, CONTROL_REQUEST_MAX - *len, 0);
+		if (n <= 0 && !(n < 0 && errno == EINTR))
+			return -ETIMEDOUT;
+		*len += n > 0 ? (size_t)n : 0;
+		if (memchr(buf, '\n', *len) != NULL)
+			return 0;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (now.tv_sec >= end.tv_sec)
+			return -ETIMEDOUT;
+	}
+	return -EPROTO;
+}
+
+static void *serve(void *arg)
+{
+	AUTO(free_at) struct connection *k = arg;
+	struct control *c = k->control;
+	char buf[CONTROL_REQUEST_MAX];
+	enum control_command cmd;
+	struct ucred peer;
+	socklen_t peer_len = sizeof(peer);
+	size_t len;
+
+	if (getsockopt(k->fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len) == 0 && receive(k->fd, buf, &len) == 0) {
+		if (control_request_parse(buf, len, &cmd) < 0)
+			answer(k->fd, -EPROTO, "this mount does not understand the request: another version of byokfs?");
+		else
+			run(c, k->fd, cmd, &peer);
+	}
+	pthread_mutex_lock(&c->lock);
+	close(k->fd);
+	c->client[k->slot] = -1;
+	c->n_clients--;
+	pthread_cond_signal(&c->idle);
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+/* Accepting */
+
+static int peer_allowed(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return 0;
+	return peer.uid == 0 || peer.uid == geteuid();
+}
+
+static int spawn(void *(*fn)(void *), void *arg, int detached, pthread_t *thread)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+
+	/* Signals are for the main thread, which waits for them. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_LEN);
+	pthread_attr_setdetachstate(&attr, detached ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE);
+	int r = -pthread_create(thread, &attr, fn, arg);
+	pthread_attr_destroy(&attr);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return r;
+}
+
+/* Takes FD over. Called with the lock held. */
+static int connection_begin(struct control *c, int fd)
+{
+	const struct timeval timeout = { .tv_sec = IO_TIMEOUT_S };
+	pthread_t thread;
+	unsigned slot = 0;
+
+	while (slot < CLIENTS_MAX && c->client[slot] >= 0)
+		slot++;
+	struct connection *k = slot < CLIENTS_MAX ? malloc(sizeof(*k)) : NULL;
+	if (k == NULL)
+		return -EAGAIN;
+	*k = (struct connection){ .control = c, .slot = slot, .fd = fd };
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	c->client[slot] = fd;
+	c->n_clients++;
+	int r = spawn(serve, k, 1, &thread);
+	if (r == 0)
+		return 0;
+	c->client[slot] = -1;
+	c->n_clients--;
+	free(k);
+	return r;
+}
+
+static void *accept_loop(void *arg)
+{
+	struct control *c = arg;
+	struct pollfd p[2] = { { .fd = c->listen_fd, .events = POLLIN }, { .fd = c->stop_fd, .events = POLLIN } };
+
+	for (;;) {
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return NULL;
+		if (p[1].revents != 0)
+			return NULL;
+		int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd < 0) {
+			/* Out of descriptors: not in a tight loop. */
+			if (errno == EMFILE || errno == ENFILE)
+				poll(&p[1], 1, 100);
+			continue;
+		}
+		if (!peer_allowed(fd)) {
+			answer(fd, -EPERM, "only root and the user who mounted it may ask");
+			close(fd);
+			continue;
+		}
+		pthread_mutex_lock(&c->lock);
+		int r = connection_begin(c, fd);
+		pthread_mutex_unlock(&c->lock);
+		if (r < 0)
+			close(fd);
+	}
+}
+
+/* Start and stop */
+
+/* The directory must be ours alone: who may write it could put his own socket in our place. */
+static int dir_prepare(char *dir, size_t len)
+{
+	struct stat st;
+	int r = control_dir(dir, len);
+	if (r < 0)
+		return r;
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	if (lstat(dir, &st) < 0)
+		return -errno;
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+		return -EPERM;
+	return 0;
+}
+
+/* A socket that nobody listens on is left over from a daemon that was killed. */
+static int address_free(const struct sockaddr_un *a)
+{
+	AUTO(store_fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 || errno == EAGAIN)
+		return -EADDRINUSE;
+	if (unlink(a->sun_path) < 0 && errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+static int control_listen(struct control *c)
+{
+	char dir[sizeof(c->address.sun_path)];
+	int r = dir_prepare(dir, sizeof(dir));
+	if (r == 0)
+		r = control_address(dir, c->cfg.mountpoint, &c->address);
+	if (r == 0)
+		r = address_free(&c->address);
+	if (r < 0)
+		return r;
+	c->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	c->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (c->listen_fd < 0 || c->stop_fd < 0)
+		return -errno;
+	if (bind(c->listen_fd, (const struct sockaddr *)&c->address, sizeof(c->address)) < 0)
+		return -errno;
+	if (chmod(c->address.sun_path, 0600) < 0 || listen(c->listen_fd, CLIENTS_MAX) < 0)
+		return -errno;
+	return 0;
+}
+
+static void control_free(struct control *c)
+{
+	if (c->listen_fd >= 0)
+		unlink(c->address.sun_path);
+	store_fd_close(&c->listen_fd);
+	store_fd_close(&c->stop_fd);
+	pthread_mutex_destroy(&c->lock);
+	pthread_cond_destroy(&c->idle);
+	free(c);
+}
+
+int control_start(const struct control_config *cfg, struct control **out)
+{
+	struct control *c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return -ENOMEM;
+	c->cfg = *cfg;
+	c->listen_fd = c->stop_fd = -1;
+	for (unsigned i = 0; i < CLIENTS_MAX; i++)
+		c->client[i] = -1;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->idle, NULL);
+	int r = control_listen(c);
+	if (r == 0)
+		r = spawn(accept_loop, c, 0, &c->thread);
+	if (r < 0) {
+		control_free(c);
+		return r;
+	}
+	*out = c;
+	return 0;
+}
+
+void control_stop(struct control *c)
+{
+	const uint64_t one = 1;
+
+	if (c == NULL)
+		return;
+	while (write(c->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+	pthread_join(c->thread, NULL);
+	/* Who asked gets his answer; who only sits there is woken. */
+	pthread_mutex_lock(&c->lock);
+	for (unsigned i = 0; i < CLIENTS_MAX; i++)
+		if (c->client[i] >= 0)
+			shutdown(c->client[i], SHUT_RD);
+	while (c->n_clients > 0)
+		pthread_cond_wait(&c->idle, &c->lock);
+	pthread_mutex_unlock(&c->lock);
+	control_free(c);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The filesystem as `byokfs mount` sees it: mount a store, serve it, say how it does. */
+#ifndef FS_FS_H
+#define FS_FS_H
+
+#include "fs/store/store.h"
+#include "kms/gate.h"
+
+struct fs;
+struct worker;
+struct audit;
+
+struct fs_config {
+	struct worker *worker;     /* the link to the supervisor, which mounts; outlives the fs */
+	struct store *store;       /* begun; outlives the fs */
+	struct gate *gate;         /* ACTIVE; outlives the fs */
+	struct audit *audit;       /* the log of the mount, or NULL; stopped after fs_free() */
+	const char *mountpoint;    /* canonical */
+	int unmount_on_revoke;
+	int allow_other;           /* set for root unless -o noallow_other */
+	int read_only;
+	unsigned attr_timeout_ms;  /* = the lease */
+	struct gate_beacon *beacon; /* its `beat` is raised while a lock makes progress. NULL = none */
+	_Atomic uint64_t *high;     /* the highest node id that the kernel may know, for whoever watches. NULL = none */
+	void (*log)(int priority, const char *text);
+};
+
+/* Counters for status. */
+struct fs_stats {
+	uint64_t cached_inodes, open_files;
+	uint64_t lost_ranges;      /* writes answered with an error that still read as EIO */
+	uint64_t refused_writes;   /* page-cache writes refused after LOCKING */
+	uint64_t corrupt;          /* objects that did not authenticate */
+	uint64_t recovered;        /* stumps and unfinished files tolerated after a crash */
+	uint64_t draining;         /* inodes still being invalidated */
+};
+
+/* What the last lock did; all 0 before the first. */
+struct fs_lock_report {
+	int64_t started;           /* unix seconds */
+	uint64_t sealed_bytes;     /* page-cache writes sealed after LOCKING */
+	uint64_t refused_bytes;    /* refused, up to now: a write(2) that was under way goes on being refused */
+	uint64_t inodes;           /* forgotten by the kernel */
+	uint64_t contents_ms;      /* from LOCKING until the contents of every file were forgotten */
+	uint64_t all_ms;           /* until all was: attributes of inodes never opened too */
+};
+
+/* Have the supervisor mount. After this the mount is there and waits; WHY says what went wrong, errors as mnt_mount(). */
+int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MAX]) MUST_CHECK;
+/* Start threads and gate hooks (gate_start); the first request may be served from now on. After the last fork. */
+int fs_start(struct fs *fs) MUST_CHECK;
+/*
+ * Wait until unmounted, or told to by the supervisor; without it the session locks and ends. 0, or a negative errno when the
+ * connection broke.
+ */
+int fs_wait(struct fs *fs) MUST_CHECK;
+/* Ask for the unmount (control socket, on revocation); returns at once. -EBUSY when files are open. */
+int fs_unmount(struct fs *fs) MUST_CHECK;
+/* Unmount if need be, stop threads, free. */
+void fs_free(struct fs *fs);
+void fs_stats(struct fs *fs, struct fs_stats *out);
+void fs_lock_report(struct fs *fs, struct fs_lock_report *out);
+
+#endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Replay of the in-flight slots at mount: what was sealed but perhaps written in part only is written whole. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "crypto/header.h"
+#include "fs/store/replay.h"
+#include "fs/store/store_own.h"
+
+#define SCAN_DEPTH_MAX 1024 /* folders held open at once while looking for an inode number */
+
+typedef void (*log_fn)(int priority, const char *text);
+
+static void free_at(void *p)
+{
+	free(*(void **)p);
+}
+
+int store_inflight_make(int own_fd, size_t slot_len)
+{
+	char tmp[64];
+	off_t len = (off_t)(INFLIGHT_SLOTS * slot_len);
+
+	snprintf(tmp, sizeof(tmp), STORE_TMP_PREFIX "%d.inflight", (int)getpid());
+	unlinkat(own_fd, tmp, 0);
+	AUTO(store_fd_close) int fd = store_open_file(own_fd, tmp, O_RDWR | O_CREAT | O_EXCL);
+	if (fd < 0)
+		return fd;
+	/* Blocks now, so that a full disk is an error here and not SIGBUS in the mapping later. glibc writes zeros if need be. */
+	int r = -posix_fallocate(fd, 0, len);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	if (r == 0 && renameat(own_fd, tmp, own_fd, STORE_INFLIGHT) < 0)
+		r = -errno;
+	if (r == 0 && fsync(own_fd) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(own_fd, tmp, 0);
+	return r;
+}
+
+/* FD if the file behind it is the one the slot was for, else -ENOENT and FD closed. */
+static int file_is(int fd, const struct store *s, const struct inflight *f)
+{
+	AUTO(free_at) uint8_t *buf = malloc(s->keyring->layout.header_len);
+	AUTO(free_at) struct header *h = malloc(sizeof(*h));
+	int r = buf == NULL || h == NULL ? -ENOMEM : store_pread_full(fd, buf, s->keyring->layout.header_len, 0);
+	if (r == 0)
+		r = header_parse(buf, s->keyring->layout.header_len, h);
+	if (r == 0 && memcmp(h->file_id, f->file_id, ID_LEN) == 0)
+		return fd;
+	close(fd);
+	return r == -ENOMEM ? r : -ENOENT;
+}
+
+/* A plain user's own file that lacks the bits (0444): they are lifted for the moment of the open. */
+static int open_lifted(int dir_fd, const char *name)
+{
+	struct stat st;
+	int fd = store_open_file(dir_fd, name, O_RDWR);
+	if (fd != -EACCES || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_uid != geteuid())
+		return fd;
+	if (fchmodat(dir_fd, name, (st.st_mode & 07777) | 0600, 0) < 0)
+		return -EACCES;
+	fd = store_open_file(dir_fd, name, O_RDWR);
+	if (fchmodat(dir_fd, name, st.st_mode & 07777, 0) < 0 && fd >= 0) {
+		close(fd);
+		fd = -EACCES;
+	}
+	return fd;
+}
+
+/* Not to be opened is not the same as not there: a slot is dropped only when its file is gone. */
+static int find_error(int r)
+{
+	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EUCLEAN ? -ENOENT : r;
+}
+
+static int find_by_path(const struct store *s, const struct inflight *f, const char *path)
+{
+	char text[INFLIGHT_PATH_MAX + 1];
+
+	if (f->path_len == 0 || f->path_len > INFLIGHT_PATH_MAX)
+		return -ENOENT;
+	memcpy(text, path, f->path_len);
+	text[f->path_len] = 0;
+	/* Disk names grow by a third, so the path may be longer than the kernel takes at once: one part at a time. */
+	AUTO(store_fd_close) int dir_fd = store_openat(s->data_fd, ".", O_RDONLY | O_DIRECTORY, 0);
+	char *part = text;
+	for (char *slash; dir_fd >= 0 && (slash = strchr(part, '/')) != NULL; part = slash + 1) {
+		*slash = 0;
+		int next = store_openat(dir_fd, part, O_PATH | O_DIRECTORY, 0);
+		close(dir_fd);
+		dir_fd = next;
+	}
+	if (dir_fd < 0)
+		return find_error(dir_fd);
+	int fd = open_lifted(dir_fd, part);
+	return fd < 0 ? find_error(fd) : file_is(fd, s, f);
+}
+
+/* Walk below DIR_FD for a file with the slot's inode number and file id: its descriptor, -ENOENT, or an error. */
+static int find_by_inode(const struct store *s, const struct inflight *f, int dir_fd, int depth)
+{
+	AUTO(store_dir_close) DIR *d = store_dir_open(dir_fd);
+	if (d == NULL)
+		return depth > 0 ? -ENOENT : -errno;
+	for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		int fd = -ENOENT;
+		if (e->d_ino == f->ino && e->d_type != DT_DIR) {
+			fd = open_lifted(dirfd(d), e->d_name);
+			fd = fd < 0 ? find_error(fd) : file_is(fd, s, f);
+		} else if ((e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) && depth < SCAN_DEPTH_MAX) {
+			AUTO(store_fd_close) int sub = store_openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY, 0);
+			if (sub >= 0)
+				fd = find_by_inode(s, f, sub, depth + 1);
+		}
+		if (fd != -ENOENT)
+			return fd;
+	}
+	return -ENOENT;
+}
+
+static int write_extents(int fd, const struct inflight *f, const uint8_t *data)
+{
+	for (uint32_t i = 0; i < f->n_extents; i++) {
+		int r = store_pwrite_full(fd, data, f->extent[i].len, f->extent[i].disk_off);
+		if (r < 0)
+			return r;
+		data += f->extent[i].len;
+	}
+	if (f->disk_size != INFLIGHT_KEEP_SIZE && ftruncate(fd, (off_t)f->disk_size) < 0)
+		return -errno;
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+/* The times that the user set stay: the request was his, the repetition is ours. */
+static int replay_file(int fd, const struct inflight *f, const uint8_t *data)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	int r = write_extents(fd, f, data);
+	if (r < 0)
+		return r;
+	const struct timespec times[2] = { st.st_atim, st.st_mtim };
+	return futimens(fd, times) < 0 ? -errno : 0;
+}
+
+static void replay_log(log_fn log, int priority, unsigned i, const char *what, const char *path)
+{
+	char text[512], name[300];
+
+	if (log == NULL)
+		return;
+	snprintf(name, sizeof(name), "%.299s", path);
+	store_printable(name);
+	snprintf(text, sizeof(text), "in-flight slot %u: %s%s%s", i, what, name[0] != 0 ? ": data/" : "", name);
+	log(priority, text);
+}
+
+/* The page cache that makes a slot trustworthy outlives the daemon, not the machine. */
+static int of_another_boot(const struct inflight *f)
+{
+	static const uint8_t unknown[ID_LEN];
+	uint8_t now[ID_LEN];
+
+	store_boot_id(now);
+	/* Not to know this boot is no reason to drop a slot. */
+	return memcmp(f->boot_id, unknown, ID_LEN) != 0 && memcmp(now, unknown, ID_LEN) != 0 &&
+	       memcmp(f->boot_id, now, ID_LEN) != 0;
+}
+
+/* 1 written, 0 nothing to write to, negative errno. */
+static int replay_one(const struct store *s, unsigned i, const uint8_t *slot, log_fn log)
+{
+	struct inflight f;
+	const char *path = NULL;
+	char name[300] = "";
+
+	int r = inflight_parse(slot, s->slot_len, &s->keyring->layout, &f, &path);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0) {
+		replay_log(log, LOG_WARNING, i, "malformed, ignored: it was altered or the disk is damaged", "");
+		return 0;
+	}
+	if (of_another_boot(&f)) {
+		replay_log(log, LOG_WARNING, i, "from before a restart of the machine, ignored: its pages may be torn themselves", "");
+		return 0;
+	}
+	if (f.path_len > 0)
+		snprintf(name, sizeof(name), "%.*s", (int)f.path_len, path);
+	AUTO(store_fd_close) int fd = find_by_path(s, &f, path);
+	if (fd == -ENOENT)
+		fd = find_by_inode(s, &f, s->data_fd, 0);
+	if (fd == -ENOENT) {
+		replay_log(log, LOG_INFO, i, "its file is gone, nothing to write", name);
+		return 0;
+	}
+	r = fd < 0 ? fd : replay_file(fd, &f, slot + INFLIGHT_HEAD_LEN);
+	/* No write of ours asked for such a size: an altered slot must not keep the store from being mounted for good. */
+	if (r == -EFBIG || r == -EINVAL) {
+		replay_log(log, LOG_WARNING, i, "malformed, ignored: it asks for an impossible size", name);
+		return 0;
+	}
+	replay_log(log, r < 0 ? LOG_ERR : LOG_INFO, i,
+		   r < 0 ? "cannot be written to its file" : "write completed after a crash", name);
+	return r < 0 ? r : 1;
+}
+
+/* The inflight file, if it is as long as it must be: fd, -ENOENT otherwise (store_begin() makes it anew). */
+static int inflight_open(const struct store *s, int flags)
+{
+	struct stat st;
+	AUTO(store_fd_close) int fd = store_open_file(s->own_fd, STORE_INFLIGHT, flags);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if ((uint64_t)st.st_size != (uint64_t)INFLIGHT_SLOTS * s->slot_len)
+		return -ENOENT;
+	int keep = fd;
+	fd = -1;
+	return keep;
+}
+
+/* 1 if slot I is marked (its whole bytes then stand in SLOT), 0 if it is empty. */
+static int slot_read(const struct store *s, int fd, unsigned i, uint8_t *slot)
+{
+	struct inflight f;
+	const char *path;
+	uint64_t off = (uint64_t)i * s->slot_len;
+
+	int r = store_pread_full(fd, slot, INFLIGHT_HEAD_LEN, off);
+	if (r < 0)
+		return r;
+	if (inflight_parse(slot, s->slot_len, &s->keyring->layout, &f, &path) == -ENOENT)
+		return 0;
+	r = store_pread_full(fd, slot + INFLIGHT_HEAD_LEN, s->slot_len - INFLIGHT_HEAD_LEN, off + INFLIGHT_HEAD_LEN);
+	return r < 0 ? r : 1;
+}
+
+int replay_all(const struct store *s, log_fn log, unsigned *replayed)
+{
+	*replayed = 0;
+	AUTO(store_fd_close) int fd = inflight_open(s, O_RDWR);
+	if (fd < 0)
+		return fd == -ENOENT || fd == -EUCLEAN ? 0 : fd;
+	AUTO(free_at) uint8_t *slot = malloc(s->slot_len);
+	if (slot == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++) {
+		int r = slot_read(s, fd, i, slot);
+		if (r <= 0 && r != 0)
+			return r;
+		if (r == 0)
+			continue;
+		r = replay_one(s, i, slot, log);
+		if (r < 0)
+			return r;
+		*replayed += (unsigned)r;
+		/* Only now that the file is durable. */
+		inflight_mark(slot, 0);
+		r = store_pwrite_full(fd, slot, INFLIGHT_HEAD_LEN, (uint64_t)i * s->slot_len);
+		if (r < 0)
+			return r;
+	}
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+int replay_pending(const struct store *s)
+{
+	int n = 0;
+	AUTO(store_fd_close) int fd = inflight_open(s, O_RDONLY);
+	if (fd < 0)
+		return fd == -ENOENT || fd == -EUCLEAN ? 0 : fd;
+	AUTO(free_at) uint8_t *slot = malloc(s->slot_len);
+	if (slot == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++) {
+		int r = slot_read(s, fd, i, slot);
+		if (r < 0)
+			return r;
+		n += r;
+	}
+	return n;
+}

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Opening a store: its directories, and the keyring copy that the pin allows. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/store/pin_file.h"
+#include "fs/store/store.h"
+#include "fs/store/store_own.h"
+
+static void say(char why[STORE_WHY_MAX], const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(char why[STORE_WHY_MAX], const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(why, STORE_WHY_MAX, format, ap);
+	va_end(ap);
+}
+
+static void free_at(void *p)
+{
+	free(*(void **)p);
+}
+
+void store_printable(char *text)
+{
+	for (; *text != 0; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = '?';
+}
+
+/* Reading the copies */
+
+static int copy_read(struct store *s, struct store_copy *c, const char *name)
+{
+	AUTO(free_at) uint8_t *buf = NULL;
+	size_t len;
+
+	c->name = name;
+	int r = store_read_file(s->own_fd, name, KEYRING_LEN_MAX, &buf, &len);
+	if (r == -EFBIG)
+		r = -EUCLEAN;
+	if (r == 0)
+		r = keyring_parse(buf, len, &c->keyring);
+	c->error = r;
+	if (r < 0)
+		c->keyring = NULL;
+	/* A disk that does not answer, or no memory: nothing is known of the copy, so nothing may be concluded. */
+	return r == -ENOENT || r == -EUCLEAN || r == -ENOTSUP ? 0 : r;
+}
+
+/* The pin's own copy, for --accept-older-keyring only: both copies in the store are gone. */
+static void copy_from_pin(struct store *s)
+{
+	struct store_copies *cs = s->copies;
+	struct store_copy *c = &cs->copy[STORE_COPIES];
+	struct pin *p = NULL;
+
+	if (pin_file_only(s->path, &p) < 0)
+		return;
+	c->name = "pin";
+	c->error = keyring_parse(p->keyring, p->keyring_len, &c->keyring);
+	if (c->error < 0)
+		c->keyring = NULL;
+	pin_free(p);
+}
+
+/* Is K's reference REF one that may be contacted? */
+static int ref_allowed(const struct store_open *how, const struct pin *pin, const char *ref)
+{
+	if (pin != NULL && pin_has_ref(pin, ref))
+		return 1;
+	for (size_t i = 0; i < how->n_refs; i++)
+		if (strcmp(how->refs[i], ref) == 0)
+			return 1;
+	return 0;
+}
+
+static int pin_refusal(int r, const struct store *s, char why[STORE_WHY_MAX])
+{
+	char dir[PATH_MAX];
+
+	if (pin_file_dir(dir, sizeof(dir)) < 0)
+		snprintf(dir, sizeof(dir), "the state directory");
+	switch (r) {
+	case -EMEDIUMTYPE:
+		say(why, "%.200s is not the store that this host knows at this path: its pins in %.100s name another "
+			 "store id. If the store was replaced on purpose, remove them and name its KMS with --kms", s->path, dir);
+		return -EPERM;
+	case -EUCLEAN:
+		say(why, "the pin of %.200s in %.100s is damaged: remove it and name the KMS with --kms REF", s->path, dir);
+		return r;
+	case -EPERM:
+		say(why, "%.200s may be written by others than root and you, so pins in it prove nothing: chmod go-w it", dir);
+		return r;
+	default:
+		say(why, "cannot read the pins in %.200s: %s", dir, strerror(-r));
+		return r;
+	}
+}
+
+static int refs_check(const struct store_open *how, const struct pin *pin, const struct store *s,
+		      const struct keyring *k, char why[STORE_WHY_MAX])
+{
+	for (uint32_t i = 0; i < k->n_slots; i++) {
+		if (ref_allowed(how, pin, k->slot[i].ref))
+			continue;
+		char ref[200];
+		snprintf(ref, sizeof(ref), "%.199s", k->slot[i].ref);
+		store_printable(ref);
+		if (pin == NULL)
+			say(why, "this host does not know %.120s: name the KMS that holds its key with --kms REF (once; "
+				 "its keyring names \"%s\", which is not contacted unless you do)", s->path, ref);
+		else
+			say(why, "the keyring of %.120s names the KMS \"%s\", which this host's pin does not: not contacted. "
+				 "If the key was moved there on purpose, name it with --kms REF", s->path, ref);
+		return -EPERM;
+	}
+	return 0;
+}
+
+/* 0 if the keyring copy K may be tried: its references are pinned, it is this store's and not older than known. */
+static int copy_check(const struct store_open *how, const struct store *s, const struct keyring *k,
+		      char why[STORE_WHY_MAX])
+{
+	struct pin *pin = NULL;
+	int r = 0;
+
+	if (k->ro_compat & ~FEATURES_RO_COMPAT_KNOWN && !s->read_only && !how->no_pin_check) {
+		say(why, "%.300s has features that this version cannot write: mount it with -o ro", s->path);
+		return -ENOTSUP;
+	}
+	if (how->no_pin_check)
+		return 0;
+	r = pin_file_find(s->path, k->store_id, &pin);
+	if (r < 0 && r != -ENOENT)
+		return pin_refusal(r, s, why);
+	r = refs_check(how, pin, s, k, why);
+	if (r == 0 && pin != NULL && k->sequence < pin->sequence && !how->accept_older) {
+		say(why, "the keyring of %.200s is older than this host has seen (change %llu, known %llu): an old copy was "
+			 "put back. If you did that, mount with --accept-older-keyring", s->path,
+		    (unsigned long long)k->sequence, (unsigned long long)pin->sequence);
+		r = -EPERM;
+	}
+	pin_free(pin);
+	return r;
+}
+
+static int copies_load(const struct store_open *how, struct store *s, char why[STORE_WHY_MAX])
+{
+	static const char *const name[STORE_COPIES] = { STORE_KEYRING, STORE_KEYRING_COPY };
+	struct store_copies *cs = s->copies;
+
+	for (size_t i = 0; i < STORE_COPIES; i++) {
+		int r = copy_read(s, &cs->copy[i], name[i]);
+		if (r < 0) {
+			say(why, "cannot read %.300s/" STORE_OWN "/%s: %s", s->path, name[i], strerror(-r));
+			return r;
+		}
+	}
+	const struct keyring *a = cs->copy[0].keyring, *b = cs->copy[1].keyring;
+	cs->same = a != NULL && b != NULL && a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+	if (a == NULL && b == NULL && how->accept_older)
+		copy_from_pin(s);
+	return 0;
+}
+
+/* Why there is no keyring to try, when no copy was refused by the pin. */
+static int copies_refusal(const struct store *s, char why[STORE_WHY_MAX])
+{
+	const struct store_copy *c = s->copies->copy;
+
+	if (c[0].error == -ENOTSUP || c[1].error == -ENOTSUP) {
+		say(why, "%.300s was made by a newer version of byokfs, or its keyring is damaged: this version cannot read it",
+		    s->path);
+		return -ENOTSUP;
+	}
+	say(why, "both copies of the keyring of %.160s are %s (" STORE_OWN "/" STORE_KEYRING ", " STORE_OWN
+		 "/" STORE_KEYRING_COPY "). Put one back from a backup of the store; on the host that used it last, "
+		 "--accept-older-keyring takes the copy from the pin", s->path,
+	    c[0].error == -ENOENT && c[1].error == -ENOENT ? "missing" : "damaged, or of no format that this version knows");
+	return -EUCLEAN;
+}
+
+/* Choose the untried copy with the highest sequence that the pin allows. */
+static int copies_choose(const struct store_open *how, struct store *s, char why[STORE_WHY_MAX])
+{
+	struct store_copies *cs = s->copies;
+	int refused = 0;
+
+	for (;;) {
+		struct store_copy *best = NULL;
+		for (size_t i = 0; i <= STORE_COPIES; i++) {
+			struct store_copy *c = &cs->copy[i];
+			if (c->keyring == NULL || c->tried || (i == 1 && cs->same))
+				continue;
+			if (best == NULL || c->keyring->sequence > best->keyring->sequence)
+				best = c;
+		}
+		if (best == NULL)
+			return refused;
+		best->tried = 1;
+		char text[STORE_WHY_MAX];
+		int r = copy_check(how, s, best->keyring, text);
+		if (r == 0) {
+			cs->chosen = best;
+			s->keyring = best->keyring;
+			return 1;
+		}
+		/* The newest copy's refusal is the one to tell. */
+		if (refused == 0) {
+			refused = r;
+			say(why, "%s", text);
+		}
+	}
+}
+
+/* Directories */
+
+/* Two names that differ in case only must be two names: base64url has both cases. */
+static int case_check(int data_fd, const char *path, char why[STORE_WHY_MAX])
+{
+	struct stat st;
+
+	if (fstatat(data_fd, ".BYOKFS.DIR", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	say(why, "%.300s lies on a filesystem that does not tell upper from lower case: names would collide", path);
+	return -EOPNOTSUPP;
+}
+
+static int dirs_open(struct store *s, const char *path, char why[STORE_WHY_MAX])
+{
+	s->path = realpath(path, NULL);
+	if (s->path == NULL) {
+		int r = -errno;
+		say(why, "cannot open the store %.300s: %s", path, strerror(-r));
+		return r;
+	}
+	s->dir_fd = open(s->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (s->dir_fd < 0) {
+		int r = -errno;
+		say(why, "cannot open the store %.300s: %s", s->path, strerror(-r));
+		return r;
+	}
+	s->own_fd = store_openat(s->dir_fd, STORE_OWN, O_RDONLY | O_DIRECTORY, 0);
+	s->data_fd = store_openat(s->dir_fd, STORE_DATA, O_RDONLY | O_DIRECTORY, 0);
+	int r = s->own_fd < 0 ? s->own_fd : s->data_fd < 0 ? s->data_fd : 0;
+	if (r == -ENOTDIR || r == -ELOOP)
+		r = -ENOENT;
+	if (r == -ENOENT)
+		say(why, "%.300s is not a byokfs store: it has no " STORE_OWN "/ and " STORE_DATA "/. Make one with: byokfs init",
+		    s->path);
+	else if (r < 0)
+		say(why, "cannot open the store %.300s: %s", s->path, strerror(-r));
+	return r < 0 ? r : case_check(s->data_fd, s->path, why);
+}
+
+static struct store *store_alloc(void)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	struct store_copies *cs = calloc(1, sizeof(*cs));
+	if (s == NULL || cs == NULL) {
+		free(s);
+		free(cs);
+		return NULL;
+	}
+	s->dir_fd = s->own_fd = s->data_fd = s->lock_fd = -1;
+	s->copies = cs;
+	return s;
+}
+
+static void store_close_at(struct store **s)
+{
+	store_close(*s);
+}
+
+int store_open(const struct store_open *how, struct store **out, char why[STORE_WHY_MAX])
+{
+	why[0] = 0;
+	AUTO(store_close_at) struct store *s = store_alloc();
+	if (s == NULL) {
+		say(why, "out of memory");
+		return -ENOMEM;
+	}
+	s->read_only = how->read_only;
+	s->copies->how = *how;
+	int r = dirs_open(s, how->path, why);
+	if (r == 0)
+		r = copies_load(how, s, why);
+	if (r < 0)
+		return r;
+	r = copies_choose(how, s, why);
+	if (r <= 0)
+		return r < 0 ? r : copies_refusal(s, why);
+	s->slot_len = inflight_slot_len(&s->keyring->layout);
+	*out = s;
+	s = NULL;
+	return 0;
+}
+
+int store_next_keyring(struct store *s)
+{
+	char why[STORE_WHY_MAX];
+
+	/* `refs` are the caller's and still alive: he is in the middle of mounting. */
+	if (copies_choose(&s->copies->how, s, why) != 1)
+		return -ENOENT;
+	s->slot_len = inflight_slot_len(&s->keyring->layout);
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	if (s == NULL)
+		return;
+	if (s->inflight != NULL)
+		munmap(s->inflight, INFLIGHT_SLOTS * s->slot_len);
+	store_unlock(s);
+	store_fd_close(&s->data_fd);
+	store_fd_close(&s->own_fd);
+	store_fd_close(&s->dir_fd);
+	for (size_t i = 0; i <= STORE_COPIES; i++)
+		keyring_free(s->copies->copy[i].keyring);
+	free(s->copies);
+	free(s->path);
+	free(s);
+}
+
+/* Making a store */
+
+/* What a failed store_create() has to take away again. */
+struct making {
+	char path[PATH_MAX];
+	int made_dir; /* STORE itself */
+	int dir_fd;
+	int done;
+};
+
+static void making_undo(struct making *m)
+{
+	static const char *const own[] = { STORE_KEYRING, STORE_KEYRING_COPY, STORE_SESSION, STORE_INFLIGHT, STORE_LOCK };
+
+	if (m->dir_fd < 0 && m->made_dir)
+		rmdir(m->path);
+	if (m->dir_fd < 0)
+		return;
+	if (!m->done) {
+		AUTO(store_fd_close) int own_fd = store_openat(m->dir_fd, STORE_OWN, O_RDONLY | O_DIRECTORY, 0);
+		for (size_t i = 0; own_fd >= 0 && i < ARRAY_LEN(own); i++)
+			unlinkat(own_fd, own[i], 0);
+		unlinkat(m->dir_fd, STORE_OWN, AT_REMOVEDIR);
+		unlinkat(m->dir_fd, STORE_DATA "/" DIRID_NAME, 0);
+		unlinkat(m->dir_fd, STORE_DATA, AT_REMOVEDIR);
+		if (m->made_dir)
+			rmdir(m->path);
+	}
+	store_fd_close(&m->dir_fd);
+}
+
+static int making_begin(struct making *m, const char *path, char why[STORE_WHY_MAX])
+{
+	if (mkdir(path, 0700) == 0) {
+		m->made_dir = 1;
+	} else if (errno != EEXIST) {
+		int r = -errno;
+		say(why, "cannot make the folder %.300s: %s", path, strerror(-r));
+		return r;
+	}
+	if (realpath(path, m->path) == NULL) {
+		int r = -errno;
+		say(why, "cannot open %.300s: %s", path, strerror(-r));
+		return r;
+	}
+	m->dir_fd = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->dir_fd < 0) {
+		int r = -errno;
+		say(why, "cannot open %.300s: %s", path, strerror(-r));
+		return r;
+	}
+	int r = store_dir_empty(m->dir_fd, NULL);
+	/* Not ours to take away. */
+	if (r == 0)
+		m->done = 1;
+	if (r < 0)
+		say(why, "cannot read %.300s: %s", path, strerror(-r));
+	else if (r == 0)
+		say(why, "%.300s is not empty: a store is made in a new or an empty folder", path);
+	return r == 1 ? 0 : r < 0 ? r : -ENOTEMPTY;
+}
+
+static int making_own(int own_fd, const struct keyring *k, const struct store_keys *keys)
+{
+	const struct session clean = { .number = 1, .state = SESSION_CLEAN };
+	uint8_t record[SESSION_LEN];
+
+	int r = session_write(keys, &clean, record);
+	if (r == 0)
+		r = store_write_file(own_fd, STORE_SESSION, record, sizeof(record), 0600);
+	if (r == 0)
+		r = store_write_file(own_fd, STORE_LOCK, "", 0, 0600);
+	if (r == 0)
+		r = store_inflight_make(own_fd, inflight_slot_len(&k->layout));
+	if (r == 0)
+		r = store_write_file(own_fd, STORE_KEYRING, k->bytes, k->len, 0600);
+	if (r == 0)
+		r = store_write_file(own_fd, STORE_KEYRING_COPY, k->bytes, k->len, 0600);
+	return r;
+}
+
+/* data/ is the root folder that users see: its mode is theirs to change through the mount. */
+static int making_data(int dir_fd, const struct store_keys *keys)
+{
+	uint8_t id[ID_LEN];
+	AUTO(store_fd_close) int data_fd = store_openat(dir_fd, STORE_DATA, O_RDONLY | O_DIRECTORY, 0);
+	if (data_fd < 0)
+		return data_fd;
+	int r = fchmod(data_fd, 0755) < 0 ? -errno : store_dirid(data_fd, keys, 1, id);
+	if (r < 0)
+		return r;
+	AUTO(store_fd_close) int id_fd = store_open_file(data_fd, DIRID_NAME, O_RDONLY);
+	if (id_fd < 0)
+		return id_fd;
+	return fsync(id_fd) < 0 || fsync(data_fd) < 0 ? -errno : 0;
+}
+
+static int making_write(const struct making *m, const struct keyring *k, const struct store_keys *keys)
+{
+	if (mkdirat(m->dir_fd, STORE_OWN, 0700) < 0 || mkdirat(m->dir_fd, STORE_DATA, 0755) < 0)
+		return -errno;
+	int r = making_data(m->dir_fd, keys);
+	if (r < 0)
+		return r;
+	AUTO(store_fd_close) int own_fd = store_openat(m->dir_fd, STORE_OWN, O_RDONLY | O_DIRECTORY, 0);
+	if (own_fd < 0)
+		return own_fd;
+	r = making_own(own_fd, k, keys);
+	if (r < 0)
+		return r;
+	return fsync(m->dir_fd) < 0 ? -errno : 0;
+}
+
+int store_create(const char *path, const struct keyring *keyring, const struct store_keys *keys, char why[STORE_WHY_MAX])
+{
+	char dir[PATH_MAX];
+	AUTO(making_undo) struct making m = { .dir_fd = -1 };
+
+	why[0] = 0;
+	int r = making_begin(&m, path, why);
+	if (r < 0)
+		return r;
+	r = making_write(&m, keyring, keys);
+	if (r < 0) {
+		say(why, "cannot write the new store %.300s: %s", path, strerror(-r));
+		return r;
+	}
+	AUTO(store_fd_close) int data_fd = store_openat(m.dir_fd, STORE_DATA, O_RDONLY | O_DIRECTORY, 0);
+	r = data_fd < 0 ? data_fd : case_check(data_fd, m.path, why);
+	if (r < 0)
+		return r;
+	r = pin_file_write(m.path, keyring);
+	if (r < 0) {
+		int n = pin_file_dir(dir, sizeof(dir));
+		say(why, "cannot write the pin of %.200s in %.200s: %s", path, n < 0 ? "the state directory" : dir, strerror(-r));
+		return r;
+	}
+	m.done = 1;
+	return 0;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Opening, reading and writing below a store: nothing in it can lead out of it or make us hang. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fs/store/store.h"
+#include "fs/store/store_own.h"
+
+#define OPENAT2_TRIES 8
+
+void store_fd_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+int store_openat(int dir_fd, const char *path, uint64_t flags, uint64_t mode)
+{
+	struct open_how how = {
+		.flags = flags | O_CLOEXEC | O_NOFOLLOW,
+		.mode = mode,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+
+	/* EAGAIN: a rename elsewhere made the kernel unsure that we are still beneath. */
+	for (int i = 0; i < OPENAT2_TRIES; i++) {
+		long fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+		if (fd >= 0)
+			return (int)fd;
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+	}
+	return -EAGAIN;
+}
+
+int store_open_file(int dir_fd, const char *name, int flags)
+{
+	struct stat st;
+
+	/* Asked before the open, so that a device node is not even touched; asked again after it, against a swap. */
+	if (!(flags & O_CREAT)) {
+		if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return -errno;
+		if (!S_ISREG(st.st_mode))
+			return -EUCLEAN;
+	}
+	AUTO(store_fd_close) int fd = store_openat(dir_fd, name, (uint64_t)flags | O_NONBLOCK | O_NOCTTY,
+						   flags & O_CREAT ? 0600 : 0);
+	/* Where O_CREAT meets a planted link (ELOOP), socket (ENXIO) or directory (EISDIR). */
+	if (fd == -ELOOP || fd == -ENXIO || fd == -EISDIR)
+		return -EUCLEAN;
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EUCLEAN;
+	int keep = fd;
+	fd = -1;
+	return keep;
+}
+
+int store_pread_full(int fd, void *buf, size_t len, uint64_t off)
+{
+	uint8_t *p = buf;
+
+	while (len > 0) {
+		ssize_t n = pread(fd, p, len, (off_t)off);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO;
+		p += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int store_pwrite_full(int fd, const void *buf, size_t len, uint64_t off)
+{
+	const uint8_t *p = buf;
+
+	while (len > 0) {
+		ssize_t n = pwrite(fd, p, len, (off_t)off);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO;
+		p += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Write, sync and rename TMP, which the caller removes on failure. */
+static int write_and_rename(int dir_fd, const char *tmp, const char *name, const void *buf, size_t len)
+{
+	AUTO(store_fd_close) int fd = store_open_file(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL);
+	if (fd < 0)
+		return fd;
+	int r = store_pwrite_full(fd, buf, len, 0);
+	if (r < 0)
+		return r;
+	if (fsync(fd) < 0)
+		return -errno;
+	if (renameat(dir_fd, tmp, dir_fd, name) < 0)
+		return -errno;
+	return 0;
+}
+
+int store_write_file(int dir_fd, const char *name, const void *buf, size_t len, unsigned mode)
+{
+	static atomic_uint counter;
+	char tmp[64];
+
+	/* The own prefix, so that a leftover is never taken for a user's file, whatever the folder. */
+	snprintf(tmp, sizeof(tmp), STORE_TMP_PREFIX "%d.%u", (int)getpid(), atomic_fetch_add(&counter, 1));
+	int r = write_and_rename(dir_fd, tmp, name, buf, len);
+	if (r < 0) {
+		unlinkat(dir_fd, tmp, 0);
+		return r;
+	}
+	if (fchmodat(dir_fd, name, mode, 0) < 0)
+		return -errno;
+	return fsync(dir_fd) < 0 ? -errno : 0;
+}
+
+int store_read_file(int dir_fd, const char *name, size_t max, uint8_t **out, size_t *len)
+{
+	AUTO(store_fd_close) int fd = store_open_file(dir_fd, name, O_RDONLY);
+	if (fd < 0)
+		return fd;
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size < 0 || (uint64_t)st.st_size > max)
+		return -EFBIG;
+	size_t n = (size_t)st.st_size;
+	uint8_t *buf = malloc(n + 1); /* never zero bytes */
+	if (buf == NULL)
+		return -ENOMEM;
+	int r = store_pread_full(fd, buf, n, 0);
+	if (r < 0) {
+		free(buf);
+		return r;
+	}
+	buf[n] = 0;
+	*out = buf;
+	*len = n;
+	return 0;
+}
+
+void store_dir_close(DIR **d)
+{
+	if (*d != NULL)
+		closedir(*d);
+	*d = NULL;
+}
+
+DIR *store_dir_open(int dir_fd)
+{
+	int fd = store_openat(dir_fd, ".", O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0) {
+		errno = -fd;
+		return NULL;
+	}
+	DIR *d = fdopendir(fd);
+	if (d == NULL)
+		close(fd);
+	return d;
+}
+
+int store_dir_empty(int dir_fd, const char *except)
+{
+	AUTO(store_dir_close) DIR *d = store_dir_open(dir_fd);
+	if (d == NULL)
+		return -errno;
+	for (;;) {
+		errno = 0;
+		const struct dirent *e = readdir(d);
+		if (e == NULL)
+			return errno != 0 ? -errno : 1;
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		if (except == NULL || strcmp(e->d_name, except) != 0)
+			return 0;
+	}
+}
+
+/* No id file, or an empty one (a mkdir that a crash cut off), is none yet. */
+int store_dirid_fetch(int dir_fd, uint8_t file[DIRID_LEN + 1], size_t *len)
+{
+	AUTO(store_fd_close) int fd = store_open_file(dir_fd, DIRID_NAME, O_RDONLY);
+
+	*len = 0;
+	if (fd == -ENOENT)
+		return 0;
+	if (fd == -EUCLEAN)
+		return -EBADMSG;
+	if (fd < 0)
+		return fd;
+	ssize_t n = pread(fd, file, DIRID_LEN + 1, 0);
+	if (n < 0)
+		return -errno;
+	*len = (size_t)n;
+	return 0;
+}
+
+/*
+ * One write of less than a page: the death of the process leaves all of it or an empty file, which counts as none. A
+ * power cut is the caller's business (fsync up the chain before anything below counts as durable).
+ */
+int store_dirid_put(int dir_fd, const uint8_t file[DIRID_LEN])
+{
+	AUTO(store_fd_close) int fd = store_open_file(dir_fd, DIRID_NAME, O_WRONLY | O_CREAT);
+
+	return fd < 0 ? fd : store_pwrite_full(fd, file, DIRID_LEN, 0);
+}
+
+static int dirid_make(int dir_fd, const struct store_keys *keys, uint8_t id[ID_LEN])
+{
+	uint8_t file[DIRID_LEN], fresh[ID_LEN];
+	int r = dirid_new(keys, fresh, file);
+	if (r == 0)
+		r = store_dirid_put(dir_fd, file);
+	if (r == 0)
+		memcpy(id, fresh, ID_LEN);
+	return r;
+}
+
+int store_dirid(int dir_fd, const struct store_keys *keys, int create, uint8_t id[ID_LEN])
+{
+	uint8_t file[DIRID_LEN + 1];
+	size_t len;
+	int r = store_dirid_fetch(dir_fd, file, &len);
+	if (r < 0 || len > 0)
+		return r < 0 ? r : dirid_parse(keys, file, len, id);
+	if (!create)
+		return -ENODATA;
+	r = store_dir_empty(dir_fd, DIRID_NAME);
+	if (r < 0)
+		return r;
+	return r == 1 ? dirid_make(dir_fd, keys, id) : -ENODATA;
+}

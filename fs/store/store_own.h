@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the store's own files share among themselves: names, small cleanups. For fs/store*.c, pin_file.c, replay.c. */
+#ifndef FS_STORE_OWN_H
+#define FS_STORE_OWN_H
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdarg.h>
+
+#include "fs/store/store.h"
+
+#define STORE_TMP_PREFIX OWN_PREFIX "tmp."
+#define STORE_COPIES 2u /* of the keyring, in the store */
+
+/* One copy of the keyring, as it was found. */
+struct store_copy {
+	const char *name;        /* file name in STORE/byokfs, "pin" for the pin's */
+	struct keyring *keyring; /* NULL if it does not parse */
+	int error;               /* why: -ENOENT, -EUCLEAN, -ENOTSUP */
+	int tried;
+};
+
+struct store_copies {
+	struct store_copy copy[STORE_COPIES + 1]; /* the last one is the pin's */
+	struct store_copy *chosen;
+	int same;                /* both copies in the store have the same bytes */
+	struct store_open how;
+};
+
+/* For AUTO(). */
+void store_dir_close(DIR **d);
+
+/* A fresh directory stream on DIR_FD, which stays the caller's; NULL and errno. */
+DIR *store_dir_open(int dir_fd);
+
+/* 64-bit FNV-1a of TEXT as 16 hex digits and NUL: file names made from paths that the operator chose. */
+void store_path_hash(const char *text, char out[17]);
+/* Text read from a disk goes to a terminal or log: control characters become '?'. */
+void store_printable(char *text);
+
+/* Let go of the owner lock, if it is held. */
+void store_unlock(struct store *s);
+/* STORE/byokfs/inflight with all its blocks allocated, every slot empty. */
+int store_inflight_make(int own_fd, size_t slot_len) MUST_CHECK;
+
+#endif

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Objects: ids, names, types, attributes, look-up. */
+#include "fs/tree/object.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "crypto/secret.h"
+
+static void log_node(struct fs *fs, struct node *n, const char *what)
+{
+	char path[2048], text[2400];
+	size_t len = node_path(&fs->nodes, n, path, sizeof(path) - 1);
+
+	path[len] = '\0';
+	snprintf(text, sizeof(text), "data/%s (inode %" PRIu64 "): %s: EIO", path, (uint64_t)n->ino, what);
+	atomic_fetch_add(&fs->env.corrupt, 1);
+	fs->cfg.log(LOG_ERR, text);
+}
+
+static bool cached_id(struct node *n, uint8_t id[ID_LEN])
+{
+	bool has;
+
+	pthread_mutex_lock(&n->lock);
+	has = n->has_id;
+	if (has)
+		memcpy(id, n->object_id, ID_LEN);
+	pthread_mutex_unlock(&n->lock);
+	return has;
+}
+
+void obj_cache_id(struct node *n, const uint8_t id[ID_LEN])
+{
+	pthread_mutex_lock(&n->lock);
+	memcpy(n->object_id, id, ID_LEN);
+	n->has_id = true;
+	pthread_mutex_unlock(&n->lock);
+}
+
+int obj_dir_id_make(struct fs *fs, int fd, uint8_t id[ID_LEN])
+{
+	uint8_t file[DIRID_LEN], fresh[ID_LEN];
+	const struct store_keys *keys;
+	int r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+
+	if (r)
+		return r;
+	r = dirid_new(keys, fresh, file);
+	gate_leave(fs->gate);
+	if (!r)
+		r = store_dirid_put(fd, file);
+	if (!r)
+		memcpy(id, fresh, ID_LEN);
+	return r;
+}
+
+/* The id of the folder FD; one is made where a crash cut a mkdir off. Keys are borrowed for the cryptography only. */
+static int load_dir_id(struct fs *fs, int fd, uint8_t id[ID_LEN])
+{
+	uint8_t file[DIRID_LEN + 1];
+	const struct store_keys *keys;
+	size_t len;
+	int r = store_dirid_fetch(fd, file, &len);
+
+	if (!r && len == 0) {
+		r = fs->env.unclean && !fs->cfg.read_only ? store_dir_empty(fd, DIRID_NAME) : 0;
+		return r > 0 ? obj_dir_id_make(fs, fd, id) : r < 0 ? r : -ENODATA;
+	}
+	if (!r)
+		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+	if (r)
+		return r;
+	r = dirid_parse(keys, file, len, id);
+	gate_leave(fs->gate);
+	return r;
+}
+
+static int read_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
+{
+	AUTO(store_fd_close) int fd = -1;
+	int r;
+
+	if (cached_id(dir, id))
+		return 0;
+	fd = node_open(&fs->nodes, dir, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return fd;
+	r = load_dir_id(fs, fd, id);
+	if (r == -EBADMSG || r == -ENODATA || r == -EUCLEAN || r == -EFBIG) {
+		log_node(fs, dir, "the directory id is missing or does not authenticate");
+		return -EIO;
+	}
+	if (!r)
+		obj_cache_id(dir, id);
+	return r;
+}
+
+int obj_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
+{
+	int r;
+
+	if (cached_id(dir, id))
+		return 0;
+	/* one at a time: two that find none would each make one, and names be sealed under the one that is not on disk */
+	pthread_mutex_lock(&dir->once);
+	r = read_dir_id(fs, dir, id);
+	pthread_mutex_unlock(&dir->once);
+	return r;
+}
+
+int obj_id(struct fs *fs, struct node *n, uint8_t id[ID_LEN])
+{
+	AUTO(store_fd_close) int fd = -1;
+	uint8_t head[8 + ID_LEN];
+	int r;
+
+	if (n->type == OBJECT_DIR)
+		return obj_dir_id(fs, n, id);
+	if (cached_id(n, id))
+		return 0;
+	fd = node_open(&fs->nodes, n, O_RDONLY);
+	if (fd < 0)
+		return fd;
+	/* Header and special record both have it behind their magic. An id that lies opens no value: it is in the AAD. */
+	r = store_pread_full(fd, head, sizeof(head), 0);
+	if (r)
+		return r;
+	memcpy(id, head + 8, ID_LEN);
+	obj_cache_id(n, id);
+	return 0;
+}
+
+int obj_encode(struct fs *fs, struct at at, struct disk_name *dn)
+{
+	const struct store_keys *keys;
+	uint8_t id[ID_LEN];
+	size_t len = strlen(at.name);
+	int r;
+
+	if (len > NAME_LEN_MAX)
+		return -ENAMETOOLONG;
+	r = obj_dir_id(fs, at.dir, id);
+	if (!r)
+		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+	if (r)
+		return r;
+	r = name_encode(keys, fs->names, id, at.name, len, dn);
+	gate_leave(fs->gate);
+	return r;
+}
+
+int obj_type(struct fs *fs, const struct stat *st, int *type)
+{
+	uint64_t size;
+
+	if (st->st_dev != fs->dev)
+		return -EIO;
+	if (S_ISDIR(st->st_mode)) {
+		*type = OBJECT_DIR;
+		return 0;
+	}
+	if (!S_ISREG(st->st_mode))
+		return -EIO;
+	*type = layout_classify(&fs->env.layout, (uint64_t)st->st_size, &size);
+	/* A stump or an impossible size is shown as a file, so that it can be removed; opening it says EIO. */
+	if (*type == OBJECT_STUMP || *type == OBJECT_BAD)
+		*type = OBJECT_FILE;
+	return 0;
+}
+
+int obj_special(struct fs *fs, struct node *n, struct special *s)
+{
+	AUTO(store_fd_close) int fd = node_open(&fs->nodes, n, O_RDONLY);
+	uint8_t record[SPECIAL_RECORD_MAX];
+	const struct store_keys *keys;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = store_pread_full(fd, record, sizeof(record), 0);
+	if (!r)
+		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+	if (r)
+		return r;
+	r = special_open(keys, (enum object_type)n->type, record, sizeof(record), s);
+	gate_leave(fs->gate);
+	if (r) {
+		log_node(fs, n, "the special object's record does not authenticate");
+		return -EIO;
+	}
+	pthread_mutex_lock(&n->lock);
+	memcpy(n->object_id, s->object_id, ID_LEN);
+	n->dev_major = s->major;
+	n->dev_minor = s->minor;
+	n->target_len = s->target_len;
+	n->has_id = n->has_special = true;
+	pthread_mutex_unlock(&n->lock);
+	return 0;
+}
+
+static mode_t special_mode(int type)
+{
+	static const mode_t mode[] = {
+		[OBJECT_SYMLINK] = S_IFLNK, [OBJECT_FIFO] = S_IFIFO,  [OBJECT_SOCKET] = S_IFSOCK,
+		[OBJECT_CHAR] = S_IFCHR,    [OBJECT_BLOCK] = S_IFBLK,
+	};
+
+	return mode[type];
+}
+
+static int special_attr(struct fs *fs, struct node *n, struct stat *st)
+{
+	struct special s;
+	bool has;
+	int r;
+
+	pthread_mutex_lock(&n->lock);
+	has = n->has_special;
+	pthread_mutex_unlock(&n->lock);
+	if (!has) {
+		r = obj_special(fs, n, &s);
+		secret_wipe(s.target, sizeof(s.target));
+		if (r)
+			return r;
+	}
+	st->st_mode = special_mode(n->type) | (n->type == OBJECT_SYMLINK ? 0777 : st->st_mode & 07777);
+	pthread_mutex_lock(&n->lock);
+	st->st_size = n->type == OBJECT_SYMLINK ? n->target_len : 0;
+	st->st_rdev = makedev(n->dev_major, n->dev_minor);
+	pthread_mutex_unlock(&n->lock);
+	if (n->type != OBJECT_SYMLINK || st->st_size < 60)
+		st->st_blocks = 0;
+	return 0;
+}
+
+int obj_attr(struct fs *fs, struct node *n, struct stat *st)
+{
+	uint64_t size = 0;
+
+	if (n->type == OBJECT_DIR)
+		return S_ISDIR(st->st_mode) ? 0 : -EIO;
+	if (!S_ISREG(st->st_mode))
+		return -EIO;
+	if (n->type != OBJECT_FILE)
+		return special_attr(fs, n, st);
+	pthread_mutex_lock(&n->lock);
+	if (n->file)
+		size = file_size(n->file);
+	else if (layout_classify(&fs->env.layout, (uint64_t)st->st_size, &size) != OBJECT_FILE)
+		size = 0;
+	pthread_mutex_unlock(&n->lock);
+	st->st_size = (off_t)size;
+	st->st_blksize = 4096;
+	return 0;
+}
+
+int obj_getattr(struct fs *fs, struct node *n, struct stat *st)
+{
+	int r = node_stat(&fs->nodes, n, st);
+
+	return r ? r : obj_attr(fs, n, st);
+}
+
+/*
+ * A folder is one of ours when its id says so: an empty one could have been planted in a file's place. It is read at the
+ * first look-up and will be needed for the names in it. After a crash a stump is possible, and gets its id when used.
+ */
+static int check_folder(struct fs *fs, struct node *n)
+{
+	uint8_t id[ID_LEN];
+
+	return n->type != OBJECT_DIR || fs->env.unclean ? 0 : obj_dir_id(fs, n, id);
+}
+
+int obj_lookup_disk(struct fs *fs, struct node *dir, const char *disk, struct node **out, struct stat *st)
+{
+	AUTO(dirfd_ref_put) struct dirfd_ref d = {&fs->nodes, NULL};
+	struct node_key key;
+	int r = dirfd_get(&fs->nodes, dir, &d.d);
+
+	if (r)
+		return r;
+	if (fstatat(d.d->fd, disk, st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	key = (struct node_key){.dev = st->st_dev, .ino = st->st_ino};
+	r = obj_type(fs, st, &key.type);
+	if (r) {
+		log_node(fs, dir, "something in this folder is neither a folder nor a regular file of the store");
+		return r;
+	}
+	r = node_lookup(&fs->nodes, &key, dir, disk, out);
+	if (r)
+		return r;
+	r = obj_attr(fs, *out, st);
+	if (!r)
+		r = check_folder(fs, *out);
+	if (r)
+		node_forget(&fs->nodes, *out, 1);
+	return r;
+}
+
+int obj_lookup(struct fs *fs, struct at at, struct node **out, struct stat *st)
+{
+	struct disk_name dn;
+	int r = obj_encode(fs, at, &dn);
+
+	if (r) /* a name that the store cannot hold is not there */
+		return r == -EINVAL ? -ENOENT : r;
+	return obj_lookup_disk(fs, at.dir, dn.name, out, st);
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Making objects: files, folders, special objects, further names. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "crypto/secret.h"
+#include "fs/tree/object.h"
+
+#define ACL_DEFAULT "system.posix_acl_default"
+
+/* A default ACL can change only through this mount, so one question per folder is enough. */
+static bool has_default_acl(struct node *dir, int dir_fd)
+{
+	uint8_t known = atomic_load(&dir->default_acl);
+	char path[40];
+
+	if (known == 0) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", dir_fd);
+		known = getxattr(path, ACL_DEFAULT, NULL, 0) > 0 ? 2 : 1;
+		atomic_store(&dir->default_acl, known);
+	}
+	return known == 2;
+}
+
+mode_t obj_mode(struct fs *fs, struct node *dir, int dir_fd, const struct make *m)
+{
+	mode_t mode = m->mode & 07777;
+
+	(void)fs;
+	return has_default_acl(dir, dir_fd) ? mode : mode & ~m->cred.umask;
+}
+
+int obj_sidecar_write(struct fs *fs, struct node *dir, int dir_fd, const struct disk_name *dn, bool *made)
+{
+	AUTO(store_fd_close) int fd = -1;
+	struct stat st;
+	int r;
+
+	*made = false;
+	if (!dn->sidecar[0])
+		return 0;
+	(void)fs;
+	fd = store_openat(dir_fd, dn->sidecar, O_WRONLY | O_CREAT | O_NONBLOCK, 0600);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return -EIO;
+	/* An orphan of an earlier crash is as good as a new one once it has the same bytes: its name is their hash. */
+	*made = fstatat(dir_fd, dn->name, &st, AT_SYMLINK_NOFOLLOW) != 0;
+	r = store_pwrite_full(fd, dn->sidecar_data, dn->sidecar_len, 0);
+	node_owe(dir, NODE_UNSYNCED_SIDECAR);
+	return r;
+}
+
+void obj_sidecar_remove(int dir_fd, const struct disk_name *dn)
+{
+	if (dn->sidecar[0])
+		(void)unlinkat(dir_fd, dn->sidecar, 0); /* an orphan is harmless */
+}
+
+/*
+ * Give a new object to its creator. The group stays the folder's where that is setgid (the backing did it already).
+ * chown clears suid and sgid, so they are set again, through the descriptor: an ACL's mask must not be touched otherwise.
+ */
+static int give_to_creator(int fd, int dir_fd, const struct make *m)
+{
+	struct stat st, dir;
+	uid_t uid = m->cred.uid;
+	gid_t gid = m->cred.gid;
+
+	if (geteuid() != 0)
+		return 0;
+	if (fstat(fd, &st) || fstat(dir_fd, &dir))
+		return -errno;
+	if (dir.st_mode & S_ISGID)
+		gid = st.st_gid;
+	if (st.st_uid == uid && st.st_gid == gid)
+		return 0;
+	if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH))
+		return -errno;
+	if (!S_ISDIR(st.st_mode) && (m->mode & (S_ISUID | S_ISGID)) && fchmod(fd, st.st_mode & 07777))
+		return -errno;
+	return 0;
+}
+
+/* Where a new object goes: its folder's descriptor and its name on disk, the sidecar written. */
+struct place {
+	struct dirfd_ref dir;
+	struct disk_name dn;
+	bool sidecar_made;
+};
+
+static void place_end(struct place *p)
+{
+	dirfd_ref_put(&p->dir);
+}
+
+static int place_begin(struct fs *fs, struct at at, struct place *p)
+{
+	struct stat st;
+	int r;
+
+	memset(&p->dir, 0, sizeof(p->dir));
+	p->sidecar_made = false;
+	p->dir.t = &fs->nodes;
+	r = obj_encode(fs, at, &p->dn);
+	if (!r)
+		r = dirfd_get(&fs->nodes, at.dir, &p->dir.d);
+	if (r || !p->dn.sidecar[0])
+		return r;
+	if (fstatat(p->dir.d->fd, p->dn.name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return -EEXIST;
+	return obj_sidecar_write(fs, at.dir, p->dir.d->fd, &p->dn, &p->sidecar_made);
+}
+
+/* Making failed: nothing half made stays. FLAGS for unlinkat(); NAME may be NULL. */
+static int place_undo(struct place *p, const char *name, int flags, int err)
+{
+	if (name)
+		(void)unlinkat(p->dir.d->fd, name, flags);
+	if (p->sidecar_made)
+		obj_sidecar_remove(p->dir.d->fd, &p->dn);
+	return err;
+}
+
+static struct node_key key_of(const struct stat *st, int type)
+{
+	return (struct node_key){st->st_dev, st->st_ino, type};
+}
+
+/* Enter the new object into the table. */
+static int announce(struct fs *fs, const struct make *m, const char *disk, struct node_key key, struct node **out)
+{
+	return node_lookup(&fs->nodes, &key, m->at.dir, disk, out);
+}
+
+static int make_file(struct fs *fs, const struct make *m, struct place *p, const uint8_t *bytes, int *out)
+{
+	AUTO(store_fd_close) int fd = -1;
+	int dir_fd = p->dir.d->fd, r;
+
+	fd = openat(dir_fd, p->dn.name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, obj_mode(fs, m->at.dir, dir_fd, m));
+	if (fd < 0)
+		return place_undo(p, NULL, 0, -errno);
+	r = store_pwrite_full(fd, bytes, fs->env.layout.header_len + FINAL_OVERHEAD, 0);
+	if (!r)
+		r = give_to_creator(fd, dir_fd, m);
+	if (r)
+		return place_undo(p, p->dn.name, 0, r);
+	*out = fd;
+	fd = -1;
+	return 0;
+}
+
+int obj_create(struct fs *fs, const struct make *m, struct node **out, struct stat *st, struct file **file)
+{
+	AUTO(place_end) struct place p;
+	uint8_t bytes[HEADER_LEN_FILE + FINAL_OVERHEAD];
+	struct gate_key *key = NULL;
+	int fd = -1, r;
+
+	r = place_begin(fs, m->at, &p);
+	if (!r)
+		r = file_blank(&fs->env, bytes, &key);
+	if (!r)
+		r = make_file(fs, m, &p, bytes, &fd);
+	if (!r && fstat(fd, st))
+		r = -errno;
+	if (!r)
+		r = announce(fs, m, p.dn.name, key_of(st, OBJECT_FILE), out);
+	if (!r)
+		obj_cache_id(*out, bytes + 8);
+	if (!r)
+		atomic_store(&(*out)->xattrs, 1); /* brand new: saves the question before the first write */
+	if (r || !file) {
+		gate_key_close(key);
+		if (fd >= 0)
+			close(fd);
+		if (!r)
+			r = obj_attr(fs, *out, st);
+		return r;
+	}
+	r = file_adopt(&fs->env, *out, &(struct file_new){fd, key, bytes}, file);
+	if (!r)
+		r = obj_attr(fs, *out, st);
+	if (r)
+		node_forget(&fs->nodes, *out, 1);
+	return r;
+}
+
+/* The folder is there; its id goes in. A plain user's folder without the bits gets them for the moment. */
+static int fill_folder(struct fs *fs, const struct make *m, struct place *p, mode_t mode, uint8_t id[ID_LEN])
+{
+	AUTO(store_fd_close) int fd = openat(p->dir.d->fd, p->dn.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = give_to_creator(fd, p->dir.d->fd, m);
+	if (!r)
+		r = obj_dir_id_make(fs, fd, id);
+	if (!r && (mode & 0700) != 0700 && geteuid() != 0) {
+		struct stat st;
+
+		if (fstat(fd, &st) || fchmod(fd, (st.st_mode & 07077) | (mode & 0700)))
+			r = -errno;
+	}
+	if (r)
+		(void)unlinkat(fd, DIRID_NAME, 0);
+	return r;
+}
+
+int obj_mkdir(struct fs *fs, const struct make *m, struct node **out, struct stat *st)
+{
+	AUTO(place_end) struct place p;
+	uint8_t id[ID_LEN];
+	mode_t mode;
+	int dir_fd, r = place_begin(fs, m->at, &p);
+
+	if (r)
+		return r;
+	dir_fd = p.dir.d->fd;
+	mode = obj_mode(fs, m->at.dir, dir_fd, m);
+	if (mkdirat(dir_fd, p.dn.name, geteuid() == 0 ? mode : mode | 0700))
+		return place_undo(&p, NULL, 0, -errno);
+	r = fill_folder(fs, m, &p, mode, id);
+	if (!r && fstatat(dir_fd, p.dn.name, st, AT_SYMLINK_NOFOLLOW))
+		r = -errno;
+	if (r)
+		return place_undo(&p, p.dn.name, AT_REMOVEDIR, r);
+	r = announce(fs, m, p.dn.name, key_of(st, OBJECT_DIR), out);
+	if (r)
+		return r;
+	obj_cache_id(*out, id);
+	node_owe(*out, NODE_UNSYNCED_DIR);
+	return 0;
+}
+
+static int special_of(const struct make *m, struct special *s)
+{
+	size_t len = m->target ? strlen(m->target) : 0;
+
+	memset(s, 0, offsetof(struct special, target));
+	if (len > SPECIAL_TARGET_MAX)
+		return -ENAMETOOLONG;
+	switch (m->mode & S_IFMT) {
+	case S_IFLNK:
+		s->type = OBJECT_SYMLINK;
+		memcpy(s->target, m->target, len);
+		s->target_len = (uint16_t)len;
+		break;
+	case S_IFIFO:
+		s->type = OBJECT_FIFO;
+		break;
+	case S_IFSOCK:
+		s->type = OBJECT_SOCKET;
+		break;
+	case S_IFCHR:
+	case S_IFBLK:
+		s->type = S_ISCHR(m->mode) ? OBJECT_CHAR : OBJECT_BLOCK;
+		s->major = major(m->rdev);
+		s->minor = minor(m->rdev);
+		break;
+	default:
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* A backing without RENAME_NOREPLACE. */
+static int publish_by_link(int dir_fd, const char *tmp, const char *name)
+{
+	if (linkat(dir_fd, tmp, dir_fd, name, 0))
+		return -errno;
+	(void)unlinkat(dir_fd, tmp, 0);
+	return 0;
+}
+
+/*
+ * Record, then size, under a name of our own, then the rename: its size tells the type, so it must never be seen with
+ * another. The name ends in random digits because nothing says that the last mount swept its own.
+ */
+struct sealed {
+	enum object_type type;
+	uint8_t record[SPECIAL_RECORD_MAX];
+	size_t len;
+};
+
+static int write_special(struct fs *fs, const struct make *m, struct place *p, const struct sealed *s)
+{
+	AUTO(store_fd_close) int fd = -1;
+	uint64_t random;
+	char tmp[64];
+	int dir_fd = p->dir.d->fd, r;
+	mode_t mode = S_ISLNK(m->mode) ? 0600 : obj_mode(fs, m->at.dir, dir_fd, m);
+
+	random_bytes(&random, sizeof(random));
+	snprintf(tmp, sizeof(tmp), OWN_PREFIX "tmp.%016" PRIx64, random);
+	fd = openat(dir_fd, tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0)
+		return place_undo(p, NULL, 0, -errno);
+	r = store_pwrite_full(fd, s->record, s->len, 0);
+	if (!r && ftruncate(fd, (off_t)layout_special_size(&fs->env.layout, s->type)))
+		r = -errno;
+	if (!r)
+		r = give_to_creator(fd, dir_fd, m);
+	if (!r && renameat2(dir_fd, tmp, dir_fd, p->dn.name, RENAME_NOREPLACE))
+		r = errno == EINVAL ? publish_by_link(dir_fd, tmp, p->dn.name) : -errno;
+	return r ? place_undo(p, tmp, 0, r) : 0;
+}
+
+int obj_special_new(struct fs *fs, const struct make *m, struct node **out, struct stat *st)
+{
+	AUTO(place_end) struct place p;
+	const struct store_keys *keys;
+	struct sealed sealed;
+	struct special s;
+	int r = place_begin(fs, m->at, &p);
+
+	if (!r)
+		r = special_of(m, &s);
+	if (!r)
+		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+	if (r)
+		return r;
+	r = special_seal(keys, &s, sealed.record, &sealed.len);
+	sealed.type = s.type;
+	gate_leave(fs->gate);
+	secret_wipe(s.target, sizeof(s.target));
+	if (!r)
+		r = write_special(fs, m, &p, &sealed);
+	if (r)
+		return r;
+	if (fstatat(p.dir.d->fd, p.dn.name, st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	r = announce(fs, m, p.dn.name, key_of(st, (int)s.type), out);
+	if (!r)
+		r = obj_attr(fs, *out, st);
+	return r;
+}
+
+int obj_link(struct fs *fs, struct node *n, struct at at, struct stat *st)
+{
+	AUTO(place_end) struct place p;
+	AUTO(store_fd_close) int fd = -1;
+	char path[40];
+	struct node *same;
+	int r = place_begin(fs, at, &p);
+
+	if (r)
+		return r;
+	fd = node_open_path(&fs->nodes, n);
+	if (fd < 0)
+		return place_undo(&p, NULL, 0, fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (linkat(AT_FDCWD, path, p.dir.d->fd, p.dn.name, AT_SYMLINK_FOLLOW))
+		return place_undo(&p, NULL, 0, -errno);
+	r = node_add_name(&fs->nodes, n, at.dir, p.dn.name);
+	if (r)
+		return r;
+	if (fstat(fd, st))
+		return -errno;
+	/* the reply counts one look-up */
+	r = node_lookup(&fs->nodes, &(struct node_key){st->st_dev, st->st_ino, n->type}, NULL, NULL, &same);
+	return r ? r : obj_attr(fs, n, st);
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Extended attributes: names and values sealed, "has none" remembered per inode. */
+#include "fs/tree/xattrs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "crypto/secret.h"
+#include "crypto/xattr.h"
+
+#define VALUE_MAX 65536u
+
+/* The backing object, for the calls that take a path. */
+struct backing {
+	int fd;
+	char path[40];
+};
+
+static void backing_close(struct backing *b)
+{
+	if (b->fd >= 0)
+		close(b->fd);
+}
+
+static int backing_open(struct fs *fs, struct node *n, struct backing *b)
+{
+	b->fd = node_open_path(&fs->nodes, n);
+	if (b->fd < 0)
+		return b->fd;
+	snprintf(b->path, sizeof(b->path), "/proc/self/fd/%d", b->fd);
+	return 0;
+}
+
+static void free_at(void *p)
+{
+	free(*(void **)p);
+}
+
+static bool is_acl(const char *name)
+{
+	return strcmp(name, "system.posix_acl_access") == 0 || strcmp(name, "system.posix_acl_default") == 0;
+}
+
+/* The namespaces that a user knows from ext4; ACLs go their own way. */
+static int check_name(const char *name)
+{
+	static const char *const space[] = {"user.", "trusted.", "security."};
+
+	for (size_t i = 0; i < ARRAY_LEN(space); i++) {
+		size_t len = strlen(space[i]);
+
+		if (strncmp(name, space[i], len) == 0)
+			return name[len] ? 0 : -EINVAL;
+	}
+	return -EOPNOTSUPP;
+}
+
+/* All names the backing has; *LIST is malloc'ed. */
+static int backing_list(const struct backing *b, char **list, size_t *len)
+{
+	ssize_t n = listxattr(b->path, NULL, 0);
+
+	*len = 0;
+	*list = NULL;
+	if (n <= 0)
+		return n < 0 && errno != EOPNOTSUPP ? -errno : 0;
+	*list = malloc((size_t)n);
+	if (!*list)
+		return -ENOMEM;
+	n = listxattr(b->path, *list, (size_t)n);
+	if (n < 0)
+		return -errno;
+	*len = (size_t)n;
+	return 0;
+}
+
+static bool any_user(const char *list, size_t len)
+{
+	if (len == 0)
+		return false;
+	for (const char *p = list; p < list + len; p += strlen(p) + 1)
+		if (strncmp(p, "user.", 5) == 0)
+			return true;
+	return false;
+}
+
+/* 1 if N has none of ours: the kernel asks for security.capability before every write(2). */
+static int has_none(struct fs *fs, struct node *n)
+{
+	AUTO(backing_close) struct backing b = {.fd = -1};
+	AUTO(free_at) char *list = NULL;
+	uint8_t known = atomic_load(&n->xattrs);
+	size_t len;
+	int r;
+
+	if (known)
+		return known == 1;
+	r = backing_open(fs, n, &b);
+	if (!r)
+		r = backing_list(&b, &list, &len);
+	if (r)
+		return r;
+	known = any_user(list, len) ? 2 : 1;
+	/* a setxattr that came in between has said 2, and that stands */
+	atomic_compare_exchange_strong(&n->xattrs, &(uint8_t){0}, known);
+	return known == 1;
+}
+
+static int encode(struct fs *fs, struct node *n, const char *name, uint8_t id[ID_LEN], char disk[XATTR_DISK_NAME_MAX + 1])
+{
+	const struct store_keys *keys;
+	int r = obj_id(fs, n, id);
+
+	if (!r)
+		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+	if (r)
+		return r;
+	r = xattr_name_encode(keys, id, name, disk);
+	gate_leave(fs->gate);
+	return r;
+}
+
+struct sealed_value {
+	uint8_t id[ID_LEN];
+	const char *name;
+	const uint8_t *cipher;
+	size_t len;
+};
+
+static int open_value(struct fs *fs, const struct sealed_value *v, void *plain)
+{
+	const struct store_keys *keys;
+	int r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+
+	if (r)
+		return r;
+	r = xattr_open(keys, v->id, v->name, v->cipher, v->len, plain);
+	gate_leave(fs->gate);
+	if (r == -EBADMSG) {
+		atomic_fetch_add(&fs->env.corrupt, 1);
+		r = -EIO;
+	}
+	return r;
+}
+
+static int get_sealed(struct fs *fs, struct node *n, const char *name, struct xattr_buf *buf)
+{
+	AUTO(backing_close) struct backing b = {.fd = -1};
+	AUTO(free_at) uint8_t *cipher = NULL;
+	char disk[XATTR_DISK_NAME_MAX + 1];
+	struct sealed_value v = {.name = name};
+	ssize_t got;
+	int r = has_none(fs, n);
+
+	if (r)
+		return r < 0 ? r : -ENODATA;
+	r = encode(fs, n, name, v.id, disk);
+	if (!r)
+		r = backing_open(fs, n, &b);
+	if (r)
+		return r == -ERANGE ? -ENODATA : r;
+	cipher = malloc(VALUE_MAX);
+	if (!cipher)
+		return -ENOMEM;
+	got = getxattr(b.path, disk, cipher, VALUE_MAX);
+	if (got < 0)
+		return -errno;
+	if ((size_t)got < XATTR_OVERHEAD)
+		return -EIO;
+	buf->len = (size_t)got - XATTR_OVERHEAD;
+	if (buf->size == 0)
+		return 0;
+	v.cipher = cipher;
+	v.len = (size_t)got;
+	return buf->size < buf->len ? -ERANGE : open_value(fs, &v, buf->value);
+}
+
+int xattrs_get(struct fs *fs, struct node *n, const char *name, struct xattr_buf *buf)
+{
+	AUTO(backing_close) struct backing b = {.fd = -1};
+	ssize_t got;
+	int r;
+
+	if (!is_acl(name)) {
+		r = check_name(name);
+		return r ? r : get_sealed(fs, n, name, buf);
+	}
+	r = backing_open(fs, n, &b);
+	if (r)
+		return r;
+	got = getxattr(b.path, name, buf->value, buf->size);
+	if (got < 0)
+		return -errno;
+	buf->len = (size_t)got;
+	return 0;
+}
+
+static int set_acl(struct fs *fs, struct node *n, const char *name, const struct xattr_value *v)
+{
+	AUTO(backing_close) struct backing b = {.fd = -1};
+	int r = backing_open(fs, n, &b);
+
+	if (r)
+		return r;
+	r = v ? setxattr(b.path, name, v->value, v->len, v->flags) : removexattr(b.path, name);
+	r = r ? -errno : 0;
+	atomic_store(&n->default_acl, 0);
+	return r;
+}
+
+int xattrs_set(struct fs *fs, struct node *n, const char *name, const struct xattr_value *v)
+{
+	AUTO(backing_close) struct backing b = {.fd = -1};
+	AUTO(free_at) uint8_t *cipher = NULL;
+	char disk[XATTR_DISK_NAME_MAX + 1];
+	const struct store_keys *keys;
+	uint8_t id[ID_LEN];
+	int r;
+
+	if (is_acl(name))
+		return set_acl(fs, n, name, v);
+	r = check_name(name);
+	if (r)
+		return r;
+	if (v->len > VALUE_MAX - XATTR_OVERHEAD)
+		return -ENOSPC;
+	r = encode(fs, n, name, id, disk);
+	if (r)
+		return r;
+	cipher = malloc(v->len + XATTR_OVERHEAD);
+	if (!cipher)
+		return -ENOMEM;
+	r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+	if (r)
+		return r;
+	r = xattr_seal(keys, id, name, v->value, v->len, cipher);
+	gate_leave(fs->gate);
+	if (!r)
+		r = backing_open(fs, n, &b);
+	if (r)
+		return r;
+	atomic_store(&n->xattrs, 2);
+	return setxattr(b.path, disk, cipher, v->len + XATTR_OVERHEAD, v->flags) ? -errno : 0;
+}
+
+/* Append NAME and its NUL where there is room; counts in any case. */
+static void append(const char *name, struct xattr_buf *buf)
+{
+	size_t n = strlen(name) + 1;
+
+	if (buf->len + n <= buf->size)
+		memcpy((char *)buf->value + buf->len, name, n);
+	buf->len += n;
+}
+
+int xattrs_list(struct fs *fs, struct node *n, struct xattr_buf *buf)
+{
+	AUTO(backing_close) struct backing b = {.fd = -1};
+	AUTO(free_at) char *disk = NULL;
+	const struct store_keys *keys;
+	uint8_t id[ID_LEN];
+	size_t disk_len;
+	int r = obj_id(fs, n, id);
+
+	buf->len = 0;
+	if (!r)
+		r = backing_open(fs, n, &b);
+	if (!r)
+		r = backing_list(&b, &disk, &disk_len);
+	if (!r)
+		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+	if (r)
+		return r;
+	for (const char *p = disk; disk_len > 0 && p < disk + disk_len; p += strlen(p) + 1) {
+		char plain[XATTR_DISK_NAME_MAX + 1];
+
+		if (is_acl(p))
+			append(p, buf);
+		else if (strncmp(p, "user.", 5) == 0 && xattr_name_decode(keys, id, p, plain) == 0)
+			append(plain, buf);
+		else if (strncmp(p, "user.", 5) == 0)
+			atomic_fetch_add(&fs->env.corrupt, 1);
+	}
+	gate_leave(fs->gate);
+	return buf->size > 0 && buf->len > buf->size ? -ERANGE : 0;
+}
+
+int xattrs_remove(struct fs *fs, struct node *n, const char *name)
+{
+	AUTO(backing_close) struct backing b = {.fd = -1};
+	char disk[XATTR_DISK_NAME_MAX + 1];
+	uint8_t id[ID_LEN];
+	int r;
+
+	if (is_acl(name))
+		return set_acl(fs, n, name, NULL);
+	r = check_name(name);
+	if (!r)
+		r = encode(fs, n, name, id, disk);
+	if (!r)
+		r = backing_open(fs, n, &b);
+	if (r)
+		return r == -ERANGE ? -ENODATA : r;
+	return removexattr(b.path, disk) ? -errno : 0;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The note that the end of a mount leaves in the run-time directory: for status, and for the next mount's audit log. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/watch/control.h"
+#include "fs/store/store_own.h"
+#include "fs/watch/supervise.h"
+
+#define NOTE_MAX 16384u
+
+static int note_dir(bool create)
+{
+	char dir[256];
+	struct stat st;
+	int r = control_dir(dir, sizeof(dir)), fd;
+
+	if (r)
+		return r;
+	if (create && mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0)
+		return fd;
+	close(fd);
+	return -EPERM;
+}
+
+static void note_name(const char *mountpoint, char out[32])
+{
+	char hash[17];
+
+	store_path_hash(mountpoint, hash);
+	snprintf(out, 32, "%s.ended", hash);
+}
+
+/* Lines in a fixed order; none of the texts has a line end in it. */
+static void one_line(char *text)
+{
+	for (; *text; text++)
+		if (*text == '\n' || *text == '\r')
+			*text = '?';
+}
+
+int ended_write(const struct ended_note *n)
+{
+	struct ended_note copy = *n;
+	char name[32], *text = malloc(NOTE_MAX);
+	AUTO(store_fd_close) int dir = note_dir(true);
+	int r = text ? dir : -ENOMEM, len;
+
+	if (r >= 0) {
+		one_line(copy.mountpoint);
+		one_line(copy.store);
+		one_line(copy.why);
+		note_name(n->mountpoint, name);
+		len = snprintf(text, NOTE_MAX, "byokfs ended 1\n%s\n%s\n%s\n%s\n%lld\n%d\n", copy.mountpoint, copy.store, copy.who,
+			       copy.why, (long long)copy.when, copy.reported);
+		r = len > 0 && (size_t)len < NOTE_MAX ? store_write_file(dir, name, text, (size_t)len, 0600) : -ENAMETOOLONG;
+	}
+	free(text);
+	return r < 0 ? r : 0;
+}
+
+/* The next line of *P into OUT; false when there is none or it is too long. */
+static bool take_line(char **p, char *out, size_t len)
+{
+	char *line = strsep(p, "\n");
+
+	if (!line || !*p || strlen(line) >= len)
+		return false;
+	memcpy(out, line, strlen(line) + 1);
+	return true;
+}
+
+int ended_parse(char *text, struct ended_note *n)
+{
+	char magic[32], when[32], reported[8];
+
+	memset(n, 0, sizeof(*n));
+	if (!take_line(&text, magic, sizeof(magic)) || strcmp(magic, "byokfs ended 1") != 0)
+		return -EUCLEAN;
+	if (!take_line(&text, n->mountpoint, sizeof(n->mountpoint)) || !take_line(&text, n->store, sizeof(n->store)) ||
+	    !take_line(&text, n->who, sizeof(n->who)) || !take_line(&text, n->why, sizeof(n->why)) ||
+	    !take_line(&text, when, sizeof(when)) || !take_line(&text, reported, sizeof(reported)))
+		return -EUCLEAN;
+	n->when = strtoll(when, NULL, 10);
+	n->reported = strcmp(reported, "1") == 0;
+	store_printable(n->why);
+	store_printable(n->who);
+	return 0;
+}
+
+int ended_read(const char *mountpoint, struct ended_note *out)
+{
+	AUTO(store_fd_close) int dir = note_dir(false);
+	uint8_t *data = NULL;
+	char name[32], *text;
+	size_t len;
+	int r = dir;
+
+	if (r < 0)
+		return -ENOENT;
+	note_name(mountpoint, name);
+	r = store_read_file(dir, name, NOTE_MAX, &data, &len);
+	if (r)
+		return -ENOENT;
+	text = strndup((char *)data, len);
+	free(data);
+	r = text && ended_parse(text, out) == 0 && strcmp(out->mountpoint, mountpoint) == 0 ? 0 : -ENOENT;
+	free(text);
+	return r;
+}
+
+void ended_forget(const char *mountpoint)
+{
+	AUTO(store_fd_close) int dir = note_dir(false);
+	char name[32];
+
+	if (dir < 0)
+		return;
+	note_name(mountpoint, name);
+	(void)(unlinkat(dir, name, 0) == 0);
+}

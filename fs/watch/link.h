@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What supervisor and worker say to each other. Private to fs/watch/. */
+#ifndef FS_LINK_H
+#define FS_LINK_H
+
+#include "fs/watch/supervise.h"
+
+enum link_type {
+	LINK_MOUNT = 1, /* worker: mount now */
+	LINK_MOUNTED,   /* supervisor: done (with the descriptor), or `error` and `text` */
+	LINK_SERVING,   /* worker: the first request may come */
+	LINK_CHANGE,    /* worker: a change of state */
+	LINK_STOP,      /* supervisor: SIGTERM, SIGINT or SIGHUP came, from `uid` and `pid`; pid 0 = from the kernel */
+	LINK_LOCK,      /* supervisor: SIGUSR1 came, from the same */
+};
+
+/* One packet of a SOCK_SEQPACKET pair; unused fields are zero. */
+struct link_msg {
+	int32_t type, error;
+	int32_t from, to, cause; /* LINK_CHANGE */
+	int32_t signal, pid;     /* LINK_STOP, LINK_LOCK */
+	uint32_t uid;
+	char how[32];            /* LINK_MOUNTED: worker.abort_how */
+	char text[STORE_WHY_MAX]; /* why, or the reason */
+};
+
+/* FD goes along unless it is -1. NOWAIT: -EAGAIN instead of waiting for room. */
+int link_send(int sock, const struct link_msg *m, int fd, bool nowait) MUST_CHECK;
+/* Wait for a packet; *FD is -1 without a descriptor. -EPIPE: the other one is gone. */
+int link_receive(int sock, struct link_msg *m, int *fd) MUST_CHECK;
+
+#endif

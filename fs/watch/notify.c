@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One run at a time, in the order of the changes, each with a bound. */
+#include "fs/watch/notify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fs/store/store.h"
+
+struct notify {
+	char *command;
+	void (*log)(int priority, const char *text);
+	char *queue[NOTIFY_QUEUE]; /* malloc'ed lines */
+	unsigned n;
+	pid_t pid;                 /* of the run under way, 0 = none */
+	int64_t until;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void say(struct notify *n, const char *what)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "notify command %.400s: %s", n->command, what);
+	n->log(LOG_WARNING, text);
+}
+
+struct notify *notify_new(const char *command, void (*log)(int priority, const char *text))
+{
+	struct notify *n = command ? calloc(1, sizeof(*n)) : NULL;
+
+	if (!n)
+		return NULL;
+	n->command = strdup(command);
+	n->log = log;
+	if (n->command)
+		return n;
+	free(n);
+	return NULL;
+}
+
+static void put_string(FILE *f, const char *key, const char *value)
+{
+	fprintf(f, "\"%s\":\"", key);
+	for (const unsigned char *p = (const unsigned char *)value; *p; p++) {
+		if (*p == '"' || *p == '\\')
+			fprintf(f, "\\%c", *p);
+		else if (*p < 0x20 || *p >= 0x7f)
+			fprintf(f, "\\u%04x", *p); /* a byte that is no ASCII stands as U+0080 to U+00FF: paths are bytes */
+		else
+			fputc(*p, f);
+	}
+	fputs("\",", f);
+}
+
+static char *facts_line(const struct notify_facts *f)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		return NULL;
+	fputc('{', out);
+	put_string(out, "mountpoint", f->mountpoint);
+	put_string(out, "store", f->store);
+	put_string(out, "from", f->from);
+	put_string(out, "state", f->to);
+	put_string(out, "cause", f->cause);
+	put_string(out, "reason", f->reason);
+	fprintf(out, "\"time\":%lld,\"supervisor_pid\":%d,\"worker_pid\":%d}\n", (long long)f->when, f->supervisor_pid, f->worker_pid);
+	if (fclose(out) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+void notify_say(struct notify *n, const struct notify_facts *f)
+{
+	char *line = n ? facts_line(f) : NULL;
+
+	if (!line)
+		return;
+	if (n->n == NOTIFY_QUEUE) {
+		say(n, "is too slow: a change of state is not told");
+		free(n->queue[0]);
+		memmove(n->queue, n->queue + 1, --n->n * sizeof(n->queue[0]));
+	}
+	n->queue[n->n++] = line;
+	(void)notify_step(n);
+}
+
+/* A file in memory as the program's standard input: nobody has to wait until it reads. */
+static int input_of(const char *line)
+{
+	int fd = memfd_create("byokfs-change", MFD_CLOEXEC);
+
+	if (fd >= 0 && (store_pwrite_full(fd, line, strlen(line), 0) || lseek(fd, 0, SEEK_SET) < 0)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static int run(struct notify *n, const char *line)
+{
+	char *const argv[] = {n->command, NULL};
+	char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	char *const env[] = {path, NULL};
+	AUTO(store_fd_close) int in = input_of(line);
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	sigset_t none;
+	int r;
+
+	if (in < 0)
+		return -ENOMEM;
+	sigemptyset(&none);
+	posix_spawn_file_actions_init(&files);
+	posix_spawn_file_actions_adddup2(&files, in, 0);
+	posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setpgroup(&attr, 0);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+	r = -posix_spawn(&n->pid, n->command, &files, &attr, argv, env);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&files);
+	if (r)
+		n->pid = 0;
+	return r;
+}
+
+static void end_run(struct notify *n)
+{
+	int status;
+
+	kill(-n->pid, SIGKILL); /* and what it has started */
+	while (waitpid(n->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	say(n, "took too long and was killed");
+}
+
+/* The run under way: true while it goes on. */
+static bool running(struct notify *n)
+{
+	int status;
+	pid_t got;
+
+	if (!n->pid)
+		return false;
+	got = waitpid(n->pid, &status, WNOHANG);
+	if (got == 0 && now_ms() < n->until)
+		return true;
+	if (got == 0) {
+		end_run(n);
+	} else if (got == n->pid && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
+		say(n, "failed");
+	}
+	n->pid = 0;
+	return false;
+}
+
+unsigned notify_step(struct notify *n)
+{
+	if (!n)
+		return 0;
+	while (!running(n) && n->n > 0) {
+		char *line = n->queue[0];
+		int r = run(n, line);
+
+		memmove(n->queue, n->queue + 1, --n->n * sizeof(n->queue[0]));
+		free(line);
+		n->until = now_ms() + NOTIFY_LIMIT_MS;
+		if (r)
+			say(n, strerror(-r));
+	}
+	return n->n + (n->pid != 0);
+}
+
+void notify_free(struct notify *n, int limit_ms)
+{
+	int64_t until = now_ms() + limit_ms;
+
+	if (!n)
+		return;
+	while (notify_step(n) > 0 && now_ms() < until)
+		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	if (n->pid)
+		end_run(n);
+	if (n->n > 0)
+		say(n, "the mount has ended before all changes of state were told");
+	while (n->n > 0)
+		free(n->queue[--n->n]);
+	free(n->command);
+	free(n);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Abort first, then invalidate: the other way round waits for a dead server, for good (design: section 6). */
+#include "fs/watch/takeover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "fs/watch/control.h"
+#include "fs/store/store.h"
+
+#define NOTIFY_RESEND 7                    /* Linux 6.9: what was read and not answered is handed out again */
+#define ANSWER_LOOK_MS 100
+#define REQUEST_MAX ((1u << 20) + 65536u) /* a WRITE of max_write and its head */
+
+struct inval {
+	struct fuse_out_header head;
+	struct fuse_notify_inval_inode_out body;
+};
+
+static void line_free(char **line)
+{
+	free(*line);
+}
+
+/* Its number in the mount table, and that of its device, which names its folder in fusectl; the mount itself is not asked. */
+static int mount_find(const char *mountpoint, int *id, unsigned *minor)
+{
+	AUTO(line_free) char *line = NULL;
+	size_t size = 0;
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	int r = -ENOENT;
+
+	while (f && getline(&line, &size, f) > 0) {
+		AUTO(line_free) char *path = NULL;
+		unsigned device;
+		int number;
+
+		if (!strstr(line, " - fuse.byokfs ") || sscanf(line, "%d %*s %*u:%u %*s %ms", &number, &device, &path) != 3)
+			continue;
+		control_unescape(path);
+		if (strcmp(path, mountpoint) == 0) {
+			*id = number; /* the last one is on top */
+			*minor = device;
+			r = 0;
+		}
+	}
+	if (f)
+		fclose(f);
+	return r;
+}
+
+void connection_open(struct connection *c, int fd, const char *mountpoint)
+{
+	char abort_file[80];
+	unsigned minor;
+
+	memset(c, 0, sizeof(*c));
+	c->fd = fd;
+	c->mountpoint = mountpoint;
+	if (mount_find(mountpoint, &c->mount_id, &minor) == 0)
+		snprintf(c->control, sizeof(c->control), "/sys/fs/fuse/connections/%u", minor);
+	snprintf(abort_file, sizeof(abort_file), "%s/abort", c->control);
+	if (c->control[0] && access(abort_file, W_OK) == 0) {
+		snprintf(c->how, sizeof(c->how), "fusectl");
+		return;
+	}
+	c->control[0] = '\0';
+	snprintf(c->how, sizeof(c->how), geteuid() == 0 ? "forced unmount" : "answering");
+}
+
+bool connection_gone(const struct connection *c)
+{
+	struct pollfd p = {.fd = c->fd};
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
+}
+
+static bool abort_fusectl(const struct connection *c)
+{
+	char path[80];
+	AUTO(store_fd_close) int fd = -1;
+
+	if (!c->control[0])
+		return false;
+	snprintf(path, sizeof(path), "%s/abort", c->control);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	return fd >= 0 && write(fd, "1", 1) == 1;
+}
+
+/* FD (O_PATH) lies in mount ID: stat(2) would ask the server, who is dead. */
+static bool in_mount(int fd, int id)
+{
+	char path[48], text[512];
+	AUTO(store_fd_close) int info = -1;
+	const char *field;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = open(path, O_RDONLY | O_CLOEXEC);
+	n = info < 0 ? -1 : read(info, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	field = strstr(text, "mnt_id:");
+	return field && strtol(field + 7, NULL, 10) == id;
+}
+
+bool mount_in_place(const char *mountpoint, int id)
+{
+	AUTO(store_fd_close) int fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return fd >= 0 && in_mount(fd, id);
+}
+
+/*
+ * The descriptor keeps the mount busy, so that the unmount fails after it has aborted: what stays is a mount that answers
+ * errors, not a bare folder into which the next backup goes in clear. What is mounted over it is left alone.
+ */
+static bool abort_forced(const struct connection *c)
+{
+	AUTO(store_fd_close) int hold = open(c->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (geteuid() != 0 || hold < 0 || !in_mount(hold, c->mount_id))
+		return false;
+	if (umount2(c->mountpoint, MNT_FORCE | UMOUNT_NOFOLLOW) && errno != EBUSY)
+		return false;
+	return connection_gone(c);
+}
+
+static int notify(int fd, void *packet, size_t len)
+{
+	struct iovec iov = {packet, len};
+
+	/* writev(2), as libfuse does it: one packet, one call */
+	return writev(fd, &iov, 1) == (ssize_t)len ? 0 : -errno;
+}
+
+static void resend(int fd)
+{
+	struct fuse_out_header h = {.len = sizeof(h), .error = NOTIFY_RESEND};
+
+	(void)(notify(fd, &h, sizeof(h)) == 0); /* an older kernel: what the dead one held waits for the unmount */
+}
+
+/* The head of a request at BUF, or false for those that get no answer. */
+static bool wants_answer(const uint8_t *buf, ssize_t n, uint64_t *unique)
+{
+	struct fuse_in_header in;
+
+	if (n < (ssize_t)sizeof(in))
+		return false;
+	memcpy(&in, buf, sizeof(in));
+	*unique = in.unique;
+	return in.opcode != FUSE_FORGET && in.opcode != FUSE_BATCH_FORGET && in.opcode != FUSE_INTERRUPT;
+}
+
+static void *answer_all(void *arg)
+{
+	struct connection *c = arg;
+	uint8_t *buf = malloc(REQUEST_MAX);
+
+	resend(c->fd);
+	while (buf && !atomic_load(&c->stop)) {
+		struct pollfd p = {.fd = c->fd, .events = POLLIN};
+		struct fuse_out_header out = {.len = sizeof(out), .error = -EACCES};
+		ssize_t n;
+
+		if (poll(&p, 1, ANSWER_LOOK_MS) <= 0)
+			continue;
+		n = read(c->fd, buf, REQUEST_MAX);
+		if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOENT)
+			break;
+		if (n > 0 && wants_answer(buf, n, &out.unique) && notify(c->fd, &out, sizeof(out)) == -EPERM)
+			break;
+	}
+	free(buf);
+	return NULL;
+}
+
+bool connection_cut(struct connection *c)
+{
+	return connection_gone(c) || abort_fusectl(c) || abort_forced(c);
+}
+
+void connection_abort(struct connection *c)
+{
+	if (connection_cut(c))
+		return;
+	snprintf(c->how, sizeof(c->how), "answering");
+	/* its server is dead or dying: it must not take a request from under us and leave us waiting for the next */
+	(void)(fcntl(c->fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0);
+	c->answering = pthread_create(&c->answerer, NULL, answer_all, c) == 0;
+}
+
+void connection_forget(const struct connection *c, uint64_t high)
+{
+	struct inval m = {.head = {.len = sizeof(m), .error = FUSE_NOTIFY_INVAL_INODE}};
+
+	/* twice: what was faulted in behind the first pass is met by the second */
+	for (int pass = 0; pass < 2; pass++) {
+		for (uint64_t id = 1; id <= high; id++) {
+			m.body.ino = id;
+			(void)(notify(c->fd, &m, sizeof(m)) == 0); /* -ENOENT: the kernel does not know it */
+		}
+	}
+}
+
+void connection_close(struct connection *c, bool alone)
+{
+	atomic_store(&c->stop, alone);
+	if (c->answering)
+		pthread_join(c->answerer, NULL);
+	c->answering = false;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The key of a new file: drawn, wrapped, written into its header. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/secret.h"
+#include "kms/gate/gate_private.h"
+#include "kms/verdict.h"
+
+/* A new DEK in K, and what is to be wrapped: as W (`store`) or as PAYLOAD (`file`). */
+static int create_dek(struct gate_key *k, struct header_wrap *w, uint8_t *payload)
+{
+	const struct store_keys *store;
+	struct file_keys *keys = NULL;
+	uint8_t id[ID_LEN];
+	int r;
+
+	random_bytes(id, sizeof(id));
+	r = gate_enter(k->gate, GATE_USE_NEW, &store);
+	if (r)
+		return r;
+	r = file_keys_new(store, id, &keys);
+	if (!r && payload)
+		r = dek_payload_write(store, keys, payload);
+	if (!r && !payload) {
+		w->number = store_keys_generation(store);
+		w->algorithm = STORE_WRAP_AES256GCM;
+		w->wrapped_len = DEK_WRAP_LEN;
+		r = dek_wrap(store, keys, w->wrapped);
+	}
+	if (r)
+		file_keys_free(keys);
+	else
+		gate_key_install(k, keys);
+	gate_leave(k->gate);
+	return r;
+}
+
+static int create_wrap(struct gate_key *k, struct header_wrap *w, const uint8_t *payload)
+{
+	struct gate *g = k->gate;
+	struct kms_purpose purpose = {.purpose = "file"};
+	struct kms_wrapped *got = calloc(1, sizeof(*got));
+	struct kms_verdict v = {0};
+	int r;
+
+	if (!got)
+		return -ENOMEM;
+	memcpy(purpose.store_id, g->keyring->store_id, ID_LEN);
+	atomic_fetch_add(&g->kms_calls, 1);
+	r = kms_provider_of(g->kek[0])->wrap(g->kek[0], &purpose, payload, got, &v);
+	atomic_fetch_sub(&g->kms_calls, 1);
+	r = kms_verdict_settle(&v, r, kms_ref(g->kek[0]));
+	if (r)
+		r = gate_file_error(g, r, &v);
+	else if (got->len < 1 || got->len > HEADER_WRAPPED_MAX || !memchr(got->version, 0, sizeof(got->version)))
+		r = -EPROTO;
+	if (!r) {
+		w->number = g->keyring->slot[0].number;
+		w->algorithm = got->algorithm;
+		w->wrapped_len = got->len;
+		snprintf(w->version, sizeof(w->version), "%s", got->version);
+		memcpy(w->wrapped, got->data, got->len);
+	}
+	free(got);
+	return r;
+}
+
+/* Write the header of a new file; a lock may have come since the DEK was made. */
+static int create_header(struct gate_key *k, const struct header_wrap *w, uint8_t *header)
+{
+	size_t len = k->gate->keyring->layout.header_len;
+	const struct store_keys *store;
+	struct file_keys *keys;
+	int r = gate_enter(k->gate, GATE_USE_NEW, &store);
+
+	if (r)
+		return r;
+	keys = atomic_load(&k->keys);
+	r = keys ? header_write(w, store, keys, k->header, len) : -EACCES;
+	gate_leave(k->gate);
+	if (!r)
+		memcpy(header, k->header, len);
+	return r;
+}
+
+static int key_create(struct gate_key *k, uint8_t *header)
+{
+	AUTO(secret_free_at) uint8_t *payload = NULL;
+	struct header_wrap w = {.sequence = 1};
+	int per_file = k->gate->keyring->wrap_type == WRAP_FILE;
+	int r;
+
+	if (per_file && !(payload = secret_alloc(PAYLOAD_LEN)))
+		return -ENOMEM;
+	r = create_dek(k, &w, payload);
+	if (!r && per_file)
+		r = create_wrap(k, &w, payload);
+	if (!r)
+		r = create_header(k, &w, header);
+	if (!r && !per_file)
+		atomic_store(&k->droppable, 1);
+	/* From here on the worker may read the header. */
+	return !r && per_file ? gate_key_note_version(k, w.version) : r;
+}
+
+int gate_key_create(struct gate *g, uint8_t *header, struct gate_key **out)
+{
+	struct gate_key *k = gate_key_new(g, NULL);
+	int r;
+
+	if (!k)
+		return -ENOMEM;
+	r = key_create(k, header);
+	if (r) {
+		gate_key_close(k);
+		return r;
+	}
+	*out = k;
+	return 0;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The inside of the gate, shared by kms/gate*.c and its tests. */
+#ifndef KMS_GATE_PRIVATE_H
+#define KMS_GATE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "crypto/header.h"
+#include "kms/gate.h"
+#include "kms/provider.h"
+
+#define GATE_LIMBO 256u          /* keys that the cap takes out at a time */
+#define GATE_SHARDS 64u          /* borrowers are counted in as many places, so that they do not share a cache line */
+#define GATE_WHY_MAX 320u
+#define GATE_FAST_MS 300000      /* LOCKED: so long at the normal pace ... */
+#define GATE_SLOW_MS 30000       /* ... then at this one */
+#define GATE_CONFIRM_MS 1000     /* a refusal that could not be confirmed is asked about again so soon */
+#define GATE_WATCH_GAP_MS 50     /* changes and pokes: one probe in so long at most */
+#define GATE_OTHER_KEYS "the KMS gives other keys than before"
+#define GATE_CALLS_MS 300        /* how long a lock waits for cancelled KMS calls */
+#define GATE_ORDER_DRAIN_MS 700u /* an order is obeyed within a second, and forgetting takes its time too */
+
+struct gate_shard {
+	atomic_uint inside;
+	char pad[64 - sizeof(atomic_uint)];
+} __attribute__((aligned(64)));
+
+/* The key of one open file. The list is guarded by gate.list_lock; `keys` by being inside the gate (see gate_key.c). */
+struct gate_key {
+	struct gate *gate;
+	struct gate_key *prev, *next;
+	_Atomic(struct file_keys *) keys;
+	atomic_int refused;      /* wrap type `file`: the KMS refused this one's version */
+	atomic_int writable;
+	atomic_int droppable;    /* wrap type `store`: `header` is complete, the key can be had from it again */
+	atomic_int used;         /* since the cap's hand came by */
+	int busy;                /* list_lock: the worker has it in hand, close leaves the freeing to it */
+	int closed;              /* list_lock */
+	char *version;           /* wrap type `file`: KMS key version of the newest wrap; list_lock */
+	uint8_t header[];        /* H bytes, as read or written */
+};
+
+enum gate_job { JOB_NONE = 0, JOB_PROBE, JOB_LOAD };
+
+/* What the worker found. */
+struct gate_answer {
+	enum gate_job job;
+	struct kms_verdict verdict;
+	struct store_keys *keys; /* JOB_PROBE with KMS_OK */
+	int64_t started;         /* gate clock, ms */
+	int fresh;               /* after a refresh: confirms */
+	int request;             /* number of the newest request when it was asked for */
+};
+
+struct gate {
+	/* Set by gate_new(), then constant. */
+	const struct keyring *keyring;
+	struct kms *kek[KEYRING_SLOTS_MAX];
+	int64_t poll_ms, lease_ms, grace_ms;
+	unsigned drain_ms;
+	int manual;            /* after a refusal or an outage a person decides */
+	void (*log)(int priority, const char *text);
+	struct gate_beacon *beacon; /* or NULL */
+	int64_t (*clock)(void); /* ms that count a suspend; tests set their own before gate_open() */
+	int wake_fd, timer_fd;
+
+	/* The request path. `store` is written only while nobody is inside and the state lets nobody in. */
+	atomic_int state;
+	atomic_llong deadline; /* end of the lease, or of the grace */
+	atomic_int drain_open;
+	struct store_keys *store;
+	struct gate_shard shard[GATE_SHARDS];
+	atomic_int kms_calls;  /* with a payload in memory */
+
+	pthread_mutex_t list_lock;
+	struct gate_key *keys; /* list_lock */
+	struct gate_key *hand; /* list_lock: where the cap goes on looking; NULL = at the first */
+	size_t cap;            /* of in_memory; SIZE_MAX = none */
+	atomic_size_t in_memory;
+	atomic_ullong dropped;
+
+	/* Orders from other threads and from signal handlers. */
+	atomic_int poked, signalled, stop;
+	atomic_int files_refused; /* the hook is owed */
+	atomic_int held;          /* LOCKED until gate_unlock(), as `manual` wants it */
+
+	pthread_mutex_t lock;     /* guards all below; never held in a hook, a KMS call or a wait for borrowers */
+	pthread_cond_t changed;   /* state, answers */
+	pthread_cond_t job_ready;
+	enum gate_cause cause;
+	char reason[GATE_WHY_MAX];
+	int64_t since, last_good, last_refusal; /* unix seconds */
+	uint64_t polls;
+	int ordered;              /* stays locked until gate_unlock() */
+	int order_lock, order_unlock, order_detach;
+	char order_who[64];
+	int requests, answered;   /* numbers of probe requests: gate_unlock() waits for its own */
+	struct kms_verdict last;  /* newest answer */
+	enum gate_state told_state; /* what hooks.changed heard last */
+	enum gate_cause told_cause;
+
+	/* The worker (gate_probe.c): one job at a time. */
+	enum gate_job job;        /* wanted or running */
+	int job_fresh, job_request;
+	int job_done;
+	int job_void;             /* a lock came since it was asked for: its keys are wiped */
+	struct gate_answer answer;
+	int files_wanted;         /* the files' own probe */
+
+	/* The gate's thread only. */
+	struct gate_hooks hooks;
+	int started;
+	pthread_t thread, worker, files; /* files: wrap type `file` only, see has_files */
+	int has_files;
+	atomic_llong next_probe;  /* read by gate_status() too */
+	int64_t lease_end;        /* of the newest good answer */
+	int64_t locked_at;
+	int64_t watch_at;         /* earliest probe for a change or a poke, 0 = none wanted */
+	int64_t asked_at;         /* start of the newest probe */
+	int probing;              /* a job is under way */
+	int again;                /* ... and when it is done, the next one at once */
+	int want_fresh;           /* the next probe drops connections first */
+	/* Keys that the cap took out, until whoever borrowed one before has left: SHARDS_BUSY has the shards not seen empty. */
+	struct file_keys *limbo[GATE_LIMBO];
+	size_t n_limbo;
+	uint64_t shards_busy;
+	int cap_told;
+	int crowded;              /* more keys than the cap, or some in limbo: look again soon */
+	int refusal;              /* one was heard and not yet confirmed */
+	int refreshed;            /* a bad credential was refreshed already */
+	int yes;                  /* LOCKED after a refusal: a good answer was heard and not yet confirmed */
+	int back;                 /* held, and the key is back */
+	int by_order;             /* number of the request that gate_unlock() made, 0 = none: a person has decided */
+
+	/* What the keys must be that come back (crypto/keys.h): made at the first good answer, kept over LOCKED. */
+	int committed;
+	uint8_t commit_salt[KEY_LEN], commit[MAC_LEN];
+};
+
+/* gate_show.c: state, beacon, changes, words. */
+void gate_set_state(struct gate *g, enum gate_state s, enum gate_cause cause, const char *reason);
+/* End of the lease, or of the grace: before the state it belongs to. */
+void gate_set_deadline(struct gate *g, int64_t deadline);
+/* LOCKED and all of it done: the beacon may say so. */
+void gate_show_locked(struct gate *g);
+void gate_beat(struct gate *g);
+/* Tell hooks.changed what it has not heard; g->lock is held. */
+void gate_tell(struct gate *g);
+void gate_say(struct gate *g, int priority, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* gate.c: the door. */
+/* 1 when the lease, or the grace, has ended; serving states only. */
+int gate_time_over(const struct gate *g);
+/* Async-signal-safe. */
+void gate_wake(struct gate *g);
+int64_t gate_now(const struct gate *g);
+/* Let requests in to g->store: state ACTIVE until LEASE_END. From LOCKED or RETURNING only. */
+void gate_let_in(struct gate *g, int64_t lease_end);
+/* Wait until everyone who is inside now has left. */
+void gate_quiesce(struct gate *g);
+/* Wait until nobody is inside (the state lets nobody in any more), then wipe every key. */
+void gate_wipe(struct gate *g);
+/* The way into LOCKED, hooks included; on the gate's thread, or on any when it does not run. */
+void gate_shut(struct gate *g, enum gate_cause cause, const char *reason, int drain);
+
+/* gate_probe.c: the worker. */
+int gate_worker_start(struct gate *g) MUST_CHECK;
+/* Ask for a job; the gate's thread. */
+void gate_worker_ask(struct gate *g, enum gate_job job, int fresh);
+/* Take the answer: 1 if there was one. */
+int gate_worker_take(struct gate *g, struct gate_answer *out);
+/* Wipe the keys of an answer not yet taken, and of the one to the question under way: a lock has come since it was put. */
+void gate_worker_void(struct gate *g);
+void gate_worker_stop(struct gate *g);
+/* Ask the KMS on this thread. FRESH: drop connections first. */
+void gate_ask(struct gate *g, int fresh, struct gate_answer *out);
+void gate_cancel_calls(struct gate *g);
+
+/* gate_states.c: on the gate's thread. */
+/* 1 if KEYS are the set that this gate began with (the first set is). */
+int gate_same_keys(struct gate *g, const struct store_keys *keys);
+int gate_serving(const struct gate *g); /* ACTIVE or GRACE */
+/* Probe now, or right after the probe under way. */
+void gate_want_probe(struct gate *g);
+/* The same, but not at each of a hundred changes or refused files. */
+void gate_want_probe_soon(struct gate *g);
+/* gate_shut() with the drain, and the pace of the probes after it. */
+void gate_shut_serving(struct gate *g, enum gate_cause cause, const char *reason);
+void gate_take_answer(struct gate *g);
+void gate_take_time(struct gate *g);
+/* When ACTIVE becomes GRACE unless the KMS answers. */
+int64_t gate_grace_at(const struct gate *g);
+
+/* gate_thread.c */
+int gate_thread_start(struct gate *g) MUST_CHECK;
+void gate_thread_stop(struct gate *g);
+
+/* The one algorithm of wrap type `store` (FORMAT.md "Header"). */
+#define STORE_WRAP_AES256GCM 1u
+
+/* gate_key.c */
+/* In the list, without keys. HEADER may be NULL. */
+struct gate_key *gate_key_new(struct gate *g, const uint8_t *header);
+/* What a failed KMS call (ERROR, V) means for one file; the gate itself asks about the keyring at once. */
+int gate_file_error(struct gate *g, int error, const struct kms_verdict *v);
+int gate_key_note_version(struct gate_key *k, const char *version) MUST_CHECK;
+/* Wipe every file's keys; list_lock is held and nobody is inside. */
+void gate_keys_wipe(struct gate *g);
+/*
+ * Put KEYS (ownership moves) into K unless it has some already; inside the gate. Returns the keys K has then: they are valid
+ * until gate_leave() even when the cap takes them out again.
+ */
+struct file_keys *gate_key_install(struct gate_key *k, struct file_keys *keys);
+/* Take K's keys out and wipe them; nobody may be using them. */
+void gate_key_wipe(struct gate_key *k);
+void gate_key_free(struct gate_key *k);
+/* Wrap type `file`: ask the KMS for the payload (PAYLOAD_LEN bytes of secret memory) of wrap I of K's header. */
+int gate_key_ask(struct gate_key *k, const struct header *h, int i, uint8_t *payload, struct kms_verdict *v) MUST_CHECK;
+/* Check a payload of wrap I and make the file's keys; inside the gate, or under list_lock in RETURNING. */
+int gate_key_accept(struct gate_key *k, const struct header *h, int i, const uint8_t *payload, struct file_keys **out) MUST_CHECK;
+
+/* gate_cap.c: on the gate's thread. */
+void gate_cap_set(struct gate *g);
+/* Drop keys when there are too many; never waits. 1 if it is to be called again soon. */
+int gate_cap_keep(struct gate *g);
+/* Wipe what is in limbo; nobody is inside. */
+void gate_cap_wipe(struct gate *g);
+
+/* gate_files.c: wrap type `file`, on the worker. */
+/* RETURNING: load what is not in memory (one KMS unwrap each). */
+void gate_keys_load(struct gate *g);
+/* ACTIVE: unwrap one wrap per key version in memory; drop those refused, load those refused before. */
+void gate_keys_probe(struct gate *g);
+
+/* Which use this thread entered with; 0 outside. */
+enum gate_use gate_use_now(void);
+
+#endif

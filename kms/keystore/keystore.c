@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The embedded keystore: made, opened, read. */
+#include "kms/keystore/keystore.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "crypto/secret.h"
+#include "kms/keystore/keystore_format.h"
+#include "kms/keystore/keystore_private.h"
+#include "kms/path.h"
+
+/* libsodium's "moderate": 0.7 s and 256 MiB, once per mount. */
+#define ARGON2_OPS 3u
+#define ARGON2_MEM_KIB (256u << 10)
+
+static void free_at(void *p)
+{
+	free(*(void **)p);
+}
+
+const char *keystore_state_name(enum keystore_state s)
+{
+	static const char *const names[] = {
+		[KEYSTORE_ENABLED] = "enabled",
+		[KEYSTORE_DISABLED] = "disabled",
+		[KEYSTORE_DELETED] = "soft-deleted",
+		[KEYSTORE_PURGED] = "purged",
+	};
+	return s >= KEYSTORE_ENABLED && s <= KEYSTORE_PURGED ? names[s] : "unknown";
+}
+
+int keystore_name_check(const char *name)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	size_t n = strlen(name);
+
+	return n >= 1 && n <= KEYSTORE_NAME_MAX && name[0] != '.' && strspn(name, allowed) == n ? 0 : -EINVAL;
+}
+
+int64_t keystore_retention_end(const struct keystore_key *key)
+{
+	return key->deleted + (int64_t)key->retention_days * 86400;
+}
+
+void keystore_key_wipe(struct keystore_key *key)
+{
+	sodium_free(key->material);
+	key->material = NULL;
+	key->material_len = 0;
+}
+
+/* Make PATH, or take it when it is an empty directory of ours. */
+static int create_dir(const char *path, char why[KEYSTORE_WHY_MAX])
+{
+	struct dirent *entry;
+	DIR *dir;
+	int n = 0;
+
+	if (mkdir(path, 0700) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return keystore_say(why, -errno, "cannot make %s: %s", path, strerror(errno));
+	dir = opendir(path);
+	if (!dir)
+		return keystore_say(why, -errno, "cannot open %s: %s", path, strerror(errno));
+	while ((entry = readdir(dir)))
+		n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+	closedir(dir);
+	if (n)
+		return keystore_say(why, -ENOTEMPTY, "%s is not empty: a keystore is made in a directory of its own", path);
+	if (chmod(path, 0700) != 0)
+		return keystore_say(why, -errno, "cannot make %s private: %s", path, strerror(errno));
+	return 0;
+}
+
+int keystore_create(const struct keystore_init *how, char why[KEYSTORE_WHY_MAX])
+{
+	AUTO(secret_free_at) uint8_t *master = secret_alloc(KEY_LEN);
+	AUTO(keystore_close_fd) int dir = -1;
+	struct keystore_head head = {.protection = how->passphrase ? KEYSTORE_PASSPHRASE : KEYSTORE_FILE_MODE};
+	int r;
+
+	if (!master)
+		return keystore_say(why, -ENOMEM, "no locked memory left");
+	r = create_dir(how->path, why);
+	if (r)
+		return r;
+	dir = keystore_dir_open(how->path);
+	if (dir < 0)
+		return keystore_say(why, dir, "cannot open %s: %s", how->path, strerror(-dir));
+	if (how->passphrase) {
+		head.ops = how->ops ? how->ops : ARGON2_OPS;
+		head.mem_kib = how->mem_kib ? how->mem_kib : ARGON2_MEM_KIB;
+	}
+	random_bytes(master, KEY_LEN);
+	random_bytes(head.id, sizeof(head.id));
+	random_bytes(head.salt, sizeof(head.salt));
+	r = keystore_head_seal(&head, how->passphrase ? how->passphrase : "", master);
+	if (r)
+		return keystore_say(why, r, "cannot protect the keystore's key: %s", strerror(-r));
+	r = keystore_replace(dir, KEYSTORE_HEAD_FILE, head.bytes, sizeof(head.bytes));
+	return r ? keystore_say(why, r, "cannot write %s/%s: %s", how->path, KEYSTORE_HEAD_FILE, strerror(-r)) : 0;
+}
+
+static int head_read(int dir, struct keystore_head *head)
+{
+	AUTO(free_at) uint8_t *buf = NULL;
+	size_t len;
+	int r = keystore_read(dir, KEYSTORE_HEAD_FILE, KEYSTORE_HEAD_LEN, &buf, &len);
+
+	return r ? r : keystore_head_parse(buf, len, head);
+}
+
+static int head_find(const char *path, struct keystore_head *head, char why[KEYSTORE_WHY_MAX])
+{
+	AUTO(keystore_close_fd) int dir = keystore_dir_open(path);
+	int r;
+
+	if (dir == -ENODEV)
+		return keystore_say(why, -ENOENT, "there is no keystore at %s: byokfs keystore init makes one", path);
+	if (dir == -EPERM)
+		return keystore_say(why, -EPERM, "others than its owner may reach the keystore %s: chmod 700 it", path);
+	if (dir < 0)
+		return keystore_say(why, dir, "keystore %s: %s", path, strerror(-dir));
+	r = head_read(dir, head);
+	if (r == -ENOENT)
+		return keystore_say(why, -ENOENT, "%s is not a keystore: byokfs keystore init makes one", path);
+	if (r == -ENOTSUP)
+		return keystore_say(why, r, "keystore %s was made by a newer byokfs", path);
+	if (r == -EUCLEAN)
+		return keystore_say(why, r, "%s/%s is damaged: restore it from a backup", path, KEYSTORE_HEAD_FILE);
+	return r ? keystore_say(why, r, "%s/%s: %s", path, KEYSTORE_HEAD_FILE, strerror(-r)) : 0;
+}
+
+int keystore_needs_passphrase(const char *path, char why[KEYSTORE_WHY_MAX])
+{
+	struct keystore_head head;
+	int r = head_find(path, &head, why);
+
+	return r ? r : head.protection == KEYSTORE_PASSPHRASE;
+}
+
+static int master_open(struct keystore *ks, const struct keystore_head *head, const struct passphrase_source *src,
+		       char why[KEYSTORE_WHY_MAX])
+{
+	AUTO(secret_free_at) char *passphrase = NULL;
+	int r;
+
+	if (head->protection == KEYSTORE_PASSPHRASE) {
+		r = passphrase_read(src, &passphrase, why, KEYSTORE_WHY_MAX);
+		if (r)
+			return r;
+	}
+	r = keystore_head_open(head, passphrase ? passphrase : "", ks->master);
+	if (r == -EBADMSG && passphrase)
+		return keystore_say(why, -EKEYREJECTED, "the passphrase does not open the keystore %s", ks->path);
+	if (r == -EBADMSG)
+		return keystore_say(why, -EUCLEAN, "%s/%s is damaged: restore it from a backup", ks->path, KEYSTORE_HEAD_FILE);
+	return r ? keystore_say(why, r, "cannot open the keystore %s: %s", ks->path, strerror(-r)) : 0;
+}
+
+int keystore_open(const char *path, const struct passphrase_source *src, struct keystore **out, char why[KEYSTORE_WHY_MAX])
+{
+	struct keystore_head head;
+	struct keystore *ks = calloc(1, sizeof(*ks));
+	int r;
+
+	if (!ks || !(ks->master = secret_alloc(KEY_LEN))) {
+		keystore_close(ks);
+		return keystore_say(why, -ENOMEM, "no locked memory left");
+	}
+	r = kms_path_canonical(path, ks->path, sizeof(ks->path));
+	if (r)
+		keystore_say(why, r, "%.200s: %s", path, strerror(-r));
+	if (!r)
+		r = head_find(ks->path, &head, why);
+	if (!r) {
+		memcpy(ks->id, head.id, ID_LEN);
+		r = master_open(ks, &head, src, why);
+	}
+	if (r) {
+		keystore_close(ks);
+		return r;
+	}
+	*out = ks;
+	return 0;
+}
+
+void keystore_close(struct keystore *ks)
+{
+	if (!ks)
+		return;
+	secret_free(ks->master);
+	free(ks);
+}
+
+const char *keystore_path(const struct keystore *ks)
+{
+	return ks->path;
+}
+
+const uint8_t *keystore_id(const struct keystore *ks)
+{
+	return ks->id;
+}
+
+/* The path is opened at each call: a descriptor held would keep a removable medium busy, and outlive a replaced directory. */
+int keystore_dir(const struct keystore *ks)
+{
+	int dir = keystore_dir_open(ks->path);
+	struct keystore_head head;
+	int r;
+
+	if (dir < 0)
+		return dir;
+	r = head_read(dir, &head);
+	if (r == -ENOENT)
+		r = -ENODEV; /* an empty mount point: says nothing about the key */
+	if (!r && memcmp(head.id, ks->id, ID_LEN) != 0)
+		r = -ESTALE;
+	if (r) {
+		close(dir);
+		return r;
+	}
+	return dir;
+}
+
+int keystore_load_at(const struct keystore *ks, int dir, const char *name, struct keystore_key *out)
+{
+	struct keystore_who who = {.master = ks->master, .id = ks->id, .name = name};
+	AUTO(free_at) uint8_t *buf = NULL;
+	char file[KEYSTORE_FILE_NAME_MAX];
+	size_t len;
+	int r;
+
+	memset(out, 0, sizeof(*out));
+	if (keystore_name_check(name))
+		return -EINVAL;
+	snprintf(file, sizeof(file), "%s" KEYSTORE_SUFFIX, name);
+	r = keystore_read(dir, file, KEYSTORE_FILE_MAX, &buf, &len);
+	if (r)
+		return r == -EUCLEAN ? -EBADMSG : r;
+	return keystore_key_open(buf, len, &who, out);
+}
+
+int keystore_load(const struct keystore *ks, const char *name, struct keystore_key *out)
+{
+	AUTO(keystore_close_fd) int dir = keystore_dir(ks);
+
+	return dir < 0 ? dir : keystore_load_at(ks, dir, name, out);
+}
+
+/* Directory entries that are key files, "NAME.key". */
+static int is_key_file(const struct dirent *entry)
+{
+	size_t n = strlen(entry->d_name), suffix = strlen(KEYSTORE_SUFFIX);
+
+	return entry->d_name[0] != '.' && n > suffix && n - suffix <= KEYSTORE_NAME_MAX &&
+	       strcmp(entry->d_name + n - suffix, KEYSTORE_SUFFIX) == 0;
+}
+
+int keystore_list(const struct keystore *ks, void (*each)(void *arg, const struct keystore_key *key, int r), void *arg,
+		  char why[KEYSTORE_WHY_MAX])
+{
+	AUTO(keystore_close_fd) int dir = keystore_dir(ks);
+	AUTO(free_at) struct keystore_key *key = calloc(1, sizeof(*key));
+	struct dirent **entries = NULL;
+	int n, r;
+
+	if (dir < 0 || !key)
+		return keystore_say(why, key ? dir : -ENOMEM, "keystore %s: %s", ks->path, strerror(key ? -dir : ENOMEM));
+	n = scandirat(dir, ".", &entries, is_key_file, alphasort);
+	if (n < 0)
+		return keystore_say(why, -errno, "cannot list %s: %s", ks->path, strerror(errno));
+	for (int i = 0; i < n; i++) {
+		entries[i]->d_name[strlen(entries[i]->d_name) - strlen(KEYSTORE_SUFFIX)] = '\0';
+		r = keystore_load_at(ks, dir, entries[i]->d_name, key);
+		if (r)
+			snprintf(key->name, sizeof(key->name), "%.64s", entries[i]->d_name);
+		each(arg, key, r);
+		if (!r)
+			keystore_key_wipe(key);
+		free(entries[i]);
+	}
+	free(entries);
+	return 0;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The embedded keystore: a directory of key files that stands in for a KMS. Private to kms/ and tools/keystore.c. */
+#ifndef KMS_KEYSTORE_H
+#define KMS_KEYSTORE_H
+
+#include "kms/keystore/passphrase.h"
+#include "kms/provider.h"
+
+#define KEYSTORE_NAME_MAX 64u
+#define KEYSTORE_VERSIONS_MAX 128u
+#define KEYSTORE_RETENTION_DAYS 30u
+#define KEYSTORE_RETENTION_MAX 3650u
+#define KEYSTORE_WHY_MAX 1600u
+#define KEYSTORE_SUFFIX ".key"
+
+enum keystore_protection { KEYSTORE_PASSPHRASE = 1, KEYSTORE_FILE_MODE = 2 };
+enum keystore_type { KEYSTORE_AES256 = 1, KEYSTORE_RSA = 2 };
+enum keystore_state {
+	KEYSTORE_ENABLED = 1,
+	KEYSTORE_DISABLED,
+	KEYSTORE_DELETED, /* soft: recoverable until the retention time ends */
+	KEYSTORE_PURGED,  /* no material left; the file stays, so that version numbers are never used again */
+};
+enum { KEYSTORE_PURGE_PROTECTED = 1, KEYSTORE_IMPORTED = 2 };
+
+struct keystore_version {
+	uint32_t number; /* from 1 */
+	uint16_t bits;   /* 256, or the length of the RSA modulus */
+	uint32_t len;    /* of its material: 32 bytes, or DER */
+	size_t off;      /* in `material` */
+	int64_t created;
+};
+
+struct keystore_key {
+	char name[KEYSTORE_NAME_MAX + 1];
+	uint8_t keystore_id[ID_LEN];
+	enum keystore_type type;
+	enum keystore_state state;
+	enum keystore_state before; /* the state to come back to when a deletion is undone */
+	uint16_t flags;
+	uint32_t next_version;
+	uint32_t retention_days;
+	int64_t created, changed, deleted; /* unix seconds; `deleted` is 0 unless soft-deleted or purged */
+	uint32_t n_versions;
+	struct keystore_version version[KEYSTORE_VERSIONS_MAX]; /* rising numbers; the last one wraps */
+	uint8_t *material;          /* sodium_malloc'ed */
+	size_t material_len;
+};
+
+/* An open keystore: knows its key. The files are read anew at each call. */
+struct keystore;
+
+struct keystore_init {
+	const char *path;
+	const char *passphrase; /* NULL: file mode only */
+	uint32_t ops, mem_kib;  /* Argon2id; 0 = defaults */
+};
+
+const char *keystore_state_name(enum keystore_state s); /* "enabled", "disabled", "soft-deleted", "purged" */
+/* -EINVAL unless NAME is [A-Za-z0-9._-]{1,64} and does not begin with a dot. */
+int keystore_name_check(const char *name) MUST_CHECK;
+/* When a soft-deleted key can no longer be recovered. */
+int64_t keystore_retention_end(const struct keystore_key *key);
+void keystore_key_wipe(struct keystore_key *key);
+
+/* Make a keystore in PATH (absent, or an empty directory). WHY gets one sentence on any error, here and below. */
+int keystore_create(const struct keystore_init *how, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+/* 1 if the keystore at PATH needs a passphrase, 0 if not, negative errno. */
+int keystore_needs_passphrase(const char *path, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+/* -ENOENT no keystore there, -EKEYREJECTED wrong passphrase, -EPERM others may read it, -ENOKEY no passphrase at hand. */
+int keystore_open(const char *path, const struct passphrase_source *src, struct keystore **out,
+		  char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+void keystore_close(struct keystore *ks); /* NULL is legal */
+const char *keystore_path(const struct keystore *ks);
+const uint8_t *keystore_id(const struct keystore *ks);
+
+/*
+ * Read key NAME from disk as it is now, authenticated. -ENODEV the directory or its `keystore` file is not there (a medium
+ * that was taken out), -ESTALE another keystore lies there, -EPERM others may write it, -ENOENT no such key, -EBADMSG the
+ * file is not what the keystore wrote, -EIO and others as the disk says. keystore_key_wipe() when done.
+ */
+int keystore_load(const struct keystore *ks, const char *name, struct keystore_key *out) MUST_CHECK;
+/* Call EACH for every key, in order of name; R is what keystore_load() said, KEY is empty but for its name unless 0. */
+int keystore_list(const struct keystore *ks, void (*each)(void *arg, const struct keystore_key *key, int r), void *arg,
+		  char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+
+/*
+ * Administrative acts. Each writes a new key file (durable, atomic) under the writers' lock. Each reads and authenticates
+ * the old one, so the keystore's key is needed for every act: nobody can be locked out, or let in, by who merely writes the
+ * directory. -EKEYREVOKED: the key's state or its purge protection forbids it. -ENOENT, -EEXIST, -EBADMSG as above.
+ */
+struct keystore_new {
+	const char *name;
+	enum keystore_type type;
+	unsigned bits;        /* RSA: 2048, 3072, 4096 */
+	uint16_t flags;
+	const uint8_t *material; /* to import: 32 bytes or an RSA key in DER; NULL: draw one */
+	size_t material_len;
+};
+int keystore_add(struct keystore *ks, const struct keystore_new *what, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+/* A new version; MATERIAL NULL: drawn, of the same type and length. */
+int keystore_rotate(struct keystore *ks, const char *name, const uint8_t *material, size_t len,
+		    char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+int keystore_disable(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+int keystore_enable(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+int keystore_delete(struct keystore *ks, const char *name, unsigned retention_days, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+int keystore_recover(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+/* Wipes the material. Only a soft-deleted key; under purge protection not before its retention time has ended. */
+int keystore_purge(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Disk access shared by kms/keystore*.c. */
+#ifndef KMS_KEYSTORE_PRIVATE_H
+#define KMS_KEYSTORE_PRIVATE_H
+
+#include "kms/keystore/keystore.h"
+
+#define KEYSTORE_HEAD_FILE "keystore"
+#define KEYSTORE_LOCK_FILE "lock"
+#define KEYSTORE_FILE_NAME_MAX (KEYSTORE_NAME_MAX + sizeof(KEYSTORE_SUFFIX))
+
+struct keystore {
+	char path[KMS_REF_MAX + 1];
+	uint8_t id[ID_LEN];
+	uint8_t *master; /* KEY_LEN bytes, secret */
+};
+
+void keystore_close_fd(int *fd); /* for AUTO() */
+int keystore_say(char why[KEYSTORE_WHY_MAX], int r, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* A descriptor of the directory after its mode was checked, or negative errno: -ENODEV, -EPERM. */
+int keystore_dir_open(const char *path);
+/* The directory, and that it is still this keystore: -ENODEV, -EPERM, -ESTALE. */
+int keystore_dir(const struct keystore *ks);
+/* A whole regular file, malloc'ed. -EUCLEAN not a regular file or too long. */
+int keystore_read(int dir, const char *name, size_t max, uint8_t **out, size_t *len) MUST_CHECK;
+/* Temporary file, fsync, rename, fsync of the directory. */
+int keystore_replace(int dir, const char *name, const uint8_t *buf, size_t len) MUST_CHECK;
+int keystore_load_at(const struct keystore *ks, int dir, const char *name, struct keystore_key *out) MUST_CHECK;
+
+#endif
