@@ -33,41 +33,6 @@ static int work_begin(struct check_work *w, struct check_run *run)
 	return w->cipher && w->plain ? 0 : -ENOMEM;
 }
 
-void check_push(struct check_run *run, struct check_dir *dir, const char *name, char *plain)
-{
-	pthread_mutex_lock(&run->lock);
-	while (run->count == CHECK_QUEUE && !atomic_load(&run->stop))
-		pthread_cond_wait(&run->drained, &run->lock);
-	if (run->count == CHECK_QUEUE) {
-		pthread_mutex_unlock(&run->lock);
-		free(plain);
-		return;
-	}
-	struct check_job *job = &run->queue[(run->first + run->count++) % CHECK_QUEUE];
-	job->dir = check_dir_get(dir);
-	job->plain = plain;
-	memcpy(job->name, name, strlen(name) + 1);
-	pthread_cond_signal(&run->filled);
-	pthread_mutex_unlock(&run->lock);
-}
-
-/* The next file, or 0 when there is none left. */
-static int take(struct check_run *run, struct check_job *job)
-{
-	pthread_mutex_lock(&run->lock);
-	while (run->count == 0 && !run->done && !atomic_load(&run->stop))
-		pthread_cond_wait(&run->filled, &run->lock);
-	int got = run->count > 0;
-	if (got) {
-		*job = run->queue[run->first];
-		run->first = (run->first + 1) % CHECK_QUEUE;
-		run->count--;
-		pthread_cond_signal(&run->drained);
-	}
-	pthread_mutex_unlock(&run->lock);
-	return got;
-}
-
 static void *work(void *arg)
 {
 	struct check_run *run = arg;
@@ -76,7 +41,7 @@ static void *work(void *arg)
 	int err = work_begin(&w, run);
 	if (err)
 		check_stop(run, err);
-	while (take(run, &job)) {
+	while (check_take(run, &job)) {
 		struct check_at at = { .dir = job.dir, .name = job.name, .plain = job.plain };
 		if (!atomic_load(&run->stop)) {
 			if (run->cfg->gate)

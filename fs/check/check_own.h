@@ -113,8 +113,11 @@ void check_ids_free(struct check_ids *ids);
 
 /* check_dir.c: the walk, on the calling thread. */
 int check_walk(struct check_run *run) MUST_CHECK;
-/* check.c: hand a file to the workers; PLAIN is taken over. */
+/* check_queue.c: hand a file to the workers; PLAIN is taken over. */
 void check_push(struct check_run *run, struct check_dir *dir, const char *name, char *plain);
+
+/* check_queue.c: the next file, or 0 when there is none left. */
+int check_take(struct check_run *run, struct check_job *job);
 
 /* check_file.c: one file with the key. check_plain.c: without. */
 void check_file(struct check_work *w, const struct check_at *at);
