@@ -12,23 +12,9 @@
 
 #define FINDING(c, s) (&(struct check_finding){ .code = (c), .severity = (s) })
 
-int check_open_lifted(int dir_fd, const char *name, int flags)
-{
-	struct stat st;
-	mode_t bits = (flags & O_ACCMODE) == O_RDONLY ? S_IRUSR : S_IRUSR | S_IWUSR;
-	int fd = store_open_file(dir_fd, name, flags);
-	if (fd != -EACCES || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
-		return fd;
-	if (fchmodat(dir_fd, name, (st.st_mode & 07777) | bits, 0) < 0)
-		return fd;
-	fd = store_open_file(dir_fd, name, flags);
-	(void)fchmodat(dir_fd, name, st.st_mode & 07777, 0);
-	return fd;
-}
-
 int check_open(struct check_run *run, const struct check_at *at, struct stat *st)
 {
-	int fd = check_open_lifted(at->dir->fd, at->name, O_RDONLY);
+	int fd = store_open_lifted(at->dir->fd, at->name, O_RDONLY);
 	if (fd == -ENOENT && !run->cfg->gate)
 		return -1; /* gone meanwhile, from a mounted store */
 	int err = fd < 0 ? fd : fstat(fd, st) < 0 ? -errno : 0;

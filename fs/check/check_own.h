@@ -122,8 +122,6 @@ int check_take(struct check_run *run, struct check_job *job);
 /* check_file.c: one file with the key. check_plain.c: without. */
 void check_file(struct check_work *w, const struct check_at *at);
 void check_file_plain(struct check_work *w, const struct check_at *at);
-/* store_open_file(); a plain user's own file that lacks the bits gets them for the moment of the open. */
-int check_open_lifted(int dir_fd, const char *name, int flags);
 /* Open an entry for reading; reports. Descriptor or -1. ST gets its status. */
 int check_open(struct check_run *run, const struct check_at *at, struct stat *st);
 /* check_store.c: 1 if the session record claims a crash (or a running mount), unauthenticated: for a check without key. */

@@ -77,7 +77,7 @@ int check_fill_stump(struct check_run *run, const struct check_at *at)
 	uint8_t bytes[HEADER_LEN_FILE + FINAL_OVERHEAD];
 	size_t len;
 	struct stat st;
-	AUTO(store_fd_close) int fd = check_open_lifted(at->dir->fd, at->name, O_RDWR);
+	AUTO(store_fd_close) int fd = store_open_lifted(at->dir->fd, at->name, O_RDWR);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
@@ -128,7 +128,7 @@ static int keep_tail(struct check_run *run, int fd, uint64_t from)
 
 int check_seal_end(struct check_run *run, const struct check_target *t)
 {
-	AUTO(store_fd_close) int fd = check_open_lifted(t->at->dir->fd, t->at->name, O_RDWR);
+	AUTO(store_fd_close) int fd = store_open_lifted(t->at->dir->fd, t->at->name, O_RDWR);
 	if (fd < 0)
 		return fd;
 	struct recover r = t->file;

@@ -28,13 +28,6 @@ static void free_at(void *p)
 	free(*(void **)p);
 }
 
-void store_printable(char *text)
-{
-	for (; *text != 0; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			*text = '?';
-}
-
 /* Reading the copies */
 
 static int copy_read(struct store *s, struct store_copy *c, const char *name)
@@ -321,7 +314,7 @@ void store_close(struct store *s)
 		return;
 	if (s->inflight != NULL)
 		munmap(s->inflight, INFLIGHT_SLOTS * s->slot_len);
-	store_unlock(s);
+	store_fd_close(&s->lock_fd); /* lets go of the owner lock */
 	store_fd_close(&s->data_fd);
 	store_fd_close(&s->own_fd);
 	store_fd_close(&s->dir_fd);

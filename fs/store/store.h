@@ -116,5 +116,7 @@ int store_dirid_put(int dir_fd, const uint8_t file[DIRID_LEN]) MUST_CHECK;
 int store_dirid(int dir_fd, const struct store_keys *keys, int create, uint8_t id[ID_LEN]) MUST_CHECK;
 /* -EUCLEAN unless FD is a regular file (a planted fifo or link never gets so far: opened with O_PATH first). */
 int store_open_file(int dir_fd, const char *name, int flags);
+/* The same; a plain user's own file that lacks the bits gets them for the moment of the open. */
+int store_open_lifted(int dir_fd, const char *name, int flags);
 
 #endif

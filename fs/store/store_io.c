@@ -258,3 +258,24 @@ int store_dirid(int dir_fd, const struct store_keys *keys, int create, uint8_t i
 		return r;
 	return r == 1 ? dirid_make(dir_fd, keys, id) : -ENODATA;
 }
+
+void store_printable(char *text)
+{
+	for (; *text != 0; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = '?';
+}
+
+int store_open_lifted(int dir_fd, const char *name, int flags)
+{
+	struct stat st;
+	mode_t bits = (flags & O_ACCMODE) == O_RDONLY ? S_IRUSR : S_IRUSR | S_IWUSR;
+	int fd = store_open_file(dir_fd, name, flags);
+	if (fd != -EACCES || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
+		return fd;
+	if (fchmodat(dir_fd, name, (st.st_mode & 07777) | bits, 0) < 0)
+		return fd;
+	fd = store_open_file(dir_fd, name, flags);
+	(void)fchmodat(dir_fd, name, st.st_mode & 07777, 0);
+	return fd;
+}
