@@ -34,23 +34,6 @@ struct loop {
 	_Atomic unsigned running;
 };
 
-static _Thread_local struct server *self;
-
-struct server *loop_self(void)
-{
-	return self;
-}
-
-uint32_t loop_opcode(void)
-{
-	uint32_t opcode = 0;
-
-	/* struct fuse_in_header: length, opcode */
-	if (self && self->buf.mem && !(self->buf.flags & FUSE_BUF_IS_FD) && self->buf.size >= 2 * sizeof(opcode))
-		memcpy(&opcode, (const char *)self->buf.mem + sizeof(opcode), sizeof(opcode));
-	return opcode;
-}
-
 static void on_wipe_signal(int sig)
 {
 	(void)sig; /* it only ends the read(2) of an idle thread */
@@ -83,7 +66,7 @@ static void *server_main(void *arg)
 	struct server *s = arg;
 	struct fs *fs = s->fs;
 
-	self = s;
+	loop_self_set(s);
 	while (!fuse_session_exited(s->loop->session)) {
 		unsigned turn;
 		int r;
@@ -199,25 +182,6 @@ void loop_wipe(struct fs *fs)
 				pthread_kill(l->server[i].thread, WIPE_SIGNAL);
 		pthread_mutex_unlock(&l->wipe_lock);
 		nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-	}
-}
-
-int loop_invalidate(struct fs *fs, uint64_t ino, int64_t off, int64_t len)
-{
-	return fuse_lowlevel_notify_inval_inode(fs->loop->session, ino, off, len);
-}
-
-#define NOTIFY_INC_EPOCH 8 /* linux/fuse.h has it from 6.16 on */
-
-void loop_forget_names(struct fs *fs)
-{
-	struct fuse_out_header out = {.len = sizeof(out), .error = NOTIFY_INC_EPOCH};
-
-	if (atomic_load(&fs->no_epoch) || write(fs->fuse_fd, &out, sizeof(out)) == sizeof(out))
-		return;
-	if (errno == EINVAL) {
-		atomic_store(&fs->no_epoch, true);
-		fs->cfg.log(LOG_INFO, "this kernel cannot forget names at once: they go one by one, with their inodes");
 	}
 }
 

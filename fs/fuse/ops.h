@@ -25,6 +25,7 @@ void ops_dir_fill(struct fuse_lowlevel_ops *ops);
 
 /* The thread that runs this handler. */
 struct server *loop_self(void);
+void loop_self_set(struct server *s);
 /* FUSE's number of the request that this thread is in; 0 when it is none's. */
 uint32_t loop_opcode(void);
 

@@ -12,9 +12,6 @@
 #define BATCH 256u
 #define HANDLERS_WAIT_MS 500 /* past the drain limit */
 #define IN_FLIGHT_MS 250     /* after the order: what a write(2) then inside the kernel has added is still sealed */
-#define PIECE (8ull << 20)
-#define PIECES_MAX 1024u
-#define WRITE_MAX (2ull << 30) /* of one write(2), the kernel's limit; it may lie behind our end of the file */
 #define RETRIES_MAX 512u      /* per pass; what is more goes to the janitor at once */
 #define BEAT_MS 100
 
@@ -34,72 +31,12 @@ struct pass {
 	size_t n_absent;
 };
 
-int64_t locking_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static void sleep_ms(unsigned ms)
 {
 	nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
 }
 
-void locking_hurry(void)
-{
-	(void)setpriority(PRIO_PROCESS, 0, -20); /* on Linux: of this thread */
-}
-
-void locking_beat(struct fs *fs)
-{
-	if (fs->cfg.beacon)
-		atomic_fetch_add(&fs->cfg.beacon->beat, 1);
-}
-
 /* ---- passes ---- */
-
-bool locking_writable(struct fs *fs, uint64_t ino, uint64_t *size)
-{
-	struct node *n = node_pin(&fs->nodes, ino);
-	struct file *f;
-	bool r;
-
-	if (!n)
-		return false;
-	pthread_mutex_lock(&n->lock);
-	f = atomic_load(&n->file);
-	r = f && f->writers > 0;
-	if (size)
-		*size = r ? file_size(f) : 0;
-	pthread_mutex_unlock(&n->lock);
-	node_unpin(&fs->nodes, n);
-	return r;
-}
-
-/*
- * From the end down: a write(2) under way goes up, so the two meet once. Upwards, one call would run right behind it, page
- * by page, for as long as it lasts. What it makes dirty behind our back is the janitor's.
- */
-int locking_forget(struct fs *fs, uint64_t ino)
-{
-	uint64_t size, piece = PIECE, at;
-	int r;
-
-	if (!locking_writable(fs, ino, &size))
-		return loop_invalidate(fs, ino, 0, 0);
-	while (size / piece >= PIECES_MAX)
-		piece *= 2;
-	at = (size / piece + 1 + WRITE_MAX / piece) * piece;
-	r = loop_invalidate(fs, ino, (int64_t)at, 0);
-	while (!r && at > 0) {
-		at -= piece;
-		r = loop_invalidate(fs, ino, (int64_t)at, (int64_t)piece);
-		locking_beat(fs);
-	}
-	return r;
-}
 
 static int forget(const struct pass *p, uint64_t id)
 {
@@ -182,13 +119,6 @@ static void pass_run(struct fs *fs, enum node_class class, int64_t off, bool aga
 }
 
 /* ---- the order ---- */
-
-bool locking_sealed(const struct fs *fs)
-{
-	int64_t until = atomic_load(&fs->seal_until);
-
-	return atomic_load(&fs->write_closed) || (until && locking_now() >= until);
-}
 
 static void lock_begin(struct fs *fs, int64_t until)
 {
@@ -293,13 +223,4 @@ void locking_drain(void *arg, unsigned drain_ms)
 void locking_files_refused(void *arg)
 {
 	janitor_sweep(arg);
-}
-
-void fs_lock_report(struct fs *fs, struct fs_lock_report *out)
-{
-	pthread_mutex_lock(&fs->report_lock);
-	*out = fs->report;
-	pthread_mutex_unlock(&fs->report_lock);
-	out->sealed_bytes = atomic_load(&fs->sealed_bytes);
-	out->refused_bytes = atomic_load(&fs->refused_bytes);
 }

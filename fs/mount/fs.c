@@ -26,7 +26,7 @@
 #define LOST_STAY_MS 4000 /* as the supervisor does after a takeover */
 #define LOST_STEP_MS 50
 #define LOST_LOCK_MS 3000 /* past the drain limit: then the connection is cut without waiting for the lock */
-/* What asks the KMS (wrap type `file`) waits 50 ms each, or for long; see fs/fuse/pool.h. */
+/* What asks the KMS (wrap type `file`) waits 50 ms each, or for long; see fs/pool.h. */
 #define POOL_THREADS_DISK 4u
 #define POOL_THREADS_KMS 12u
 
