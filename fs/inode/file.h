@@ -133,6 +133,16 @@ int file_commit(struct file *f, struct file_work *w, struct inflight *in) MUST_C
 uint32_t file_unend(const struct file *f, uint64_t next, uint8_t *out);
 /* Put the final record RAW (LEN bytes) of the current size back and cut what is behind it: a change has failed. */
 void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len);
+/* One change of the end: old tail read, new final record sealed, committed. */
+struct file_resize {
+	uint64_t size;        /* new */
+	uint32_t flags;
+	enum gate_use use;
+	const uint8_t *saved; /* the old final record, raw */
+	size_t saved_len;
+	const uint8_t *next;  /* what the new, long final record overlaps of the block behind its own, raw; or NULL */
+};
+int file_resize_locked(struct file *f, struct file_work *w, struct file_resize *z) MUST_CHECK;
 /* Write the final record anew with FLAGS. */
 int file_reflag(struct file *f, struct file_work *w, uint32_t flags, enum gate_use use) MUST_CHECK;
 
