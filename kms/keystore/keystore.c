@@ -26,37 +26,6 @@ static void free_at(void *p)
 	free(*(void **)p);
 }
 
-const char *keystore_state_name(enum keystore_state s)
-{
-	static const char *const names[] = {
-		[KEYSTORE_ENABLED] = "enabled",
-		[KEYSTORE_DISABLED] = "disabled",
-		[KEYSTORE_DELETED] = "soft-deleted",
-		[KEYSTORE_PURGED] = "purged",
-	};
-	return s >= KEYSTORE_ENABLED && s <= KEYSTORE_PURGED ? names[s] : "unknown";
-}
-
-int keystore_name_check(const char *name)
-{
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-	size_t n = strlen(name);
-
-	return n >= 1 && n <= KEYSTORE_NAME_MAX && name[0] != '.' && strspn(name, allowed) == n ? 0 : -EINVAL;
-}
-
-int64_t keystore_retention_end(const struct keystore_key *key)
-{
-	return key->deleted + (int64_t)key->retention_days * 86400;
-}
-
-void keystore_key_wipe(struct keystore_key *key)
-{
-	sodium_free(key->material);
-	key->material = NULL;
-	key->material_len = 0;
-}
-
 /* Make PATH, or take it when it is an empty directory of ours. */
 static int create_dir(const char *path, char why[KEYSTORE_WHY_MAX])
 {
