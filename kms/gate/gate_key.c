@@ -231,7 +231,7 @@ int gate_key_note_version(struct gate_key *k, const char *version)
 	return 0;
 }
 
-static int file_open(struct gate_key *k)
+static int per_file_open(struct gate_key *k)
 {
 	struct header h;
 	int r, first, other;
@@ -275,7 +275,7 @@ int gate_key_open(struct gate *g, const uint8_t *header, struct gate_key **out)
 
 	if (!k)
 		return -ENOMEM;
-	r = g->keyring->wrap_type == WRAP_FILE ? file_open(k) : store_open_key(k);
+	r = g->keyring->wrap_type == WRAP_FILE ? per_file_open(k) : store_open_key(k);
 	if (r) {
 		gate_key_close(k);
 		return r;

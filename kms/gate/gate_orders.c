@@ -131,12 +131,6 @@ void gate_lock_signal(struct gate *g)
 	gate_wake(g);
 }
 
-void gate_poke(struct gate *g)
-{
-	atomic_store(&g->poked, 1);
-	gate_wake(g);
-}
-
 /* g->lock is held. Wait for the answer to request MINE, and for what comes of it. */
 static int unlock_wait(struct gate *g, int mine, char why[GATE_WHY_MAX])
 {

@@ -100,7 +100,7 @@ struct gate {
 	enum gate_state told_state; /* what hooks.changed heard last */
 	enum gate_cause told_cause;
 
-	/* The worker (gate_probe.c): one job at a time. */
+	/* The worker (gate_worker.c): one job at a time. */
 	enum gate_job job;        /* wanted or running */
 	int job_fresh, job_request;
 	int job_done;
@@ -155,6 +155,7 @@ int gate_time_over(const struct gate *g);
 /* Async-signal-safe. */
 void gate_wake(struct gate *g);
 int64_t gate_now(const struct gate *g);
+int64_t gate_clock(void);
 /* Let requests in to g->store: state ACTIVE until LEASE_END. From LOCKED or RETURNING only. */
 void gate_let_in(struct gate *g, int64_t lease_end);
 /* Wait until everyone who is inside now has left. */

@@ -134,3 +134,11 @@ void gate_status(struct gate *g, struct gate_status *out)
 		out->next_probe_ms = left(g, atomic_load(&g->next_probe));
 	pthread_mutex_unlock(&g->lock);
 }
+
+void gate_let_in(struct gate *g, int64_t lease_end)
+{
+	g->lease_end = lease_end;
+	gate_set_deadline(g, lease_end);
+	atomic_store(&g->drain_open, 1);
+	gate_set_state(g, GATE_ACTIVE, GATE_CAUSE_NONE, "");
+}

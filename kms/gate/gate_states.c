@@ -13,13 +13,6 @@ static int64_t earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-int gate_serving(const struct gate *g)
-{
-	int state = atomic_load(&g->state);
-
-	return state == GATE_ACTIVE || state == GATE_GRACE;
-}
-
 void gate_want_probe(struct gate *g)
 {
 	if (g->probing)
