@@ -71,7 +71,8 @@ void audit_key_free(struct audit_key *k)
 
 int audit_chain_new(const struct audit_key *k, uint64_t session, struct audit_chain **out)
 {
-	const struct kdf_info info = {.purpose = "audit session", .store_id = k->store_id, .number = session, .has_number = 1};
+	const struct kdf_info info = {
+		.purpose = "audit session", .store_id = k->store_id, .number = session, .has_number = 1};
 	struct audit_chain *c = secret_alloc(sizeof(*c));
 	if (!c)
 		return -ENOMEM;
@@ -108,7 +109,8 @@ int audit_chain_skip(struct audit_chain *c)
 	AUTO(secret_free_at) void *next = secret_alloc(KEY_LEN);
 	if (!next)
 		return -ENOMEM;
-	int rc = kdf_expand(c->key, &(struct kdf_info){.purpose = "audit next", .store_id = c->store_id}, next, KEY_LEN);
+	int rc = kdf_expand(c->key, &(struct kdf_info){.purpose = "audit next", .store_id = c->store_id}, next,
+			    KEY_LEN);
 	if (rc)
 		return rc;
 	memcpy(c->key, next, KEY_LEN);
@@ -124,8 +126,8 @@ static int head_write(const struct audit_chain *c, const struct audit_seal *what
 	char hex[MAC_HEX + 1];
 
 	sodium_bin2hex(hex, sizeof(hex), prev, MAC_LEN);
-	int n = snprintf(out, AUDIT_LINE_MAX, "{\"v\":1,\"session\":%" PRIu64 ",\"line\":%" PRIu64 ",\"prev\":\"%s\",", c->session,
-			 c->line, hex);
+	int n = snprintf(out, AUDIT_LINE_MAX, "{\"v\":1,\"session\":%" PRIu64 ",\"line\":%" PRIu64 ",\"prev\":\"%s\",",
+			 c->session, c->line, hex);
 	return n > 0 && (size_t)n < AUDIT_LINE_MAX && what->text->len <= sizeof(what->text->text) ? n : -EINVAL;
 }
 
@@ -134,7 +136,8 @@ static size_t members_at(const struct audit_text *t)
 {
 	static const char event[] = ",\"event\":\"";
 	const char *at = memmem(t->text, t->len, event, sizeof(event) - 1);
-	const char *end = at ? memchr(at + sizeof(event) - 1, '"', t->len - (size_t)(at + sizeof(event) - 1 - t->text)) : NULL;
+	const char *end = at ? memchr(at + sizeof(event) - 1, '"', t->len - (size_t)(at + sizeof(event) - 1 - t->text))
+			     : NULL;
 
 	return end ? (size_t)(end + 1 - t->text) : t->len;
 }
@@ -149,8 +152,8 @@ static size_t found_write(const struct audit_chain *c, const struct audit_seal *
 	return (size_t)n;
 }
 
-int audit_chain_seal(struct audit_chain *c, const struct audit_seal *what, uint8_t prev[MAC_LEN], char out[AUDIT_LINE_MAX],
-		     size_t *len)
+int audit_chain_seal(struct audit_chain *c, const struct audit_seal *what, uint8_t prev[MAC_LEN],
+		     char out[AUDIT_LINE_MAX], size_t *len)
 {
 	char found[96], hex[MAC_HEX + 1];
 	uint8_t mac[MAC_LEN];
@@ -272,9 +275,11 @@ static int head_parse(struct cursor *c, struct audit_line *l)
 		return -EBADMSG;
 	if (version > 1)
 		return -ENOTSUP;
-	if (take_label(c, ",\"session\":") || take_u64(c, &l->session) || take_label(c, ",\"line\":") || take_u64(c, &l->line))
+	if (take_label(c, ",\"session\":") || take_u64(c, &l->session) || take_label(c, ",\"line\":") ||
+	    take_u64(c, &l->line))
 		return -EBADMSG;
-	if (take_label(c, ",\"prev\":\"") || take_mac(c, l->prev) || take_label(c, "\",\"time\":\"") || take_time(c, &l->time))
+	if (take_label(c, ",\"prev\":\"") || take_mac(c, l->prev) || take_label(c, "\",\"time\":\"") ||
+	    take_time(c, &l->time))
 		return -EBADMSG;
 	if (take_label(c, "\",\"event\":\"") || take_event(c, l) || take_label(c, "\""))
 		return -EBADMSG;

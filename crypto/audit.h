@@ -9,7 +9,7 @@
 #define AUDIT_TEXT_MAX 3072u /* what audit_text_*() make of an event */
 #define AUDIT_TIME_LEN 24u   /* 2026-11-24T15:26:12.123Z */
 #define AUDIT_EVENT_MAX 31u
-#define AUDIT_END_LEN 120u   /* the end record that the host keeps */
+#define AUDIT_END_LEN 120u /* the end record that the host keeps */
 
 /* How the writer of a session's first line found the log. */
 enum audit_found {
@@ -41,12 +41,12 @@ struct audit_line {
 	uint64_t session, line;
 	uint8_t prev[MAC_LEN]; /* MAC of the line before it in the file */
 	uint8_t mac[MAC_LEN];
-	const char *time;      /* AUDIT_TIME_LEN bytes */
+	const char *time; /* AUDIT_TIME_LEN bytes */
 	const char *event;
 	size_t event_len;
-	const char *members;   /* `,"key":value...` up to the MAC; may be empty */
+	const char *members; /* `,"key":value...` up to the MAC; may be empty */
 	size_t members_len;
-	size_t maced_len;      /* bytes of the line that the MAC covers */
+	size_t maced_len;       /* bytes of the line that the MAC covers */
 	enum audit_found found; /* line 1 */
 	uint64_t torn;          /* line 1: bytes of an unfinished line before it, 0 if none */
 };
@@ -76,8 +76,8 @@ struct audit_seal {
 	enum audit_found found;
 	uint64_t torn;
 };
-int audit_chain_seal(struct audit_chain *c, const struct audit_seal *what, uint8_t prev[MAC_LEN], char out[AUDIT_LINE_MAX],
-		     size_t *len) MUST_CHECK;
+int audit_chain_seal(struct audit_chain *c, const struct audit_seal *what, uint8_t prev[MAC_LEN],
+		     char out[AUDIT_LINE_MAX], size_t *len) MUST_CHECK;
 /* Is it the line that comes next in C's session? -EBADMSG; C moves on in either case. LINE was parsed from TEXT. */
 int audit_chain_check(struct audit_chain *c, const char *text, const struct audit_line *line) MUST_CHECK;
 /* Move on without one. */

@@ -47,12 +47,14 @@ int block_open(struct block_cipher *c, uint64_t no, size_t n, uint32_t flags, co
 	       uint64_t *bad) MUST_CHECK;
 
 /* Seal the final record of a file of NO whole blocks: CIPHER gets FINAL_OVERHEAD + head->tail_len bytes. */
-int final_seal(struct block_cipher *c, uint64_t no, const struct final_head *head, const uint8_t *tail, uint8_t *cipher) MUST_CHECK;
+int final_seal(struct block_cipher *c, uint64_t no, const struct final_head *head, const uint8_t *tail,
+	       uint8_t *cipher) MUST_CHECK;
 /*
  * Open the final record of LEN bytes (FINAL_OVERHEAD + t) after NO whole blocks: fills HEAD, and TAIL with t bytes.
  * -EBADMSG if it does not authenticate or the head's tail length is not LEN's.
  */
-int final_open(struct block_cipher *c, uint64_t no, const uint8_t *cipher, size_t len, struct final_head *head, uint8_t *tail) MUST_CHECK;
+int final_open(struct block_cipher *c, uint64_t no, const uint8_t *cipher, size_t len, struct final_head *head,
+	       uint8_t *tail) MUST_CHECK;
 /* Read a head in clear, unauthenticated: -EBADMSG if tail length >= B, unknown flags or reserved bytes not zero. */
 int final_head_parse(const struct layout *l, const uint8_t *cipher, size_t len, struct final_head *head) MUST_CHECK;
 

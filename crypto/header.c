@@ -40,7 +40,8 @@ static int wrap_ok(size_t len, uint16_t algorithm, size_t version_len, size_t wr
 {
 	if (algorithm == 0 || wrapped_len == 0 || wrapped_len > HEADER_WRAPPED_MAX || version_len > HEADER_VERSION_MAX)
 		return 0;
-	if (len == HEADER_LEN_STORE && (algorithm != ALGORITHM_STORE || wrapped_len != DEK_WRAP_LEN || version_len != 0))
+	if (len == HEADER_LEN_STORE &&
+	    (algorithm != ALGORITHM_STORE || wrapped_len != DEK_WRAP_LEN || version_len != 0))
 		return 0;
 	return SLOT_FIXED_LEN + version_len + wrapped_len + MAC_LEN <= slot_len(len);
 }

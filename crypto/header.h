@@ -22,7 +22,7 @@ struct header_wrap {
 struct header {
 	uint8_t file_id[ID_LEN];
 	uint16_t suite;
-	uint8_t slots;              /* bit i set: slot i is well-formed and not empty */
+	uint8_t slots; /* bit i set: slot i is well-formed and not empty */
 	struct header_wrap wrap[2];
 };
 
@@ -31,7 +31,8 @@ int header_parse(const uint8_t *buf, size_t len, struct header *out) MUST_CHECK;
 /* Index of the slot to try first (highest sequence), or -1; with SKIP >= 0, the other one. */
 int header_newest(const struct header *h, int skip);
 /* Check slot I's MAC under FILE's keys: the key commitment. -EBADMSG. BUF/LEN are the bytes parsed. */
-int header_check(const uint8_t *buf, size_t len, int i, const struct store_keys *store, const struct file_keys *file) MUST_CHECK;
+int header_check(const uint8_t *buf, size_t len, int i, const struct store_keys *store,
+		 const struct file_keys *file) MUST_CHECK;
 /* Write a whole new header with WRAP in slot 0 and an unbound binding area. BUF gets LEN = H bytes. */
 int header_write(const struct header_wrap *wrap, const struct store_keys *store, const struct file_keys *file,
 		 uint8_t *buf, size_t len) MUST_CHECK;

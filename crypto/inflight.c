@@ -102,7 +102,8 @@ int inflight_parse(const uint8_t *slot, size_t slot_len, const struct layout *l,
 		return -EUCLEAN;
 	if (memcmp(slot + OFF_MARK, magic_mark_empty, sizeof(magic_mark_empty)) == 0)
 		return -ENOENT;
-	if (memcmp(slot + OFF_MARK, magic_mark_valid, sizeof(magic_mark_valid)) != 0 || memcmp(slot, MAGIC, MAGIC_LEN) != 0)
+	if (memcmp(slot + OFF_MARK, magic_mark_valid, sizeof(magic_mark_valid)) != 0 ||
+	    memcmp(slot, MAGIC, MAGIC_LEN) != 0)
 		return -EUCLEAN;
 	out->n_extents = be32_get(slot + 12);
 	memcpy(out->file_id, slot + 16, ID_LEN);

@@ -6,10 +6,10 @@
 #include "crypto/keys.h"
 #include "crypto/layout.h"
 
-#define INFLIGHT_HEAD_LEN 8192u  /* of each slot; data follow */
+#define INFLIGHT_HEAD_LEN 8192u /* of each slot; data follow */
 #define INFLIGHT_SLOTS 16u
 #define INFLIGHT_EXTENTS 4u
-#define INFLIGHT_PATH_MAX 7936u  /* bytes of the path below data/, 0 if it would be longer */
+#define INFLIGHT_PATH_MAX 7936u         /* bytes of the path below data/, 0 if it would be longer */
 #define INFLIGHT_REQUEST_MAX (1u << 20) /* plain bytes of one request */
 #define INFLIGHT_KEEP_SIZE UINT64_MAX
 
@@ -24,12 +24,12 @@ struct inflight_extent {
  */
 struct inflight {
 	uint8_t file_id[ID_LEN];
-	uint64_t dev, ino;   /* of the backing file; a hint */
-	uint8_t boot_id[ID_LEN]; /* of the running system; zeros = unknown. After a power cut a slot is not to be trusted */
+	uint64_t dev, ino;       /* of the backing file; a hint */
+	uint8_t boot_id[ID_LEN]; /* of the running system, 0 = unknown; a slot of another boot is not to be trusted */
 	uint64_t disk_size;
 	uint32_t n_extents;
 	struct inflight_extent extent[INFLIGHT_EXTENTS];
-	uint32_t path_len;   /* path of disk names below data/, no leading '/', not terminated */
+	uint32_t path_len; /* path of disk names below data/, no leading '/', not terminated */
 };
 
 /* Bytes of one slot for this layout, a multiple of 4096: head and the most data one request can have. */
@@ -46,6 +46,7 @@ void inflight_mark(uint8_t *slot, int valid);
  * Read a slot found at mount: 0 and the parts (PATH points into SLOT), -ENOENT if it is marked empty, -EUCLEAN if
  * malformed (lengths, offsets below the header, overlap with SLOT_LEN).
  */
-int inflight_parse(const uint8_t *slot, size_t slot_len, const struct layout *l, struct inflight *out, const char **path) MUST_CHECK;
+int inflight_parse(const uint8_t *slot, size_t slot_len, const struct layout *l, struct inflight *out,
+		   const char **path) MUST_CHECK;
 
 #endif

@@ -23,8 +23,8 @@ enum slot_policy { POLICY_ALL = 1, POLICY_ANY = 2 };
 
 /* One KEK: which key, and the slot secret wrapped under it. */
 struct keyring_slot {
-	uint32_t number;      /* the KEK's number, never used again */
-	uint16_t algorithm;   /* enum kms_algorithm as the provider answered */
+	uint32_t number;    /* the KEK's number, never used again */
+	uint16_t algorithm; /* enum kms_algorithm as the provider answered */
 	char ref[KEYRING_REF_MAX + 1];
 	char version[KEYRING_VERSION_MAX + 1];
 	uint8_t wrapped[KEYRING_WRAPPED_MAX];
@@ -33,7 +33,7 @@ struct keyring_slot {
 
 struct keyring {
 	uint64_t incompat, ro_compat, compat;
-	uint64_t sequence;     /* counts changes, from 1 */
+	uint64_t sequence; /* counts changes, from 1 */
 	uint8_t store_id[ID_LEN];
 	struct layout layout;
 	enum wrap_type wrap_type;
@@ -41,8 +41,8 @@ struct keyring {
 	enum slot_policy policy;
 	uint32_t next_number;
 	uint32_t n_slots;
-	struct keyring_slot *slot;   /* n_slots of them */
-	uint8_t *bytes;              /* the whole file as parsed (AAD and box) */
+	struct keyring_slot *slot; /* n_slots of them */
+	uint8_t *bytes;            /* the whole file as parsed (AAD and box) */
 	size_t len;
 };
 

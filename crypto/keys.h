@@ -10,8 +10,8 @@
 #define TAG_LEN 16u
 #define NONCE_LEN 12u
 #define MAC_LEN 32u
-#define PAYLOAD_LEN 72u     /* what a KMS (or a store key) wraps: label 8, key 32, store id 16, file id 16 */
-#define DEK_WRAP_LEN 100u   /* a DEK wrapped under a store key: nonce 12, payload 72, tag 16 */
+#define PAYLOAD_LEN 72u      /* what a KMS (or a store key) wraps: label 8, key 32, store id 16, file id 16 */
+#define DEK_WRAP_LEN 100u    /* a DEK wrapped under a store key: nonce 12, payload 72, tag 16 */
 #define GENERATION_MAX 1024u /* store keys that a keyring may hold */
 
 enum payload_kind { PAYLOAD_SLOT = 'K', PAYLOAD_DEK = 'D' };
@@ -63,14 +63,16 @@ int dek_wrap(const struct store_keys *store, const struct file_keys *file, uint8
 int dek_unwrap(const struct store_keys *store, uint32_t generation, const uint8_t file_id[ID_LEN],
 	       const uint8_t wrapped[DEK_WRAP_LEN], struct file_keys **out) MUST_CHECK;
 /* The same DEK as the 72-byte payload that a KMS wraps (wrap type `file`). PAYLOAD should be secret memory. */
-int dek_payload_write(const struct store_keys *store, const struct file_keys *file, uint8_t payload[PAYLOAD_LEN]) MUST_CHECK;
+int dek_payload_write(const struct store_keys *store, const struct file_keys *file,
+		      uint8_t payload[PAYLOAD_LEN]) MUST_CHECK;
 int dek_payload_parse(const struct store_keys *store, const uint8_t file_id[ID_LEN], const uint8_t *payload, size_t len,
 		      struct file_keys **out) MUST_CHECK;
 
 /* Slot secrets (keyring): payload of a KEK slot. STORE_ID is in the keyring's clear part. */
 void slot_payload_write(const uint8_t secret[KEY_LEN], const uint8_t store_id[ID_LEN], uint8_t payload[PAYLOAD_LEN]);
 /* -EBADMSG if label, length or store id differ; SECRET is wiped then. */
-int slot_payload_parse(const uint8_t *payload, size_t len, const uint8_t store_id[ID_LEN], uint8_t secret[KEY_LEN]) MUST_CHECK;
+int slot_payload_parse(const uint8_t *payload, size_t len, const uint8_t store_id[ID_LEN],
+		       uint8_t secret[KEY_LEN]) MUST_CHECK;
 
 /* N random bytes from libsodium. */
 void random_bytes(void *p, size_t n);

@@ -5,9 +5,9 @@
 
 #include "crypto/attr.h"
 
-#define BLOCK_OVERHEAD 28u  /* nonce 12, tag 16: R = B + 28 */
-#define FINAL_HEAD_LEN 32u  /* in clear at the front of the final record */
-#define FINAL_OVERHEAD 60u  /* head 32, nonce 12, tag 16: F */
+#define BLOCK_OVERHEAD 28u /* nonce 12, tag 16: R = B + 28 */
+#define FINAL_HEAD_LEN 32u /* in clear at the front of the final record */
+#define FINAL_OVERHEAD 60u /* head 32, nonce 12, tag 16: F */
 #define BLOCK_LEN_MIN 4096u
 #define BLOCK_LEN_MAX (1u << 20)
 #define HEADER_LEN_STORE 512u
@@ -22,10 +22,10 @@ struct layout {
 
 /* What the size of a store file says of it. */
 enum object_type {
-	OBJECT_STUMP = 0,   /* 0 bytes: a create that a crash cut off */
+	OBJECT_STUMP = 0, /* 0 bytes: a create that a crash cut off */
 	OBJECT_FILE,
-	OBJECT_BAD,         /* no object has such a size */
-	OBJECT_SYMLINK,     /* the special objects; k = type - OBJECT_SYMLINK + 1 */
+	OBJECT_BAD,     /* no object has such a size */
+	OBJECT_SYMLINK, /* the special objects; k = type - OBJECT_SYMLINK + 1 */
 	OBJECT_FIFO,
 	OBJECT_SOCKET,
 	OBJECT_CHAR,

@@ -34,7 +34,8 @@ enum entry_kind name_kind(enum name_mode mode, const char *disk)
 		return ENTRY_OWN;
 	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 	size_t len = strlen(disk);
-	return len >= SHORT_CHARS_MIN && len <= NAME_LEN_MAX && strspn(disk, alphabet) == len ? ENTRY_NAME : ENTRY_ALIEN;
+	return len >= SHORT_CHARS_MIN && len <= NAME_LEN_MAX && strspn(disk, alphabet) == len ? ENTRY_NAME
+											      : ENTRY_ALIEN;
 }
 
 /* A name that a directory may have. */
@@ -141,8 +142,8 @@ int name_decode(const struct store_keys *keys, enum name_mode mode, const uint8_
 	if (name_kind(mode, disk) != ENTRY_NAME)
 		return -EBADMSG;
 	/* libsodium's decoder is strict: alphabet, no padding, unused bits of the last character zero. */
-	if (sodium_base642bin(siv.sidecar_data, sizeof(siv.sidecar_data), disk, strlen(disk), NULL, &siv.sidecar_len, NULL,
-			      B64) != 0)
+	if (sodium_base642bin(siv.sidecar_data, sizeof(siv.sidecar_data), disk, strlen(disk), NULL, &siv.sidecar_len,
+			      NULL, B64) != 0)
 		return -EBADMSG;
 	return siv_decode(keys, dir_id, siv.sidecar_data, siv.sidecar_len, plain);
 }

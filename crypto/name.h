@@ -7,10 +7,10 @@
 
 #define NAME_LEN_MAX 255u
 #define NAME_SIDECAR_MAX (NAME_LEN_MAX + TAG_LEN)
-#define OWN_PREFIX ".byokfs."      /* names of the store itself begin so */
+#define OWN_PREFIX ".byokfs." /* names of the store itself begin so */
 #define DIRID_NAME ".byokfs.dir"
 #define DIRID_LEN (8u + ID_LEN + MAC_LEN) /* magic, id, MAC */
-#define LONG_PREFIX ".byokfs.long."  /* entry of a long name: prefix + base64url(SHA-256(SIV name)), 43 characters */
+#define LONG_PREFIX ".byokfs.long."    /* entry of a long name: prefix + base64url(SHA-256(SIV name)), 43 characters */
 #define SIDECAR_PREFIX ".byokfs.name." /* its sidecar: prefix + the same 43 characters; content: the SIV name */
 
 enum name_mode { NAMES_SIV = 1, NAMES_PLAIN = 2 };

@@ -9,10 +9,10 @@
 
 struct pin {
 	uint8_t store_id[ID_LEN];
-	uint64_t sequence;       /* highest keyring sequence seen */
+	uint64_t sequence; /* highest keyring sequence seen */
 	uint32_t n_refs;
 	char (*ref)[KEYRING_REF_MAX + 1]; /* the KMS references that may be contacted */
-	uint8_t *keyring;        /* copy of the keyring file */
+	uint8_t *keyring;                 /* copy of the keyring file */
 	size_t keyring_len;
 };
 

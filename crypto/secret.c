@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #define STACK_USED 65536u /* deeper than any request goes */
-#define SLOTS_FIRST 64u  /* 32 KiB: fits the 64 KiB lock limit of old systems */
-#define SLOTS_MOST 2048u /* 1 MiB: keeps the number of mappings small with very many open files */
+#define SLOTS_FIRST 64u   /* 32 KiB: fits the 64 KiB lock limit of old systems */
+#define SLOTS_MOST 2048u  /* 1 MiB: keeps the number of mappings small with very many open files */
 
 /* A free slot holds only the link; it is zeroed when it is given out. */
 union slot {

@@ -10,7 +10,7 @@
 enum session_state { SESSION_OPEN = 1, SESSION_CLEAN = 2 };
 
 struct session {
-	uint64_t number;  /* counts mounts, from 1 */
+	uint64_t number; /* counts mounts, from 1 */
 	enum session_state state;
 	uint64_t dirty_since; /* number of the first session since the last clean state, 0 when clean */
 };

@@ -83,8 +83,8 @@ int special_open(const struct store_keys *keys, enum object_type type, const uin
 	if (plain_len < PAYLOAD_MIN || plain_len > PAYLOAD_MAX || len - HEAD_LEN < plain_len + AEAD_OVERHEAD)
 		return -EBADMSG;
 	special_aad(keys, record, aad);
-	int rc = aead_open(&(struct aead){keys->special, aad, sizeof(aad)}, record + HEAD_LEN, plain_len + AEAD_OVERHEAD,
-			   plain);
+	int rc = aead_open(&(struct aead){keys->special, aad, sizeof(aad)}, record + HEAD_LEN,
+			   plain_len + AEAD_OVERHEAD, plain);
 	if (rc)
 		return rc;
 	memcpy(out->object_id, record + 8, ID_LEN);

@@ -11,18 +11,20 @@
 
 struct special {
 	uint8_t object_id[ID_LEN];
-	enum object_type type;      /* OBJECT_SYMLINK .. OBJECT_BLOCK */
-	uint32_t major, minor;      /* of a device node */
+	enum object_type type; /* OBJECT_SYMLINK .. OBJECT_BLOCK */
+	uint32_t major, minor; /* of a device node */
 	uint16_t target_len;
 	char target[SPECIAL_TARGET_MAX + 1]; /* of a symlink */
 };
 
 /* Seal S (object_id is drawn anew and set) into RECORD; *LEN is its length. -EINVAL, -EIO. */
-int special_seal(const struct store_keys *keys, struct special *s, uint8_t record[SPECIAL_RECORD_MAX], size_t *len) MUST_CHECK;
+int special_seal(const struct store_keys *keys, struct special *s, uint8_t record[SPECIAL_RECORD_MAX],
+		 size_t *len) MUST_CHECK;
 /*
  * Open a record of at least *its own* length at the front of LEN bytes; TYPE is what the file's size says and must agree.
  * -EBADMSG.
  */
-int special_open(const struct store_keys *keys, enum object_type type, const uint8_t *record, size_t len, struct special *out) MUST_CHECK;
+int special_open(const struct store_keys *keys, enum object_type type, const uint8_t *record, size_t len,
+		 struct special *out) MUST_CHECK;
 
 #endif

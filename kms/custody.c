@@ -115,7 +115,7 @@ static void calls_run(struct call *calls, uint32_t n)
 static int class_weight(enum kms_class class)
 {
 	static const int weight[] = {
-		[KMS_OK] = 0,   [KMS_TRANSIENT] = 1, [KMS_AUTH] = 2, [KMS_MISCONFIGURED] = 3,
+		[KMS_OK] = 0,      [KMS_TRANSIENT] = 1, [KMS_AUTH] = 2, [KMS_MISCONFIGURED] = 3,
 		[KMS_CORRUPT] = 4, [KMS_REVOKED] = 5,
 	};
 	return weight[class];
@@ -147,7 +147,8 @@ static int calls_agree(const struct call *calls, uint32_t n, uint8_t *secrets, s
 	for (uint32_t i = 0; i < n; i++)
 		if (calls[i].verdict.class == KMS_OK && sodium_memcmp(calls[i].secret, good->secret, KEY_LEN) != 0)
 			return kms_verdict_set(v, KMS_CORRUPT, "replica",
-					       "key %.160s unwraps another secret than the other keys", calls[i].slot->ref);
+					       "key %.160s unwraps another secret than the other keys",
+					       calls[i].slot->ref);
 	if (good->secret != secrets)
 		memcpy(secrets, good->secret, KEY_LEN);
 	return 0;
@@ -218,7 +219,8 @@ static int slot_wrap(struct keyring *k, uint32_t i, const uint8_t *secret, struc
 	if (r)
 		return r;
 	if (w->len < 1 || w->len > KEYRING_WRAPPED_MAX || !memchr(w->version, 0, sizeof(w->version)) || !w->algorithm)
-		return kms_verdict_set(v, KMS_TRANSIENT, "garbled", "the answer for %.180s makes no sense", kms_ref(kek));
+		return kms_verdict_set(v, KMS_TRANSIENT, "garbled", "the answer for %.180s makes no sense",
+				       kms_ref(kek));
 	slot->algorithm = w->algorithm;
 	snprintf(slot->version, sizeof(slot->version), "%s", w->version);
 	memcpy(slot->wrapped, w->data, w->len);
@@ -244,7 +246,8 @@ int custody_create(struct keyring *k, struct kms **kek, struct kms_verdict *v)
 	kms_verdict_ok(v);
 	if (k->n_slots < 1 || k->n_slots > KEYRING_SLOTS_MAX || (k->wrap_type == WRAP_FILE && k->n_slots != 1))
 		return kms_verdict_set(v, KMS_MISCONFIGURED, "slots", "%s",
-				       k->wrap_type == WRAP_FILE ? "wrap type file takes exactly one KEK" : "1 to 16 KEKs");
+				       k->wrap_type == WRAP_FILE ? "wrap type file takes exactly one KEK"
+								 : "1 to 16 KEKs");
 	secrets = secret_alloc(k->n_slots * KEY_LEN);
 	if (!secrets || keyring_new_keys(&keys))
 		return kms_verdict_set(v, KMS_TRANSIENT, "memory", "no locked memory left");
@@ -260,6 +263,7 @@ int custody_create(struct keyring *k, struct kms **kek, struct kms_verdict *v)
 	}
 	r = keyring_seal(k, secrets, keys);
 	if (r)
-		return kms_verdict_set(v, KMS_MISCONFIGURED, "seal", "the keyring could not be sealed: %s", strerror(-r));
+		return kms_verdict_set(v, KMS_MISCONFIGURED, "seal", "the keyring could not be sealed: %s",
+				       strerror(-r));
 	return kms_verdict_ok(v);
 }

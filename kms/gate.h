@@ -86,13 +86,13 @@ struct gate_hooks {
 
 struct gate_config {
 	const struct keyring *keyring; /* outlives the gate */
-	struct kms **kek;              /* n_slots handles in slot order; the gate owns them (not the array) from gate_new() on */
-	unsigned poll_ms;              /* 0 = 5000 */
-	unsigned lease_ms;             /* 0 = 15000; at least 2 x poll */
-	unsigned grace_ms;             /* 0 = none, at most GATE_GRACE_MAX_MS; the GRACE state */
-	unsigned drain_ms;             /* 0 = 2000; an order has 700 at most */
-	int manual_return;             /* after a refusal or an outage stay LOCKED until gate_unlock() */
-	struct gate_beacon *beacon;    /* shared with the supervisor; outlives the gate. NULL = none */
+	struct kms **kek;  /* n_slots handles in slot order; the gate owns them (not the array) from gate_new() on */
+	unsigned poll_ms;  /* 0 = 5000 */
+	unsigned lease_ms; /* 0 = 15000; at least 2 x poll */
+	unsigned grace_ms; /* 0 = none, at most GATE_GRACE_MAX_MS; the GRACE state */
+	unsigned drain_ms; /* 0 = 2000; an order has 700 at most */
+	int manual_return; /* after a refusal or an outage stay LOCKED until gate_unlock() */
+	struct gate_beacon *beacon;                  /* shared with the supervisor; outlives the gate. NULL = none */
 	void (*log)(int priority, const char *text); /* syslog priorities; NULL = silent */
 };
 
@@ -100,18 +100,18 @@ struct gate_config {
 struct gate_status {
 	enum gate_state state;
 	enum gate_cause cause;
-	char reason[320];          /* one sentence, "" when ACTIVE */
-	int64_t since;             /* unix seconds of entering the state */
-	int64_t lease_left_ms;     /* ACTIVE, else 0 */
-	int64_t grace_left_ms;     /* GRACE, else 0 */
-	int64_t next_probe_ms;     /* until the KMS is asked again; 0 = now, or never (ordered) */
-	int64_t last_good;         /* unix seconds, 0 = never */
+	char reason[320];      /* one sentence, "" when ACTIVE */
+	int64_t since;         /* unix seconds of entering the state */
+	int64_t lease_left_ms; /* ACTIVE, else 0 */
+	int64_t grace_left_ms; /* GRACE, else 0 */
+	int64_t next_probe_ms; /* until the KMS is asked again; 0 = now, or never (ordered) */
+	int64_t last_good;     /* unix seconds, 0 = never */
 	int64_t last_refusal;
 	uint64_t polls;
-	size_t keys_in_memory;     /* DEKs */
-	size_t keys_cap;           /* that fit the limit of locked memory, 0 = no limit; beyond it those least used are dropped */
-	uint64_t keys_dropped;     /* so far: unwrapped again when they are wanted */
-	int ordered;               /* stays locked until gate_unlock() */
+	size_t keys_in_memory; /* DEKs */
+	size_t keys_cap; /* that fit the limit of locked memory, 0 = no limit; beyond it those least used are dropped */
+	uint64_t keys_dropped; /* so far: unwrapped again when they are wanted */
+	int ordered;           /* stays locked until gate_unlock() */
 };
 
 const char *gate_state_name(enum gate_state s); /* "active", "grace", "locking", "locked", "returning" */

@@ -102,10 +102,11 @@ static void provider_explain(const char *ref, char why[KMS_TEXT_MAX])
 	}
 	near = provider_near(ref, len);
 	if (near)
-		snprintf(why, KMS_TEXT_MAX, "unknown scheme '%.*s': did you mean %s?", (int)(len < 40 ? len : 40), ref, near);
+		snprintf(why, KMS_TEXT_MAX, "unknown scheme '%.*s': did you mean %s?", (int)(len < 40 ? len : 40), ref,
+			 near);
 	else
-		snprintf(why, KMS_TEXT_MAX, "unknown scheme '%.*s': this build knows %s", (int)(len < 40 ? len : 40), ref,
-			 schemes);
+		snprintf(why, KMS_TEXT_MAX, "unknown scheme '%.*s': this build knows %s", (int)(len < 40 ? len : 40),
+			 ref, schemes);
 }
 
 const struct kms_provider *kms_provider_find(const char *ref, char why[KMS_TEXT_MAX])

@@ -23,8 +23,8 @@ enum kms_class {
 /* An answer in words: for status, log and audit. Never a secret, never a response body. */
 struct kms_verdict {
 	enum kms_class class;
-	char code[64];            /* the provider's own code: "disabled", "AccessDeniedException", "timeout" */
-	char text[KMS_TEXT_MAX];  /* one sentence that names the key */
+	char code[64];           /* the provider's own code: "disabled", "AccessDeniedException", "timeout" */
+	char text[KMS_TEXT_MAX]; /* one sentence that names the key */
 };
 
 /* Algorithm numbers, stored beside each wrap. 0 is invalid; never reuse one. */
@@ -55,7 +55,7 @@ struct kms_key_info {
 	char state[32];                    /* "enabled", "disabled", ... */
 	int64_t not_after;                 /* unix seconds, 0 = none. We compare it ourselves (Azure, PKCS#11 do not) */
 	int64_t not_before;
-	int purge_protected;               /* 1, 0, -1 unknown */
+	int purge_protected; /* 1, 0, -1 unknown */
 };
 
 /* How to reach a KMS. Strings outlive the kms. */
@@ -70,7 +70,7 @@ struct kms; /* each provider defines its own; first member is struct kms_base */
 
 struct kms_provider {
 	const char *scheme;
-	const char *description;     /* one line for --help */
+	const char *description; /* one line for --help */
 	/* Check REF and write its one canonical form; touches no network. WHY gets one sentence on -EINVAL. */
 	int (*normalise)(const char *ref, char out[KMS_REF_MAX + 1], char why[KMS_TEXT_MAX]);
 	/* Directory on this machine that holds the keys of REF, or NULL where there is none: must not be inside a store. */
@@ -81,10 +81,10 @@ struct kms_provider {
 	 * Wrap PAYLOAD_LEN bytes; unwrap into PAYLOAD_LEN bytes of secret memory. What unwraps to any other length is CORRUPT.
 	 * Block up to timeout_ms; thread-safe; 0 and v->class KMS_OK, or a negative errno and the class that says what it means.
 	 */
-	int (*wrap)(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN], struct kms_wrapped *out,
-		    struct kms_verdict *v);
-	int (*unwrap)(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in, uint8_t plain[PAYLOAD_LEN],
-		      struct kms_verdict *v);
+	int (*wrap)(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN],
+		    struct kms_wrapped *out, struct kms_verdict *v);
+	int (*unwrap)(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in,
+		      uint8_t plain[PAYLOAD_LEN], struct kms_verdict *v);
 	/* Describe the key. May be refused where unwrap is not: then it says nothing. */
 	int (*info)(struct kms *k, struct kms_key_info *out, struct kms_verdict *v);
 	/* Drop connections and cached credentials: the next call starts fresh (confirmation of a refusal). May be NULL. */

@@ -19,9 +19,9 @@ static const struct {
 	[KMS_CORRUPT] = {"corrupt", -EBADMSG},
 };
 
-static int class_valid(enum kms_class class)
+static int class_valid(enum kms_class c)
 {
-	return class >= KMS_OK && (size_t)class < ARRAY_LEN(classes);
+	return c >= KMS_OK && (size_t)c < ARRAY_LEN(classes);
 }
 
 const char *kms_class_name(enum kms_class class)

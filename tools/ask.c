@@ -18,13 +18,17 @@ static enum cmd_exit silence(const char *mountpoint, int r)
 	if (mounts_is(mountpoint) != 1)
 		return (enum cmd_exit)cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", mountpoint);
 	if (r == -EPERM)
-		return (enum cmd_exit)cmd_fail(CMD_NOT_ALLOWED, "%s was mounted by someone else: ask as root or as that user", mountpoint);
+		return (enum cmd_exit)cmd_fail(
+			CMD_NOT_ALLOWED, "%s was mounted by someone else: ask as root or as that user", mountpoint);
 	if (r == -ENOENT && mounts_is_dead(mountpoint))
-		return (enum cmd_exit)cmd_fail(CMD_FAILED, "the daemon of %s has died: byokfs umount it, then mount it again",
-					       mountpoint);
+		return (enum cmd_exit)cmd_fail(
+			CMD_FAILED, "the daemon of %s has died: byokfs umount it, then mount it again", mountpoint);
 	if (r == -ENOENT)
-		return (enum cmd_exit)cmd_fail(CMD_FAILED, "nobody answers for %s: its daemon is gone, or it was mounted by someone "
-					       "else", mountpoint);
+		return (enum cmd_exit)cmd_fail(
+			CMD_FAILED,
+			"nobody answers for %s: its daemon is gone, or it was mounted by someone "
+			"else",
+			mountpoint);
 	return (enum cmd_exit)cmd_fail(CMD_FAILED, "the daemon of %s does not answer: %s", mountpoint, strerror(-r));
 }
 

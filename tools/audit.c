@@ -22,17 +22,22 @@
 static const char help[] =
 	"Usage: byokfs audit show STORE|MOUNTPOINT [--json] [--since TIME]\n"
 	"       byokfs audit verify STORE|MOUNTPOINT [--json] [--kms REF] [--passphrase-file F]\n"
-	"The log of a store: who mounted, locked, unlocked and unmounted it, each change of state and why, what was refused.\n"
-	"'show' prints it, without a key and so without any proof. 'verify' asks the KMS for the key and finds removed, changed\n"
-	"and reordered lines; a cut end is found on the host that mounted the store last. Both work while it is mounted.\n"
+	"The log of a store: who mounted, locked, unlocked and unmounted it, each change of state and why, what was "
+	"refused.\n"
+	"'show' prints it, without a key and so without any proof. 'verify' asks the KMS for the key and finds "
+	"removed, changed\n"
+	"and reordered lines; a cut end is found on the host that mounted the store last. Both work while it is "
+	"mounted.\n"
 	"\n"
 	"  --json               show: the lines as they are; verify: one object per problem, then a summary\n"
-	"  --since TIME         show: from then on; UTC, 2026-11-24 or 2026-11-24T15:26, or how long ago: 90m, 12h, 7d\n"
+	"  --since TIME         show: from then on; UTC, 2026-11-24 or 2026-11-24T15:26, or how long ago: 90m, 12h, "
+	"7d\n"
 	"  --kms REF            verify: a KMS that may be contacted for this store, if this host does not know it yet\n"
 	"  --passphrase-file F  verify: the keystore's passphrase (else systemd's credentials, else a prompt)\n"
 	"  -h, --help           this text\n"
 	"\n"
-	"Exit: 0 nothing is wrong, 5 the log was tampered with, 3 the KMS refuses the key. The others stand in byokfs(1).\n"
+	"Exit: 0 nothing is wrong, 5 the log was tampered with, 3 the KMS refuses the key. The others stand in "
+	"byokfs(1).\n"
 	"\n"
 	"Example:\n"
 	"  byokfs audit show /mnt/backup --since 7d\n"
@@ -41,12 +46,9 @@ static const char help[] =
 enum { OPT_JSON = 256, OPT_SINCE, OPT_KMS, OPT_PASSPHRASE };
 
 static const struct option longs[] = {
-	{ "json", no_argument, NULL, OPT_JSON },
-	{ "since", required_argument, NULL, OPT_SINCE },
-	{ "kms", required_argument, NULL, OPT_KMS },
-	{ "passphrase-file", required_argument, NULL, OPT_PASSPHRASE },
-	{ "help", no_argument, NULL, 'h' },
-	{ 0 },
+	{"json", no_argument, NULL, OPT_JSON},     {"since", required_argument, NULL, OPT_SINCE},
+	{"kms", required_argument, NULL, OPT_KMS}, {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE},
+	{"help", no_argument, NULL, 'h'},          {0},
 };
 
 struct audit_cmd {
@@ -114,7 +116,7 @@ static int option_take(struct audit_cmd *a, int c)
 
 static int options_read(struct audit_cmd *a, int argc, char **argv)
 {
-	static const char *const words[] = { "show", "verify", NULL };
+	static const char *const words[] = {"show", "verify", NULL};
 	int c, r = CMD_OK;
 
 	while (r == CMD_OK && !a->help && (c = cmd_option(argc, argv, "h", longs)) != -1)
@@ -126,12 +128,13 @@ static int options_read(struct audit_cmd *a, int argc, char **argv)
 	const char *word = argv[optind], *near = cmd_near(word, words);
 	a->verify = strcmp(word, "verify") == 0;
 	if (!a->verify && strcmp(word, "show") != 0)
-		return near != NULL ? cmd_usage("audit", "'%s': did you mean '%s'?", word, near) :
-				      cmd_usage("audit", "show or verify, not '%s'", word);
+		return near != NULL ? cmd_usage("audit", "'%s': did you mean '%s'?", word, near)
+				    : cmd_usage("audit", "show or verify, not '%s'", word);
 	if (optind != argc - 2)
 		return cmd_usage("audit", "%s", optind == argc - 1 ? "STORE is missing" : "one STORE only");
 	if (a->verify ? a->show_only : a->verify_only)
-		return cmd_usage("audit", a->verify ? "--since is for show" : "--kms and --passphrase-file are for verify");
+		return cmd_usage("audit",
+				 a->verify ? "--since is for show" : "--kms and --passphrase-file are for verify");
 	a->open.path = argv[optind + 1];
 	return CMD_OK;
 }
@@ -160,9 +163,9 @@ static void show_piece(struct audit_cmd *a, uint64_t at, const struct audit_piec
 	if (r < 0) {
 		fflush(stdout);
 		cmd_warn("line %llu of the log %s", (unsigned long long)at,
-			 r == -ENOTSUP ? "is of a newer version of byokfs" :
-			 p->ended      ? "is no line of byokfs" :
-					 "is unfinished");
+			 r == -ENOTSUP ? "is of a newer version of byokfs"
+			 : p->ended    ? "is no line of byokfs"
+				       : "is unfinished");
 		return;
 	}
 	if (strncmp(l.time, a->since, strlen(a->since)) < 0)
@@ -183,7 +186,9 @@ static int show_all(struct audit_cmd *a, const struct store *s)
 		return cmd_fail(CMD_FAILED, "out of memory");
 	int r = audit_reader_open(reader, s->own_fd);
 	if (r == -ENOENT)
-		return cmd_fail(CMD_NOT_FOUND, "%s has no audit log: it was not mounted for writing by a version that keeps one", s->path);
+		return cmd_fail(CMD_NOT_FOUND,
+				"%s has no audit log: it was not mounted for writing by a version that keeps one",
+				s->path);
 	while (r == 0 && (r = audit_reader_next(reader, &p)) == 1) {
 		show_piece(a, ++at, &p);
 		r = 0;
@@ -194,7 +199,7 @@ static int show_all(struct audit_cmd *a, const struct store *s)
 
 static int show(struct audit_cmd *a)
 {
-	const struct store_open how = { .path = a->open.path, .no_pin_check = 1, .read_only = 1 };
+	const struct store_open how = {.path = a->open.path, .no_pin_check = 1, .read_only = 1};
 	AUTO(store_close_at) struct store *s = NULL;
 	char why[STORE_WHY_MAX];
 
@@ -235,8 +240,9 @@ static void summary(struct audit_cmd *a, const struct store *s, const struct aud
 	struct emit *e = &a->emit;
 
 	if (!e->json) {
-		printf("%llu lines of %llu sessions are authentic; %llu damages, %llu notes%s\n", (unsigned long long)c->lines,
-		       (unsigned long long)c->sessions, (unsigned long long)c->damage, (unsigned long long)c->notes,
+		printf("%llu lines of %llu sessions are authentic; %llu damages, %llu notes%s\n",
+		       (unsigned long long)c->lines, (unsigned long long)c->sessions, (unsigned long long)c->damage,
+		       (unsigned long long)c->notes,
 		       live ? ". The store is mounted: the log may have grown meanwhile" : "");
 		return;
 	}
@@ -290,7 +296,7 @@ static int verify(struct audit_cmd *a)
 
 int cmd_audit(int argc, char **argv)
 {
-	struct audit_cmd a = { 0 };
+	struct audit_cmd a = {0};
 
 	int r = options_read(&a, argc, argv);
 	if (r == CMD_OK && a.help) {
@@ -303,6 +309,6 @@ int cmd_audit(int argc, char **argv)
 	if (path == NULL)
 		return cmd_fail(CMD_FAILED, "cannot tell which store is mounted on %s", a.open.path);
 	a.open.path = path;
-	a.emit = (struct emit){ .out = stdout, .json = a.json };
+	a.emit = (struct emit){.out = stdout, .json = a.json};
 	return a.verify ? verify(&a) : show(&a);
 }

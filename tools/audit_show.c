@@ -59,10 +59,10 @@ static bool take_member(struct words *w, char *key, char *value, size_t size)
 void audit_show_line(FILE *out, const struct audit_line *l)
 {
 	char key[AUDIT_LINE_MAX], value[AUDIT_LINE_MAX];
-	struct words w = { l->members, l->members + l->members_len };
+	struct words w = {l->members, l->members + l->members_len};
 
-	fprintf(out, "%.*s %llu.%llu %.*s", (int)AUDIT_TIME_LEN, l->time, (unsigned long long)l->session, (unsigned long long)l->line,
-		(int)l->event_len, l->event);
+	fprintf(out, "%.*s %llu.%llu %.*s", (int)AUDIT_TIME_LEN, l->time, (unsigned long long)l->session,
+		(unsigned long long)l->line, (int)l->event_len, l->event);
 	while (take_member(&w, key, value, sizeof(key))) {
 		bool quote = value[0] == 0 || strchr(value, ' ') != NULL;
 		fputc(' ', out);

@@ -16,7 +16,7 @@ static struct {
 	struct daemon_config cfg;
 	int pipe_fd;  /* the child's end, -1 in the foreground */
 	int detached; /* no terminal any more; set before the last thread that logs starts to matter */
-} d = { .pipe_fd = -1 };
+} d = {.pipe_fd = -1};
 
 /* The parent's part: the child's word, or how it died without one. */
 static int wait_for_child(int fd, pid_t pid)

@@ -24,7 +24,7 @@ static int utf8_char(const unsigned char *s, uint32_t *code)
 			return 0;
 		c = c << 6 | (s[i] & 0x3fu);
 	}
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
 		return 0;
 	*code = c;

@@ -37,14 +37,14 @@ static const char help[] =
 enum { OPT_KMS = 256, OPT_POLICY, OPT_WRAP, OPT_BLOCK, OPT_PLAIN, OPT_PASSPHRASE };
 
 static const struct option longs[] = {
-	{ "kms", required_argument, NULL, OPT_KMS },
-	{ "policy", required_argument, NULL, OPT_POLICY },
-	{ "wrap", required_argument, NULL, OPT_WRAP },
-	{ "block-size", required_argument, NULL, OPT_BLOCK },
-	{ "plain-names", no_argument, NULL, OPT_PLAIN },
-	{ "passphrase-file", required_argument, NULL, OPT_PASSPHRASE },
-	{ "help", no_argument, NULL, 'h' },
-	{ 0 },
+	{"kms", required_argument, NULL, OPT_KMS},
+	{"policy", required_argument, NULL, OPT_POLICY},
+	{"wrap", required_argument, NULL, OPT_WRAP},
+	{"block-size", required_argument, NULL, OPT_BLOCK},
+	{"plain-names", no_argument, NULL, OPT_PLAIN},
+	{"passphrase-file", required_argument, NULL, OPT_PASSPHRASE},
+	{"help", no_argument, NULL, 'h'},
+	{0},
 };
 
 struct init {
@@ -91,7 +91,7 @@ static int option_block(struct init *in, const char *value)
 
 static int option_take(struct init *in, int c)
 {
-	static const char *const policies[2] = { "all", "any" }, *const wraps[2] = { "store", "file" };
+	static const char *const policies[2] = {"all", "any"}, *const wraps[2] = {"store", "file"};
 	struct keyring *k = in->keyring;
 	int i;
 
@@ -134,11 +134,14 @@ static int options_check(struct init *in, int argc, char **argv)
 		return cmd_usage("init", "%s", optind == argc ? "STORE is missing" : "one STORE only");
 	in->path = argv[optind];
 	if (k->n_slots == 0)
-		return cmd_usage("init", "--kms is missing: which key is the store made under? (--kms local:KEYDIR/NAME)");
+		return cmd_usage("init",
+				 "--kms is missing: which key is the store made under? (--kms local:KEYDIR/NAME)");
 	if (k->wrap_type == WRAP_FILE && k->n_slots > 1)
 		return cmd_usage("init", "--wrap file takes exactly one --kms: the KMS wraps each file's key itself");
 	if (k->n_slots > 1 && k->policy == 0)
-		return cmd_usage("init", "several KEKs: is each of them needed (--policy all), or is one enough (--policy any)?");
+		return cmd_usage(
+			"init",
+			"several KEKs: is each of them needed (--policy all), or is one enough (--policy any)?");
 	if (k->policy == 0)
 		k->policy = POLICY_ALL;
 	k->layout.header_len = k->wrap_type == WRAP_FILE ? HEADER_LEN_FILE : HEADER_LEN_STORE;
@@ -168,8 +171,9 @@ static int ref_check(const struct init *in, struct keyring_slot *slot, const cha
 			return cmd_usage("init", "--kms '%s' is given twice", ref);
 	int r = kms_ref_inside(slot->ref, in->path);
 	if (r == 1)
-		return cmd_fail(CMD_USAGE, "the keys of %s would lie inside the store %s: whoever takes the one takes the other", ref,
-				in->path);
+		return cmd_fail(CMD_USAGE,
+				"the keys of %s would lie inside the store %s: whoever takes the one takes the other",
+				ref, in->path);
 	return CMD_OK;
 }
 
@@ -187,7 +191,7 @@ static int keks_open(struct init *in)
 		k->slot[i].number = i + 1;
 	}
 	for (uint32_t i = 0; i < k->n_slots; i++) {
-		struct kms_verdict v = { 0 };
+		struct kms_verdict v = {0};
 		const struct kms_config kc = {
 			.ref = k->slot[i].ref,
 			.passphrase_file = in->passphrase_file,
@@ -227,7 +231,7 @@ static int make(struct init *in)
 {
 	AUTO(keys_free_at) struct store_keys *keys = NULL;
 	char why[STORE_WHY_MAX];
-	struct kms_verdict v = { 0 };
+	struct kms_verdict v = {0};
 
 	int r = custody_create(in->keyring, in->kek, &v);
 	/* Wrapped is not yet unwrapped: a key that can only wrap would make a store that nobody can open. */
@@ -251,7 +255,8 @@ static void report(const struct init *in)
 	for (uint32_t i = 0; i < k->n_slots; i++)
 		printf("  KEK %u: %s\n", k->slot[i].number, k->slot[i].ref);
 	if (k->n_slots > 1)
-		printf("  policy: %s\n", k->policy == POLICY_ANY ? "any one of them opens it" : "all of them are needed");
+		printf("  policy: %s\n",
+		       k->policy == POLICY_ANY ? "any one of them opens it" : "all of them are needed");
 	if (pin_file_dir(dir, sizeof(dir)) == 0)
 		printf("  pin: in %s\n", dir);
 	printf("Without the KEK nobody can read it, you included: keep %s backed up, apart from the store.\n",
@@ -261,7 +266,7 @@ static void report(const struct init *in)
 
 int cmd_init(int argc, char **argv)
 {
-	AUTO(init_wipe) struct init in = { .keyring = calloc(1, sizeof(*in.keyring)) };
+	AUTO(init_wipe) struct init in = {.keyring = calloc(1, sizeof(*in.keyring))};
 
 	if (in.keyring == NULL)
 		return cmd_fail(CMD_FAILED, "out of memory");

@@ -34,11 +34,11 @@ static const char help[] =
 enum { OPT_JSON = 256, OPT_BLOCK, OPT_HEADER };
 
 static const struct option longs[] = {
-	{ "json", no_argument, NULL, OPT_JSON },
-	{ "block-size", required_argument, NULL, OPT_BLOCK },
-	{ "header-size", required_argument, NULL, OPT_HEADER },
-	{ "help", no_argument, NULL, 'h' },
-	{ 0 },
+	{"json", no_argument, NULL, OPT_JSON},
+	{"block-size", required_argument, NULL, OPT_BLOCK},
+	{"header-size", required_argument, NULL, OPT_HEADER},
+	{"help", no_argument, NULL, 'h'},
+	{0},
 };
 
 struct inspect {
@@ -73,7 +73,8 @@ static int option_take(struct inspect *i, int c)
 	case OPT_HEADER:
 		if (cmd_number(optarg, "kK", HEADER_LEN_STORE, HEADER_LEN_FILE, &n) < 0 ||
 		    (n != HEADER_LEN_STORE && n != HEADER_LEN_FILE))
-			return cmd_usage("inspect", "--header-size is %u or %u, not '%s'", HEADER_LEN_STORE, HEADER_LEN_FILE, optarg);
+			return cmd_usage("inspect", "--header-size is %u or %u, not '%s'", HEADER_LEN_STORE,
+					 HEADER_LEN_FILE, optarg);
 		i->given.header_len = (uint32_t)n;
 		return CMD_OK;
 	case 'h':
@@ -119,7 +120,7 @@ static void find_store(struct inspect *i)
 	while (path[0] == '/') {
 		int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		int own = fd < 0 ? fd : store_openat(fd, STORE_OWN, O_PATH | O_DIRECTORY, 0);
-		const char *const name[] = { STORE_KEYRING, STORE_KEYRING_COPY };
+		const char *const name[] = {STORE_KEYRING, STORE_KEYRING_COPY};
 		for (size_t n = 0; own >= 0 && n < ARRAY_LEN(name) && !i->store[0]; n++) {
 			uint8_t *bytes;
 			size_t len;
@@ -148,10 +149,15 @@ static void find_store(struct inspect *i)
 static int not_regular(const struct inspect *i, mode_t mode)
 {
 	if (S_ISDIR(mode))
-		return cmd_fail(CMD_USAGE, "%s is a directory: inspect a file in it, %s/%s for its id", i->path, i->path, DIRID_NAME);
-	const char *what = S_ISLNK(mode) ? "a symbolic link" : S_ISFIFO(mode) ? "a fifo" : S_ISSOCK(mode) ? "a socket" : "a device";
+		return cmd_fail(CMD_USAGE, "%s is a directory: inspect a file in it, %s/%s for its id", i->path,
+				i->path, DIRID_NAME);
+	const char *what = S_ISLNK(mode)    ? "a symbolic link"
+			   : S_ISFIFO(mode) ? "a fifo"
+			   : S_ISSOCK(mode) ? "a socket"
+					    : "a device";
 	return cmd_fail(i->store[0] ? CMD_DAMAGED : CMD_USAGE, "%s is %s: %s", i->path, what,
-			i->store[0] ? "byokfs puts only directories and regular files into a store" : "not a file of a store");
+			i->store[0] ? "byokfs puts only directories and regular files into a store"
+				    : "not a file of a store");
 }
 
 static int open_file(struct inspect *i)
@@ -190,7 +196,7 @@ static int is_long_header(const struct inspected *in)
 
 static void show(struct inspect *i, enum inspect_kind kind, int *err)
 {
-	struct emit e = { .out = stdout, .json = i->json };
+	struct emit e = {.out = stdout, .json = i->json};
 	emit_open(&e, NULL);
 	emit_str(&e, "path", i->path);
 	emit_str(&e, "kind", inspect_kind_name(kind));
@@ -234,7 +240,7 @@ static int inspect(struct inspect *i)
 
 int cmd_inspect(int argc, char **argv)
 {
-	AUTO(inspect_end) struct inspect i = { .in.fd = -1 };
+	AUTO(inspect_end) struct inspect i = {.in.fd = -1};
 	int r = options_read(&i, argc, argv);
 	if (r == CMD_OK && i.help) {
 		fputs(help, stdout);

@@ -41,8 +41,8 @@ static enum inspect_kind kind_by_letter(char letter)
 		char letter;
 		enum inspect_kind kind;
 	} table[] = {
-		{ 'R', INSPECT_KEYRING }, { 'P', INSPECT_PIN },     { 'H', INSPECT_FILE },     { 'I', INSPECT_DIRID },
-		{ 'S', INSPECT_SPECIAL }, { 'M', INSPECT_SESSION }, { 'T', INSPECT_INFLIGHT },
+		{'R', INSPECT_KEYRING}, {'P', INSPECT_PIN},     {'H', INSPECT_FILE},     {'I', INSPECT_DIRID},
+		{'S', INSPECT_SPECIAL}, {'M', INSPECT_SESSION}, {'T', INSPECT_INFLIGHT},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(table); i++)
 		if (table[i].letter == letter)
@@ -135,7 +135,7 @@ static int show_file(const struct inspected *in, struct emit *e)
 
 static int show_special(const struct inspected *in, struct emit *e)
 {
-	static const char *const name[] = { "symlink", "fifo", "socket", "character device", "block device" };
+	static const char *const name[] = {"symlink", "fifo", "socket", "character device", "block device"};
 	uint64_t size, payload;
 	if (in->len < 28)
 		return -EUCLEAN;

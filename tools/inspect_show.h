@@ -8,12 +8,12 @@
 
 /* One file, as far as it was read. */
 struct inspected {
-	const char *name;      /* its last part */
-	uint8_t *bytes;        /* the first LEN bytes of it */
+	const char *name; /* its last part */
+	uint8_t *bytes;   /* the first LEN bytes of it */
 	size_t len;
-	uint64_t size;         /* of the whole file */
+	uint64_t size; /* of the whole file */
 	int fd;
-	struct layout layout;  /* block_len 0: unknown */
+	struct layout layout; /* block_len 0: unknown */
 };
 
 enum inspect_kind {

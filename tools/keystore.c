@@ -48,23 +48,23 @@ struct args {
 
 enum { OPT_PASSPHRASE = 256, OPT_NO_PASSPHRASE, OPT_FILE, OPT_TYPE, OPT_PROTECT, OPT_JSON, OPT_RETENTION };
 
-#define WITH_PASSPHRASE {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE}
-#define WITH_FILE {"file", required_argument, NULL, OPT_FILE}
-#define WITH_PROTECT {"purge-protection", no_argument, NULL, OPT_PROTECT}
-#define WITH_JSON {"json", no_argument, NULL, OPT_JSON}
-#define WITH_HELP {"help", no_argument, NULL, 'h'}
+#define WITH_PASSPHRASE "passphrase-file", required_argument, NULL, OPT_PASSPHRASE
+#define WITH_FILE "file", required_argument, NULL, OPT_FILE
+#define WITH_PROTECT "purge-protection", no_argument, NULL, OPT_PROTECT
+#define WITH_JSON "json", no_argument, NULL, OPT_JSON
+#define WITH_HELP "help", no_argument, NULL, 'h'
 
 /* Each command takes its own options only, so that one on the wrong command is told. */
 static const struct option of_init[] = {
-	WITH_PASSPHRASE, {"no-passphrase", no_argument, NULL, OPT_NO_PASSPHRASE}, WITH_HELP, {0}};
+	{WITH_PASSPHRASE}, {"no-passphrase", no_argument, NULL, OPT_NO_PASSPHRASE}, {WITH_HELP}, {0}};
 static const struct option of_create[] = {
-	WITH_PASSPHRASE, {"type", required_argument, NULL, OPT_TYPE}, WITH_PROTECT, WITH_HELP, {0}};
-static const struct option of_import[] = {WITH_PASSPHRASE, WITH_FILE, WITH_PROTECT, WITH_HELP, {0}};
-static const struct option of_rotate[] = {WITH_PASSPHRASE, WITH_FILE, WITH_HELP, {0}};
-static const struct option of_show[] = {WITH_PASSPHRASE, WITH_JSON, WITH_HELP, {0}};
+	{WITH_PASSPHRASE}, {"type", required_argument, NULL, OPT_TYPE}, {WITH_PROTECT}, {WITH_HELP}, {0}};
+static const struct option of_import[] = {{WITH_PASSPHRASE}, {WITH_FILE}, {WITH_PROTECT}, {WITH_HELP}, {0}};
+static const struct option of_rotate[] = {{WITH_PASSPHRASE}, {WITH_FILE}, {WITH_HELP}, {0}};
+static const struct option of_show[] = {{WITH_PASSPHRASE}, {WITH_JSON}, {WITH_HELP}, {0}};
 static const struct option of_delete[] = {
-	WITH_PASSPHRASE, {"retention-days", required_argument, NULL, OPT_RETENTION}, WITH_HELP, {0}};
-static const struct option of_state[] = {WITH_PASSPHRASE, WITH_HELP, {0}};
+	{WITH_PASSPHRASE}, {"retention-days", required_argument, NULL, OPT_RETENTION}, {WITH_HELP}, {0}};
+static const struct option of_state[] = {{WITH_PASSPHRASE}, {WITH_HELP}, {0}};
 
 /* Exit code of a failed act; the sentence is WHY. */
 static int act_fail(int r, const char *why)
@@ -136,8 +136,8 @@ static int add_key(const struct args *a, struct keystore *ks, const struct keyst
 
 	if (r)
 		return act_end(r, why);
-	printf("Key %s is %s. Its reference: local:%s/%s\n", a->name, new->material ? "imported" : "made", keystore_path(ks),
-	       a->name);
+	printf("Key %s is %s. Its reference: local:%s/%s\n", a->name, new->material ? "imported" : "made",
+	       keystore_path(ks), a->name);
 	return CMD_OK;
 }
 
@@ -322,7 +322,8 @@ static int run_opened(const struct command *c, const struct args *a)
 	int r;
 
 	if (c->named && keystore_name_check(a->name))
-		return cmd_usage(c->title, "'%s' is no key name: letters, digits, '.', '_' and '-', at most %u, no '.' in front",
+		return cmd_usage(c->title,
+				 "'%s' is no key name: letters, digits, '.', '_' and '-', at most %u, no '.' in front",
 				 a->name, KEYSTORE_NAME_MAX);
 	r = keystore_open(a->dir, &src, &ks, why);
 	if (r == -EINVAL)

@@ -121,7 +121,8 @@ int keystore_show_list(const struct keystore *ks, int json)
 	if (!json && l.n == 0)
 		printf("No keys in %s yet: byokfs keystore create %s NAME\n", keystore_path(ks), keystore_path(ks));
 	if (l.damaged)
-		return cmd_fail(CMD_DAMAGED, "%zu key file%s of %s %s not what the keystore wrote: restore from a backup", l.damaged,
+		return cmd_fail(CMD_DAMAGED,
+				"%zu key file%s of %s %s not what the keystore wrote: restore from a backup", l.damaged,
 				l.damaged == 1 ? "" : "s", keystore_path(ks), l.damaged == 1 ? "is" : "are");
 	return CMD_OK;
 }
@@ -146,7 +147,8 @@ static int show_fail(const struct keystore *ks, const char *name, int r)
 	if (r == -ENOENT)
 		return cmd_fail(CMD_NOT_FOUND, "there is no key %s in keystore %s", name, keystore_path(ks));
 	if (r == -EBADMSG)
-		return cmd_fail(CMD_DAMAGED, "key %s of keystore %s is damaged or was changed by hand: restore %s%s from a backup",
+		return cmd_fail(CMD_DAMAGED,
+				"key %s of keystore %s is damaged or was changed by hand: restore %s%s from a backup",
 				name, keystore_path(ks), name, KEYSTORE_SUFFIX);
 	return cmd_fail(cmd_exit_of(r), "cannot read key %s of keystore %s: %s", name, keystore_path(ks), strerror(-r));
 }

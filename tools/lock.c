@@ -6,27 +6,27 @@
 #include "tools/ask.h"
 #include "tools/mounts.h"
 
-static const char lock_help[] =
-	"Usage: byokfs lock MOUNTPOINT\n"
-	"Drop the keys of the mount now: dirty pages are sealed, then everything answers EACCES, for root too. The mount stays\n"
-	"locked until 'byokfs unlock', whatever the KMS says.\n"
-	"\n"
-	"  -h, --help   this text\n"
-	"\n"
-	"Example:\n"
-	"  byokfs lock /mnt/backup\n";
+static const char lock_help[] = "Usage: byokfs lock MOUNTPOINT\n"
+				"Drop the keys of the mount now: dirty pages are sealed, then everything answers "
+				"EACCES, for root too. The mount stays\n"
+				"locked until 'byokfs unlock', whatever the KMS says.\n"
+				"\n"
+				"  -h, --help   this text\n"
+				"\n"
+				"Example:\n"
+				"  byokfs lock /mnt/backup\n";
 
-static const char unlock_help[] =
-	"Usage: byokfs unlock MOUNTPOINT\n"
-	"End an ordered lock: the KMS is asked for the key at once. When it refuses, the mount stays locked (exit code 3) and\n"
-	"opens by itself as soon as the KMS gives the key back.\n"
-	"\n"
-	"  -h, --help   this text\n"
-	"\n"
-	"Example:\n"
-	"  byokfs unlock /mnt/backup\n";
+static const char unlock_help[] = "Usage: byokfs unlock MOUNTPOINT\n"
+				  "End an ordered lock: the KMS is asked for the key at once. When it refuses, the "
+				  "mount stays locked (exit code 3) and\n"
+				  "opens by itself as soon as the KMS gives the key back.\n"
+				  "\n"
+				  "  -h, --help   this text\n"
+				  "\n"
+				  "Example:\n"
+				  "  byokfs unlock /mnt/backup\n";
 
-static const struct option longs[] = { { "help", no_argument, NULL, 'h' }, { 0 } };
+static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
 
 static int order(int argc, char **argv, enum control_command cmd, const char *help)
 {

@@ -18,16 +18,16 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{ "init", cmd_init, "make a store" },
-	{ "mount", cmd_mount, "mount a store" },
-	{ "umount", cmd_umount, "unmount it, and wait until the store is closed" },
-	{ "status", cmd_status, "say how a mount or a store is" },
-	{ "lock", cmd_lock, "drop the keys of a mount now" },
-	{ "unlock", cmd_unlock, "ask the KMS for them again" },
-	{ "keystore", cmd_keystore, "make and manage a keystore and its keys (local:)" },
-	{ "verify", cmd_verify, "check every object of a store" },
-	{ "audit", cmd_audit, "show and verify the log of what was done to a store" },
-	{ "inspect", cmd_inspect, "show what lies in one file of a store, without a key" },
+	{"init", cmd_init, "make a store"},
+	{"mount", cmd_mount, "mount a store"},
+	{"umount", cmd_umount, "unmount it, and wait until the store is closed"},
+	{"status", cmd_status, "say how a mount or a store is"},
+	{"lock", cmd_lock, "drop the keys of a mount now"},
+	{"unlock", cmd_unlock, "ask the KMS for them again"},
+	{"keystore", cmd_keystore, "make and manage a keystore and its keys (local:)"},
+	{"verify", cmd_verify, "check every object of a store"},
+	{"audit", cmd_audit, "show and verify the log of what was done to a store"},
+	{"inspect", cmd_inspect, "show what lies in one file of a store, without a key"},
 };
 
 static void help(void)
@@ -70,7 +70,7 @@ static int unknown(const char *word)
  */
 static int harden(void)
 {
-	const struct rlimit none = { 0, 0 };
+	const struct rlimit none = {0, 0};
 	struct rlimit lock;
 
 	if (getrlimit(RLIMIT_MEMLOCK, &lock) == 0 && lock.rlim_cur < lock.rlim_max) {

@@ -25,7 +25,8 @@
 
 static const char help[] =
 	"Usage: byokfs mount STORE MOUNTPOINT [OPTIONS]\n"
-	"Mount STORE on the empty folder MOUNTPOINT. The KMS is asked for the key now, and every few seconds from then on;\n"
+	"Mount STORE on the empty folder MOUNTPOINT. The KMS is asked for the key now, and every few seconds from then "
+	"on;\n"
 	"when it refuses, the mount is locked: everything answers EACCES until the key is back.\n"
 	"\n"
 	"  -f, --foreground         do not go to the background; log to stderr too\n"
@@ -33,18 +34,21 @@ static const char help[] =
 	"  --restore auto|manual    when the key is back: serve again (default), or wait for 'byokfs unlock'\n"
 	"  --passphrase-file F      the keystore's passphrase (else systemd's credentials, else a prompt)\n"
 	"  --kms REF                contact this KMS too: on a host that does not know the store yet\n"
-	"  --accept-older-keyring   take a keyring older than this host has seen, or the pin's copy when both are gone\n"
+	"  --accept-older-keyring   take a keyring older than this host has seen, or the pin's copy when both are "
+	"gone\n"
 	"  --wait[=TIME]            keep asking a KMS that is silent (for TIME, or without end) instead of failing\n"
 	"  --poll 5s --lease 15s    how often the KMS is asked; how long an answer counts (at least twice the poll)\n"
 	"  --grace 1h               how long to serve on while the KMS is silent, 0 to 7d; never after a refusal\n"
 	"  --drain 2s               time to seal what was accepted, when locking\n"
-	"  --respawn[=N]            mount again by itself when the daemon died, N times in ten minutes at most (default 3)\n"
+	"  --respawn[=N]            mount again by itself when the daemon died, N times in ten minutes at most "
+	"(default 3)\n"
 	"  --notify-command CMD     run the program CMD at each change of state\n"
 	"  --audit-syslog           send the lines of the audit log to syslog (facility auth) too\n"
 	"  --protect-mountpoint     make the bare mount point unusable: root's, mode 0000, immutable\n"
 	"  -o, --options LIST       as in fstab, separated by commas:\n"
 	"        ro, suid, dev, noexec, noatime, allow_other, noallow_other (nosuid,nodev is the default)\n"
-	"        and the options above as on_revoke=, restore=, kms=, passphrase_file=, wait, poll=, protect_mountpoint ...\n"
+	"        and the options above as on_revoke=, restore=, kms=, passphrase_file=, wait, poll=, "
+	"protect_mountpoint ...\n"
 	"  -h, --help               this text\n"
 	"\n"
 	"Example:\n"
@@ -75,9 +79,11 @@ static void warn_writable(const char *path)
 {
 	if (access(path, W_OK) < 0 || protect_is_immutable(path))
 		return;
-	cmd_warn("%s can be written while nothing is mounted there: a backup that runs then lands in it unencrypted. %s", path,
-		 geteuid() == 0 ? "--protect-mountpoint prevents that" :
-				  "To prevent that: chmod a-w on it, while it is unmounted");
+	cmd_warn(
+		"%s can be written while nothing is mounted there: a backup that runs then lands in it unencrypted. %s",
+		path,
+		geteuid() == 0 ? "--protect-mountpoint prevents that"
+			       : "To prevent that: chmod a-w on it, while it is unmounted");
 }
 
 /* A daemon that was killed leaves a mount that answers nothing but errors. */
@@ -89,7 +95,8 @@ static int clear_dead(const char *path)
 		return cmd_fail(CMD_BUSY, "a byokfs is mounted on %s already: byokfs status %s", path, path);
 	int r = mounts_umount(path, 1);
 	if (r < 0)
-		return cmd_fail(CMD_BUSY, "on %s there is the mount of a byokfs that died, and it cannot be unmounted: %s", path,
+		return cmd_fail(CMD_BUSY,
+				"on %s there is the mount of a byokfs that died, and it cannot be unmounted: %s", path,
 				strerror(-r));
 	cmd_warn("unmounted the remains of a byokfs that died on %s", path);
 	return clear_dead(path);
@@ -119,12 +126,15 @@ static int mountpoint_check(const struct mount_options *m, char path[MOUNTS_PATH
 	if (!S_ISDIR(st.st_mode))
 		return cmd_fail(CMD_NOT_FOUND, "mount point %s is not a folder", path);
 	if (realpath(m->open.path, store) != NULL && is_below(path, store))
-		return cmd_fail(CMD_USAGE, "mount point %s lies in the store %s: the store would be hidden below it", path, store);
+		return cmd_fail(CMD_USAGE, "mount point %s lies in the store %s: the store would be hidden below it",
+				path, store);
 	r = folder_empty(path);
 	if (r < 0)
 		return cmd_fail(cmd_exit_of(r), "mount point %s: %s", path, strerror(-r));
 	if (r == 0)
-		return cmd_fail(CMD_BUSY, "mount point %s is not empty: what lies in it would be hidden. Move it away first", path);
+		return cmd_fail(CMD_BUSY,
+				"mount point %s is not empty: what lies in it would be hidden. Move it away first",
+				path);
 	if (m->protect_mountpoint)
 		return protect_mountpoint(path);
 	warn_writable(path);
@@ -144,7 +154,8 @@ static void log_limits(const struct fs_config *fc)
 	char text[160];
 
 	if (!secret_all_locked())
-		fc->log(LOG_WARNING, "not all memory that holds keys could be locked: raise the limit (ulimit -l) or use encrypted swap");
+		fc->log(LOG_WARNING, "not all memory that holds keys could be locked: raise the limit (ulimit -l) or "
+				     "use encrypted swap");
 	snprintf(text, sizeof(text), "if this process dies the connection is ended by: %s", fc->worker->abort_how);
 	fc->log(LOG_INFO, text);
 }
@@ -152,7 +163,11 @@ static void log_limits(const struct fs_config *fc)
 static int serve(struct fs *fs, const struct fs_config *fc, const struct opened *o)
 {
 	const struct control_config cc = {
-		.fs = fs, .gate = o->gate, .store = o->store, .worker = fc->worker, .mountpoint = fc->mountpoint,
+		.fs = fs,
+		.gate = o->gate,
+		.store = o->store,
+		.worker = fc->worker,
+		.mountpoint = fc->mountpoint,
 		.audit = fc->audit,
 	};
 	struct control *control = NULL;
@@ -193,7 +208,8 @@ static void log_mount(const struct mount_options *m, struct audit *audit)
 }
 
 /* LAST: the last line of the audit log, if the mount came about. */
-static int run(const struct mount_options *m, struct worker *w, struct opened *o, struct audit *audit, struct audit_text *last)
+static int run(const struct mount_options *m, struct worker *w, struct opened *o, struct audit *audit,
+	       struct audit_text *last)
 {
 	const struct fs_config fc = {
 		.worker = w,
@@ -216,7 +232,8 @@ static int run(const struct mount_options *m, struct worker *w, struct opened *o
 	umask(0);
 	int r = fs_mount(&fc, &fs, why);
 	if (r < 0)
-		return cmd_fail(cmd_exit_of(r), "cannot mount on %s: %s", fc.mountpoint, why[0] != 0 ? why : strerror(-r));
+		return cmd_fail(cmd_exit_of(r), "cannot mount on %s: %s", fc.mountpoint,
+				why[0] != 0 ? why : strerror(-r));
 	log_mount(m, audit);
 	int code = serve(fs, &fc, o);
 	struct fs_stats st;
@@ -228,9 +245,10 @@ static int run(const struct mount_options *m, struct worker *w, struct opened *o
 
 static int run_audited(const struct mount_options *m, struct worker *w, struct opened *o)
 {
-	const struct audit_config ac = { .store = o->store, .gate = o->gate, .to_syslog = m->audit_syslog, .log = m->open.log };
+	const struct audit_config ac = {
+		.store = o->store, .gate = o->gate, .to_syslog = m->audit_syslog, .log = m->open.log};
 	char why[STORE_WHY_MAX] = "";
-	struct audit_text last = { .len = 0 };
+	struct audit_text last = {.len = 0};
 	struct audit *audit;
 
 	int r = audit_start(&ac, &audit, why);
@@ -269,13 +287,14 @@ static int daemon_main(struct mount_options *m, const char *mountpoint)
 	m->open.mountpoint = mountpoint;
 	m->open.log = daemon_log;
 	const struct supervise_config sc = {
-		.mnt = {
-			.source = store,
-			.mountpoint = mountpoint,
-			.allow_other = allow_other(m),
-			.read_only = m->open.read_only,
-			.mount_flags = m->flags,
-		},
+		.mnt =
+			{
+				.source = store,
+				.mountpoint = mountpoint,
+				.allow_other = allow_other(m),
+				.read_only = m->open.read_only,
+				.mount_flags = m->flags,
+			},
 		.respawns = m->respawns,
 		.notify_command = m->notify_command,
 		.log = daemon_log,
@@ -301,7 +320,7 @@ int cmd_mount(int argc, char **argv)
 		r = mountpoint_check(&m, mountpoint);
 	if (r != CMD_OK)
 		return r;
-	const struct daemon_config dc = { .foreground = m.foreground, .mountpoint = mountpoint };
+	const struct daemon_config dc = {.foreground = m.foreground, .mountpoint = mountpoint};
 	r = daemon_fork(&dc);
 	return r >= 0 ? r : daemon_main(&m, mountpoint);
 }

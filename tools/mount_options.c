@@ -22,24 +22,24 @@
 enum { OPT_WORD = 256 };
 
 static const struct option longs[] = {
-	{ "foreground", no_argument, NULL, 'f' },
-	{ "options", required_argument, NULL, 'o' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "on-revoke", required_argument, NULL, OPT_WORD },
-	{ "restore", required_argument, NULL, OPT_WORD + 1 },
-	{ "passphrase-file", required_argument, NULL, OPT_WORD + 2 },
-	{ "kms", required_argument, NULL, OPT_WORD + 3 },
-	{ "accept-older-keyring", no_argument, NULL, OPT_WORD + 4 },
-	{ "poll", required_argument, NULL, OPT_WORD + 5 },
-	{ "lease", required_argument, NULL, OPT_WORD + 6 },
-	{ "grace", required_argument, NULL, OPT_WORD + 7 },
-	{ "drain", required_argument, NULL, OPT_WORD + 8 },
-	{ "wait", optional_argument, NULL, OPT_WORD + 9 },
-	{ "respawn", optional_argument, NULL, OPT_WORD + 10 },
-	{ "notify-command", required_argument, NULL, OPT_WORD + 11 },
-	{ "protect-mountpoint", no_argument, NULL, OPT_WORD + 12 },
-	{ "audit-syslog", no_argument, NULL, OPT_WORD + 13 },
-	{ 0 },
+	{"foreground", no_argument, NULL, 'f'},
+	{"options", required_argument, NULL, 'o'},
+	{"help", no_argument, NULL, 'h'},
+	{"on-revoke", required_argument, NULL, OPT_WORD},
+	{"restore", required_argument, NULL, OPT_WORD + 1},
+	{"passphrase-file", required_argument, NULL, OPT_WORD + 2},
+	{"kms", required_argument, NULL, OPT_WORD + 3},
+	{"accept-older-keyring", no_argument, NULL, OPT_WORD + 4},
+	{"poll", required_argument, NULL, OPT_WORD + 5},
+	{"lease", required_argument, NULL, OPT_WORD + 6},
+	{"grace", required_argument, NULL, OPT_WORD + 7},
+	{"drain", required_argument, NULL, OPT_WORD + 8},
+	{"wait", optional_argument, NULL, OPT_WORD + 9},
+	{"respawn", optional_argument, NULL, OPT_WORD + 10},
+	{"notify-command", required_argument, NULL, OPT_WORD + 11},
+	{"protect-mountpoint", no_argument, NULL, OPT_WORD + 12},
+	{"audit-syslog", no_argument, NULL, OPT_WORD + 13},
+	{0},
 };
 
 /* Words that switch a flag of mount(2). */
@@ -49,24 +49,41 @@ struct flag_word {
 };
 
 static const struct flag_word flag_words[] = {
-	{ "nodev", MS_NODEV, 0 },           { "dev", 0, MS_NODEV },
-	{ "nosuid", MS_NOSUID, 0 },         { "suid", 0, MS_NOSUID },
-	{ "noexec", MS_NOEXEC, 0 },         { "exec", 0, MS_NOEXEC },
-	{ "noatime", MS_NOATIME, 0 },       { "atime", 0, MS_NOATIME },
-	{ "nodiratime", MS_NODIRATIME, 0 }, { "diratime", 0, MS_NODIRATIME },
-	{ "relatime", MS_RELATIME, 0 },     { "norelatime", 0, MS_RELATIME },
-	{ "sync", MS_SYNCHRONOUS, 0 },      { "async", 0, MS_SYNCHRONOUS },
-	{ "dirsync", MS_DIRSYNC, 0 },
+	{"nodev", MS_NODEV, 0},         {"dev", 0, MS_NODEV},         {"nosuid", MS_NOSUID, 0},
+	{"suid", 0, MS_NOSUID},         {"noexec", MS_NOEXEC, 0},     {"exec", 0, MS_NOEXEC},
+	{"noatime", MS_NOATIME, 0},     {"atime", 0, MS_NOATIME},     {"nodiratime", MS_NODIRATIME, 0},
+	{"diratime", 0, MS_NODIRATIME}, {"relatime", MS_RELATIME, 0}, {"norelatime", 0, MS_RELATIME},
+	{"sync", MS_SYNCHRONOUS, 0},    {"async", 0, MS_SYNCHRONOUS}, {"dirsync", MS_DIRSYNC, 0},
 };
 
 /* Words of fstab that are meant for others than the filesystem. */
-static const char *const ignored[] = { "defaults", "default_permissions", "_netdev", "nofail", "auto", "noauto", "user",
-				       "nouser", "users", "owner", "group", NULL };
+static const char *const ignored[] = {"defaults", "default_permissions",
+				      "_netdev",  "nofail",
+				      "auto",     "noauto",
+				      "user",     "nouser",
+				      "users",    "owner",
+				      "group",    NULL};
 
 /* The rest, for the near miss. */
-static const char *const others[] = { "ro", "rw", "allow_other", "noallow_other", "kms", "passphrase_file", "on_revoke",
-				      "restore", "poll", "lease", "grace", "drain", "wait", "respawn", "notify_command",
-				      "protect_mountpoint", "audit_syslog", "accept_older_keyring", NULL };
+static const char *const others[] = {"ro",
+				     "rw",
+				     "allow_other",
+				     "noallow_other",
+				     "kms",
+				     "passphrase_file",
+				     "on_revoke",
+				     "restore",
+				     "poll",
+				     "lease",
+				     "grace",
+				     "drain",
+				     "wait",
+				     "respawn",
+				     "notify_command",
+				     "protect_mountpoint",
+				     "audit_syslog",
+				     "accept_older_keyring",
+				     NULL};
 
 void mount_options_init(struct mount_options *m)
 {
@@ -106,13 +123,13 @@ static const struct time_word {
 	const char *word;
 	uint64_t lo, hi; /* seconds */
 	const char *range;
-	size_t at;       /* of the milliseconds in mount_options */
+	size_t at; /* of the milliseconds in mount_options */
 } time_words[] = {
-	{ "poll", 1, 3600, "1s to 1h", offsetof(struct mount_options, open.poll_ms) },
-	{ "lease", 2, 86400, "2s to 1d", offsetof(struct mount_options, open.lease_ms) },
-	{ "grace", 0, 7 * 86400, "0 to 7d", offsetof(struct mount_options, open.grace_ms) },
-	{ "drain", 1, 60, "1s to 60s", offsetof(struct mount_options, open.drain_ms) },
-	{ "wait", 1, 40 * 86400, "1s to 40d", offsetof(struct mount_options, wait_ms) },
+	{"poll", 1, 3600, "1s to 1h", offsetof(struct mount_options, open.poll_ms)},
+	{"lease", 2, 86400, "2s to 1d", offsetof(struct mount_options, open.lease_ms)},
+	{"grace", 0, 7 * 86400, "0 to 7d", offsetof(struct mount_options, open.grace_ms)},
+	{"drain", 1, 60, "1s to 60s", offsetof(struct mount_options, open.drain_ms)},
+	{"wait", 1, 40 * 86400, "1s to 40d", offsetof(struct mount_options, wait_ms)},
 };
 
 static int time_word(struct mount_options *m, const char *word, const char *value)
@@ -136,7 +153,8 @@ static int respawn_word(struct mount_options *m, const char *value)
 	uint64_t n;
 
 	if (cmd_number(value, NULL, 0, RESPAWNS_MAX, &n) < 0)
-		return cmd_usage("mount", "respawn is how often in ten minutes, 0 to %u, not '%s'", RESPAWNS_MAX, value);
+		return cmd_usage("mount", "respawn is how often in ten minutes, 0 to %u, not '%s'", RESPAWNS_MAX,
+				 value);
 	m->respawns = (unsigned)n;
 	return CMD_OK;
 }
@@ -219,7 +237,8 @@ static int unknown_word(const char *word)
 
 int mount_options_word(struct mount_options *m, char *word)
 {
-	if (strncmp(word, "x-", 2) == 0 || strncmp(word, "X-", 2) == 0 || strncmp(word, "comment=", 8) == 0 || word[0] == 0)
+	if (strncmp(word, "x-", 2) == 0 || strncmp(word, "X-", 2) == 0 || strncmp(word, "comment=", 8) == 0 ||
+	    word[0] == 0)
 		return CMD_OK;
 	for (size_t i = 0; ignored[i] != NULL; i++)
 		if (strcmp(word, ignored[i]) == 0)
@@ -290,14 +309,16 @@ static int times_check(struct opened_config *o)
 	if (o->poll_ms == 0 && o->lease_ms < 2 * poll)
 		o->poll_ms = poll = o->lease_ms / 3;
 	if (o->lease_ms < 2 * poll)
-		return cmd_usage("mount", "lease (%us) must be at least twice poll (%us)", o->lease_ms / 1000, poll / 1000);
+		return cmd_usage("mount", "lease (%us) must be at least twice poll (%us)", o->lease_ms / 1000,
+				 poll / 1000);
 	return CMD_OK;
 }
 
 static int options_check(struct mount_options *m)
 {
 	if (m->unmount_on_revoke && m->open.manual_return)
-		return cmd_usage("mount", "restore manual has no meaning with on-revoke unmount: nothing is left to come back");
+		return cmd_usage("mount",
+				 "restore manual has no meaning with on-revoke unmount: nothing is left to come back");
 	m->open.wait_ms = m->wait_ms;
 	return times_check(&m->open);
 }
@@ -311,9 +332,10 @@ int mount_options_read(struct mount_options *m, int argc, char **argv)
 	if (r != CMD_OK || m->help)
 		return r;
 	if (argc - optind != 2)
-		return cmd_usage("mount", "%s", argc - optind == 0   ? "STORE and MOUNTPOINT are missing"
-						: argc - optind == 1 ? "MOUNTPOINT is missing"
-								     : "one STORE and one MOUNTPOINT only");
+		return cmd_usage("mount", "%s",
+				 argc - optind == 0   ? "STORE and MOUNTPOINT are missing"
+				 : argc - optind == 1 ? "MOUNTPOINT is missing"
+						      : "one STORE and one MOUNTPOINT only");
 	m->open.path = argv[optind];
 	m->mountpoint = argv[optind + 1];
 	return options_check(m);

@@ -12,17 +12,18 @@ struct option_text {
 };
 
 struct mount_options {
-	struct opened_config open;   /* strings are argv's or of `texts` */
-	const char *mountpoint;      /* as given */
+	struct opened_config open; /* strings are argv's or of `texts` */
+	const char *mountpoint;    /* as given */
 	int foreground;
 	int unmount_on_revoke;
-	int allow_other;             /* 1, 0, -1 = by user: root yes, others no */
-	unsigned long flags;         /* MS_NOSUID, MS_NODEV, ... */
-	unsigned wait_ms;            /* --wait: how long to ask a silent KMS before the mount fails; 0 = once, UINT_MAX = for ever */
-	unsigned respawns;           /* --respawn[=N]: how often in ten minutes to mount again by itself; 0 = never */
-	const char *notify_command;  /* --notify-command: program run at each change of state, or NULL */
-	int protect_mountpoint;      /* --protect-mountpoint */
-	int audit_syslog;            /* --audit-syslog */
+	int allow_other;     /* 1, 0, -1 = by user: root yes, others no */
+	unsigned long flags; /* MS_NOSUID, MS_NODEV, ... */
+	unsigned
+		wait_ms; /* --wait: how long to ask a silent KMS before the mount fails; 0 = once, UINT_MAX = for ever */
+	unsigned respawns;          /* --respawn[=N]: how often in ten minutes to mount again by itself; 0 = never */
+	const char *notify_command; /* --notify-command: program run at each change of state, or NULL */
+	int protect_mountpoint;     /* --protect-mountpoint */
+	int audit_syslog;           /* --audit-syslog */
 	int help;
 	struct option_text *texts;
 };

@@ -121,7 +121,7 @@ static void fd_close_at(int *fd)
 /* statfs(2) in a child of ours: a connection that nobody serves and nobody ends would keep the caller for good. */
 static int statfs_error(const char *mountpoint)
 {
-	struct pollfd p = { .events = POLLIN };
+	struct pollfd p = {.events = POLLIN};
 	struct statfs st;
 	int status = 0, late;
 
@@ -164,7 +164,8 @@ static int is_mine(const char *mountpoint)
 	while (f != NULL && getline(&line, &size, f) > 0) {
 		AUTO(cmd_free_at) char *path = line_mount(line);
 		const char *opt = strstr(line, "user_id=");
-		if (path != NULL && opt != NULL && strcmp(path, mountpoint) == 0 && sscanf(opt, "user_id=%u", &uid) != 1)
+		if (path != NULL && opt != NULL && strcmp(path, mountpoint) == 0 &&
+		    sscanf(opt, "user_id=%u", &uid) != 1)
 			uid = geteuid();
 	}
 	if (f != NULL)
@@ -177,7 +178,7 @@ static int fusermount(const char *mountpoint, int detach)
 {
 	char prog[] = "fusermount3", u[] = "-u", q[] = "-q", z[] = "-z", end[] = "--";
 	char *path = strdup(mountpoint);
-	char *with[] = { prog, u, q, z, end, path, NULL }, *without[] = { prog, u, q, end, path, NULL };
+	char *with[] = {prog, u, q, z, end, path, NULL}, *without[] = {prog, u, q, end, path, NULL};
 	pid_t pid;
 	int status;
 

@@ -85,11 +85,12 @@ static enum cmd_exit ref_outside(const char *ref, const struct store *s)
 	int r = kms_ref_inside(ref, s->path);
 
 	if (r == 1)
-		return (enum cmd_exit)cmd_fail(CMD_NOT_TRUSTED, "the keys of %s lie inside the store %s: move the keystore out of it",
+		return (enum cmd_exit)cmd_fail(CMD_NOT_TRUSTED,
+					       "the keys of %s lie inside the store %s: move the keystore out of it",
 					       ref, s->path);
 	if (r < 0 && r != -ENOENT)
-		return (enum cmd_exit)cmd_fail(cmd_exit_of(r), "cannot tell whether the keys of %s lie inside %s: %s", ref, s->path,
-					       strerror(-r));
+		return (enum cmd_exit)cmd_fail(cmd_exit_of(r), "cannot tell whether the keys of %s lie inside %s: %s",
+					       ref, s->path, strerror(-r));
 	return CMD_OK;
 }
 
@@ -113,7 +114,7 @@ static int64_t boot_ms(void)
 /* Sleep until the next question; whoever started it may end it. 0 = a signal came. */
 static int wait_pause(void)
 {
-	const struct timespec pause = { .tv_sec = WAIT_PAUSE_S };
+	const struct timespec pause = {.tv_sec = WAIT_PAUSE_S};
 	sigset_t end, before;
 
 	sigemptyset(&end);
@@ -148,11 +149,12 @@ static int is_silence(const struct kms_verdict *v)
 	return v->class == KMS_TRANSIENT || strcmp(v->code, "no-keystore") == 0;
 }
 
-static enum cmd_exit keks_open(const struct opened_config *cfg, const struct store *s, struct waiting *w, struct kek_list *l)
+static enum cmd_exit keks_open(const struct opened_config *cfg, const struct store *s, struct waiting *w,
+			       struct kek_list *l)
 {
 	for (uint32_t i = 0; i < s->keyring->n_slots; i++) {
 		const char *ref = s->keyring->slot[i].ref;
-		struct kms_verdict v = { 0 };
+		struct kms_verdict v = {0};
 		const struct kms_config kc = {
 			.ref = ref,
 			.passphrase_file = cfg->passphrase_file,
@@ -175,7 +177,7 @@ static enum cmd_exit keks_open(const struct opened_config *cfg, const struct sto
 /* One try with the keyring copy in use: CMD_OK and the gate, else *ERROR says whether another copy is worth a try. */
 static enum cmd_exit gate_try(struct waiting *w, struct opened *o, int *error, char why[320])
 {
-	AUTO(kek_list_close) struct kek_list l = { 0 };
+	AUTO(kek_list_close) struct kek_list l = {0};
 	const struct opened_config *cfg = w->cfg;
 	*error = 0;
 	enum cmd_exit code = keks_open(cfg, o->store, w, &l);
@@ -194,8 +196,9 @@ static enum cmd_exit gate_try(struct waiting *w, struct opened *o, int *error, c
 	};
 	int r = gate_new(&gc, &o->gate);
 	if (r < 0)
-		return (enum cmd_exit)cmd_fail(r == -EINVAL ? CMD_USAGE : CMD_FAILED, "cannot make the gate: %s%s", strerror(-r),
-					       r == -EINVAL ? " (lease must be at least twice poll, grace at most 7 days)" : "");
+		return (enum cmd_exit)cmd_fail(
+			r == -EINVAL ? CMD_USAGE : CMD_FAILED, "cannot make the gate: %s%s", strerror(-r),
+			r == -EINVAL ? " (lease must be at least twice poll, grace at most 7 days)" : "");
 	l.n = 0; /* the gate's now */
 	while ((*error = gate_open(o->gate, why)) == -ETIMEDOUT && wait_more(w, why))
 		;
@@ -215,13 +218,14 @@ static const char *silence_hint(const struct waiting *w, int error)
 		return "";
 	if (w->interrupted)
 		return " (interrupted)";
-	return w->cfg->wait_ms != 0 ? " (the time of --wait is over)" :
-				      ". A mount begins with a good answer, and grace is only for one that serves; --wait keeps asking";
+	return w->cfg->wait_ms != 0 ? " (the time of --wait is over)"
+				    : ". A mount begins with a good answer, and grace is only for one that serves; "
+				      "--wait keeps asking";
 }
 
 static enum cmd_exit gate_begin(const struct opened_config *cfg, struct opened *o)
 {
-	struct waiting w = { .cfg = cfg, .until = boot_ms() + cfg->wait_ms };
+	struct waiting w = {.cfg = cfg, .until = boot_ms() + cfg->wait_ms};
 
 	for (;;) {
 		char why[320] = "";
@@ -301,7 +305,8 @@ enum cmd_exit opened_end(struct opened *o, int verified)
 	if (o->begun) {
 		int r = store_end(o->store, o->gate, verified);
 		if (r < 0)
-			code = (enum cmd_exit)cmd_fail(CMD_FAILED, "cannot close the session of %s: %s", o->store->path, strerror(-r));
+			code = (enum cmd_exit)cmd_fail(CMD_FAILED, "cannot close the session of %s: %s", o->store->path,
+						       strerror(-r));
 	}
 	words.closing = 1;
 	gate_close(o->gate);

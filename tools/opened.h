@@ -10,19 +10,19 @@
 #define OPENED_REFS_MAX KEYRING_SLOTS_MAX
 
 struct opened_config {
-	const char *path;                   /* STORE */
-	const char *ref[OPENED_REFS_MAX];   /* --kms, as given */
+	const char *path;                 /* STORE */
+	const char *ref[OPENED_REFS_MAX]; /* --kms, as given */
 	size_t n_refs;
 	int accept_older;
 	int read_only;
-	int look_only;                      /* keys only: no owner lock, no session; beside a mount too */
-	const char *passphrase_file;        /* NULL: credentials directory, then prompt */
+	int look_only;               /* keys only: no owner lock, no session; beside a mount too */
+	const char *passphrase_file; /* NULL: credentials directory, then prompt */
 	int may_prompt;
-	const char *mountpoint;             /* canonical; "" for verify */
+	const char *mountpoint;                         /* canonical; "" for verify */
 	unsigned poll_ms, lease_ms, grace_ms, drain_ms; /* 0 = the gate's defaults */
-	int manual_return;                  /* --restore=manual */
-	unsigned wait_ms;                   /* --wait: how long to ask a silent KMS before giving up; UINT_MAX = for ever */
-	struct gate_beacon *beacon;         /* for the gate; NULL = none */
+	int manual_return;                              /* --restore=manual */
+	unsigned wait_ms;           /* --wait: how long to ask a silent KMS before giving up; UINT_MAX = for ever */
+	struct gate_beacon *beacon; /* for the gate; NULL = none */
 	void (*log)(int priority, const char *text);
 };
 

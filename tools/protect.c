@@ -57,7 +57,8 @@ int protect_mountpoint(const char *path)
 	int flags = 0;
 
 	if (geteuid() != 0)
-		return cmd_fail(CMD_NOT_ALLOWED, "only root can protect the mount point %s; without that option: chmod a-w on it", path);
+		return cmd_fail(CMD_NOT_ALLOWED,
+				"only root can protect the mount point %s; without that option: chmod a-w on it", path);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return cmd_fail(cmd_exit_of(-errno), "mount point %s: %s", path, strerror(errno));
 	int r = flags_get(fd, &flags);
@@ -68,7 +69,7 @@ int protect_mountpoint(const char *path)
 	if (r == 0 && !(immutable && owned))
 		r = flags_set(fd, flags | FS_IMMUTABLE_FL);
 	if (r < 0)
-		cmd_warn("%s cannot be made immutable (%s): while nothing is mounted there, root can still write to it", path,
-			 flags_error(r));
+		cmd_warn("%s cannot be made immutable (%s): while nothing is mounted there, root can still write to it",
+			 path, flags_error(r));
 	return CMD_OK;
 }

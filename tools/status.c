@@ -12,36 +12,60 @@
 #include "tools/emit.h"
 #include "tools/mounts.h"
 
-static const char help[] =
-	"Usage: byokfs status [MOUNTPOINT|STORE] [--json]\n"
-	"Say how a mount is: its state and why, its keys, what was refused or found damaged. Of a store that is not mounted,\n"
-	"say what can be read without a key. Without an argument: every mount.\n"
-	"\n"
-	"  --json       one line of JSON\n"
-	"  -h, --help   this text\n"
-	"\n"
-	"Examples:\n"
-	"  byokfs status /mnt/backup\n"
-	"  byokfs status --json | python3 -m json.tool\n";
+static const char help[] = "Usage: byokfs status [MOUNTPOINT|STORE] [--json]\n"
+			   "Say how a mount is: its state and why, its keys, what was refused or found damaged. Of a "
+			   "store that is not mounted,\n"
+			   "say what can be read without a key. Without an argument: every mount.\n"
+			   "\n"
+			   "  --json       one line of JSON\n"
+			   "  -h, --help   this text\n"
+			   "\n"
+			   "Examples:\n"
+			   "  byokfs status /mnt/backup\n"
+			   "  byokfs status --json | python3 -m json.tool\n";
 
 enum { OPT_JSON = 256 };
 static const struct option longs[] = {
-	{ "json", no_argument, NULL, OPT_JSON },
-	{ "help", no_argument, NULL, 'h' },
-	{ 0 },
+	{"json", no_argument, NULL, OPT_JSON},
+	{"help", no_argument, NULL, 'h'},
+	{0},
 };
 
 /* Kinds of status values; what is not listed is text. */
-static const char *const numbers[] = { "since",         "lease_left_s",     "grace_left_s",   "next_probe_s",
-				       "last_good",     "last_refusal",     "polls",          "keys_in_memory",
-				       "keys_cap",      "keys_dropped",     "pid",            "supervisor_pid",
-				       "worker_pid",    "block_size",       "cached_inodes",  "open_files",
-				       "lost_ranges",   "refused_writes",   "corrupt",        "recovered",
-				       "draining",      "keyring_sequence", "lock_sealed_bytes", "lock_refused_bytes",
-				       "lock_inodes",   "lock_contents_ms", "lock_all_ms",   "audit_lines",
-				       "audit_waiting", "audit_lost",       "denied",        NULL };
-static const char *const booleans[] = { "ordered", "read_only", NULL };
-static const char *const times[] = { "since", "last_good", "last_refusal", NULL };
+static const char *const numbers[] = {"since",
+				      "lease_left_s",
+				      "grace_left_s",
+				      "next_probe_s",
+				      "last_good",
+				      "last_refusal",
+				      "polls",
+				      "keys_in_memory",
+				      "keys_cap",
+				      "keys_dropped",
+				      "pid",
+				      "supervisor_pid",
+				      "worker_pid",
+				      "block_size",
+				      "cached_inodes",
+				      "open_files",
+				      "lost_ranges",
+				      "refused_writes",
+				      "corrupt",
+				      "recovered",
+				      "draining",
+				      "keyring_sequence",
+				      "lock_sealed_bytes",
+				      "lock_refused_bytes",
+				      "lock_inodes",
+				      "lock_contents_ms",
+				      "lock_all_ms",
+				      "audit_lines",
+				      "audit_waiting",
+				      "audit_lost",
+				      "denied",
+				      NULL};
+static const char *const booleans[] = {"ordered", "read_only", NULL};
+static const char *const times[] = {"since", "last_good", "last_refusal", NULL};
 
 static int is_in(const char *key, const char *const *list)
 {
@@ -193,7 +217,7 @@ static void store_close_at(struct store **s)
 /* Nothing is contacted and nothing written. */
 static enum cmd_exit one_store(struct emit *e, const char *path)
 {
-	const struct store_open how = { .path = path, .no_pin_check = 1, .read_only = 1 };
+	const struct store_open how = {.path = path, .no_pin_check = 1, .read_only = 1};
 	AUTO(store_close_at) struct store *s = NULL;
 	char why[STORE_WHY_MAX], mountpoint[MOUNTS_PATH_MAX];
 	struct store_owner owner;
@@ -204,7 +228,8 @@ static enum cmd_exit one_store(struct emit *e, const char *path)
 	if (r < 0)
 		return (enum cmd_exit)cmd_fail(cmd_exit_of(r), "%s", why);
 	int owned = store_owner(s, &owner) == 0;
-	if (owned && owner.mountpoint[0] != 0 && mounts_canonical(owner.mountpoint, mountpoint) == 0 && mounts_is(mountpoint) == 1)
+	if (owned && owner.mountpoint[0] != 0 && mounts_canonical(owner.mountpoint, mountpoint) == 0 &&
+	    mounts_is(mountpoint) == 1)
 		return one_mount(e, mountpoint);
 	emit_open(e, NULL);
 	put_store(e, s, owned ? &owner : NULL);
@@ -243,7 +268,7 @@ static enum cmd_exit all_mounts(struct emit *e)
 
 int cmd_status(int argc, char **argv)
 {
-	struct emit e = { .out = stdout };
+	struct emit e = {.out = stdout};
 	char path[MOUNTS_PATH_MAX];
 	int c;
 

@@ -13,17 +13,17 @@
 
 #define END_TIMEOUT_MS 60000
 
-static const char help[] =
-	"Usage: byokfs umount MOUNTPOINT\n"
-	"Unmount, and wait until the store is closed: it can be mounted again, copied or taken away at once. A mount whose\n"
-	"daemon has died is cleared away.\n"
-	"\n"
-	"  -h, --help   this text\n"
-	"\n"
-	"Example:\n"
-	"  byokfs umount /mnt/backup\n";
+static const char help[] = "Usage: byokfs umount MOUNTPOINT\n"
+			   "Unmount, and wait until the store is closed: it can be mounted again, copied or taken away "
+			   "at once. A mount whose\n"
+			   "daemon has died is cleared away.\n"
+			   "\n"
+			   "  -h, --help   this text\n"
+			   "\n"
+			   "Example:\n"
+			   "  byokfs umount /mnt/backup\n";
 
-static const struct option longs[] = { { "help", no_argument, NULL, 'h' }, { 0 } };
+static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
 
 static void close_at(int *fd)
 {
@@ -55,8 +55,9 @@ static void announce(const char *mountpoint)
 
 static int busy(const char *path)
 {
-	return cmd_fail(CMD_BUSY, "%s is in use: files are open or a process has its folder there (fuser -vm %s names them)", path,
-			path);
+	return cmd_fail(CMD_BUSY,
+			"%s is in use: files are open or a process has its folder there (fuser -vm %s names them)",
+			path, path);
 }
 
 static int unmount(const char *path, int fd)
@@ -67,7 +68,8 @@ static int unmount(const char *path, int fd)
 	if (r == -EBUSY)
 		return busy(path);
 	if (r == -EPERM || r == -EACCES)
-		return cmd_fail(CMD_NOT_ALLOWED, "you may not unmount %s: only root and the user who mounted it may", path);
+		return cmd_fail(CMD_NOT_ALLOWED, "you may not unmount %s: only root and the user who mounted it may",
+				path);
 	if (r < 0)
 		return cmd_fail(cmd_exit_of(r), "cannot unmount %s: %s", path, strerror(-r));
 	return CMD_OK;
@@ -75,7 +77,7 @@ static int unmount(const char *path, int fd)
 
 static int wait_end(const char *path, int fd)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	int r;
 
 	if (fd < 0)
@@ -83,9 +85,12 @@ static int wait_end(const char *path, int fd)
 	while ((r = poll(&p, 1, END_TIMEOUT_MS)) < 0 && errno == EINTR)
 		;
 	if (r == 0)
-		return cmd_fail(CMD_FAILED, "%s is unmounted, but its daemon has not ended after %d s: the store is in use until it has. Open files, or "
-				"another mount namespace (a container, a service with PrivateTmp), still hold the mount",
-				path, END_TIMEOUT_MS / 1000);
+		return cmd_fail(
+			CMD_FAILED,
+			"%s is unmounted, but its daemon has not ended after %d s: the store is in use until it has. "
+			"Open files, or "
+			"another mount namespace (a container, a service with PrivateTmp), still hold the mount",
+			path, END_TIMEOUT_MS / 1000);
 	return CMD_OK;
 }
 

@@ -26,7 +26,8 @@ static const char help[] =
 	"  --passphrase-file F   the keystore's passphrase (else systemd's credentials, else a prompt)\n"
 	"  -h, --help            this text\n"
 	"\n"
-	"Exit: 0 no damage, 5 damage, 3 the KMS refuses the key, 6 the store is in use. What a crash left is told but is\n"
+	"Exit: 0 no damage, 5 damage, 3 the KMS refuses the key, 6 the store is in use. What a crash left is told but "
+	"is\n"
 	"no damage: a mount tolerates it. The others stand in byokfs(1).\n"
 	"\n"
 	"Example:\n"
@@ -35,13 +36,13 @@ static const char help[] =
 enum { OPT_NO_KEY = 256, OPT_REPAIR, OPT_JSON, OPT_KMS, OPT_PASSPHRASE };
 
 static const struct option longs[] = {
-	{ "no-key", no_argument, NULL, OPT_NO_KEY },
-	{ "repair", no_argument, NULL, OPT_REPAIR },
-	{ "json", no_argument, NULL, OPT_JSON },
-	{ "kms", required_argument, NULL, OPT_KMS },
-	{ "passphrase-file", required_argument, NULL, OPT_PASSPHRASE },
-	{ "help", no_argument, NULL, 'h' },
-	{ 0 },
+	{"no-key", no_argument, NULL, OPT_NO_KEY},
+	{"repair", no_argument, NULL, OPT_REPAIR},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"kms", required_argument, NULL, OPT_KMS},
+	{"passphrase-file", required_argument, NULL, OPT_PASSPHRASE},
+	{"help", no_argument, NULL, 'h'},
+	{0},
 };
 
 struct verify {
@@ -51,7 +52,7 @@ struct verify {
 	struct check_counts counts;
 	struct verify_result result;
 	struct store *before; /* as it was found */
-	uint8_t *session; /* the record before store_begin() wrote another */
+	uint8_t *session;     /* the record before store_begin() wrote another */
 	size_t session_len;
 };
 
@@ -74,7 +75,7 @@ static void on_signal(int number)
 
 static void catch_signals(void)
 {
-	struct sigaction a = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 	sigaction(SIGINT, &a, NULL);
 	sigaction(SIGTERM, &a, NULL);
 	sigaction(SIGHUP, &a, NULL);
@@ -143,7 +144,8 @@ static int outcome(struct verify *v, int err)
 	if (err == -EINTR)
 		return cmd_fail(CMD_FAILED, "interrupted: not all of the store was looked at");
 	if (err == -EMFILE || err == -ENFILE)
-		return cmd_fail(CMD_FAILED, "too many open files: the folders are nested too deep for the limit (ulimit -n)");
+		return cmd_fail(CMD_FAILED,
+				"too many open files: the folders are nested too deep for the limit (ulimit -n)");
 	if (err && err != -EACCES)
 		return cmd_fail(cmd_exit_of(err), "cannot check the store: %s", strerror(-err));
 	/* What a crash left is no damage: the mount makes good of it. It only keeps the store from counting as clean. */
@@ -178,7 +180,7 @@ static struct check_config check_of(struct verify *v, const struct store *s, str
  */
 static int look_before(struct verify *v)
 {
-	const struct store_open how = { .path = v->open.path, .no_pin_check = 1, .read_only = 1 };
+	const struct store_open how = {.path = v->open.path, .no_pin_check = 1, .read_only = 1};
 	char why[STORE_WHY_MAX] = "";
 	int err = store_open(&how, &v->before, why);
 	if (err) {
@@ -193,7 +195,8 @@ static int look_before(struct verify *v)
 		check_keyring(&cfg, &v->counts);
 		err = check_data(&cfg, &v->counts);
 	}
-	if (!err && !v->no_key && store_read_file(v->before->own_fd, STORE_SESSION, SESSION_LEN, &v->session, &v->session_len))
+	if (!err && !v->no_key &&
+	    store_read_file(v->before->own_fd, STORE_SESSION, SESSION_LEN, &v->session, &v->session_len))
 		v->session_len = 0;
 	return outcome(v, err);
 }
@@ -219,7 +222,7 @@ static int begin_writing(struct opened *o)
 
 static int check_all(struct verify *v, struct opened *o)
 {
-	const struct gate_hooks none = { 0 };
+	const struct gate_hooks none = {0};
 	struct check_config cfg = check_of(v, o->store, o->gate), before = check_of(v, v->before, NULL);
 	before.repair = !o->store->read_only;
 	check_keyring(&before, &v->counts);
@@ -277,7 +280,7 @@ static int verify(struct verify *v)
 
 int cmd_verify(int argc, char **argv)
 {
-	struct verify v = { 0 };
+	struct verify v = {0};
 	int r = options_read(&v, argc, argv);
 	if (r == CMD_OK && v.help) {
 		fputs(help, stdout);

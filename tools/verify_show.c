@@ -21,7 +21,7 @@ static int64_t now_ms(void)
 
 void verify_show_bytes(uint64_t n, char out[VERIFY_BYTES_LEN])
 {
-	static const char *const unit[] = { "bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	static const char *const unit[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
 	double v = (double)n;
 	size_t i = 0;
 	while (v >= 1024 && i + 1 < ARRAY_LEN(unit)) {
@@ -66,7 +66,7 @@ static void problem_line(const struct check_problem *p)
 
 static void problem_json(const struct check_problem *p)
 {
-	struct emit e = { .out = stdout, .json = 1 };
+	struct emit e = {.out = stdout, .json = 1};
 	emit_open(&e, NULL);
 	emit_str(&e, "type", "problem");
 	emit_str(&e, "severity", check_severity_name(p->severity));
@@ -112,7 +112,8 @@ void verify_show_progress(void *arg, const struct check_counts *c)
 		return;
 	s->drawn_ms = now;
 	s->drawn = 1;
-	char done[VERIFY_BYTES_LEN], rate[VERIFY_BYTES_LEN], all[VERIFY_BYTES_LEN], left[VERIFY_BYTES_LEN], bar[BAR + 1];
+	char done[VERIFY_BYTES_LEN], rate[VERIFY_BYTES_LEN], all[VERIFY_BYTES_LEN], left[VERIFY_BYTES_LEN],
+		bar[BAR + 1];
 	verify_show_bytes(c->bytes, done);
 	verify_show_bytes((uint64_t)((double)c->bytes * 1000 / (double)spent), rate);
 	if (!c->total || !c->bytes) {
@@ -140,7 +141,7 @@ void verify_show_log(struct verify_show *s, const char *text)
 
 static void summary_json(const struct verify_show *s, const struct check_counts *c, const struct verify_result *r)
 {
-	struct emit e = { .out = stdout, .json = 1 };
+	struct emit e = {.out = stdout, .json = 1};
 	emit_open(&e, NULL);
 	emit_str(&e, "type", "summary");
 	emit_str(&e, "store", r->store);
@@ -182,8 +183,8 @@ static void summary_lines(const struct verify_show *s, const struct check_counts
 	verify_show_bytes(c->bytes, bytes);
 	duration((now_ms() - s->begun_ms) / 1000, spent);
 	emit_escaped(stdout, r->store);
-	printf(": %" PRIu64 " %s, %" PRIu64 " %s, %" PRIu64 " %s, %s checked%s in %s\n", c->files, plural(c->files, "file", "files"),
-	       c->dirs, plural(c->dirs, "directory", "directories"), c->specials,
+	printf(": %" PRIu64 " %s, %" PRIu64 " %s, %" PRIu64 " %s, %s checked%s in %s\n", c->files,
+	       plural(c->files, "file", "files"), c->dirs, plural(c->dirs, "directory", "directories"), c->specials,
 	       plural(c->specials, "special object", "special objects"), bytes,
 	       r->with_key ? "" : " without the key (structure only)", spent);
 	count(c->damage, "damage", &join);
@@ -199,7 +200,8 @@ static void summary_lines(const struct verify_show *s, const struct check_counts
 	if (r->unclean && r->marked_clean)
 		puts("The store was not closed cleanly before; it counts as clean now.");
 	else if (r->unclean && c->crash)
-		puts("The store was not closed cleanly. A mount tolerates what the crash left; byokfs verify --repair puts it right.");
+		puts("The store was not closed cleanly. A mount tolerates what the crash left; byokfs verify --repair "
+		     "puts it right.");
 	else if (r->unclean)
 		puts("The store was not closed cleanly, and counts as such until a check finds nothing.");
 }

@@ -7,8 +7,8 @@
 
 struct verify_show {
 	int json;
-	int terminal;     /* stderr is one: there is a progress line */
-	int drawn;        /* it stands there now */
+	int terminal; /* stderr is one: there is a progress line */
+	int drawn;    /* it stands there now */
 	int64_t begun_ms;
 	int64_t drawn_ms;
 };

@@ -25,7 +25,7 @@ struct audit_out {
 	char bytes[BATCH_BYTES]; /* sealed lines that are not on disk yet */
 	size_t len;
 	uint64_t lines;
-	uint64_t last;           /* number of the last of them */
+	uint64_t last; /* number of the last of them */
 };
 
 /* All times are of CLOCK_MONOTONIC. */
@@ -39,7 +39,7 @@ static int64_t now_ms(void)
 
 static struct timespec time_of(int64_t ms)
 {
-	return (struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+	return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
 }
 
 /* Saying */
@@ -62,7 +62,7 @@ static bool wait_for_work(struct audit *a, int64_t until)
 static int seal(struct audit *a, const struct audit_text *t)
 {
 	struct audit_out *o = a->out;
-	const struct audit_seal what = { t, a->file.found, a->file.torn };
+	const struct audit_seal what = {t, a->file.found, a->file.torn};
 	size_t len;
 
 	o->last = audit_chain_line(a->chain);
@@ -148,7 +148,8 @@ static void remember(struct audit *a)
 	pthread_mutex_unlock(&a->lock);
 	int r = audit_file_remember(&a->file, &a->end);
 	if (r < 0 && !a->end_told)
-		a->cfg.log(LOG_WARNING, "this host cannot remember where the audit log ends: if its last lines are cut nothing will tell");
+		a->cfg.log(LOG_WARNING, "this host cannot remember where the audit log ends: if its last lines are cut "
+					"nothing will tell");
 	a->end_told = a->end_told || r < 0;
 }
 
@@ -176,7 +177,7 @@ static int write_out(struct audit *a)
 	if (o->len == 0)
 		return 0;
 	if (!a->store_read_only) {
-		struct audit_end end = { .session = audit_chain_session(a->chain), .line = o->last };
+		struct audit_end end = {.session = audit_chain_session(a->chain), .line = o->last};
 		memcpy(end.store_id, a->file.end.store_id, ID_LEN);
 		memcpy(end.mac, a->file.prev, MAC_LEN);
 		r = audit_file_append(&a->file, o->bytes, o->len, &end);
@@ -319,7 +320,8 @@ static void tell_found(struct audit *a)
 	a->end = a->file.end;
 	a->lost_untold = a->file.end.lost;
 	if (a->file.found == AUDIT_CUT)
-		a->cfg.log(LOG_ERR, "the audit log is not as this host remembers it: its end was cut or changed (byokfs audit verify)");
+		a->cfg.log(LOG_ERR, "the audit log is not as this host remembers it: its end was cut or changed "
+				    "(byokfs audit verify)");
 	else if (a->file.found == AUDIT_MISSING)
 		a->cfg.log(LOG_ERR, "the audit log is gone: this host remembers one (byokfs audit verify)");
 }
@@ -354,8 +356,8 @@ int audit_start(const struct audit_config *cfg, struct audit **out, char why[STO
 		r = thread_start(a);
 	}
 	if (r < 0) {
-		snprintf(why, STORE_WHY_MAX, "cannot write the audit log %.300s/" STORE_OWN "/" STORE_AUDIT ": %s", cfg->store->path,
-			 r == -EUCLEAN ? "it is no regular file: move it away" : strerror(-r));
+		snprintf(why, STORE_WHY_MAX, "cannot write the audit log %.300s/" STORE_OWN "/" STORE_AUDIT ": %s",
+			 cfg->store->path, r == -EUCLEAN ? "it is no regular file: move it away" : strerror(-r));
 		if (a != NULL)
 			audit_free(a);
 		return r;
@@ -391,7 +393,7 @@ void audit_stop(struct audit *a, const struct audit_text *last)
 
 void audit_stats(struct audit *a, struct audit_stats *out)
 {
-	*out = (struct audit_stats){ 0 };
+	*out = (struct audit_stats){0};
 	if (a == NULL)
 		return;
 	pthread_mutex_lock(&a->lock);

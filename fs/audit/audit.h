@@ -15,9 +15,10 @@
 struct audit;
 
 struct audit_config {
-	const struct store *store; /* begun; may be closed only after audit_stop(). Read-only: lines go to syslog at most */
-	struct gate *gate;         /* ACTIVE; used by audit_start() only */
-	int to_syslog;             /* facility AUTH, too */
+	/* Begun; may be closed only after audit_stop(). Read-only: lines go to syslog at most. */
+	const struct store *store;
+	struct gate *gate; /* ACTIVE; used by audit_start() only */
+	int to_syslog;     /* facility AUTH, too */
 	void (*log)(int priority, const char *text);
 };
 

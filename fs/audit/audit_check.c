@@ -66,7 +66,7 @@ __attribute__((format(printf, 3, 4))) static void say(struct walk *w, struct aud
 
 static struct audit_problem at_line(const struct walk *w, enum audit_trouble t, const struct audit_line *l)
 {
-	return (struct audit_problem){ .trouble = t, .at = w->at, .session = l->session, .line = l->line };
+	return (struct audit_problem){.trouble = t, .at = w->at, .session = l->session, .line = l->line};
 }
 
 /* Move C on to line N: false when that is further than any log would lead. */
@@ -87,14 +87,15 @@ static bool authentic_alone(struct walk *w, const char *text, const struct audit
 {
 	AUTO(chain_free_at) struct audit_chain *c = NULL;
 
-	return audit_chain_new(w->key, l->session, &c) == 0 && steps_to(w, c, l->line) && audit_chain_check(c, text, l) == 0;
+	return audit_chain_new(w->key, l->session, &c) == 0 && steps_to(w, c, l->line) &&
+	       audit_chain_check(c, text, l) == 0;
 }
 
 /* What is no line */
 
 static void odd_is_damage(struct walk *w)
 {
-	const struct audit_problem p = { .trouble = w->odd_newer ? AUDIT_NEWER : AUDIT_CHANGED, .at = w->odd_at };
+	const struct audit_problem p = {.trouble = w->odd_newer ? AUDIT_NEWER : AUDIT_CHANGED, .at = w->odd_at};
 
 	if (w->odd_newer)
 		say(w, p, "line %" PRIu64 " of the file is of a newer version of byokfs", w->odd_at);
@@ -118,15 +119,18 @@ static void take_odd(struct walk *w, const struct audit_piece *p, bool newer)
 static void judge_odd(struct walk *w, const struct audit_line *l, bool authentic)
 {
 	if (w->odd_len > 0 && authentic && l->torn == w->odd_len) {
-		const struct audit_problem p = { .trouble = AUDIT_UNFINISHED, .at = w->odd_at };
-		say(w, p, "line %" PRIu64 " of the file is unfinished: a crash cut it off, as the session after it says", w->odd_at);
+		const struct audit_problem p = {.trouble = AUDIT_UNFINISHED, .at = w->odd_at};
+		say(w, p,
+		    "line %" PRIu64 " of the file is unfinished: a crash cut it off, as the session after it says",
+		    w->odd_at);
 		w->odd_len = 0;
 		return;
 	}
 	if (w->odd_len > 0) {
 		odd_is_damage(w);
 	} else if (authentic && l->torn > 0 && !w->doubt) {
-		say(w, at_line(w, AUDIT_REMOVED, l), "the unfinished line before session %" PRIu64 " was removed", l->session);
+		say(w, at_line(w, AUDIT_REMOVED, l), "the unfinished line before session %" PRIu64 " was removed",
+		    l->session);
 		w->doubt = true;
 	}
 }
@@ -135,8 +139,9 @@ static void judge_odd(struct walk *w, const struct audit_line *l, bool authentic
 
 static void changed(struct walk *w, const struct audit_line *l)
 {
-	say(w, at_line(w, AUDIT_CHANGED, l), "line %" PRIu64 " of the file (it says line %" PRIu64 " of session %" PRIu64 ") was changed",
-	    w->at, l->line, l->session);
+	say(w, at_line(w, AUDIT_CHANGED, l),
+	    "line %" PRIu64 " of the file (it says line %" PRIu64 " of session %" PRIu64 ") was changed", w->at,
+	    l->line, l->session);
 	w->doubt = true;
 	memcpy(w->last, l->mac, MAC_LEN);
 }
@@ -145,8 +150,8 @@ static void in_place(struct walk *w, const struct audit_line *l)
 {
 	w->out->lines++;
 	if (!w->doubt && memcmp(l->prev, w->last, MAC_LEN) != 0)
-		say(w, at_line(w, AUDIT_REMOVED, l), "what stood before line %" PRIu64 " of session %" PRIu64 " is not there", l->line,
-		    l->session);
+		say(w, at_line(w, AUDIT_REMOVED, l),
+		    "what stood before line %" PRIu64 " of session %" PRIu64 " is not there", l->line, l->session);
 	w->doubt = false;
 	w->unread = 0;
 	memcpy(w->last, l->mac, MAC_LEN);
@@ -182,8 +187,10 @@ static int take_first(struct walk *w, const char *text, const struct audit_line 
 		say(w, at_line(w, AUDIT_END, l), "when session %" PRIu64 " began, the log before it was %s", l->session,
 		    l->found == AUDIT_CUT ? "cut or an older one" : "gone");
 	else if (l->session <= before)
-		say(w, at_line(w, AUDIT_BACK, l), "session %" PRIu64 " follows session %" PRIu64 ": the session record was lost, or the "
-			"store put back", l->session, before);
+		say(w, at_line(w, AUDIT_BACK, l),
+		    "session %" PRIu64 " follows session %" PRIu64 ": the session record was lost, or the "
+		    "store put back",
+		    l->session, before);
 	return 0;
 }
 
@@ -201,11 +208,13 @@ static int jump(struct walk *w, const struct audit_line *l)
 	}
 	uint64_t want = audit_chain_line(w->chain), gap = l->line - want;
 	if (gap > w->unread && gap - w->unread == 1)
-		say(w, at_line(w, AUDIT_REMOVED, l), "line %" PRIu64 " of session %" PRIu64 " is not before line %" PRIu64, l->line - 1,
-		    l->session, l->line);
+		say(w, at_line(w, AUDIT_REMOVED, l),
+		    "line %" PRIu64 " of session %" PRIu64 " is not before line %" PRIu64, l->line - 1, l->session,
+		    l->line);
 	else if (gap > w->unread)
-		say(w, at_line(w, AUDIT_REMOVED, l), "%" PRIu64 " lines before line %" PRIu64 " of session %" PRIu64 " are not there",
-		    gap - w->unread, l->line, l->session);
+		say(w, at_line(w, AUDIT_REMOVED, l),
+		    "%" PRIu64 " lines before line %" PRIu64 " of session %" PRIu64 " are not there", gap - w->unread,
+		    l->line, l->session);
 	w->doubt = w->doubt || gap > 0;
 	if (!steps_to(w, w->chain, l->line + 1))
 		return -EIO;
@@ -215,7 +224,8 @@ static int jump(struct walk *w, const struct audit_line *l)
 
 static void stray(struct walk *w, const struct audit_line *l)
 {
-	say(w, at_line(w, AUDIT_ORDER, l), "line %" PRIu64 " of session %" PRIu64 " stands where it does not belong", l->line, l->session);
+	say(w, at_line(w, AUDIT_ORDER, l), "line %" PRIu64 " of session %" PRIu64 " stands where it does not belong",
+	    l->line, l->session);
 	w->doubt = true;
 }
 
@@ -245,7 +255,8 @@ static int take_line(struct walk *w, const struct audit_piece *p, const struct a
 {
 	uint64_t session = w->chain != NULL ? audit_chain_session(w->chain) : 0;
 
-	if (w->end_known && l->session == w->end.session && l->line == w->end.line && memcmp(l->mac, w->end.mac, MAC_LEN) == 0)
+	if (w->end_known && l->session == w->end.session && l->line == w->end.line &&
+	    memcmp(l->mac, w->end.mac, MAC_LEN) == 0)
 		w->end_seen = true;
 	/* Line 1 again, with lines of its session before it: only if it follows them does a session begin anew. */
 	if (l->line == 1 && (l->session != session || memcmp(l->prev, w->last, MAC_LEN) == 0))
@@ -272,31 +283,35 @@ static int take(struct walk *w, const struct audit_piece *p)
 
 static void judge_end(struct walk *w, bool ended)
 {
-	struct audit_problem p = { .at = w->at };
+	struct audit_problem p = {.at = w->at};
 
 	if (w->odd_len > 0 && !ended && !w->odd_newer) {
 		p.trouble = AUDIT_UNFINISHED;
-		say(w, p, "the last line is unfinished: %s", w->cfg->live ? "the mount is writing it" : "a crash cut it off");
+		say(w, p, "the last line is unfinished: %s",
+		    w->cfg->live ? "the mount is writing it" : "a crash cut it off");
 	} else if (w->odd_len > 0) {
 		odd_is_damage(w);
 	}
 	p.at = 0;
 	if (w->end_known && !w->end_seen) {
-		p = (struct audit_problem){ .trouble = AUDIT_END, .session = w->end.session, .line = w->end.line };
-		say(w, p, "line %" PRIu64 " of session %" PRIu64 ", which this host remembers, is not there: %s", w->end.line,
-		    w->end.session, w->at == 0 ? "the log was deleted" : "the end was cut or changed, or an older log put back");
+		p = (struct audit_problem){.trouble = AUDIT_END, .session = w->end.session, .line = w->end.line};
+		say(w, p, "line %" PRIu64 " of session %" PRIu64 ", which this host remembers, is not there: %s",
+		    w->end.line, w->end.session,
+		    w->at == 0 ? "the log was deleted" : "the end was cut or changed, or an older log put back");
 	}
 	if (!w->end_known) {
 		p.trouble = AUDIT_NO_END;
-		say(w, p, "%s", w->at == 0 ? "there is no audit log" :
-			"this host does not remember where the log ends: lines cut from its end would not be missed");
+		say(w, p, "%s",
+		    w->at == 0 ? "there is no audit log"
+			       : "this host does not remember where the log ends: lines cut from its end would not be "
+				 "missed");
 	}
 }
 
 static int walk(struct walk *w, int own_fd)
 {
 	struct audit_reader *reader = malloc(sizeof(*reader));
-	struct audit_piece p = { .ended = 1 };
+	struct audit_piece p = {.ended = 1};
 	bool ended = true;
 
 	if (reader == NULL)
@@ -334,9 +349,9 @@ static int key_make(struct gate *g, struct audit_key **out)
 
 int audit_check(const struct audit_check_config *cfg, struct audit_checked *out)
 {
-	struct walk w = { .cfg = cfg, .out = out, .steps = STEPS_MAX };
+	struct walk w = {.cfg = cfg, .out = out, .steps = STEPS_MAX};
 
-	*out = (struct audit_checked){ 0 };
+	*out = (struct audit_checked){0};
 	/* The end first: what is written meanwhile lies behind it. A damaged record is like none. */
 	w.end_known = audit_end_read(cfg->store, &w.end) == 0 && w.end.session != 0;
 	out->end_known = w.end_known;

@@ -34,9 +34,9 @@ struct audit_check_config {
 	void *arg;
 };
 struct audit_checked {
-	uint64_t lines, sessions;  /* authentic */
+	uint64_t lines, sessions; /* authentic */
 	uint64_t damage, notes;
-	int end_known;             /* this host remembers an end */
+	int end_known; /* this host remembers an end */
 };
 /* -EACCES (the gate locked), -ENOMEM, -EIO, -EUCLEAN (no regular file). A damaged log is no error. */
 int audit_check(const struct audit_check_config *cfg, struct audit_checked *out) MUST_CHECK;

@@ -99,16 +99,16 @@ static int torn_bytes(int fd, uint64_t size, uint64_t *torn)
 /* What the host remembers is there, where it was. */
 static int end_is_there(int fd, uint64_t size, const struct audit_end *e)
 {
-	struct audit_line l = { 0 };
+	struct audit_line l = {0};
 
-	return e->length <= size && line_ending_at(fd, e->length, &l) == 0 && l.session == e->session && l.line == e->line &&
-	       memcmp(l.mac, e->mac, MAC_LEN) == 0;
+	return e->length <= size && line_ending_at(fd, e->length, &l) == 0 && l.session == e->session &&
+	       l.line == e->line && memcmp(l.mac, e->mac, MAC_LEN) == 0;
 }
 
 static int look(struct audit_file *f)
 {
-	struct audit_line last = { 0 };
-	struct stat st = { 0 };
+	struct audit_line last = {0};
+	struct stat st = {0};
 
 	if (f->fd >= 0 && fstat(f->fd, &st) < 0)
 		return -errno;
@@ -155,7 +155,7 @@ static int log_make(struct audit_file *f)
 
 int audit_file_open(struct audit_file *f, const struct store *s)
 {
-	*f = (struct audit_file){ .fd = -1, .end_fd = -1, .path = strdup(s->path) };
+	*f = (struct audit_file){.fd = -1, .end_fd = -1, .path = strdup(s->path)};
 	f->own_fd = fcntl(s->own_fd, F_DUPFD_CLOEXEC, 0);
 	if (f->own_fd < 0 || f->path == NULL)
 		return -ENOMEM;
@@ -267,7 +267,7 @@ int audit_reader_next(struct audit_reader *r, struct audit_piece *out)
 {
 	char *end;
 
-	*out = (struct audit_piece){ 0 };
+	*out = (struct audit_piece){0};
 	while ((end = memchr(r->buf + r->at, '\n', r->len - r->at)) == NULL) {
 		if (r->at == 0 && r->len == sizeof(r->buf) - 1)
 			return pass_long(r, out);

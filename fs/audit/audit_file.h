@@ -10,14 +10,14 @@
 #define AUDIT_RESERVE 65536u /* room that is kept behind the log, for a disk that is full when it counts */
 
 struct audit_file {
-	char *path;          /* the store's, for the end record's name */
-	int own_fd;          /* STORE/byokfs, our own descriptor */
-	int fd;              /* -1: could not be made yet */
-	int end_fd;          /* -1: none */
-	uint64_t length;     /* where the next line goes */
-	uint64_t reserved;   /* up to here there is room */
+	char *path;        /* the store's, for the end record's name */
+	int own_fd;        /* STORE/byokfs, our own descriptor */
+	int fd;            /* -1: could not be made yet */
+	int end_fd;        /* -1: none */
+	uint64_t length;   /* where the next line goes */
+	uint64_t reserved; /* up to here there is room */
 	enum audit_found found;
-	uint64_t torn;       /* bytes of an unfinished line at the end */
+	uint64_t torn;         /* bytes of an unfinished line at the end */
 	uint8_t prev[MAC_LEN]; /* MAC of the last line; zeros */
 	struct audit_end end;  /* as the host remembers it; session 0 = not at all */
 };
@@ -42,7 +42,7 @@ int audit_end_read(const struct store *s, struct audit_end *out) MUST_CHECK;
 /* Reading line by line, whatever lies there. */
 struct audit_reader {
 	int fd;
-	uint64_t off;        /* of what is in the buffer */
+	uint64_t off; /* of what is in the buffer */
 	size_t at, len;
 	char buf[4 * AUDIT_LINE_MAX];
 };

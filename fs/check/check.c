@@ -36,13 +36,13 @@ static int work_begin(struct check_work *w, struct check_run *run)
 static void *work(void *arg)
 {
 	struct check_run *run = arg;
-	AUTO(work_end) struct check_work w = { 0 };
+	AUTO(work_end) struct check_work w = {0};
 	struct check_job job;
 	int err = work_begin(&w, run);
 	if (err)
 		check_stop(run, err);
 	while (check_take(run, &job)) {
-		struct check_at at = { .dir = job.dir, .name = job.name, .plain = job.plain };
+		struct check_at at = {.dir = job.dir, .name = job.name, .plain = job.plain};
 		if (!atomic_load(&run->stop)) {
 			if (run->cfg->gate)
 				check_file(&w, &at);
@@ -113,7 +113,7 @@ int check_data(const struct check_config *cfg, struct check_counts *out)
 	if (!run)
 		return -ENOMEM;
 	run_begin(run, cfg, out);
-	struct check_total total = { .run = run };
+	struct check_total total = {.run = run};
 	if (cfg->progress)
 		check_total_begin(&total);
 	unsigned n = cfg->threads ? cfg->threads : THREADS_DEFAULT;
@@ -121,8 +121,8 @@ int check_data(const struct check_config *cfg, struct check_counts *out)
 	if (cfg->progress)
 		check_total_end(&total);
 	if (!err && run->ids.full) {
-		struct check_at at = { .name = "data" };
-		check_say(run, &at, &(struct check_finding){ .code = CHECK_COPY, .severity = CHECK_NOTE },
+		struct check_at at = {.name = "data"};
+		check_say(run, &at, &(struct check_finding){.code = CHECK_COPY, .severity = CHECK_NOTE},
 			  "there are so many objects that copies were looked for among the first six million only");
 	}
 	*out = run->counts;

@@ -18,12 +18,12 @@ enum check_severity {
 };
 
 enum check_code {
-	CHECK_IO = 1,  /* the disk does not give it */
-	CHECK_TYPE,    /* neither a directory nor a regular file */
-	CHECK_SIZE,    /* no object has such a size */
-	CHECK_HEADER,  /* the file header does not parse, or belongs to another store or file */
-	CHECK_KEY,     /* the file's key cannot be had */
-	CHECK_END,     /* the final record: cut, or unfinished */
+	CHECK_IO = 1, /* the disk does not give it */
+	CHECK_TYPE,   /* neither a directory nor a regular file */
+	CHECK_SIZE,   /* no object has such a size */
+	CHECK_HEADER, /* the file header does not parse, or belongs to another store or file */
+	CHECK_KEY,    /* the file's key cannot be had */
+	CHECK_END,    /* the final record: cut, or unfinished */
 	CHECK_BLOCK,
 	CHECK_SPECIAL, /* symlink, fifo, socket, device node */
 	CHECK_XATTR,
@@ -31,8 +31,8 @@ enum check_code {
 	CHECK_SIDECAR, /* a long name's sidecar is missing or wrong */
 	CHECK_ORPHAN,  /* a sidecar without its entry */
 	CHECK_DIRID,
-	CHECK_STUMP,   /* a create or mkdir that was cut off */
-	CHECK_COPY,    /* two objects with one id */
+	CHECK_STUMP,    /* a create or mkdir that was cut off */
+	CHECK_COPY,     /* two objects with one id */
 	CHECK_LEFTOVER, /* a file under a name of the store's own */
 	CHECK_KEYRING,
 	CHECK_SESSION,
@@ -50,25 +50,25 @@ struct check_problem {
 	enum check_severity severity;
 	int64_t block, last; /* the blocks concerned, -1 if none in particular */
 	int repaired;
-	const char *text;  /* one sentence, without the path */
+	const char *text; /* one sentence, without the path */
 };
 
 /* Counts so far, and in the end. */
 struct check_counts {
 	uint64_t files, dirs, specials;
-	uint64_t bytes;      /* on disk, looked at */
-	uint64_t total;      /* bytes there are; 0 until known */
+	uint64_t bytes;                /* on disk, looked at */
+	uint64_t total;                /* bytes there are; 0 until known */
 	uint64_t notes, crash, damage; /* problems by severity, those repaired left out */
 	uint64_t repaired;
-	uint64_t busy;       /* without key on a mounted store: changed all the time while looked at */
+	uint64_t busy; /* without key on a mounted store: changed all the time while looked at */
 };
 
 struct check_config {
 	const struct store *store; /* open; with a gate: locked and begun */
-	struct gate *gate;    /* ACTIVE, or NULL: structure only */
-	unsigned threads;     /* beside the one that walks; 0 = 2, at most 16 */
-	int repair;           /* only with a gate and a writable store */
-	int begins;           /* check_own(): store_begin() follows, which completes the writes in flight */
+	struct gate *gate;         /* ACTIVE, or NULL: structure only */
+	unsigned threads;          /* beside the one that walks; 0 = 2, at most 16 */
+	int repair;                /* only with a gate and a writable store */
+	int begins;                /* check_own(): store_begin() follows, which completes the writes in flight */
 	const _Atomic int *cancel; /* set from outside: end soon with -EINTR; may be NULL */
 	/* One call at a time, from any thread. */
 	void (*problem)(void *arg, const struct check_problem *p);
@@ -98,6 +98,7 @@ int check_own(const struct check_config *cfg, struct check_counts *out) MUST_CHE
 void check_keyring(const struct check_config *cfg, struct check_counts *out);
 
 /* The session record's bytes, read before store_begin() wrote another, against the key that the gate has now. */
-int check_session(const struct check_config *cfg, const uint8_t *record, size_t len, struct check_counts *out) MUST_CHECK;
+int check_session(const struct check_config *cfg, const uint8_t *record, size_t len,
+		  struct check_counts *out) MUST_CHECK;
 
 #endif

@@ -39,7 +39,8 @@ static void bad_tell(struct run_of_bad *b)
 	if (b->first == b->last)
 		check_say(b->w->run, b->at, &f, "block %" PRIu64 " %s", b->first, why[b->kind]);
 	else
-		check_say(b->w->run, b->at, &f, "blocks %" PRIu64 " to %" PRIu64 " %s", b->first, b->last, why_all[b->kind]);
+		check_say(b->w->run, b->at, &f, "blocks %" PRIu64 " to %" PRIu64 " %s", b->first, b->last,
+			  why_all[b->kind]);
 	b->kind = BAD_NONE;
 }
 
@@ -72,7 +73,8 @@ static uint64_t skip_hole(const struct check_work *w, const struct check_target 
 static int looks_final(const struct check_target *t, const uint8_t *record)
 {
 	struct final_head head;
-	return !final_head_parse(t->file.layout, record, FINAL_OVERHEAD, &head) && !block_is_zero(record, FINAL_OVERHEAD);
+	return !final_head_parse(t->file.layout, record, FINAL_OVERHEAD, &head) &&
+	       !block_is_zero(record, FINAL_OVERHEAD);
 }
 
 /* N records from block `no` on, in the worker's buffer. `done` is how many of them were dealt with. */
@@ -103,7 +105,7 @@ static int open_chunk(struct check_work *w, const struct check_target *t, struct
 {
 	const struct store_keys *store;
 	const struct file_keys *keys;
-	struct block_cipher c = { 0 };
+	struct block_cipher c = {0};
 	int err = gate_enter(t->file.gate, GATE_USE_NEW, &store);
 	if (err)
 		return err;
@@ -126,8 +128,9 @@ static int open_chunk(struct check_work *w, const struct check_target *t, struct
 static int read_singly(struct check_work *w, const struct check_target *t, struct chunk *k, struct run_of_bad *bad)
 {
 	for (; k->done < k->n; k->done++) {
-		struct chunk one = { .no = k->no + k->done, .n = 1 };
-		int err = store_pread_full(t->file.fd, w->cipher, w->record_len, layout_record_off(t->file.layout, one.no));
+		struct chunk one = {.no = k->no + k->done, .n = 1};
+		int err = store_pread_full(t->file.fd, w->cipher, w->record_len,
+					   layout_record_off(t->file.layout, one.no));
 		if (err) {
 			bad_add(bad, one.no, BAD_READ);
 			continue;
@@ -161,7 +164,7 @@ static int earlier_end(struct check_target *t, uint64_t no)
 static int check_chunk(struct check_work *w, struct check_target *t, struct run_of_bad *bad, uint64_t *no)
 {
 	uint64_t left = t->end.blocks - *no;
-	struct chunk k = { .no = *no, .n = left < w->room ? (size_t)left : w->room };
+	struct chunk k = {.no = *no, .n = left < w->room ? (size_t)left : w->room};
 	int err = store_pread_full(t->file.fd, w->cipher, k.n * w->record_len, layout_record_off(t->file.layout, k.no));
 	err = err ? read_singly(w, t, &k, bad) : open_chunk(w, t, &k, bad);
 	if (!err && k.done < k.n) {
@@ -169,14 +172,14 @@ static int check_chunk(struct check_work *w, struct check_target *t, struct run_
 		if (!err)
 			bad_add(bad, k.no + k.done++, BAD_SEAL);
 	}
-	check_count(w->run, &(struct check_counts){ .bytes = k.done * w->record_len });
+	check_count(w->run, &(struct check_counts){.bytes = k.done * w->record_len});
 	*no += k.done;
 	return err;
 }
 
 int check_blocks(struct check_work *w, struct check_target *t)
 {
-	struct run_of_bad bad = { .w = w, .at = t->at };
+	struct run_of_bad bad = {.w = w, .at = t->at};
 	int err = 0;
 	for (uint64_t no = skip_hole(w, t, 0); no < t->end.blocks && !err && !atomic_load(&w->run->stop);) {
 		err = check_chunk(w, t, &bad, &no);

@@ -32,7 +32,8 @@ static int dir_open(struct check_dir *d, int at_fd, const char *name)
 }
 
 /* Enter the folder NAME of PARENT (NULL: data/ itself). PLAIN is taken over. Reports; *OUT NULL when it cannot be entered. */
-static int dir_enter(struct check_run *run, struct check_dir *parent, const char *name, char *plain, struct check_dir **out)
+static int dir_enter(struct check_run *run, struct check_dir *parent, const char *name, char *plain,
+		     struct check_dir **out)
 {
 	struct check_dir *d = calloc(1, sizeof(*d));
 	*out = NULL;
@@ -62,7 +63,8 @@ static int dir_enter(struct check_run *run, struct check_dir *parent, const char
 
 static void say_io(struct check_run *run, const struct check_at *at, const char *what, int err)
 {
-	check_say(run, at, &(struct check_finding){ .code = CHECK_IO, .severity = CHECK_DAMAGE }, "%s: %s", what, strerror(-err));
+	check_say(run, at, &(struct check_finding){.code = CHECK_IO, .severity = CHECK_DAMAGE}, "%s: %s", what,
+		  strerror(-err));
 }
 
 /* No directory id: in an otherwise empty folder a mkdir cut off, else damage. */
@@ -70,19 +72,20 @@ static void no_dirid(struct check_run *run, struct check_dir *d, const struct ch
 {
 	int empty = store_dir_empty(d->fd, DIRID_NAME); /* an id file without bytes is none */
 	if (empty != 1) {
-		check_say(run, at, &(struct check_finding){ .code = CHECK_DIRID, .severity = CHECK_DAMAGE },
+		check_say(run, at, &(struct check_finding){.code = CHECK_DIRID, .severity = CHECK_DAMAGE},
 			  "the directory's id (%s) is missing, so its names cannot be decrypted", DIRID_NAME);
 		return;
 	}
-	struct check_finding f = { .code = CHECK_STUMP, .severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE };
+	struct check_finding f = {.code = CHECK_STUMP, .severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE};
 	const struct store_keys *keys;
 	if (run->repair && run->unclean && gate_enter(run->cfg->gate, GATE_USE_NEW, &keys) == 0) {
 		d->has_id = store_dirid(d->fd, keys, 1, d->id) == 0;
 		gate_leave(run->cfg->gate);
 	}
 	f.repaired = d->has_id;
-	check_say(run, at, &f, d->has_id ? "an empty directory without an id, left by a crash; it has one now" :
-					   "an empty directory without an id");
+	check_say(run, at, &f,
+		  d->has_id ? "an empty directory without an id, left by a crash; it has one now"
+			    : "an empty directory without an id");
 }
 
 static void copied(struct check_run *run, struct check_dir *d, const struct check_at *at)
@@ -93,14 +96,14 @@ static void copied(struct check_run *run, struct check_dir *d, const struct chec
 	if (err)
 		check_stop(run, err);
 	if (seen == CHECK_OTHER)
-		check_say(run, at, &(struct check_finding){ .code = CHECK_COPY, .severity = CHECK_DAMAGE },
+		check_say(run, at, &(struct check_finding){.code = CHECK_COPY, .severity = CHECK_DAMAGE},
 			  "a copy of another directory: both have the same id");
 }
 
 /* The id of a folder just entered, and its attributes. */
 static void dir_begin(struct check_run *run, struct check_dir *d)
 {
-	struct check_at at = { .dir = d };
+	struct check_at at = {.dir = d};
 	const struct store_keys *keys;
 	struct gate *gate = run->cfg->gate;
 	int err = gate_enter(gate, GATE_USE_NEW, &keys);
@@ -114,8 +117,9 @@ static void dir_begin(struct check_run *run, struct check_dir *d)
 	if (err == -ENODATA)
 		no_dirid(run, d, &at);
 	else if (err == -EBADMSG || err == -EUCLEAN || err == -EFBIG)
-		check_say(run, &at, &(struct check_finding){ .code = CHECK_DIRID, .severity = CHECK_DAMAGE },
-			  "the directory's id (%s) does not authenticate, so its names cannot be decrypted", DIRID_NAME);
+		check_say(run, &at, &(struct check_finding){.code = CHECK_DIRID, .severity = CHECK_DAMAGE},
+			  "the directory's id (%s) does not authenticate, so its names cannot be decrypted",
+			  DIRID_NAME);
 	else if (err)
 		say_io(run, &at, "the directory's id cannot be read", err);
 	if (!d->has_id)
@@ -127,20 +131,22 @@ static void dir_begin(struct check_run *run, struct check_dir *d)
 /* Without key: only that an id of the right length is there. */
 static void dir_begin_plain(struct check_run *run, struct check_dir *d)
 {
-	struct check_at at = { .dir = d };
+	struct check_at at = {.dir = d};
 	struct stat st;
-	int there = fstatat(d->fd, DIRID_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 && !(S_ISREG(st.st_mode) && st.st_size == 0);
+	int there = fstatat(d->fd, DIRID_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    !(S_ISREG(st.st_mode) && st.st_size == 0);
 	if (there) {
 		if (!S_ISREG(st.st_mode) || st.st_size != DIRID_LEN)
-			check_say(run, &at, &(struct check_finding){ .code = CHECK_DIRID, .severity = CHECK_DAMAGE },
+			check_say(run, &at, &(struct check_finding){.code = CHECK_DIRID, .severity = CHECK_DAMAGE},
 				  "the directory's id (%s) is not a file of %u bytes", DIRID_NAME, DIRID_LEN);
 	} else if (store_dir_empty(d->fd, DIRID_NAME) == 1) {
-		check_say(run, &at, &(struct check_finding){ .code = CHECK_STUMP,
-							     .severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE },
+		check_say(run, &at,
+			  &(struct check_finding){.code = CHECK_STUMP,
+						  .severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE},
 			  "an empty directory without an id");
 	} else if (fstatat(d->fd, DIRID_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size == 0) {
 		/* Asked again: a mounted store may have made it since. */
-		check_say(run, &at, &(struct check_finding){ .code = CHECK_DIRID, .severity = CHECK_DAMAGE },
+		check_say(run, &at, &(struct check_finding){.code = CHECK_DIRID, .severity = CHECK_DAMAGE},
 			  "the directory's id (%s) is missing", DIRID_NAME);
 	}
 	check_xattrs(run, &at, d->fd, NULL);
@@ -173,7 +179,7 @@ static int decode_name(struct check_run *run, const struct check_at *at, char pl
 static void say_name(struct check_run *run, const struct check_at *at, int err, int sidecar)
 {
 	int is_long = name_kind(run->names, at->name) == ENTRY_LONG;
-	struct check_finding f = { .code = is_long ? CHECK_SIDECAR : CHECK_NAME, .severity = CHECK_DAMAGE };
+	struct check_finding f = {.code = is_long ? CHECK_SIDECAR : CHECK_NAME, .severity = CHECK_DAMAGE};
 	if (sidecar && err == -ENOENT)
 		check_say(run, at, &f, "its long name is lost: the sidecar is missing");
 	else if (sidecar && (err == -EUCLEAN || err == -EFBIG))
@@ -181,7 +187,8 @@ static void say_name(struct check_run *run, const struct check_at *at, int err, 
 	else if (sidecar)
 		say_io(run, at, "the sidecar of its long name cannot be read", err);
 	else
-		check_say(run, at, &f, "the name does not authenticate in this directory: altered, or moved here from another");
+		check_say(run, at, &f,
+			  "the name does not authenticate in this directory: altered, or moved here from another");
 }
 
 /* The plain name of an entry, malloc'ed, or NULL; reports unless QUIET. */
@@ -202,7 +209,7 @@ static void check_sidecar(struct check_run *run, const struct check_at *at)
 {
 	char entry[NAME_LEN_MAX + 1];
 	struct stat st;
-	struct check_finding f = { .code = CHECK_ORPHAN, .severity = CHECK_NOTE };
+	struct check_finding f = {.code = CHECK_ORPHAN, .severity = CHECK_NOTE};
 	snprintf(entry, sizeof(entry), "%s%s", LONG_PREFIX, at->name + strlen(SIDECAR_PREFIX));
 	if (fstatat(at->dir->fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return;
@@ -210,28 +217,31 @@ static void check_sidecar(struct check_run *run, const struct check_at *at)
 		return;
 	if (run->repair)
 		f.repaired = check_move_lost(run, at) == 0;
-	check_say(run, at, &f, f.repaired ? "the sidecar of a long name whose entry is gone; moved to " CHECK_LOST :
-					    "the sidecar of a long name whose entry is gone");
+	check_say(run, at, &f,
+		  f.repaired ? "the sidecar of a long name whose entry is gone; moved to " CHECK_LOST
+			     : "the sidecar of a long name whose entry is gone");
 }
 
 static void check_leftover(struct check_run *run, const struct check_at *at)
 {
-	struct check_finding f = { .code = CHECK_LEFTOVER, .severity = CHECK_NOTE };
+	struct check_finding f = {.code = CHECK_LEFTOVER, .severity = CHECK_NOTE};
 	if (strcmp(at->name, DIRID_NAME) == 0)
 		return;
 	if (run->repair)
 		f.repaired = check_move_lost(run, at) == 0;
-	check_say(run, at, &f, f.repaired ? "left over under a name of the store's own; moved to " CHECK_LOST :
-					    "left over under a name of the store's own");
+	check_say(run, at, &f,
+		  f.repaired ? "left over under a name of the store's own; moved to " CHECK_LOST
+			     : "left over under a name of the store's own");
 }
 
 static void check_planted(struct check_run *run, const struct check_at *at)
 {
-	struct check_finding f = { .code = CHECK_TYPE, .severity = CHECK_DAMAGE };
+	struct check_finding f = {.code = CHECK_TYPE, .severity = CHECK_DAMAGE};
 	if (run->repair)
 		f.repaired = check_move_lost(run, at) == 0;
-	check_say(run, at, &f, f.repaired ? "neither a directory nor a regular file: not made by byokfs; moved to " CHECK_LOST :
-					    "neither a directory nor a regular file: not made by byokfs");
+	check_say(run, at, &f,
+		  f.repaired ? "neither a directory nor a regular file: not made by byokfs; moved to " CHECK_LOST
+			     : "neither a directory nor a regular file: not made by byokfs");
 }
 
 /* DT_DIR, DT_REG or DT_UNKNOWN for the rest; -1 when it is gone. */
@@ -251,7 +261,7 @@ static int entry_type(struct check_run *run, const struct check_at *at, const st
 /* Go down into a folder: *CUR becomes it. */
 static int go_down(struct check_run *run, struct check_dir **cur, const char *name, char *plain)
 {
-	struct check_at at = { .dir = *cur, .name = name, .plain = plain };
+	struct check_at at = {.dir = *cur, .name = name, .plain = plain};
 	char *kept = plain ? strdup(plain) : NULL;
 	struct check_dir *d;
 	int err = dir_enter(run, *cur, name, kept, &d);
@@ -264,7 +274,7 @@ static int go_down(struct check_run *run, struct check_dir **cur, const char *na
 		return err;
 	check_dir_put(*cur); /* the child holds it */
 	*cur = d;
-	check_count(run, &(struct check_counts){ .dirs = 1 });
+	check_count(run, &(struct check_counts){.dirs = 1});
 	if (run->cfg->gate)
 		dir_begin(run, d);
 	else
@@ -274,7 +284,7 @@ static int go_down(struct check_run *run, struct check_dir **cur, const char *na
 
 static int check_entry(struct check_run *run, struct check_dir **cur, const struct dirent *e)
 {
-	struct check_at at = { .dir = *cur, .name = e->d_name };
+	struct check_at at = {.dir = *cur, .name = e->d_name};
 	enum entry_kind kind = name_kind(run->names, e->d_name);
 	int type = entry_type(run, &at, e);
 	if (type < 0)
@@ -289,7 +299,7 @@ static int check_entry(struct check_run *run, struct check_dir **cur, const stru
 	char *plain = NULL;
 	int planted = type == DT_UNKNOWN; /* what it is says all; a name helps to find it */
 	if (kind == ENTRY_ALIEN && !planted)
-		check_say(run, &at, &(struct check_finding){ .code = CHECK_NAME, .severity = CHECK_DAMAGE },
+		check_say(run, &at, &(struct check_finding){.code = CHECK_NAME, .severity = CHECK_DAMAGE},
 			  "not a name that byokfs gives");
 	else if (kind != ENTRY_ALIEN && run->cfg->gate)
 		plain = entry_name(run, &at, planted);
@@ -321,7 +331,7 @@ int check_walk(struct check_run *run)
 	int err = dir_enter(run, NULL, NULL, strdup(""), &cur);
 	if (err)
 		return err;
-	check_count(run, &(struct check_counts){ .dirs = 1 });
+	check_count(run, &(struct check_counts){.dirs = 1});
 	if (run->cfg->gate)
 		dir_begin(run, cur);
 	else
@@ -330,7 +340,7 @@ int check_walk(struct check_run *run)
 		errno = 0;
 		struct dirent *e = readdir(cur->stream);
 		if (!e) {
-			struct check_at at = { .dir = cur };
+			struct check_at at = {.dir = cur};
 			if (errno)
 				say_io(run, &at, "the directory cannot be read to its end", -errno);
 			cur = go_up(cur);

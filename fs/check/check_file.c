@@ -10,7 +10,7 @@
 #include "fs/check/check_own.h"
 #include "fs/store/store_own.h"
 
-#define FINDING(c, s) (&(struct check_finding){ .code = (c), .severity = (s) })
+#define FINDING(c, s) (&(struct check_finding){.code = (c), .severity = (s)})
 
 int check_open(struct check_run *run, const struct check_at *at, struct stat *st)
 {
@@ -37,12 +37,13 @@ static enum check_severity crash(const struct check_run *run)
 /* A create cut off: complete it, or say so. */
 static void say_stump(struct check_run *run, const struct check_at *at)
 {
-	struct check_finding f = { .code = CHECK_STUMP, .severity = crash(run) };
+	struct check_finding f = {.code = CHECK_STUMP, .severity = crash(run)};
 	if (run->repair && run->unclean)
 		f.repaired = check_fill_stump(run, at) == 0;
-	check_say(run, at, &f, f.repaired ? "a create that a crash cut off; it is an empty file now" :
-			       run->unclean ? "a create that a crash cut off: an empty file" :
-					      "emptied: not even a header is left");
+	check_say(run, at, &f,
+		  f.repaired     ? "a create that a crash cut off; it is an empty file now"
+		  : run->unclean ? "a create that a crash cut off: an empty file"
+				 : "emptied: not even a header is left");
 }
 
 /* 1 if nothing can be lost here: too short for a final record, or zero from end to end. */
@@ -70,7 +71,8 @@ static void say_header(struct check_work *w, const struct check_at *at, int err)
 	if (check_locked(run, err))
 		return;
 	if (err == -ENOKEY)
-		check_say(run, at, FINDING(CHECK_KEY, CHECK_DAMAGE), "the keyring does not know the key that its header names");
+		check_say(run, at, FINDING(CHECK_KEY, CHECK_DAMAGE),
+			  "the keyring does not know the key that its header names");
 	else if (err == -EACCES)
 		check_say(run, at, FINDING(CHECK_KEY, CHECK_DAMAGE), "the KMS refuses the key of this file");
 	else if (err == -ENOTSUP)
@@ -131,14 +133,19 @@ static int file_begin(struct check_work *w, const struct check_at *at, struct op
 /* The end is not where the size says, or an earlier one was met. */
 static void say_end(struct check_run *run, struct check_target *t, int early)
 {
-	struct check_finding f = { .code = CHECK_END, .severity = crash(run), .in_blocks = 1,
-				   .block = t->end.blocks, .last = t->end.blocks };
+	struct check_finding f = {.code = CHECK_END,
+				  .severity = crash(run),
+				  .in_blocks = 1,
+				  .block = t->end.blocks,
+				  .last = t->end.blocks};
 	if (run->repair && run->unclean)
 		f.repaired = check_seal_end(run, t) == 0;
-	const char *what = early ? "an earlier end of the file lies before its end" :
-			   run->unclean ? "left unfinished by a crash" : "cut, or its end was altered";
+	const char *what = early          ? "an earlier end of the file lies before its end"
+			   : run->unclean ? "left unfinished by a crash"
+					  : "cut, or its end was altered";
 	if (f.repaired)
-		check_say(run, t->at, &f, "%s: sealed after %" PRIu64 " blocks, what was cut off is kept in " CHECK_LOST, what,
+		check_say(run, t->at, &f,
+			  "%s: sealed after %" PRIu64 " blocks, what was cut off is kept in " CHECK_LOST, what,
 			  t->end.blocks);
 	else
 		check_say(run, t->at, &f, "%s: it is whole up to block %" PRIu64, what, t->end.blocks);
@@ -154,7 +161,8 @@ static int find_end(struct check_work *w, struct check_target *t, const struct s
 	uint64_t no = size / run->layout->block_len;
 	int err = type == OBJECT_FILE ? recover_final_at(&t->file, no, &head) : 0;
 	if (err == 1 && head.tail_len == size % run->layout->block_len) {
-		t->end = (struct recover_end){ .blocks = no, .disk_size = (uint64_t)st->st_size, .flags = head.flags, .sealed = 1 };
+		t->end = (struct recover_end){
+			.blocks = no, .disk_size = (uint64_t)st->st_size, .flags = head.flags, .sealed = 1};
 		return 0;
 	}
 	err = err < 0 ? err : recover_find(&t->file, &t->end);
@@ -165,7 +173,8 @@ static int find_end(struct check_work *w, struct check_target *t, const struct s
 	if (check_locked(run, err))
 		return -1;
 	if (err == -EBADMSG)
-		check_say(run, t->at, FINDING(CHECK_END, CHECK_DAMAGE), "cut or overwritten: neither its end nor any block authenticates");
+		check_say(run, t->at, FINDING(CHECK_END, CHECK_DAMAGE),
+			  "cut or overwritten: neither its end nor any block authenticates");
 	else
 		check_say(run, t->at, FINDING(CHECK_IO, CHECK_DAMAGE), "its end cannot be read: %s", strerror(-err));
 	return -1;
@@ -174,12 +183,12 @@ static int find_end(struct check_work *w, struct check_target *t, const struct s
 static void check_regular(struct check_work *w, const struct check_at *at, struct opened *o)
 {
 	struct check_run *run = w->run;
-	check_count(run, &(struct check_counts){ .files = 1 });
+	check_count(run, &(struct check_counts){.files = 1});
 	if (file_begin(w, at, o))
 		return;
 	struct check_target t = {
 		.at = at,
-		.file = { .fd = o->fd, .layout = run->layout, .gate = run->cfg->gate, .key = o->key },
+		.file = {.fd = o->fd, .layout = run->layout, .gate = run->cfg->gate, .key = o->key},
 	};
 	check_header(run, at, &t.file, o->bytes, &o->header);
 	check_xattrs(run, at, o->fd, o->header.file_id);
@@ -189,7 +198,8 @@ static void check_regular(struct check_work *w, const struct check_at *at, struc
 	if (err == 1)
 		say_end(run, &t, 1);
 	else if (err && !check_locked(run, err))
-		check_say(run, at, FINDING(CHECK_IO, CHECK_DAMAGE), "its contents cannot be checked: %s", strerror(-err));
+		check_say(run, at, FINDING(CHECK_IO, CHECK_DAMAGE), "its contents cannot be checked: %s",
+			  strerror(-err));
 }
 
 /* 1 if nothing but zeros follows the record, whose length stands in it: head 28, nonce and tag 28 (FORMAT.md). */
@@ -215,7 +225,7 @@ static void check_special(struct check_work *w, const struct check_at *at, struc
 	size_t len = (size_t)o->st.st_size < SPECIAL_RECORD_MAX ? (size_t)o->st.st_size : SPECIAL_RECORD_MAX;
 	const struct store_keys *keys;
 	struct special s;
-	check_count(run, &(struct check_counts){ .specials = 1, .bytes = len });
+	check_count(run, &(struct check_counts){.specials = 1, .bytes = len});
 	int err = store_pread_full(o->fd, w->cipher, len, 0);
 	if (!err)
 		err = gate_enter(run->cfg->gate, GATE_USE_NEW, &keys);
@@ -232,20 +242,22 @@ static void check_special(struct check_work *w, const struct check_at *at, struc
 		return;
 	}
 	if (!blank_behind(w, o))
-		check_say(run, at, FINDING(CHECK_SPECIAL, CHECK_NOTE), "there is something behind the record of a special object");
+		check_say(run, at, FINDING(CHECK_SPECIAL, CHECK_NOTE),
+			  "there is something behind the record of a special object");
 	enum check_seen seen = CHECK_NEW;
 	err = check_ids_add(&run->ids, s.object_id, &o->st, &seen);
 	if (err)
 		check_stop(run, err);
 	if (seen == CHECK_OTHER)
-		check_say(run, at, FINDING(CHECK_COPY, CHECK_DAMAGE), "a copy of another special object: both have the same id");
+		check_say(run, at, FINDING(CHECK_COPY, CHECK_DAMAGE),
+			  "a copy of another special object: both have the same id");
 	if (seen != CHECK_SAME)
 		check_xattrs(run, at, o->fd, s.object_id);
 }
 
 void check_file(struct check_work *w, const struct check_at *at)
 {
-	AUTO(opened_end) struct opened o = { .fd = -1 };
+	AUTO(opened_end) struct opened o = {.fd = -1};
 	uint64_t size;
 	o.fd = check_open(w->run, at, &o.st);
 	if (o.fd < 0)

@@ -12,7 +12,7 @@
 static void say(struct check_run *run, const struct check_at *at, const char *text)
 {
 	/* The file opens all the same: nothing is lost. */
-	check_say(run, at, &(struct check_finding){ .code = CHECK_HEADER, .severity = CHECK_NOTE }, "%s", text);
+	check_say(run, at, &(struct check_finding){.code = CHECK_HEADER, .severity = CHECK_NOTE}, "%s", text);
 }
 
 /* Does the MAC of slot I hold? */

@@ -52,7 +52,7 @@ static int add(struct check_ids *ids, uint64_t id, uint64_t inode, enum check_se
 	struct check_id *e = place(ids->slot, ids->cap, id);
 	*seen = !e->inode ? CHECK_NEW : e->inode == inode ? CHECK_SAME : CHECK_OTHER;
 	if (*seen == CHECK_NEW) {
-		*e = (struct check_id){ .id = id, .inode = inode };
+		*e = (struct check_id){.id = id, .inode = inode};
 		ids->n++;
 	}
 	return 0;

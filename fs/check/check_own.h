@@ -21,12 +21,12 @@ struct check_dir {
 	struct check_dir *parent; /* counted */
 	_Atomic unsigned users;
 	DIR *stream;
-	int fd;        /* the stream's */
-	char *disk;    /* name on disk; "data" for the root */
-	char *plain;   /* "" for the root; NULL where unknown */
+	int fd;      /* the stream's */
+	char *disk;  /* name on disk; "data" for the root */
+	char *plain; /* "" for the root; NULL where unknown */
 	int has_id;
 	uint8_t id[ID_LEN];
-	int lifted;    /* a plain user's own folder, searchable only while it is looked at; `mode` is put back */
+	int lifted; /* a plain user's own folder, searchable only while it is looked at; `mode` is put back */
 	mode_t mode;
 };
 
@@ -41,7 +41,7 @@ struct check_finding {
 	enum check_code code;
 	enum check_severity severity;
 	int repaired;
-	int in_blocks;         /* `block` and `last` count */
+	int in_blocks; /* `block` and `last` count */
 	uint64_t block, last;
 };
 
@@ -49,7 +49,7 @@ struct check_finding {
 struct check_job {
 	struct check_dir *dir; /* counted */
 	char name[NAME_LEN_MAX + 1];
-	char *plain;           /* malloc'ed or NULL */
+	char *plain; /* malloc'ed or NULL */
 };
 
 /* Ids seen: the first 8 bytes, and whose they are. Ids are random: two alike by chance in 2^-64. */
@@ -69,17 +69,17 @@ struct check_run {
 	const struct layout *layout;
 	enum name_mode names;
 	int unclean;
-	int repair;            /* and there is a gate, and the store is writable */
+	int repair; /* and there is a gate, and the store is writable */
 	pthread_mutex_t lock;
 	pthread_cond_t filled, drained;
 	struct check_job queue[CHECK_QUEUE]; /* lock; a ring */
-	unsigned first, count; /* lock */
-	int done;              /* lock: the walk has ended */
-	_Atomic int stop;      /* negative errno: everybody ends */
-	pthread_mutex_t out;   /* callbacks, counts, lost_fd */
-	struct check_counts counts; /* out */
-	int64_t told_ms;       /* out: when progress was last told */
-	int lost_fd;           /* out: -1 until needed */
+	unsigned first, count;               /* lock */
+	int done;                            /* lock: the walk has ended */
+	_Atomic int stop;                    /* negative errno: everybody ends */
+	pthread_mutex_t out;                 /* callbacks, counts, lost_fd */
+	struct check_counts counts;          /* out */
+	int64_t told_ms;                     /* out: when progress was last told */
+	int lost_fd;                         /* out: -1 until needed */
 	struct check_ids ids;
 };
 
@@ -87,14 +87,14 @@ struct check_run {
 struct check_work {
 	struct check_run *run;
 	uint64_t record_len;
-	size_t room;      /* records */
+	size_t room; /* records */
 	uint8_t *cipher, *plain;
 	size_t plain_len;
 };
 
 /* check_report.c */
 __attribute__((format(printf, 4, 5))) void check_say(struct check_run *run, const struct check_at *at,
-						      const struct check_finding *f, const char *fmt, ...);
+						     const struct check_finding *f, const char *fmt, ...);
 /* Bytes and objects looked at; tells progress now and then. */
 void check_count(struct check_run *run, const struct check_counts *add);
 /* Make everybody end with ERR; the first error wins. */
@@ -108,7 +108,8 @@ struct check_dir *check_dir_get(struct check_dir *dir);
 void check_dir_put(struct check_dir *dir);
 
 /* check_ids.c */
-int check_ids_add(struct check_ids *ids, const uint8_t id[ID_LEN], const struct stat *st, enum check_seen *seen) MUST_CHECK;
+int check_ids_add(struct check_ids *ids, const uint8_t id[ID_LEN], const struct stat *st,
+		  enum check_seen *seen) MUST_CHECK;
 void check_ids_free(struct check_ids *ids);
 
 /* check_dir.c: the walk, on the calling thread. */

@@ -8,7 +8,7 @@
 #include "fs/check/check_own.h"
 #include "fs/store/store_own.h"
 
-#define FINDING(c, s) (&(struct check_finding){ .code = (c), .severity = (s) })
+#define FINDING(c, s) (&(struct check_finding){.code = (c), .severity = (s)})
 
 /* What one look at a file found; `text` NULL: nothing. */
 struct look {
@@ -65,7 +65,9 @@ static void look_once(struct check_run *run, int fd, const struct stat *st, stru
 	if (type >= OBJECT_SYMLINK)
 		return;
 	if (type == OBJECT_STUMP) {
-		look_bad(l, CHECK_STUMP, run->unclean ? "an empty file: a create that a crash cut off" : "emptied: not even a header is left");
+		look_bad(l, CHECK_STUMP,
+			 run->unclean ? "an empty file: a create that a crash cut off"
+				      : "emptied: not even a header is left");
 		l->severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE;
 		return;
 	}
@@ -81,8 +83,9 @@ static void look_once(struct check_run *run, int fd, const struct stat *st, stru
 
 static int same(const struct stat *a, const struct stat *b)
 {
-	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
 /* 1 if the file stood still while it was looked at (or nothing was wrong with it). */
@@ -114,9 +117,10 @@ void check_file_plain(struct check_work *w, const struct check_at *at)
 		return;
 	uint64_t size;
 	int special = layout_classify(run->layout, (uint64_t)st.st_size, &size) >= OBJECT_SYMLINK;
-	check_count(run, &(struct check_counts){ .files = !special, .specials = (uint64_t)special, .bytes = run->layout->header_len });
+	check_count(run, &(struct check_counts){
+				 .files = !special, .specials = (uint64_t)special, .bytes = run->layout->header_len});
 	if (!look_still(run, fd, &st, &l)) {
-		check_count(run, &(struct check_counts){ .busy = 1 });
+		check_count(run, &(struct check_counts){.busy = 1});
 		return;
 	}
 	if (l.text && st.st_nlink > 0)

@@ -49,11 +49,11 @@ int check_move_lost(struct check_run *run, const struct check_at *at)
 /* Header and empty final record of a new file; *LEN of them. */
 static int blank_file(struct check_run *run, uint8_t *bytes, size_t *len)
 {
-	struct final_head head = { .generation = 1 };
+	struct final_head head = {.generation = 1};
 	struct gate_key *key = NULL;
 	const struct store_keys *store;
 	const struct file_keys *file;
-	struct block_cipher c = { 0 };
+	struct block_cipher c = {0};
 	int err = gate_key_create(run->cfg->gate, bytes, &key);
 	if (err)
 		return err;
@@ -90,7 +90,7 @@ int check_fill_stump(struct check_run *run, const struct check_at *at)
 	err = store_pwrite_full(fd, bytes, len, 0);
 	if (err)
 		return err;
-	struct timespec times[2] = { st.st_atim, st.st_mtim };
+	struct timespec times[2] = {st.st_atim, st.st_mtim};
 	(void)futimens(fd, times);
 	return fsync(fd) < 0 ? -errno : 0;
 }

@@ -11,12 +11,24 @@
 #define TELL_MS 100
 
 static const char *const code_name[] = {
-	[CHECK_IO] = "io",		 [CHECK_TYPE] = "type",		[CHECK_SIZE] = "size",
-	[CHECK_HEADER] = "header",	 [CHECK_KEY] = "key",		[CHECK_END] = "end",
-	[CHECK_BLOCK] = "block",	 [CHECK_SPECIAL] = "special",	[CHECK_XATTR] = "xattr",
-	[CHECK_NAME] = "name",		 [CHECK_SIDECAR] = "sidecar",	[CHECK_ORPHAN] = "orphan",
-	[CHECK_DIRID] = "dirid",	 [CHECK_STUMP] = "stump",	[CHECK_COPY] = "copy",
-	[CHECK_LEFTOVER] = "leftover",	 [CHECK_KEYRING] = "keyring",	[CHECK_SESSION] = "session",
+	[CHECK_IO] = "io",
+	[CHECK_TYPE] = "type",
+	[CHECK_SIZE] = "size",
+	[CHECK_HEADER] = "header",
+	[CHECK_KEY] = "key",
+	[CHECK_END] = "end",
+	[CHECK_BLOCK] = "block",
+	[CHECK_SPECIAL] = "special",
+	[CHECK_XATTR] = "xattr",
+	[CHECK_NAME] = "name",
+	[CHECK_SIDECAR] = "sidecar",
+	[CHECK_ORPHAN] = "orphan",
+	[CHECK_DIRID] = "dirid",
+	[CHECK_STUMP] = "stump",
+	[CHECK_COPY] = "copy",
+	[CHECK_LEFTOVER] = "leftover",
+	[CHECK_KEYRING] = "keyring",
+	[CHECK_SESSION] = "session",
 	[CHECK_INFLIGHT] = "inflight",
 };
 
@@ -121,7 +133,9 @@ void check_say(struct check_run *run, const struct check_at *at, const struct ch
 	char *disk = at->dir ? check_path_disk(at->dir, at->name) : NULL;
 	char *plain = at->dir && (at->plain || !at->name) ? check_path_plain(at->dir, at->plain) : NULL;
 	struct check_problem p = {
-		.path = disk ? disk : at->name ? at->name : "",
+		.path = disk       ? disk
+			: at->name ? at->name
+				   : "",
 		.plain = plain,
 		.code = f->code,
 		.severity = f->severity,

@@ -15,7 +15,8 @@ struct own {
 
 static void say(struct own *o, enum check_code code, enum check_severity severity, const char *path, const char *text)
 {
-	struct check_problem p = { .path = path, .code = code, .severity = severity, .block = -1, .last = -1, .text = text };
+	struct check_problem p = {
+		.path = path, .code = code, .severity = severity, .block = -1, .last = -1, .text = text};
 	p.repaired = code == CHECK_KEYRING && o->cfg->repair;
 	if (p.repaired)
 		o->counts->repaired++;
@@ -30,15 +31,16 @@ static void say(struct own *o, enum check_code code, enum check_severity severit
 
 void check_keyring(const struct check_config *cfg, struct check_counts *out)
 {
-	static const char *const path[STORE_COPIES] = { STORE_OWN "/" STORE_KEYRING, STORE_OWN "/" STORE_KEYRING_COPY };
+	static const char *const path[STORE_COPIES] = {STORE_OWN "/" STORE_KEYRING, STORE_OWN "/" STORE_KEYRING_COPY};
 	const struct store_copies *cs = cfg->store->copies;
-	struct own own = { .cfg = cfg, .counts = out }, *o = &own;
+	struct own own = {.cfg = cfg, .counts = out}, *o = &own;
 	for (size_t i = 0; i < STORE_COPIES; i++) {
 		const struct store_copy *c = &cs->copy[i];
 		if (c->error == -ENOENT)
 			say(o, CHECK_KEYRING, CHECK_DAMAGE, path[i], "this copy of the keyring is missing");
 		else if (c->error == -ENOTSUP)
-			say(o, CHECK_KEYRING, CHECK_DAMAGE, path[i], "this copy of the keyring is of a newer format, or damaged");
+			say(o, CHECK_KEYRING, CHECK_DAMAGE, path[i],
+			    "this copy of the keyring is of a newer format, or damaged");
 		else if (c->error)
 			say(o, CHECK_KEYRING, CHECK_DAMAGE, path[i], "this copy of the keyring is damaged");
 	}
@@ -48,9 +50,11 @@ void check_keyring(const struct check_config *cfg, struct check_counts *out)
 	size_t other = cs->chosen == &cs->copy[0] ? 1 : 0;
 	/* One is written when the other is durable: a step apart is what a crash leaves. */
 	if (cs->copy[other].keyring->sequence + 1 == cs->copy[!other].keyring->sequence)
-		say(o, CHECK_KEYRING, CHECK_NOTE, path[other], "this copy of the keyring is one change behind the other");
+		say(o, CHECK_KEYRING, CHECK_NOTE, path[other],
+		    "this copy of the keyring is one change behind the other");
 	else
-		say(o, CHECK_KEYRING, CHECK_DAMAGE, path[other], "this copy of the keyring differs from the one in use");
+		say(o, CHECK_KEYRING, CHECK_DAMAGE, path[other],
+		    "this copy of the keyring differs from the one in use");
 }
 
 /* -EBADMSG for a record that is not one; SESSION is what it says. Without a gate only its length is looked at. */
@@ -69,7 +73,7 @@ static int parse_session(struct gate *g, const uint8_t *record, size_t len, stru
 
 int check_session(const struct check_config *cfg, const uint8_t *record, size_t len, struct check_counts *out)
 {
-	struct own o = { .cfg = cfg, .counts = out };
+	struct own o = {.cfg = cfg, .counts = out};
 	struct session session;
 	int err = parse_session(cfg->gate, record, len, &session);
 	if (err != -EBADMSG)
@@ -119,8 +123,10 @@ static int check_inflight(struct own *o)
 		return 0; /* mounted: slots come and go */
 	AUTO(store_fd_close) int fd = store_open_file(s->own_fd, STORE_INFLIGHT, O_RDONLY);
 	struct stat st;
-	if (fd == -ENOENT || (fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size != (uint64_t)INFLIGHT_SLOTS * s->slot_len)) {
-		say(o, CHECK_INFLIGHT, CHECK_NOTE, STORE_OWN "/" STORE_INFLIGHT, "missing or of a wrong length: the next mount makes it anew");
+	if (fd == -ENOENT ||
+	    (fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size != (uint64_t)INFLIGHT_SLOTS * s->slot_len)) {
+		say(o, CHECK_INFLIGHT, CHECK_NOTE, STORE_OWN "/" STORE_INFLIGHT,
+		    "missing or of a wrong length: the next mount makes it anew");
 		return 0;
 	}
 	if (fd < 0)
@@ -142,7 +148,7 @@ static int check_inflight(struct own *o)
 
 int check_own(const struct check_config *cfg, struct check_counts *out)
 {
-	struct own o = { .cfg = cfg, .counts = out };
+	struct own o = {.cfg = cfg, .counts = out};
 	int err = check_session_file(&o);
 	return err ? err : check_inflight(&o);
 }

@@ -73,7 +73,7 @@ static void *add_up(void *arg)
 	while (l)
 		l = up(l);
 	if (!atomic_load(&t->stop))
-		check_count(t->run, &(struct check_counts){ .total = sum });
+		check_count(t->run, &(struct check_counts){.total = sum});
 	return NULL;
 }
 

@@ -40,7 +40,7 @@ static int read_list(int fd, char **list, size_t *len)
 static void say(struct check_run *run, const struct check_at *at, enum check_severity severity, const char *name,
 		const char *what)
 {
-	check_say(run, at, &(struct check_finding){ .code = CHECK_XATTR, .severity = severity },
+	check_say(run, at, &(struct check_finding){.code = CHECK_XATTR, .severity = severity},
 		  "extended attribute %s %s", name, what);
 }
 
@@ -82,7 +82,8 @@ static void check_one(struct check_run *run, const struct check_at *at, int fd, 
 	if (err == -ENOMEM)
 		check_stop(run, err);
 	else if (err == -EBADMSG)
-		say(run, at, CHECK_DAMAGE, name, id ? "does not authenticate: altered, or of another object" : "is too short");
+		say(run, at, CHECK_DAMAGE, name,
+		    id ? "does not authenticate: altered, or of another object" : "is too short");
 	else if (err && err != -ENODATA && !check_locked(run, err))
 		say(run, at, CHECK_DAMAGE, name, strerror(-err));
 }
@@ -93,7 +94,7 @@ void check_xattrs(struct check_run *run, const struct check_at *at, int fd, cons
 	size_t len;
 	int err = read_list(fd, &list, &len);
 	if (err)
-		check_say(run, at, &(struct check_finding){ .code = CHECK_XATTR, .severity = CHECK_DAMAGE },
+		check_say(run, at, &(struct check_finding){.code = CHECK_XATTR, .severity = CHECK_DAMAGE},
 			  "its extended attributes cannot be read: %s", strerror(-err));
 	for (size_t i = 0; !err && i < len; i += strlen(list + i) + 1)
 		if (strncmp(list + i, XATTR_DISK_PREFIX, strlen(XATTR_DISK_PREFIX)) == 0)

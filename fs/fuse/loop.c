@@ -126,7 +126,9 @@ static unsigned server_count(void)
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned n = cpus > 0 ? (unsigned)cpus * 2 : 2;
 
-	return n < SERVERS_MIN ? SERVERS_MIN : n > INFLIGHT_SLOTS - 1 ? INFLIGHT_SLOTS - 1 : n; /* the last slot is the pool's */
+	return n < SERVERS_MIN          ? SERVERS_MIN
+	       : n > INFLIGHT_SLOTS - 1 ? INFLIGHT_SLOTS - 1
+					: n; /* the last slot is the pool's */
 }
 
 int loop_start(struct fs *fs)

@@ -111,8 +111,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct fs *fs = userdata;
 	unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_ACL |
-			FUSE_CAP_DONT_MASK | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
-			FUSE_CAP_ASYNC_DIO;
+			FUSE_CAP_DONT_MASK | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+			FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO;
 
 	/* Splice would copy into pipes; O_TRUNC comes as SETATTR; locks stay the kernel's. */
 	conn->want = conn->capable & want;
@@ -284,7 +284,8 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 		return;
 	f = file_ref(c.n);
 	if (!f && (to_set & FUSE_SET_ATTR_SIZE) && fs->store->keyring->wrap_type == WRAP_FILE)
-		ops_defer(req, job_setattr, &(struct deferred){.lane = POOL_KMS, .ino = ino, .attr = *attr, .arg = to_set});
+		ops_defer(req, job_setattr,
+			  &(struct deferred){.lane = POOL_KMS, .ino = ino, .attr = *attr, .arg = to_set});
 	else
 		setattr(req, &c, &loop_self()->work, f);
 }
@@ -417,7 +418,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 {
 	struct fs *fs = req_fs(req);
 	struct file *f = handle_file(fi);
-	struct file_write wr = {(uint64_t)off, (const uint8_t *)buf, size, fi->writepage ? GATE_USE_DRAIN : GATE_USE_NEW};
+	struct file_write wr = {(uint64_t)off, (const uint8_t *)buf, size,
+				fi->writepage ? GATE_USE_DRAIN : GATE_USE_NEW};
 	int r;
 
 	atomic_fetch_add(&fs->writes, 1);
@@ -499,7 +501,8 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, stru
 	if (whence != SEEK_DATA && whence != SEEK_HOLE)
 		fuse_reply_err(req, EINVAL);
 	else
-		ops_defer(req, job_lseek, &(struct deferred){.ino = ino, .fi = *fi, .off = (uint64_t)off, .arg = whence});
+		ops_defer(req, job_lseek,
+			  &(struct deferred){.ino = ino, .fi = *fi, .off = (uint64_t)off, .arg = whence});
 }
 
 /* ---- extended attributes ---- */

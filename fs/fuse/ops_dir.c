@@ -91,7 +91,8 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 	fuse_reply_none(req);
 }
 
-static void reply_created(fuse_req_t req, struct node *n, const struct stat *st, struct file *f, struct fuse_file_info *fi)
+static void reply_created(fuse_req_t req, struct node *n, const struct stat *st, struct file *f,
+			  struct fuse_file_info *fi)
 {
 	struct fs *fs = req_fs(req);
 	struct fuse_entry_param e;
@@ -387,7 +388,8 @@ static size_t add_plain(fuse_req_t req, struct listing *l, const struct dirent *
 	/* a special object's type shows in its size only; a folder's at once */
 	if (e->d_type == DT_DIR)
 		st.st_mode = S_IFDIR;
-	else if (fstatat(dirfd(l->dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && obj_type(req_fs(req), &st, &type) == 0)
+	else if (fstatat(dirfd(l->dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		 obj_type(req_fs(req), &st, &type) == 0)
 		st.st_mode = type == OBJECT_DIR ? S_IFDIR : type == OBJECT_FILE ? S_IFREG : 0;
 	return fuse_add_direntry(req, p->buf + p->used, p->size - p->used, name, &st, e->d_off);
 }

@@ -25,7 +25,7 @@ struct pool {
 	bool stop;
 	unsigned n;
 	struct file_work work[POOL_THREADS_MAX];
-	bool busy[POOL_THREADS_MAX];  /* lock */
+	bool busy[POOL_THREADS_MAX]; /* lock */
 	pthread_t thread[POOL_THREADS_MAX];
 };
 

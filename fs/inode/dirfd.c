@@ -13,7 +13,7 @@
 
 #define DIRFDS_MAX 1024u
 #define DEPTH_MAX 65536u /* names of a store that somebody changes under us may form a ring */
-#define TRIES 20 /* a rename moves the entry on disk a moment before the entry here */
+#define TRIES 20         /* a rename moves the entry on disk a moment before the entry here */
 
 static void lru_remove(struct nodes *t, struct dirfd *d)
 {

@@ -26,7 +26,8 @@ int file_work_init(struct file_work *w, const struct layout *l, uint8_t *slot)
 	memset(w, 0, sizeof(*w));
 	w->slot = slot;
 	w->plain_len = blocks * l->block_len;
-	w->cipher_len = blocks * (l->block_len + BLOCK_OVERHEAD) + FILE_OLD_MAX * (FINAL_OVERHEAD + (size_t)l->block_len);
+	w->cipher_len = blocks * (l->block_len + BLOCK_OVERHEAD) +
+			FILE_OLD_MAX * (FINAL_OVERHEAD + (size_t)l->block_len);
 	w->edge_len = 3 * (size_t)l->block_len;
 	w->plain = malloc(w->plain_len);
 	w->cipher = malloc(w->cipher_len);

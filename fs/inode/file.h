@@ -22,7 +22,7 @@ struct file_work {
 	uint8_t *edge;   /* three blocks: first edge, last edge, old tail */
 	uint8_t *slot;
 	size_t plain_len, cipher_len, edge_len;
-	bool dirty;      /* holds plaintext since the last wipe */
+	bool dirty; /* holds plaintext since the last wipe */
 };
 
 int file_work_init(struct file_work *w, const struct layout *l, uint8_t *slot) MUST_CHECK;
@@ -53,13 +53,13 @@ struct file {
 	struct gate_key *key;
 	uint8_t file_id[ID_LEN]; /* from the header */
 	int fd;
-	_Atomic bool writable;  /* fd is O_RDWR */
-	_Atomic bool broken;    /* the final record could not be put back after a failed write: EIO from now on */
-	bool holes;             /* `sparse` for good, not only because of gaps */
-	_Atomic uint64_t size;  /* changed under the write lock, read without any by getattr */
+	_Atomic bool writable; /* fd is O_RDWR */
+	_Atomic bool broken;   /* the final record could not be put back after a failed write: EIO from now on */
+	bool holes;            /* `sparse` for good, not only because of gaps */
+	_Atomic uint64_t size; /* changed under the write lock, read without any by getattr */
 	uint64_t generation;
-	uint32_t flags;         /* as on disk */
-	struct ranges gaps;     /* block numbers that out-of-order write-back skipped */
+	uint32_t flags;     /* as on disk */
+	struct ranges gaps; /* block numbers that out-of-order write-back skipped */
 	unsigned handles, writers;
 };
 
@@ -91,7 +91,8 @@ void file_close(struct file *f, bool writable);
  * Read up to LEN bytes at OFF: *PLAIN points into W and holds *OUT_LEN bytes until W is used again. -EIO for what does not
  * authenticate or was lost, -EACCES.
  */
-int file_read(struct file *f, struct file_work *w, uint64_t off, size_t len, const uint8_t **plain, size_t *out_len) MUST_CHECK;
+int file_read(struct file *f, struct file_work *w, uint64_t off, size_t len, const uint8_t **plain,
+	      size_t *out_len) MUST_CHECK;
 /* Write all LEN (<= INFLIGHT_REQUEST_MAX) bytes, or fail with the end as it was. */
 struct file_write {
 	uint64_t off;
@@ -112,7 +113,8 @@ struct file_old {
 	uint8_t *plain;
 };
 int file_old_read(struct file *f, struct file_work *w, const struct file_old *old, unsigned n) MUST_CHECK;
-int file_old_open(struct file *f, struct file_work *w, struct block_cipher *c, const struct file_old *old, unsigned n) MUST_CHECK;
+int file_old_open(struct file *f, struct file_work *w, struct block_cipher *c, const struct file_old *old,
+		  unsigned n) MUST_CHECK;
 /* The keys of F for sealing and opening, borrowed. file_keys_return() ends the ciphers and gives them back. */
 struct file_borrow {
 	struct file *f;
@@ -135,12 +137,12 @@ uint32_t file_unend(const struct file *f, uint64_t next, uint8_t *out);
 void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len);
 /* One change of the end: old tail read, new final record sealed, committed. */
 struct file_resize {
-	uint64_t size;        /* new */
+	uint64_t size; /* new */
 	uint32_t flags;
 	enum gate_use use;
 	const uint8_t *saved; /* the old final record, raw */
 	size_t saved_len;
-	const uint8_t *next;  /* what the new, long final record overlaps of the block behind its own, raw; or NULL */
+	const uint8_t *next; /* what the new, long final record overlaps of the block behind its own, raw; or NULL */
 };
 int file_resize_locked(struct file *f, struct file_work *w, struct file_resize *z) MUST_CHECK;
 /* Write the final record anew with FLAGS. */

@@ -15,7 +15,8 @@ static const struct layout *layout(const struct file *f)
  * Seal the new final record and, where the file grows past its old last block, what the old final record becomes: a full
  * block, or zeros where a hole begins. The new one comes first: old and new ends are both whole at every moment.
  */
-static int seal_resize(struct file *f, struct file_work *w, const struct file_resize *z, struct block_cipher *c, struct inflight *in)
+static int seal_resize(struct file *f, struct file_work *w, const struct file_resize *z, struct block_cipher *c,
+		       struct inflight *in)
 {
 	const struct layout *l = layout(f);
 	uint64_t whole = f->size / l->block_len, new_whole = z->size / l->block_len;

@@ -44,7 +44,8 @@ static int fetch(struct file *f, struct file_work *w, uint64_t off, size_t *len,
 	s->final_len = last == whole ? FINAL_OVERHEAD + f->size % l->block_len : 0;
 	s->n = (last == whole ? whole : last + 1) - s->first;
 	s->flags = f->flags;
-	r = store_pread_full(f->fd, w->cipher, s->n * layout_record_len(l) + s->final_len, layout_record_off(l, s->first));
+	r = store_pread_full(f->fd, w->cipher, s->n * layout_record_len(l) + s->final_len,
+			     layout_record_off(l, s->first));
 	return r == -EIO ? file_corrupt(f, "cut short or unreadable: block", s->first) : r;
 }
 

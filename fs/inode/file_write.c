@@ -12,18 +12,18 @@
  */
 struct edit {
 	const struct file_write *wr;
-	uint64_t end;          /* off + len */
+	uint64_t end; /* off + len */
 	uint64_t new_size;
-	uint64_t whole, new_whole; /* whole blocks before and after */
-	uint64_t first, last;  /* blocks that the request touches */
-	bool final;            /* the final record is written anew */
-	bool pad;              /* the old tail, before a gap, becomes a whole block */
-	bool unend;            /* the old, empty final record lies where a hole is to be: zero it */
+	uint64_t whole, new_whole;       /* whole blocks before and after */
+	uint64_t first, last;            /* blocks that the request touches */
+	bool final;                      /* the final record is written anew */
+	bool pad;                        /* the old tail, before a gap, becomes a whole block */
+	bool unend;                      /* the old, empty final record lies where a hole is to be: zero it */
 	uint8_t *edge_first, *edge_last; /* NULL: direct from the request */
 	struct file_old old[4];
 	unsigned n_old;
-	uint32_t flags;        /* of the new final record */
-	const uint8_t *saved;  /* the old final record, raw */
+	uint32_t flags;       /* of the new final record */
+	const uint8_t *saved; /* the old final record, raw */
 	size_t saved_len;
 	uint8_t empty[FINAL_OVERHEAD]; /* where the old tail was empty: one like it */
 };
@@ -185,7 +185,8 @@ static int seal_edit(struct file *f, struct file_work *w, struct edit *e, struct
 	if (!r)
 		r = seal_blocks(c, e, to, l->block_len, &out);
 	if (!r && e->final) {
-		r = final_seal(c, e->new_whole, &head, head.tail_len ? plain_of(e, e->new_whole, l->block_len) : NULL, out);
+		r = final_seal(c, e->new_whole, &head, head.tail_len ? plain_of(e, e->new_whole, l->block_len) : NULL,
+			       out);
 		out += FINAL_OVERHEAD + head.tail_len;
 	}
 	in->extent[in->n_extents++] = (struct inflight_extent){layout_record_off(l, e->first), (uint32_t)(out - data)};
@@ -215,7 +216,8 @@ static int crypt_edit(struct file *f, struct file_work *w, struct edit *e, struc
 	}
 	/* now and not when it is needed: by then the gate may be shut */
 	if (!r && e->final && e->saved == e->empty)
-		r = final_seal(&keys.seal, e->whole, &(struct final_head){0, f->flags, f->generation + 1}, NULL, e->empty);
+		r = final_seal(&keys.seal, e->whole, &(struct final_head){0, f->flags, f->generation + 1}, NULL,
+			       e->empty);
 	file_borrow_end(&keys);
 	return r;
 }

@@ -233,7 +233,8 @@ static void node_free_if_unused(struct nodes *t, struct node *n)
 	}
 }
 
-int node_lookup(struct nodes *t, const struct node_key *key, struct node *parent, const char *disk_name, struct node **out)
+int node_lookup(struct nodes *t, const struct node_key *key, struct node *parent, const char *disk_name,
+		struct node **out)
 {
 	struct node *n;
 	int r = 0;

@@ -67,17 +67,18 @@ struct node {
 	struct dirfd *dirfd;    /* t */
 	int orphan_fd;          /* t: O_PATH of an inode whose last name is gone, else -1 */
 	bool gone;              /* t: not found by (dev, ino) any more: its number may be another object's by now */
-	pthread_mutex_t once;   /* held while its file is opened or its directory id made: one at a time; before `lock` */
-	pthread_mutex_t lock;   /* what follows; taken before the table's lock */
-	_Atomic(struct file *) file; /* l: while any handle is open */
-	uint8_t object_id[ID_LEN]; /* l: file id, directory id or special object's id, once has_id */
-	struct ranges lost;     /* l: refused or failed writes; READ of them is EIO */
+	pthread_mutex_t once; /* held while its file is opened or its directory id made: one at a time; before `lock` */
+	pthread_mutex_t lock; /* what follows; taken before the table's lock */
+	_Atomic(struct file *) file;   /* l: while any handle is open */
+	uint8_t object_id[ID_LEN];     /* l: file id, directory id or special object's id, once has_id */
+	struct ranges lost;            /* l: refused or failed writes; READ of them is EIO */
 	uint32_t dev_major, dev_minor; /* l: special objects, once has_special */
-	uint16_t target_len;    /* l */
+	uint16_t target_len;           /* l */
 	bool has_id, has_special;
-	_Atomic uint8_t xattrs; /* a: 0 unknown, 1 none of ours, 2 some */
+	_Atomic uint8_t xattrs;      /* a: 0 unknown, 1 none of ours, 2 some */
 	_Atomic uint8_t default_acl; /* a: 0 unknown, 1 none, 2 some */
-	_Atomic uint32_t unsynced; /* a: NODE_UNSYNCED_*: made in this mount, not durable yet; above, how often that was said */
+	_Atomic uint32_t
+		unsynced; /* a: NODE_UNSYNCED_*: made in this mount, not durable yet; above, how often that was said */
 	_Atomic uint8_t opened; /* a: 1 opened since the mount, 2 for writing */
 	_Atomic bool lost_any;  /* a: lost is not empty */
 };
@@ -105,7 +106,7 @@ struct nodes {
 	struct node **hash;
 	size_t n_hash, n_nodes;
 	_Atomic(struct node **) chunk[NODE_CHUNKS]; /* id -> node; slots stay, nodes come and go */
-	uint64_t high;          /* ids 1..high have been used */
+	uint64_t high;                              /* ids 1..high have been used */
 	uint64_t *free_ids;
 	size_t n_free, cap_free;
 	uint64_t generation;
@@ -114,7 +115,7 @@ struct nodes {
 	unsigned n_dirfds;
 	struct orphan orphan[ORPHANS_MAX]; /* nodes with an orphan_fd, a ring; some have been forgotten since */
 	size_t orphan_next;
-	_Atomic uint64_t known; /* nodes with nlookup > 0 */
+	_Atomic uint64_t known;        /* nodes with nlookup > 0 */
 	_Atomic uint64_t *shared_high; /* `high`, for another process; set after nodes_init(), NULL = nobody */
 };
 
@@ -133,7 +134,8 @@ struct node_key {
 	ino_t ino;
 	int type;
 };
-int node_lookup(struct nodes *t, const struct node_key *key, struct node *parent, const char *disk_name, struct node **out) MUST_CHECK;
+int node_lookup(struct nodes *t, const struct node_key *key, struct node *parent, const char *disk_name,
+		struct node **out) MUST_CHECK;
 /* Count one lookup more of ID, if the kernel knows it; NULL if not. */
 struct node *node_lookup_again(struct nodes *t, uint64_t id);
 /* The kernel forgot N lookups. */

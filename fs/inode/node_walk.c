@@ -26,7 +26,8 @@ size_t nodes_collect(struct nodes *t, enum node_class class, uint64_t *next, uin
 		for (; *next <= t->high && *next < stop && n_ids < max; ++*next) {
 			struct node *n = node_get(t, *next);
 
-			if (n && (class == NODE_LOST ? (bool)atomic_load(&n->lost_any) : n->nlookup > 0 && class_of(n) == class))
+			if (n && (class == NODE_LOST ? (bool)atomic_load(&n->lost_any)
+						     : n->nlookup > 0 && class_of(n) == class))
 				ids[n_ids++] = *next;
 		}
 		end = *next > t->high;

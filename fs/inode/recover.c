@@ -25,9 +25,9 @@ struct scan {
 	uint8_t *cipher;  /* `room` records */
 	uint8_t *plain;   /* one block */
 	size_t room;
-	int rubbish;      /* something that is neither zero nor authentic was seen */
-	uint64_t holes;   /* zero records so far, those behind the last authentic block included */
-	uint64_t bad;     /* the same for records that do not authenticate */
+	int rubbish;         /* something that is neither zero nor authentic was seen */
+	uint64_t holes;      /* zero records so far, those behind the last authentic block included */
+	uint64_t bad;        /* the same for records that do not authenticate */
 	uint64_t generation; /* the highest one in any head that looks like a final record's */
 	struct recover_end end;
 };
@@ -84,7 +84,7 @@ static int open_final(const struct recover *r, uint64_t no, size_t len, struct f
 {
 	uint8_t *cipher = malloc(len);
 	uint8_t *tail = malloc(r->layout->block_len);
-	struct block_cipher c = { 0 };
+	struct block_cipher c = {0};
 	int err = cipher && tail ? store_pread_full(r->fd, cipher, len, layout_record_off(r->layout, no)) : -ENOMEM;
 	if (!err)
 		err = borrow(r, &c, 0);
@@ -139,7 +139,7 @@ static void end_at_final(struct scan *s, uint64_t no, const struct final_head *h
 /* Open the N records of the chunk that begins with block NO, one by one: what counts is each one's own answer. */
 static int scan_blocks(struct scan *s, uint64_t no, size_t n)
 {
-	struct block_cipher c = { 0 };
+	struct block_cipher c = {0};
 	int err = borrow(s->r, &c, 0);
 	if (err)
 		return err;
@@ -170,7 +170,8 @@ static size_t before_final(struct scan *s, size_t n)
 	struct final_head head;
 	for (size_t i = 0; i < n; i++) {
 		const uint8_t *record = s->cipher + i * s->record_len;
-		if (final_head_parse(s->r->layout, record, FINAL_OVERHEAD, &head) || block_is_zero(record, FINAL_OVERHEAD))
+		if (final_head_parse(s->r->layout, record, FINAL_OVERHEAD, &head) ||
+		    block_is_zero(record, FINAL_OVERHEAD))
 			continue;
 		/* A torn one may say anything; what it says is only a number to stay above. */
 		if (head.generation > s->generation && head.generation < GENERATION_SANE)
@@ -265,7 +266,7 @@ static int find(struct scan *s)
 
 int recover_find(const struct recover *r, struct recover_end *out)
 {
-	AUTO(scan_end) struct scan s = { .r = r };
+	AUTO(scan_end) struct scan s = {.r = r};
 	int err = scan_begin(&s, r);
 	if (!err)
 		err = find(&s);
@@ -277,8 +278,8 @@ int recover_find(const struct recover *r, struct recover_end *out)
 static int seal_end(const struct recover *r, const struct recover_end *end)
 {
 	uint8_t record[FINAL_OVERHEAD];
-	struct final_head head = { .tail_len = 0, .flags = end->flags, .generation = end->generation };
-	struct block_cipher c = { 0 };
+	struct final_head head = {.tail_len = 0, .flags = end->flags, .generation = end->generation};
+	struct block_cipher c = {0};
 	int err = borrow(r, &c, 1);
 	if (err)
 		return err;
@@ -300,7 +301,7 @@ int recover_apply(const struct recover *r, const struct recover_end *end)
 		return err;
 	if (ftruncate(r->fd, (off_t)end->disk_size) < 0)
 		return -errno;
-	struct timespec times[2] = { st.st_atim, st.st_mtim };
+	struct timespec times[2] = {st.st_atim, st.st_mtim};
 	(void)futimens(r->fd, times); /* another owner's file on some backings: the times are not worth failing for */
 	return 0;
 }
@@ -325,7 +326,8 @@ static void say(const struct recover *r, const struct recover_end *end, void (*l
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", r->fd);
 	ssize_t n = readlink(link, name, sizeof(name) - 1);
 	name[n < 0 ? 0 : n] = '\0';
-	int len = snprintf(text, sizeof(text), "%s: left unfinished by a crash; it ends now after %" PRIu64 " blocks (%s)", name,
+	int len = snprintf(text, sizeof(text),
+			   "%s: left unfinished by a crash; it ends now after %" PRIu64 " blocks (%s)", name,
 			   end->blocks, end->sealed ? "at its earlier end" : "after the last block that authenticates");
 	if (end->bad && len > 0 && (size_t)len < sizeof(text))
 		snprintf(text + len, sizeof(text) - (size_t)len, "; %" PRIu64 " blocks before it are lost", end->bad);
@@ -335,7 +337,7 @@ static void say(const struct recover *r, const struct recover_end *end, void (*l
 int recover_file(int fd, const struct layout *l, struct gate *g, struct gate_key *key,
 		 void (*log)(int priority, const char *text))
 {
-	struct recover r = { .fd = fd, .layout = l, .gate = g, .key = key };
+	struct recover r = {.fd = fd, .layout = l, .gate = g, .key = key};
 	struct recover_end end;
 	int err = check_end(&r);
 	if (err != -EBADMSG)

@@ -16,13 +16,13 @@ struct recover {
 
 /* Where a file ends whose arithmetic end does not authenticate. */
 struct recover_end {
-	uint64_t blocks;    /* whole blocks before the end */
-	uint64_t disk_size; /* of the file that ends there */
-	uint32_t flags;     /* of the final record, found or to be sealed */
+	uint64_t blocks;     /* whole blocks before the end */
+	uint64_t disk_size;  /* of the file that ends there */
+	uint32_t flags;      /* of the final record, found or to be sealed */
 	uint64_t generation; /* of the final record to be sealed */
-	int sealed;         /* an old final record stands there and authenticates: only a cut is needed */
-	uint64_t bad;       /* records before the end that do not authenticate (they stay, and read as EIO) */
-	uint64_t holes;     /* all-zero records before the end */
+	int sealed;          /* an old final record stands there and authenticates: only a cut is needed */
+	uint64_t bad;        /* records before the end that do not authenticate (they stay, and read as EIO) */
+	uint64_t holes;      /* all-zero records before the end */
 };
 
 /*

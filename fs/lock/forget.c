@@ -20,7 +20,8 @@ int loop_invalidate(struct fs *fs, uint64_t ino, int64_t off, int64_t len)
 	struct {
 		struct fuse_out_header head;
 		struct fuse_notify_inval_inode_out body;
-	} m = {.head = {.len = sizeof(m), .error = FUSE_NOTIFY_INVAL_INODE}, .body = {.ino = ino, .off = off, .len = len}};
+	} m = {.head = {.len = sizeof(m), .error = FUSE_NOTIFY_INVAL_INODE},
+	       .body = {.ino = ino, .off = off, .len = len}};
 	struct iovec iov = {&m, sizeof(m)};
 
 	return writev(fs->fuse_fd, &iov, 1) == (ssize_t)sizeof(m) ? 0 : -errno;

@@ -57,16 +57,16 @@ struct janitor {
 	bool stop;
 	struct entry entry[ENTRIES];
 	struct chore chore[N_CHORES];
-	int64_t swept_for;     /* the last lost write that did not fit into the table; 0 = none open */
+	int64_t swept_for; /* the last lost write that did not fit into the table; 0 = none open */
 	struct list watched, absent;
-	bool gather;           /* `watched` is to be made anew */
+	bool gather; /* `watched` is to be made anew */
 	int64_t watch_pause;
-	uint64_t watch_refused; /* refused writes at the last watch */
+	uint64_t watch_refused;   /* refused writes at the last watch */
 	uint64_t told[NAMES_MAX]; /* whose names were logged for this lock */
 	unsigned n_told;
 	bool syncing;
-	int64_t sync_next;     /* syncing: not before; one that did not come back in time still runs */
-	int64_t sync_pause;    /* syncing */
+	int64_t sync_next;  /* syncing: not before; one that did not come back in time still runs */
+	int64_t sync_pause; /* syncing */
 };
 
 static int64_t now_ms(void)
@@ -192,7 +192,8 @@ static void tell_name(struct janitor *j, uint64_t ino, bool last)
 		return;
 	len = node_path(&j->fs->nodes, n, path, sizeof(path) - 1);
 	path[len] = '\0';
-	snprintf(text, sizeof(text), "data/%s (inode %llu): written pages were refused; fsync or close tells the writer%s",
+	snprintf(text, sizeof(text),
+		 "data/%s (inode %llu): written pages were refused; fsync or close tells the writer%s",
 		 len ? path : "(deleted)", (unsigned long long)n->ino, last ? "; further files are not named" : "");
 	node_unpin(&j->fs->nodes, n);
 	j->fs->cfg.log(LOG_WARNING, text);

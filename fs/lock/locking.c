@@ -12,7 +12,7 @@
 #define BATCH 256u
 #define HANDLERS_WAIT_MS 500 /* past the drain limit */
 #define IN_FLIGHT_MS 250     /* after the order: what a write(2) then inside the kernel has added is still sealed */
-#define RETRIES_MAX 512u      /* per pass; what is more goes to the janitor at once */
+#define RETRIES_MAX 512u     /* per pass; what is more goes to the janitor at once */
 #define BEAT_MS 100
 
 /* What is to be forgotten, as loop_invalidate() takes it. */
@@ -23,8 +23,8 @@
 struct pass {
 	struct fs *fs;
 	enum node_class class;
-	int64_t off;                  /* ALL or ATTRIBUTES */
-	bool again;                   /* the last pass: ids that were absent are tried again */
+	int64_t off; /* ALL or ATTRIBUTES */
+	bool again;  /* the last pass: ids that were absent are tried again */
 	pthread_mutex_t lock;
 	uint64_t next;                /* lock */
 	uint64_t absent[RETRIES_MAX]; /* lock: ENOENT, a reply may still be under way */
@@ -40,7 +40,8 @@ static void sleep_ms(unsigned ms)
 
 static int forget(const struct pass *p, uint64_t id)
 {
-	return p->class == NODE_WRITTEN && p->off == ALL ? locking_forget(p->fs, id) : loop_invalidate(p->fs, id, p->off, 0);
+	return p->class == NODE_WRITTEN && p->off == ALL ? locking_forget(p->fs, id)
+							 : loop_invalidate(p->fs, id, p->off, 0);
 }
 
 static void absent(struct pass *p, uint64_t id)
@@ -187,7 +188,8 @@ static void lock_note(struct fs *fs, uint64_t contents_ms, uint64_t all_ms)
 	pthread_mutex_unlock(&fs->report_lock);
 	fs_lock_report(fs, &r);
 	snprintf(text, sizeof(text),
-		 "locking: %llu inodes forgotten by the kernel in %llu ms (contents: %llu ms), %llu bytes sealed, %llu refused",
+		 "locking: %llu inodes forgotten by the kernel in %llu ms (contents: %llu ms), %llu bytes sealed, %llu "
+		 "refused",
 		 (unsigned long long)r.inodes, (unsigned long long)r.all_ms, (unsigned long long)r.contents_ms,
 		 (unsigned long long)r.sealed_bytes, (unsigned long long)r.refused_bytes);
 	fs->cfg.log(LOG_NOTICE, text);

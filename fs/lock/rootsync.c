@@ -27,7 +27,7 @@
 struct rootsync {
 	pthread_mutex_t lock;
 	pthread_cond_t news;
-	struct fs *fs;   /* lock; NULL: nobody waits any more */
+	struct fs *fs; /* lock; NULL: nobody waits any more */
 	enum rootsync_kind kind;
 	bool wanted;     /* lock: rounds, until settled */
 	bool stop, done; /* lock */
@@ -132,7 +132,8 @@ static void ask_first(struct rootsync *s, int fd)
 	while ((n = written_ids(s, &next, ids)) > 0)
 		for (size_t i = 0; i < n; i++) {
 			snprintf(name, sizeof(name), NAME_PREFIX "%" PRIu64, ids[i]);
-			(void)statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0, &x); /* it may be closed by now */
+			(void)statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0,
+				    &x); /* it may be closed by now */
 		}
 }
 

@@ -20,7 +20,7 @@
 #include "fs/store/store_own.h"
 #include "fs/watch/supervise.h"
 
-#define CLIENTS_MAX 64     /* each may be silent for IO_TIMEOUT_S: none holds up another */
+#define CLIENTS_MAX 64 /* each may be silent for IO_TIMEOUT_S: none holds up another */
 #define IO_TIMEOUT_S 5
 #define STACK_LEN (256u << 10)
 
@@ -112,7 +112,7 @@ static void put_store(FILE *out, const struct store *s)
 
 static void put_fs(FILE *out, struct fs *fs)
 {
-	struct fs_stats st = { 0 };
+	struct fs_stats st = {0};
 	struct fs_lock_report report;
 
 	fs_stats(fs, &st);
@@ -195,7 +195,8 @@ static int send_all(int fd, const char *text, size_t len)
 static void answer(int fd, int error, const char *text)
 {
 	char line[512];
-	int n = error < 0 ? snprintf(line, sizeof(line), "error %d %s\n", -error, text) : snprintf(line, sizeof(line), "ok\n");
+	int n = error < 0 ? snprintf(line, sizeof(line), "error %d %s\n", -error, text)
+			  : snprintf(line, sizeof(line), "ok\n");
 
 	if (n > 0 && (size_t)n < sizeof(line) && send_all(fd, line, (size_t)n) == 0 && error == 0 && text[0] != 0 &&
 	    send_all(fd, text, strlen(text)) < 0)
@@ -212,9 +213,11 @@ static void run_status(struct control *c, int fd)
 
 static void run(struct control *c, int fd, enum control_command cmd, const struct ucred *peer)
 {
-	static const char *const order[] = { [CONTROL_LOCK] = "lock", [CONTROL_UNLOCK] = "unlock", [CONTROL_UNMOUNT] = "unmount",
-					     [CONTROL_UNMOUNTING] = "unmount" };
-	struct audit_order o = { .order = order[cmd], .uid = peer->uid, .pid = peer->pid };
+	static const char *const order[] = {[CONTROL_LOCK] = "lock",
+					    [CONTROL_UNLOCK] = "unlock",
+					    [CONTROL_UNMOUNT] = "unmount",
+					    [CONTROL_UNMOUNTING] = "unmount"};
+	struct audit_order o = {.order = order[cmd], .uid = peer->uid, .pid = peer->pid};
 	char why[320] = "";
 	int r = 0;
 
@@ -278,7 +281,8 @@ static void *serve(void *arg)
 
 	if (getsockopt(k->fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len) == 0 && receive(k->fd, buf, &len) == 0) {
 		if (control_request_parse(buf, len, &cmd) < 0)
-			answer(k->fd, -EPROTO, "this mount does not understand the request: another version of byokfs?");
+			answer(k->fd, -EPROTO,
+			       "this mount does not understand the request: another version of byokfs?");
 		else
 			run(c, k->fd, cmd, &peer);
 	}
@@ -323,7 +327,7 @@ static int spawn(void *(*fn)(void *), void *arg, int detached, pthread_t *thread
 /* Takes FD over. Called with the lock held. */
 static int connection_begin(struct control *c, int fd)
 {
-	const struct timeval timeout = { .tv_sec = IO_TIMEOUT_S };
+	const struct timeval timeout = {.tv_sec = IO_TIMEOUT_S};
 	pthread_t thread;
 	unsigned slot = 0;
 
@@ -332,7 +336,7 @@ static int connection_begin(struct control *c, int fd)
 	struct connection *k = slot < CLIENTS_MAX ? malloc(sizeof(*k)) : NULL;
 	if (k == NULL)
 		return -EAGAIN;
-	*k = (struct connection){ .control = c, .slot = slot, .fd = fd };
+	*k = (struct connection){.control = c, .slot = slot, .fd = fd};
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	c->client[slot] = fd;
@@ -349,7 +353,7 @@ static int connection_begin(struct control *c, int fd)
 static void *accept_loop(void *arg)
 {
 	struct control *c = arg;
-	struct pollfd p[2] = { { .fd = c->listen_fd, .events = POLLIN }, { .fd = c->stop_fd, .events = POLLIN } };
+	struct pollfd p[2] = {{.fd = c->listen_fd, .events = POLLIN}, {.fd = c->stop_fd, .events = POLLIN}};
 
 	for (;;) {
 		if (poll(p, 2, -1) < 0 && errno != EINTR)

@@ -20,28 +20,28 @@ struct fs {
 	struct file_env env;
 	struct nodes nodes;
 	enum name_mode names;
-	dev_t dev;              /* of the backing: nothing of another filesystem is served */
-	int fuse_fd;            /* /dev/fuse */
+	dev_t dev;   /* of the backing: nothing of another filesystem is served */
+	int fuse_fd; /* /dev/fuse */
 	bool mounted;
-	bool lost, lost_cut;    /* the supervisor died; the connection is cut already */
-	struct loop *loop;      /* session and serving threads (loop.c) */
+	bool lost, lost_cut; /* the supervisor died; the connection is cut already */
+	struct loop *loop;   /* session and serving threads (loop.c) */
 	struct pool *pool;
 	pthread_mutex_t slot_lock;
 	uint8_t *pool_slot; /* slot_lock: the in-flight slot of pool jobs that change a file, one at a time */
 	_Atomic uint64_t refused_writes;
-	_Atomic uint64_t writes; /* WRITE requests so far: a locking pass is over when none came */
+	_Atomic uint64_t writes;       /* WRITE requests so far: a locking pass is over when none came */
 	_Atomic unsigned turn;         /* 0 or 1: which count a new request goes into */
 	_Atomic uint64_t in_flight[2]; /* requests between receipt and reply */
-	_Atomic bool write_closed; /* step 5 of locking: page-cache WRITE is refused too */
-	_Atomic int64_t seal_until;  /* ms of CLOCK_BOOTTIME: end of the drain limit; 0 = no drain */
+	_Atomic bool write_closed;     /* step 5 of locking: page-cache WRITE is refused too */
+	_Atomic int64_t seal_until;    /* ms of CLOCK_BOOTTIME: end of the drain limit; 0 = no drain */
 	_Atomic uint64_t draining;
 	_Atomic uint64_t sealed_bytes, refused_bytes; /* since the last LOCKING */
-	_Atomic bool no_epoch;   /* the kernel has no NOTIFY_INC_EPOCH */
-	_Atomic pid_t root_opened_by; /* the thread of ours whose OPENDIR of the root came last */
+	_Atomic bool no_epoch;                        /* the kernel has no NOTIFY_INC_EPOCH */
+	_Atomic pid_t root_opened_by;                 /* the thread of ours whose OPENDIR of the root came last */
 	pthread_mutex_t report_lock;
 	struct fs_lock_report report; /* report_lock; without the bytes */
 	struct janitor *janitor;
-	int wake_fd;            /* eventfd: FS_WAKE_ENDED, FS_WAKE_UNMOUNT */
+	int wake_fd; /* eventfd: FS_WAKE_ENDED, FS_WAKE_UNMOUNT */
 };
 
 /*

@@ -207,7 +207,8 @@ static void unmount_anyway(struct fs *fs)
 	if (fs_unmount(fs) == 0)
 		return;
 	write_back(fs);
-	fs->cfg.log(LOG_WARNING, "files are still open: the mount point is freed now, the session ends when they are closed");
+	fs->cfg.log(LOG_WARNING,
+		    "files are still open: the mount point is freed now, the session ends when they are closed");
 	if (mnt_umount(fs->cfg.mountpoint, 1) == 0)
 		fs->mounted = false;
 }
@@ -217,7 +218,8 @@ static void tell_order(struct fs *fs, const struct link_msg *m, const char *orde
 	char name[24];
 
 	snprintf(name, sizeof(name), "SIG%s", sigabbrev_np(m->signal));
-	audit_ordered(fs->cfg.audit, &(struct audit_order){.order = order, .signal = name, .uid = m->uid, .pid = m->pid, .why = ""});
+	audit_ordered(fs->cfg.audit,
+		      &(struct audit_order){.order = order, .signal = name, .uid = m->uid, .pid = m->pid, .why = ""});
 }
 
 /* What the supervisor passes on: true when the session shall end at once, whatever is open. */

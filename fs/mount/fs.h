@@ -11,15 +11,15 @@ struct worker;
 struct audit;
 
 struct fs_config {
-	struct worker *worker;     /* the link to the supervisor, which mounts; outlives the fs */
-	struct store *store;       /* begun; outlives the fs */
-	struct gate *gate;         /* ACTIVE; outlives the fs */
-	struct audit *audit;       /* the log of the mount, or NULL; stopped after fs_free() */
-	const char *mountpoint;    /* canonical */
+	struct worker *worker;  /* the link to the supervisor, which mounts; outlives the fs */
+	struct store *store;    /* begun; outlives the fs */
+	struct gate *gate;      /* ACTIVE; outlives the fs */
+	struct audit *audit;    /* the log of the mount, or NULL; stopped after fs_free() */
+	const char *mountpoint; /* canonical */
 	int unmount_on_revoke;
-	int allow_other;           /* set for root unless -o noallow_other */
+	int allow_other; /* set for root unless -o noallow_other */
 	int read_only;
-	unsigned attr_timeout_ms;  /* = the lease */
+	unsigned attr_timeout_ms;   /* = the lease */
 	struct gate_beacon *beacon; /* its `beat` is raised while a lock makes progress. NULL = none */
 	_Atomic uint64_t *high;     /* the highest node id that the kernel may know, for whoever watches. NULL = none */
 	void (*log)(int priority, const char *text);
@@ -28,21 +28,21 @@ struct fs_config {
 /* Counters for status. */
 struct fs_stats {
 	uint64_t cached_inodes, open_files;
-	uint64_t lost_ranges;      /* writes answered with an error that still read as EIO */
-	uint64_t refused_writes;   /* page-cache writes refused after LOCKING */
-	uint64_t corrupt;          /* objects that did not authenticate */
-	uint64_t recovered;        /* stumps and unfinished files tolerated after a crash */
-	uint64_t draining;         /* inodes still being invalidated */
+	uint64_t lost_ranges;    /* writes answered with an error that still read as EIO */
+	uint64_t refused_writes; /* page-cache writes refused after LOCKING */
+	uint64_t corrupt;        /* objects that did not authenticate */
+	uint64_t recovered;      /* stumps and unfinished files tolerated after a crash */
+	uint64_t draining;       /* inodes still being invalidated */
 };
 
 /* What the last lock did; all 0 before the first. */
 struct fs_lock_report {
-	int64_t started;           /* unix seconds */
-	uint64_t sealed_bytes;     /* page-cache writes sealed after LOCKING */
-	uint64_t refused_bytes;    /* refused, up to now: a write(2) that was under way goes on being refused */
-	uint64_t inodes;           /* forgotten by the kernel */
-	uint64_t contents_ms;      /* from LOCKING until the contents of every file were forgotten */
-	uint64_t all_ms;           /* until all was: attributes of inodes never opened too */
+	int64_t started;        /* unix seconds */
+	uint64_t sealed_bytes;  /* page-cache writes sealed after LOCKING */
+	uint64_t refused_bytes; /* refused, up to now: a write(2) that was under way goes on being refused */
+	uint64_t inodes;        /* forgotten by the kernel */
+	uint64_t contents_ms;   /* from LOCKING until the contents of every file were forgotten */
+	uint64_t all_ms;        /* until all was: attributes of inodes never opened too */
 };
 
 /* Have the supervisor mount. After this the mount is there and waits; WHY says what went wrong, errors as mnt_mount(). */

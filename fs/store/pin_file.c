@@ -134,9 +134,9 @@ static int pin_read_at(int dir_fd, const char *name, struct pin **out)
 struct pin_search {
 	char name[PIN_NAME_MAX]; /* the name that path and id would have */
 	size_t prefix_len;
-	int any_id;              /* the id does not count, the path must match */
-	unsigned at_path;        /* pins of the path, of whatever store */
-	int exact;               /* one of them is of this store */
+	int any_id;       /* the id does not count, the path must match */
+	unsigned at_path; /* pins of the path, of whatever store */
+	int exact;        /* one of them is of this store */
 	struct pin *found;
 	int error;
 };
@@ -189,7 +189,7 @@ static int pin_search_run(struct pin_search *q)
 
 int pin_file_find(const char *store_path, const uint8_t store_id[ID_LEN], struct pin **out)
 {
-	struct pin_search q = { 0 };
+	struct pin_search q = {0};
 
 	q.prefix_len = pin_name(store_path, store_id, q.name);
 	int r = pin_search_run(&q);
@@ -206,7 +206,7 @@ int pin_file_find(const char *store_path, const uint8_t store_id[ID_LEN], struct
 int pin_file_only(const char *store_path, struct pin **out)
 {
 	static const uint8_t no_id[ID_LEN];
-	struct pin_search q = { .any_id = 1 };
+	struct pin_search q = {.any_id = 1};
 
 	q.prefix_len = pin_name(store_path, no_id, q.name);
 	int r = pin_search_run(&q);
@@ -222,7 +222,7 @@ int pin_file_only(const char *store_path, struct pin **out)
 
 static int pin_bytes(const struct keyring *k, uint8_t **buf, size_t *len)
 {
-	struct pin p = { .sequence = k->sequence, .n_refs = k->n_slots, .keyring = k->bytes, .keyring_len = k->len };
+	struct pin p = {.sequence = k->sequence, .n_refs = k->n_slots, .keyring = k->bytes, .keyring_len = k->len};
 	AUTO(free_at) char(*ref)[KEYRING_REF_MAX + 1] = calloc(k->n_slots, sizeof(*ref));
 	if (ref == NULL)
 		return -ENOMEM;

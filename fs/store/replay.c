@@ -129,7 +129,7 @@ static int replay_file(int fd, const struct inflight *f, const uint8_t *data)
 	int r = write_extents(fd, f, data);
 	if (r < 0)
 		return r;
-	const struct timespec times[2] = { st.st_atim, st.st_mtim };
+	const struct timespec times[2] = {st.st_atim, st.st_mtim};
 	return futimens(fd, times) < 0 ? -errno : 0;
 }
 
@@ -172,7 +172,8 @@ static int replay_one(const struct store *s, unsigned i, const uint8_t *slot, lo
 		return 0;
 	}
 	if (of_another_boot(&f)) {
-		replay_log(log, LOG_WARNING, i, "from before a restart of the machine, ignored: its pages may be torn themselves", "");
+		replay_log(log, LOG_WARNING, i,
+			   "from before a restart of the machine, ignored: its pages may be torn themselves", "");
 		return 0;
 	}
 	if (f.path_len > 0)

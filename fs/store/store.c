@@ -83,14 +83,19 @@ static int pin_refusal(int r, const struct store *s, char why[STORE_WHY_MAX])
 		snprintf(dir, sizeof(dir), "the state directory");
 	switch (r) {
 	case -EMEDIUMTYPE:
-		say(why, "%.200s is not the store that this host knows at this path: its pins in %.100s name another "
-			 "store id. If the store was replaced on purpose, remove them and name its KMS with --kms", s->path, dir);
+		say(why,
+		    "%.200s is not the store that this host knows at this path: its pins in %.100s name another "
+		    "store id. If the store was replaced on purpose, remove them and name its KMS with --kms",
+		    s->path, dir);
 		return -EPERM;
 	case -EUCLEAN:
-		say(why, "the pin of %.200s in %.100s is damaged: remove it and name the KMS with --kms REF", s->path, dir);
+		say(why, "the pin of %.200s in %.100s is damaged: remove it and name the KMS with --kms REF", s->path,
+		    dir);
 		return r;
 	case -EPERM:
-		say(why, "%.200s may be written by others than root and you, so pins in it prove nothing: chmod go-w it", dir);
+		say(why,
+		    "%.200s may be written by others than root and you, so pins in it prove nothing: chmod go-w it",
+		    dir);
 		return r;
 	default:
 		say(why, "cannot read the pins in %.200s: %s", dir, strerror(-r));
@@ -108,11 +113,16 @@ static int refs_check(const struct store_open *how, const struct pin *pin, const
 		snprintf(ref, sizeof(ref), "%.199s", k->slot[i].ref);
 		store_printable(ref);
 		if (pin == NULL)
-			say(why, "this host does not know %.120s: name the KMS that holds its key with --kms REF (once; "
-				 "its keyring names \"%s\", which is not contacted unless you do)", s->path, ref);
+			say(why,
+			    "this host does not know %.120s: name the KMS that holds its key with --kms REF (once; "
+			    "its keyring names \"%s\", which is not contacted unless you do)",
+			    s->path, ref);
 		else
-			say(why, "the keyring of %.120s names the KMS \"%s\", which this host's pin does not: not contacted. "
-				 "If the key was moved there on purpose, name it with --kms REF", s->path, ref);
+			say(why,
+			    "the keyring of %.120s names the KMS \"%s\", which this host's pin does not: not "
+			    "contacted. "
+			    "If the key was moved there on purpose, name it with --kms REF",
+			    s->path, ref);
 		return -EPERM;
 	}
 	return 0;
@@ -136,9 +146,10 @@ static int copy_check(const struct store_open *how, const struct store *s, const
 		return pin_refusal(r, s, why);
 	r = refs_check(how, pin, s, k, why);
 	if (r == 0 && pin != NULL && k->sequence < pin->sequence && !how->accept_older) {
-		say(why, "the keyring of %.200s is older than this host has seen (change %llu, known %llu): an old copy was "
-			 "put back. If you did that, mount with --accept-older-keyring", s->path,
-		    (unsigned long long)k->sequence, (unsigned long long)pin->sequence);
+		say(why,
+		    "the keyring of %.200s is older than this host has seen (change %llu, known %llu): an old copy was "
+		    "put back. If you did that, mount with --accept-older-keyring",
+		    s->path, (unsigned long long)k->sequence, (unsigned long long)pin->sequence);
 		r = -EPERM;
 	}
 	pin_free(pin);
@@ -147,7 +158,7 @@ static int copy_check(const struct store_open *how, const struct store *s, const
 
 static int copies_load(const struct store_open *how, struct store *s, char why[STORE_WHY_MAX])
 {
-	static const char *const name[STORE_COPIES] = { STORE_KEYRING, STORE_KEYRING_COPY };
+	static const char *const name[STORE_COPIES] = {STORE_KEYRING, STORE_KEYRING_COPY};
 	struct store_copies *cs = s->copies;
 
 	for (size_t i = 0; i < STORE_COPIES; i++) {
@@ -170,14 +181,19 @@ static int copies_refusal(const struct store *s, char why[STORE_WHY_MAX])
 	const struct store_copy *c = s->copies->copy;
 
 	if (c[0].error == -ENOTSUP || c[1].error == -ENOTSUP) {
-		say(why, "%.300s was made by a newer version of byokfs, or its keyring is damaged: this version cannot read it",
+		say(why,
+		    "%.300s was made by a newer version of byokfs, or its keyring is damaged: this version cannot read "
+		    "it",
 		    s->path);
 		return -ENOTSUP;
 	}
-	say(why, "both copies of the keyring of %.160s are %s (" STORE_OWN "/" STORE_KEYRING ", " STORE_OWN
-		 "/" STORE_KEYRING_COPY "). Put one back from a backup of the store; on the host that used it last, "
-		 "--accept-older-keyring takes the copy from the pin", s->path,
-	    c[0].error == -ENOENT && c[1].error == -ENOENT ? "missing" : "damaged, or of no format that this version knows");
+	say(why,
+	    "both copies of the keyring of %.160s are %s (" STORE_OWN "/" STORE_KEYRING ", " STORE_OWN
+	    "/" STORE_KEYRING_COPY "). Put one back from a backup of the store; on the host that used it last, "
+	    "--accept-older-keyring takes the copy from the pin",
+	    s->path,
+	    c[0].error == -ENOENT && c[1].error == -ENOENT ? "missing"
+							   : "damaged, or of no format that this version knows");
 	return -EUCLEAN;
 }
 
@@ -247,7 +263,9 @@ static int dirs_open(struct store *s, const char *path, char why[STORE_WHY_MAX])
 	if (r == -ENOTDIR || r == -ELOOP)
 		r = -ENOENT;
 	if (r == -ENOENT)
-		say(why, "%.300s is not a byokfs store: it has no " STORE_OWN "/ and " STORE_DATA "/. Make one with: byokfs init",
+		say(why,
+		    "%.300s is not a byokfs store: it has no " STORE_OWN "/ and " STORE_DATA
+		    "/. Make one with: byokfs init",
 		    s->path);
 	else if (r < 0)
 		say(why, "cannot open the store %.300s: %s", s->path, strerror(-r));
@@ -337,7 +355,7 @@ struct making {
 
 static void making_undo(struct making *m)
 {
-	static const char *const own[] = { STORE_KEYRING, STORE_KEYRING_COPY, STORE_SESSION, STORE_INFLIGHT, STORE_LOCK };
+	static const char *const own[] = {STORE_KEYRING, STORE_KEYRING_COPY, STORE_SESSION, STORE_INFLIGHT, STORE_LOCK};
 
 	if (m->dir_fd < 0 && m->made_dir)
 		rmdir(m->path);
@@ -389,7 +407,7 @@ static int making_begin(struct making *m, const char *path, char why[STORE_WHY_M
 
 static int making_own(int own_fd, const struct keyring *k, const struct store_keys *keys)
 {
-	const struct session clean = { .number = 1, .state = SESSION_CLEAN };
+	const struct session clean = {.number = 1, .state = SESSION_CLEAN};
 	uint8_t record[SESSION_LEN];
 
 	int r = session_write(keys, &clean, record);
@@ -438,10 +456,11 @@ static int making_write(const struct making *m, const struct keyring *k, const s
 	return fsync(m->dir_fd) < 0 ? -errno : 0;
 }
 
-int store_create(const char *path, const struct keyring *keyring, const struct store_keys *keys, char why[STORE_WHY_MAX])
+int store_create(const char *path, const struct keyring *keyring, const struct store_keys *keys,
+		 char why[STORE_WHY_MAX])
 {
 	char dir[PATH_MAX];
-	AUTO(making_undo) struct making m = { .dir_fd = -1 };
+	AUTO(making_undo) struct making m = {.dir_fd = -1};
 
 	why[0] = 0;
 	int r = making_begin(&m, path, why);
@@ -459,7 +478,8 @@ int store_create(const char *path, const struct keyring *keyring, const struct s
 	r = pin_file_write(m.path, keyring);
 	if (r < 0) {
 		int n = pin_file_dir(dir, sizeof(dir));
-		say(why, "cannot write the pin of %.200s in %.200s: %s", path, n < 0 ? "the state directory" : dir, strerror(-r));
+		say(why, "cannot write the pin of %.200s in %.200s: %s", path, n < 0 ? "the state directory" : dir,
+		    strerror(-r));
 		return r;
 	}
 	m.done = 1;

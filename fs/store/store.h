@@ -25,15 +25,15 @@ struct store_copies; /* store.c: keyring copies found, and the pin */
 
 /* An open store. Read-only for others than store*.c. */
 struct store {
-	char *path;            /* canonical, for messages only */
-	int dir_fd;            /* STORE */
-	int own_fd;            /* STORE/byokfs */
-	int data_fd;           /* STORE/data, O_RDONLY | O_DIRECTORY */
-	int lock_fd;           /* -1 unless store_lock() */
+	char *path;              /* canonical, for messages only */
+	int dir_fd;              /* STORE */
+	int own_fd;              /* STORE/byokfs */
+	int data_fd;             /* STORE/data, O_RDONLY | O_DIRECTORY */
+	int lock_fd;             /* -1 unless store_lock() */
 	struct keyring *keyring; /* the copy in use */
 	struct session session;
-	int unclean;           /* an earlier session did not end cleanly and verify has not passed since */
-	uint8_t *inflight;     /* INFLIGHT_SLOTS slots, mapped shared; NULL until store_begin() */
+	int unclean;       /* an earlier session did not end cleanly and verify has not passed since */
+	uint8_t *inflight; /* INFLIGHT_SLOTS slots, mapped shared; NULL until store_begin() */
 	size_t slot_len;
 	int read_only;
 	struct store_copies *copies;
@@ -43,10 +43,10 @@ struct store {
 /* How a store is opened. */
 struct store_open {
 	const char *path;
-	const char *const *refs;     /* KMS references from the command line (normalised), or NULL */
+	const char *const *refs; /* KMS references from the command line (normalised), or NULL */
 	size_t n_refs;
-	int accept_older;            /* --accept-older-keyring */
-	int no_pin_check;            /* `inspect`, `verify --no-key`, `status`: nothing will be contacted */
+	int accept_older; /* --accept-older-keyring */
+	int no_pin_check; /* `inspect`, `verify --no-key`, `status`: nothing will be contacted */
 	int read_only;
 };
 
@@ -54,7 +54,8 @@ struct store_open {
  * Make STORE (an absent or empty directory): byokfs/, data/ with its directory id, both keyring copies, session, in-flight
  * file, all durable; then the pin. KEYS are the new store's. WHY gets one sentence on error.
  */
-int store_create(const char *path, const struct keyring *keyring, const struct store_keys *keys, char why[STORE_WHY_MAX]) MUST_CHECK;
+int store_create(const char *path, const struct keyring *keyring, const struct store_keys *keys,
+		 char why[STORE_WHY_MAX]) MUST_CHECK;
 
 /*
  * Open the directories and choose the keyring copy: candidates by falling sequence; those that do not parse or name other
@@ -84,7 +85,8 @@ int store_owner(const struct store *s, struct store_owner *out) MUST_CHECK;
  * With the store locked and the gate open: repair the other keyring copy, write the pin, read the session, replay valid
  * in-flight slots, map the in-flight file, mark the session open (durable). LOG is called for each thing of note.
  */
-int store_begin(struct store *s, struct gate *g, void (*log)(int priority, const char *text), char why[STORE_WHY_MAX]) MUST_CHECK;
+int store_begin(struct store *s, struct gate *g, void (*log)(int priority, const char *text),
+		char why[STORE_WHY_MAX]) MUST_CHECK;
 /* Mark the session clean if it was clean before or VERIFIED says that verify has passed; unmap. */
 int store_end(struct store *s, struct gate *g, int verified) MUST_CHECK;
 

@@ -54,8 +54,8 @@ int store_open_file(int dir_fd, const char *name, int flags)
 		if (!S_ISREG(st.st_mode))
 			return -EUCLEAN;
 	}
-	AUTO(store_fd_close) int fd = store_openat(dir_fd, name, (uint64_t)flags | O_NONBLOCK | O_NOCTTY,
-						   flags & O_CREAT ? 0600 : 0);
+	AUTO(store_fd_close)
+	int fd = store_openat(dir_fd, name, (uint64_t)flags | O_NONBLOCK | O_NOCTTY, flags & O_CREAT ? 0600 : 0);
 	/* Where O_CREAT meets a planted link (ELOOP), socket (ENXIO) or directory (EISDIR). */
 	if (fd == -ELOOP || fd == -ENXIO || fd == -EISDIR)
 		return -EUCLEAN;
@@ -271,7 +271,8 @@ int store_open_lifted(int dir_fd, const char *name, int flags)
 	struct stat st;
 	mode_t bits = (flags & O_ACCMODE) == O_RDONLY ? S_IRUSR : S_IRUSR | S_IWUSR;
 	int fd = store_open_file(dir_fd, name, flags);
-	if (fd != -EACCES || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
+	if (fd != -EACCES || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+	    st.st_uid != geteuid())
 		return fd;
 	if (fchmodat(dir_fd, name, (st.st_mode & 07777) | bits, 0) < 0)
 		return fd;

@@ -23,7 +23,7 @@ struct store_copy {
 struct store_copies {
 	struct store_copy copy[STORE_COPIES + 1]; /* the last one is the pin's */
 	struct store_copy *chosen;
-	int same;                /* both copies in the store have the same bytes */
+	int same; /* both copies in the store have the same bytes */
 	struct store_open how;
 };
 

@@ -95,8 +95,9 @@ static int lock_refusal(const struct store *s, int r, char why[STORE_WHY_MAX])
 
 	if (r == -EAGAIN || r == -EACCES) {
 		owner_read(s->own_fd, &o);
-		snprintf(why, STORE_WHY_MAX, "the store %.120s is in use by process %d on %.60s%s%.180s: unmount it there first",
-			 s->path, o.pid, o.host, o.mountpoint[0] != 0 ? ", mounted on " : "", o.mountpoint);
+		snprintf(why, STORE_WHY_MAX,
+			 "the store %.120s is in use by process %d on %.60s%s%.180s: unmount it there first", s->path,
+			 o.pid, o.host, o.mountpoint[0] != 0 ? ", mounted on " : "", o.mountpoint);
 		return -EBUSY;
 	}
 	snprintf(why, STORE_WHY_MAX, "cannot lock %.300s/" STORE_OWN "/" STORE_LOCK ": %s%s", s->path, strerror(-r),
@@ -121,7 +122,7 @@ static int keyring_unchanged(const struct store *s)
 
 int store_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX])
 {
-	struct flock lock = { .l_whence = SEEK_SET };
+	struct flock lock = {.l_whence = SEEK_SET};
 
 	why[0] = 0;
 	if (s->lock_fd >= 0)
@@ -138,12 +139,14 @@ int store_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX])
 		return lock_refusal(s, -errno, why);
 	int r = keyring_unchanged(s);
 	if (r < 0) {
-		snprintf(why, STORE_WHY_MAX, "the keyring of %.300s has just been changed by another process: try again", s->path);
+		snprintf(why, STORE_WHY_MAX,
+			 "the keyring of %.300s has just been changed by another process: try again", s->path);
 		return r;
 	}
 	r = lock.l_type == F_WRLCK ? owner_write(fd, mountpoint) : 0;
 	if (r < 0) {
-		snprintf(why, STORE_WHY_MAX, "cannot write %.300s/" STORE_OWN "/" STORE_LOCK ": %s", s->path, strerror(-r));
+		snprintf(why, STORE_WHY_MAX, "cannot write %.300s/" STORE_OWN "/" STORE_LOCK ": %s", s->path,
+			 strerror(-r));
 		return r;
 	}
 	s->lock_fd = fd;
@@ -159,7 +162,7 @@ void store_unlock(struct store *s)
 
 int store_owner(const struct store *s, struct store_owner *out)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	AUTO(store_fd_close) int fd = store_open_file(s->own_fd, STORE_LOCK, O_RDONLY);
 	if (fd < 0)
 		return fd;
@@ -197,12 +200,16 @@ static int keyring_repair(const struct store *s, log_fn log)
 		if (c == cs->chosen || (i == 1 && cs->same))
 			continue;
 		note(log, LOG_WARNING, "keyring copy %s was %s: written again from %s", c->name,
-		     c->error == -ENOENT ? "missing" : c->error < 0 ? "damaged" : "not the same", cs->chosen->name);
+		     c->error == -ENOENT ? "missing"
+		     : c->error < 0      ? "damaged"
+					 : "not the same",
+		     cs->chosen->name);
 		int r = store_write_file(s->own_fd, c->name, s->keyring->bytes, s->keyring->len, 0600);
 		if (r < 0 && r != -ENOSPC && r != -EDQUOT)
 			return r;
 		if (r < 0)
-			note(log, LOG_WARNING, "keyring copy %s could not be written (%s): the store depends on one copy", c->name,
+			note(log, LOG_WARNING,
+			     "keyring copy %s could not be written (%s): the store depends on one copy", c->name,
 			     strerror(-r));
 	}
 	return 0;
@@ -216,27 +223,29 @@ static void pin_update(const struct store *s, log_fn log)
 	int older = r == 0 && old->sequence > s->keyring->sequence;
 
 	if (older)
-		note(log, LOG_WARNING, "an older keyring of %s was accepted by order: change %llu, this host had seen %llu", s->path,
+		note(log, LOG_WARNING,
+		     "an older keyring of %s was accepted by order: change %llu, this host had seen %llu", s->path,
 		     (unsigned long long)s->keyring->sequence, (unsigned long long)old->sequence);
 	pin_free(r == 0 ? old : NULL);
 	r = older ? pin_file_forget(s->keyring->store_id) : 0;
 	if (r == 0)
 		r = pin_file_write(s->path, s->keyring);
 	if (r < 0)
-		note(log, LOG_WARNING, "cannot write this host's pin of %s (%s): the next mount needs --kms again", s->path,
-		     strerror(-r));
+		note(log, LOG_WARNING, "cannot write this host's pin of %s (%s): the next mount needs --kms again",
+		     s->path, strerror(-r));
 }
 
 /* The last session's record. Unreadable counts as unclean: it says nothing, so nothing may be assumed. */
 static int session_read(struct store *s, const struct store_keys *keys, const uint8_t *record, size_t len, log_fn log)
 {
-	struct session last = { 0 };
+	struct session last = {0};
 	int r = record == NULL ? -EBADMSG : session_parse(keys, record, len, &last);
 
 	if (r < 0 && r != -EBADMSG)
 		return r;
 	if (r == -EBADMSG)
-		note(log, LOG_WARNING, "the session record of %s is %s: treated as after a crash until `byokfs verify` has passed",
+		note(log, LOG_WARNING,
+		     "the session record of %s is %s: treated as after a crash until `byokfs verify` has passed",
 		     s->path, record == NULL ? "missing" : "damaged");
 	s->unclean = r == -EBADMSG || last.state != SESSION_CLEAN;
 	s->session.number = last.number + 1;
@@ -261,7 +270,7 @@ static int session_records(struct store *s, struct gate *g, uint8_t open_record[
 	if (r < 0)
 		return r;
 	r = session_read(s, keys, record, len, log);
-	const struct session clean = { .number = s->session.number, .state = SESSION_CLEAN };
+	const struct session clean = {.number = s->session.number, .state = SESSION_CLEAN};
 	if (r == 0)
 		r = session_write(keys, &clean, s->session_clean);
 	if (r == 0)
@@ -333,8 +342,10 @@ static int begin_read_only(struct store *s, struct gate *g, log_fn log)
 		return r;
 	r = replay_pending(s);
 	if (r > 0)
-		note(log, LOG_WARNING, "%s has %d unfinished writes of a crashed mount: some blocks may read as I/O errors until it "
-			"was mounted for writing once", s->path, r);
+		note(log, LOG_WARNING,
+		     "%s has %d unfinished writes of a crashed mount: some blocks may read as I/O errors until it "
+		     "was mounted for writing once",
+		     s->path, r);
 	pin_update(s, log);
 	return r < 0 ? r : 0;
 }
@@ -360,7 +371,8 @@ static int begin(struct store *s, struct gate *g, log_fn log, const char **step)
 	if ((r = inflight_map(s)) < 0)
 		return r;
 	if (s->unclean)
-		note(log, LOG_NOTICE, "%s was not unmounted cleanly (%u writes completed): run `byokfs verify` when it is not mounted",
+		note(log, LOG_NOTICE,
+		     "%s was not unmounted cleanly (%u writes completed): run `byokfs verify` when it is not mounted",
 		     s->path, replayed);
 	*step = "write the session of";
 	return session_put(s, record);

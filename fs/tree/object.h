@@ -44,9 +44,9 @@ int obj_lookup_disk(struct fs *fs, struct node *dir, const char *disk, struct no
 /* Make; each counts one lookup of *OUT and fills ST. FILE (may be NULL) gets the open file with one writable handle. */
 struct make {
 	struct at at;
-	mode_t mode;          /* with type bits for mknod */
+	mode_t mode; /* with type bits for mknod */
 	dev_t rdev;
-	const char *target;   /* symlink */
+	const char *target; /* symlink */
 	struct cred cred;
 };
 int obj_create(struct fs *fs, const struct make *m, struct node **out, struct stat *st, struct file **file) MUST_CHECK;

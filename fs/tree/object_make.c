@@ -146,7 +146,8 @@ static int make_file(struct fs *fs, const struct make *m, struct place *p, const
 	AUTO(store_fd_close) int fd = -1;
 	int dir_fd = p->dir.d->fd, r;
 
-	fd = openat(dir_fd, p->dn.name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, obj_mode(fs, m->at.dir, dir_fd, m));
+	fd = openat(dir_fd, p->dn.name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		    obj_mode(fs, m->at.dir, dir_fd, m));
 	if (fd < 0)
 		return place_undo(p, NULL, 0, -errno);
 	r = store_pwrite_full(fd, bytes, fs->env.layout.header_len + FINAL_OVERHEAD, 0);

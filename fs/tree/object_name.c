@@ -116,7 +116,8 @@ static void forget_id(struct fs *fs, int fd)
 	struct stat st;
 	struct node *n;
 
-	if (fstat(fd, &st) || node_lookup(&fs->nodes, &(struct node_key){st.st_dev, st.st_ino, OBJECT_DIR}, NULL, NULL, &n))
+	if (fstat(fd, &st) ||
+	    node_lookup(&fs->nodes, &(struct node_key){st.st_dev, st.st_ino, OBJECT_DIR}, NULL, NULL, &n))
 		return;
 	pthread_mutex_lock(&n->lock);
 	n->has_id = false;

@@ -110,7 +110,8 @@ static int has_none(struct fs *fs, struct node *n)
 	return known == 1;
 }
 
-static int encode(struct fs *fs, struct node *n, const char *name, uint8_t id[ID_LEN], char disk[XATTR_DISK_NAME_MAX + 1])
+static int encode(struct fs *fs, struct node *n, const char *name, uint8_t id[ID_LEN],
+		  char disk[XATTR_DISK_NAME_MAX + 1])
 {
 	const struct store_keys *keys;
 	int r = obj_id(fs, n, id);

@@ -20,10 +20,8 @@
 #define MAGIC "byokfs 1 "
 
 static const char *const command_name[] = {
-	[CONTROL_STATUS] = "status",
-	[CONTROL_LOCK] = "lock",
-	[CONTROL_UNLOCK] = "unlock",
-	[CONTROL_UNMOUNT] = "unmount",
+	[CONTROL_STATUS] = "status",         [CONTROL_LOCK] = "lock",
+	[CONTROL_UNLOCK] = "unlock",         [CONTROL_UNMOUNT] = "unmount",
 	[CONTROL_UNMOUNTING] = "unmounting",
 };
 
@@ -37,10 +35,8 @@ static void free_at(void *p)
 const char *control_request_text(enum control_command cmd)
 {
 	static const char *const text[] = {
-		[CONTROL_STATUS] = MAGIC "status\n",
-		[CONTROL_LOCK] = MAGIC "lock\n",
-		[CONTROL_UNLOCK] = MAGIC "unlock\n",
-		[CONTROL_UNMOUNT] = MAGIC "unmount\n",
+		[CONTROL_STATUS] = MAGIC "status\n",         [CONTROL_LOCK] = MAGIC "lock\n",
+		[CONTROL_UNLOCK] = MAGIC "unlock\n",         [CONTROL_UNMOUNT] = MAGIC "unmount\n",
 		[CONTROL_UNMOUNTING] = MAGIC "unmounting\n",
 	};
 	return text[cmd];
@@ -163,7 +159,7 @@ static int64_t now_ms(void)
 /* 0 when FD is ready for EVENTS before DEADLINE. */
 static int wait_for(int fd, short events, int64_t deadline)
 {
-	struct pollfd p = { .fd = fd, .events = events };
+	struct pollfd p = {.fd = fd, .events = events};
 
 	for (;;) {
 		int64_t left = deadline - now_ms();
@@ -239,7 +235,7 @@ static int dial(const char *dir, const char *mountpoint, uid_t uid, int64_t dead
 static int dial_any(const char *mountpoint, int64_t deadline)
 {
 	const uid_t owner = mount_owner(mountpoint);
-	const uid_t who[2] = { geteuid(), owner };
+	const uid_t who[2] = {geteuid(), owner};
 	char dir[256];
 	int worst = -ENOENT;
 

@@ -61,9 +61,10 @@ int ended_write(const struct ended_note *n)
 		one_line(copy.store);
 		one_line(copy.why);
 		note_name(n->mountpoint, name);
-		len = snprintf(text, NOTE_MAX, "byokfs ended 1\n%s\n%s\n%s\n%s\n%lld\n%d\n", copy.mountpoint, copy.store, copy.who,
-			       copy.why, (long long)copy.when, copy.reported);
-		r = len > 0 && (size_t)len < NOTE_MAX ? store_write_file(dir, name, text, (size_t)len, 0600) : -ENAMETOOLONG;
+		len = snprintf(text, NOTE_MAX, "byokfs ended 1\n%s\n%s\n%s\n%s\n%lld\n%d\n", copy.mountpoint,
+			       copy.store, copy.who, copy.why, (long long)copy.when, copy.reported);
+		r = len > 0 && (size_t)len < NOTE_MAX ? store_write_file(dir, name, text, (size_t)len, 0600)
+						      : -ENAMETOOLONG;
 	}
 	free(text);
 	return r < 0 ? r : 0;

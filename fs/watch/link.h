@@ -20,7 +20,7 @@ struct link_msg {
 	int32_t from, to, cause; /* LINK_CHANGE */
 	int32_t signal, pid;     /* LINK_STOP, LINK_LOCK */
 	uint32_t uid;
-	char how[32];            /* LINK_MOUNTED: worker.abort_how */
+	char how[32];             /* LINK_MOUNTED: worker.abort_how */
 	char text[STORE_WHY_MAX]; /* why, or the reason */
 };
 

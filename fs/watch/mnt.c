@@ -32,7 +32,8 @@ static int mount_as_root(const struct mnt_config *cfg, const struct stat *st, in
 		return explain(-errno, why, "cannot open", "/dev/fuse (is the fuse module loaded?)");
 	snprintf(opts, sizeof(opts), "fd=%d,rootmode=%o,user_id=%u,group_id=%u,default_permissions,max_read=%u%s", *fd,
 		 st->st_mode & S_IFMT, getuid(), getgid(), MAX_READ, cfg->allow_other ? ",allow_other" : "");
-	if (mount(cfg->source, cfg->mountpoint, "fuse.byokfs", cfg->mount_flags | (cfg->read_only ? MS_RDONLY : 0), opts)) {
+	if (mount(cfg->source, cfg->mountpoint, "fuse.byokfs", cfg->mount_flags | (cfg->read_only ? MS_RDONLY : 0),
+		  opts)) {
 		int r = -errno;
 
 		close(*fd);
@@ -44,10 +45,11 @@ static int mount_as_root(const struct mnt_config *cfg, const struct stat *st, in
 /* fusermount3's -o argument; a comma or backslash in the store's path is escaped for it. */
 static int user_options(const struct mnt_config *cfg, char *opts, size_t len)
 {
-	size_t n = (size_t)snprintf(opts, len, "default_permissions,subtype=byokfs,max_read=%u%s%s%s%s%s,fsname=", MAX_READ,
-				    cfg->read_only ? ",ro" : "", cfg->allow_other ? ",allow_other" : "",
-				    cfg->mount_flags & MS_NOSUID ? ",nosuid" : "", cfg->mount_flags & MS_NODEV ? ",nodev" : "",
-				    cfg->mount_flags & MS_NOEXEC ? ",noexec" : "");
+	size_t n = (size_t)snprintf(
+		opts, len, "default_permissions,subtype=byokfs,max_read=%u%s%s%s%s%s,fsname=", MAX_READ,
+		cfg->read_only ? ",ro" : "", cfg->allow_other ? ",allow_other" : "",
+		cfg->mount_flags & MS_NOSUID ? ",nosuid" : "", cfg->mount_flags & MS_NODEV ? ",nodev" : "",
+		cfg->mount_flags & MS_NOEXEC ? ",noexec" : "");
 
 	for (const char *p = cfg->source; *p; p++) {
 		if (n + 3 > len)
@@ -65,7 +67,8 @@ static int receive_fd(int sock)
 {
 	char byte, control[CMSG_SPACE(sizeof(int))];
 	struct iovec iov = {&byte, 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
 	struct cmsghdr *c;
 	ssize_t n;
 	int fd;

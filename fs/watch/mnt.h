@@ -6,8 +6,8 @@
 #include "fs/store/store.h"
 
 struct mnt_config {
-	const char *source;        /* canonical path of the store, for the mount table */
-	const char *mountpoint;    /* canonical */
+	const char *source;     /* canonical path of the store, for the mount table */
+	const char *mountpoint; /* canonical */
 	int allow_other;
 	int read_only;
 	unsigned long mount_flags; /* MS_NODEV, MS_NOSUID, MS_NOATIME, ... */

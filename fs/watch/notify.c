@@ -22,7 +22,7 @@ struct notify {
 	void (*log)(int priority, const char *text);
 	char *queue[NOTIFY_QUEUE]; /* malloc'ed lines */
 	unsigned n;
-	pid_t pid;                 /* of the run under way, 0 = none */
+	pid_t pid; /* of the run under way, 0 = none */
 	int64_t until;
 };
 
@@ -63,7 +63,8 @@ static void put_string(FILE *f, const char *key, const char *value)
 		if (*p == '"' || *p == '\\')
 			fprintf(f, "\\%c", *p);
 		else if (*p < 0x20 || *p >= 0x7f)
-			fprintf(f, "\\u%04x", *p); /* a byte that is no ASCII stands as U+0080 to U+00FF: paths are bytes */
+			fprintf(f, "\\u%04x",
+				*p); /* a byte that is no ASCII stands as U+0080 to U+00FF: paths are bytes */
 		else
 			fputc(*p, f);
 	}
@@ -85,7 +86,8 @@ static char *facts_line(const struct notify_facts *f)
 	put_string(out, "state", f->to);
 	put_string(out, "cause", f->cause);
 	put_string(out, "reason", f->reason);
-	fprintf(out, "\"time\":%lld,\"supervisor_pid\":%d,\"worker_pid\":%d}\n", (long long)f->when, f->supervisor_pid, f->worker_pid);
+	fprintf(out, "\"time\":%lld,\"supervisor_pid\":%d,\"worker_pid\":%d}\n", (long long)f->when, f->supervisor_pid,
+		f->worker_pid);
 	if (fclose(out) == 0)
 		return text;
 	free(text);

@@ -23,14 +23,14 @@
 #include "fs/watch/takeover.h"
 
 #define TICK_MS 100
-#define STEP_MAX_MS 300          /* more than that between two looks was a suspend, or our own stop: it does not count */
-#define BEATS_MISSED_MS 4500     /* of the gate's thread: GATE_BEAT_MS is a second */
-#define LEASE_OVER_MS 2000       /* ACTIVE this long behind the lease's end: the gate's thread is not there */
-#define LOCKING_OVER_MS 2000     /* past the drain limit: a second for handlers, a second more */
-#define LOCKING_STALL_MS 2000    /* ... and no pass that makes progress */
-#define DYING_MS 50              /* from the first thread's end to the last one's */
+#define STEP_MAX_MS 300       /* more than that between two looks was a suspend, or our own stop: it does not count */
+#define BEATS_MISSED_MS 4500  /* of the gate's thread: GATE_BEAT_MS is a second */
+#define LEASE_OVER_MS 2000    /* ACTIVE this long behind the lease's end: the gate's thread is not there */
+#define LOCKING_OVER_MS 2000  /* past the drain limit: a second for handlers, a second more */
+#define LOCKING_STALL_MS 2000 /* ... and no pass that makes progress */
+#define DYING_MS 50           /* from the first thread's end to the last one's */
 #define FORGET_EVERY_MS 50
-#define FORGET_MORE_MS 4000      /* 2 GiB, the most that a write(2) takes, needs 2 s here */
+#define FORGET_MORE_MS 4000 /* 2 GiB, the most that a write(2) takes, needs 2 s here */
 #define STOP_MS 5000
 #define REAP_MS 5000
 #define RESPAWN_WINDOW_MS 600000
@@ -42,14 +42,14 @@ enum run_end { RUN_ON = 0, RUN_DONE, RUN_TAKEN };
 struct run {
 	pid_t pid;
 	int pid_fd, sock;
-	int fuse_fd;           /* the supervisor's copy, -1 before the mount */
+	int fuse_fd; /* the supervisor's copy, -1 before the mount */
 	struct connection conn;
 	/* all times are the supervisor's own running time */
 	int64_t beat_at, lease_over_at, locking_at, stop_at;
 	uint64_t beat;
 	int stops;
-	bool done;             /* it was the worker that ended the mount, in good order */
-	char why[320];         /* why it was taken over */
+	bool done;     /* it was the worker that ended the mount, in good order */
+	char why[320]; /* why it was taken over */
 };
 
 struct supervisor {
@@ -61,8 +61,8 @@ struct supervisor {
 	int64_t own_ms, last_look;
 	int64_t respawned[RESPAWNS_MAX];
 	unsigned n_respawned;
-	bool served;           /* a worker has served: the terminal is left */
-	int dead_id;           /* number of the mount that the last worker left behind */
+	bool served; /* a worker has served: the terminal is left */
+	int dead_id; /* number of the mount that the last worker left behind */
 	struct run run;
 };
 
@@ -240,7 +240,8 @@ static bool in_order(struct supervisor *s)
 	else if (lending && s->own_ms - r->lease_over_at > LEASE_OVER_MS)
 		snprintf(r->why, sizeof(r->why), "the lease has ended and the worker did not lock");
 	else if (state != GATE_LOCKING && s->own_ms - r->beat_at > BEATS_MISSED_MS)
-		snprintf(r->why, sizeof(r->why), "the worker does not run any more (no beat for %d ms)", BEATS_MISSED_MS);
+		snprintf(r->why, sizeof(r->why), "the worker does not run any more (no beat for %d ms)",
+			 BEATS_MISSED_MS);
 	return r->why[0] == '\0';
 }
 
@@ -289,7 +290,8 @@ static enum run_end worker_ended(struct supervisor *s, int *code)
 	if (WIFEXITED(status))
 		snprintf(r->why, sizeof(r->why), "the worker ended by itself with code %d", WEXITSTATUS(status));
 	else
-		snprintf(r->why, sizeof(r->why), "the worker was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(r->why, sizeof(r->why), "the worker was killed by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
 	if (atomic_load(&s->page->serving) == 1)
 		return RUN_TAKEN;
 	s->cfg->log(LOG_ERR, r->why);
@@ -389,7 +391,8 @@ static void run_free(struct supervisor *s)
 
 	alone = r->pid <= 0 || reap(r, REAP_MS) >= 0 || kill(r->pid, 0) != 0;
 	if (!alone)
-		s->cfg->log(LOG_ERR, "the worker cannot be ended: a thread of it is stuck, in the store's disk most likely");
+		s->cfg->log(LOG_ERR,
+			    "the worker cannot be ended: a thread of it is stuck, in the store's disk most likely");
 	connection_close(&r->conn, alone);
 	if (r->fuse_fd >= 0)
 		close(r->fuse_fd);
@@ -447,7 +450,9 @@ static int supervise_runs(struct supervisor *s)
 		run_free(s);
 	} while (end == RUN_TAKEN && may_respawn(s));
 	if (s->n_respawned > 0 && code != 0 && atomic_load(&s->page->serving) == 0)
-		s->cfg->log(LOG_ERR, "mounting again failed: what is mounted answers errors until byokfs umount or byokfs mount");
+		s->cfg->log(
+			LOG_ERR,
+			"mounting again failed: what is mounted answers errors until byokfs umount or byokfs mount");
 	return code;
 }
 

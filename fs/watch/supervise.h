@@ -26,17 +26,18 @@ struct watch_page {
 
 /* The worker's end of the link. */
 struct worker {
-	int sock;            /* SOCK_SEQPACKET to the supervisor */
-	int supervisor_fd;   /* pidfd: readable when the supervisor is dead */
+	int sock;          /* SOCK_SEQPACKET to the supervisor */
+	int supervisor_fd; /* pidfd: readable when the supervisor is dead */
 	pid_t supervisor;
 	struct watch_page *page;
-	char abort_how[32];  /* "fusectl", "forced unmount", "answering": how a connection is aborted; "" before the mount */
+	/* "fusectl", "forced unmount", "answering": how a connection is aborted; "" before the mount. */
+	char abort_how[32];
 };
 
 struct supervise_config {
 	struct mnt_config mnt;
-	unsigned respawns;              /* how often in ten minutes a worker is started anew, 0 = never */
-	const char *notify_command;     /* run at each change of state, or NULL */
+	unsigned respawns;          /* how often in ten minutes a worker is started anew, 0 = never */
+	const char *notify_command; /* run at each change of state, or NULL */
 	void (*log)(int priority, const char *text);
 	/* The worker's whole life, in its own process; its exit code. */
 	int (*work)(struct worker *w, void *arg);
@@ -62,10 +63,10 @@ void worker_tell(struct worker *w, const struct gate_change *c);
 /* What the supervisor, or a worker that lost it, has left behind about the end of a mount. */
 struct ended_note {
 	char mountpoint[4096], store[4096];
-	char who[32];     /* "supervisor", "worker" */
+	char who[32]; /* "supervisor", "worker" */
 	char why[320];
-	int64_t when;     /* unix seconds */
-	bool reported;    /* already in the audit log */
+	int64_t when;  /* unix seconds */
+	bool reported; /* already in the audit log */
 };
 /* The note on MOUNTPOINT: 0 or -ENOENT. */
 int ended_read(const char *mountpoint, struct ended_note *out) MUST_CHECK;

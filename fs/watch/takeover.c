@@ -16,7 +16,7 @@
 #include "fs/watch/control.h"
 #include "fs/store/store.h"
 
-#define NOTIFY_RESEND 7                    /* Linux 6.9: what was read and not answered is handed out again */
+#define NOTIFY_RESEND 7 /* Linux 6.9: what was read and not answered is handed out again */
 #define ANSWER_LOOK_MS 100
 #define REQUEST_MAX ((1u << 20) + 65536u) /* a WRITE of max_write and its head */
 
@@ -43,7 +43,8 @@ static int mount_find(const char *mountpoint, int *id, unsigned *minor)
 		unsigned device;
 		int number;
 
-		if (!strstr(line, " - fuse.byokfs ") || sscanf(line, "%d %*s %*u:%u %*s %ms", &number, &device, &path) != 3)
+		if (!strstr(line, " - fuse.byokfs ") ||
+		    sscanf(line, "%d %*s %*u:%u %*s %ms", &number, &device, &path) != 3)
 			continue;
 		control_unescape(path);
 		if (strcmp(path, mountpoint) == 0) {

@@ -11,13 +11,13 @@
 
 /* A connection as its supervisor (or a worker that lost it) holds it. */
 struct connection {
-	int fd;                    /* /dev/fuse, not owned */
+	int fd; /* /dev/fuse, not owned */
 	const char *mountpoint;
-	int mount_id;              /* as in /proc/self/mountinfo, 0 = not found */
-	char control[64];          /* fusectl's folder of it, "" where there is none */
-	char how[32];              /* what abort will do: "fusectl", "forced unmount", "answering" */
-	bool answering;            /* `answerer` runs */
-	_Atomic bool stop;         /* ... and shall end */
+	int mount_id;      /* as in /proc/self/mountinfo, 0 = not found */
+	char control[64];  /* fusectl's folder of it, "" where there is none */
+	char how[32];      /* what abort will do: "fusectl", "forced unmount", "answering" */
+	bool answering;    /* `answerer` runs */
+	_Atomic bool stop; /* ... and shall end */
 	pthread_t answerer;
 };
 

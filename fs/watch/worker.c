@@ -42,7 +42,8 @@ int link_receive(int sock, struct link_msg *m, int *fd)
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int))];
 	} control = {0};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control)};
 	struct cmsghdr *c;
 	ssize_t n;
 

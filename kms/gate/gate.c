@@ -15,7 +15,6 @@
 
 #include "kms/gate/gate_private.h"
 
-
 static void gate_free(struct gate *g)
 {
 	pthread_mutex_lock(&g->list_lock);

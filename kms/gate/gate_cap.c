@@ -24,9 +24,11 @@ static void cap_tell(struct gate *g)
 		return;
 	g->cap_told = 1;
 	if (g->keyring->wrap_type == WRAP_FILE)
-		gate_say(g, LOG_WARNING, "more open files than keys fit into locked memory (%zu): raise the limit (ulimit -l)", g->cap);
+		gate_say(g, LOG_WARNING,
+			 "more open files than keys fit into locked memory (%zu): raise the limit (ulimit -l)", g->cap);
 	else
-		gate_say(g, LOG_INFO, "more open files than keys fit into locked memory (%zu): those unused are dropped", g->cap);
+		gate_say(g, LOG_INFO,
+			 "more open files than keys fit into locked memory (%zu): those unused are dropped", g->cap);
 }
 
 /* Take keys out of the list, into limbo: second chance for those used since the hand came by. */

@@ -131,7 +131,8 @@ static void version_refused(struct gate *g, const struct gate_key *sample, const
 		if (atomic_load(&k->refused) && !atomic_load(&k->writable))
 			gate_key_wipe(k);
 	pthread_mutex_unlock(&g->list_lock);
-	gate_say(g, LOG_WARNING, "key version %.64s is refused, %zu open files with it: %s", sample->version, n, v->text);
+	gate_say(g, LOG_WARNING, "key version %.64s is refused, %zu open files with it: %s", sample->version, n,
+		 v->text);
 	/* The gate's thread calls the hook: this one is wanted for the next question. */
 	atomic_store(&g->files_refused, 1);
 	gate_wake(g);

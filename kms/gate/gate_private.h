@@ -10,13 +10,13 @@
 #include "kms/gate.h"
 #include "kms/provider.h"
 
-#define GATE_LIMBO 256u          /* keys that the cap takes out at a time */
-#define GATE_SHARDS 64u          /* borrowers are counted in as many places, so that they do not share a cache line */
+#define GATE_LIMBO 256u /* keys that the cap takes out at a time */
+#define GATE_SHARDS 64u /* borrowers are counted in as many places, so that they do not share a cache line */
 #define GATE_WHY_MAX 320u
-#define GATE_FAST_MS 300000      /* LOCKED: so long at the normal pace ... */
-#define GATE_SLOW_MS 30000       /* ... then at this one */
-#define GATE_CONFIRM_MS 1000     /* a refusal that could not be confirmed is asked about again so soon */
-#define GATE_WATCH_GAP_MS 50     /* changes and pokes: one probe in so long at most */
+#define GATE_FAST_MS 300000  /* LOCKED: so long at the normal pace ... */
+#define GATE_SLOW_MS 30000   /* ... then at this one */
+#define GATE_CONFIRM_MS 1000 /* a refusal that could not be confirmed is asked about again so soon */
+#define GATE_WATCH_GAP_MS 50 /* changes and pokes: one probe in so long at most */
 #define GATE_OTHER_KEYS "the KMS gives other keys than before"
 #define GATE_CALLS_MS 300        /* how long a lock waits for cancelled KMS calls */
 #define GATE_ORDER_DRAIN_MS 700u /* an order is obeyed within a second, and forgetting takes its time too */
@@ -31,14 +31,14 @@ struct gate_key {
 	struct gate *gate;
 	struct gate_key *prev, *next;
 	_Atomic(struct file_keys *) keys;
-	atomic_int refused;      /* wrap type `file`: the KMS refused this one's version */
+	atomic_int refused; /* wrap type `file`: the KMS refused this one's version */
 	atomic_int writable;
-	atomic_int droppable;    /* wrap type `store`: `header` is complete, the key can be had from it again */
-	atomic_int used;         /* since the cap's hand came by */
-	int busy;                /* list_lock: the worker has it in hand, close leaves the freeing to it */
-	int closed;              /* list_lock */
-	char *version;           /* wrap type `file`: KMS key version of the newest wrap; list_lock */
-	uint8_t header[];        /* H bytes, as read or written */
+	atomic_int droppable; /* wrap type `store`: `header` is complete, the key can be had from it again */
+	atomic_int used;      /* since the cap's hand came by */
+	int busy;             /* list_lock: the worker has it in hand, close leaves the freeing to it */
+	int closed;           /* list_lock */
+	char *version;        /* wrap type `file`: KMS key version of the newest wrap; list_lock */
+	uint8_t header[];     /* H bytes, as read or written */
 };
 
 enum gate_job { JOB_NONE = 0, JOB_PROBE, JOB_LOAD };
@@ -59,10 +59,10 @@ struct gate {
 	struct kms *kek[KEYRING_SLOTS_MAX];
 	int64_t poll_ms, lease_ms, grace_ms;
 	unsigned drain_ms;
-	int manual;            /* after a refusal or an outage a person decides */
+	int manual; /* after a refusal or an outage a person decides */
 	void (*log)(int priority, const char *text);
 	struct gate_beacon *beacon; /* or NULL */
-	int64_t (*clock)(void); /* ms that count a suspend; tests set their own before gate_open() */
+	int64_t (*clock)(void);     /* ms that count a suspend; tests set their own before gate_open() */
 	int wake_fd, timer_fd;
 
 	/* The request path. `store` is written only while nobody is inside and the state lets nobody in. */
@@ -71,7 +71,7 @@ struct gate {
 	atomic_int drain_open;
 	struct store_keys *store;
 	struct gate_shard shard[GATE_SHARDS];
-	atomic_int kms_calls;  /* with a payload in memory */
+	atomic_int kms_calls; /* with a payload in memory */
 
 	pthread_mutex_t list_lock;
 	struct gate_key *keys; /* list_lock */
@@ -85,53 +85,53 @@ struct gate {
 	atomic_int files_refused; /* the hook is owed */
 	atomic_int held;          /* LOCKED until gate_unlock(), as `manual` wants it */
 
-	pthread_mutex_t lock;     /* guards all below; never held in a hook, a KMS call or a wait for borrowers */
-	pthread_cond_t changed;   /* state, answers */
+	pthread_mutex_t lock;   /* guards all below; never held in a hook, a KMS call or a wait for borrowers */
+	pthread_cond_t changed; /* state, answers */
 	pthread_cond_t job_ready;
 	enum gate_cause cause;
 	char reason[GATE_WHY_MAX];
 	int64_t since, last_good, last_refusal; /* unix seconds */
 	uint64_t polls;
-	int ordered;              /* stays locked until gate_unlock() */
+	int ordered; /* stays locked until gate_unlock() */
 	int order_lock, order_unlock, order_detach;
 	char order_who[64];
-	int requests, answered;   /* numbers of probe requests: gate_unlock() waits for its own */
-	struct kms_verdict last;  /* newest answer */
+	int requests, answered;     /* numbers of probe requests: gate_unlock() waits for its own */
+	struct kms_verdict last;    /* newest answer */
 	enum gate_state told_state; /* what hooks.changed heard last */
 	enum gate_cause told_cause;
 
 	/* The worker (gate_worker.c): one job at a time. */
-	enum gate_job job;        /* wanted or running */
+	enum gate_job job; /* wanted or running */
 	int job_fresh, job_request;
 	int job_done;
-	int job_void;             /* a lock came since it was asked for: its keys are wiped */
+	int job_void; /* a lock came since it was asked for: its keys are wiped */
 	struct gate_answer answer;
-	int files_wanted;         /* the files' own probe */
+	int files_wanted; /* the files' own probe */
 
 	/* The gate's thread only. */
 	struct gate_hooks hooks;
 	int started;
 	pthread_t thread, worker, files; /* files: wrap type `file` only, see has_files */
 	int has_files;
-	atomic_llong next_probe;  /* read by gate_status() too */
-	int64_t lease_end;        /* of the newest good answer */
+	atomic_llong next_probe; /* read by gate_status() too */
+	int64_t lease_end;       /* of the newest good answer */
 	int64_t locked_at;
-	int64_t watch_at;         /* earliest probe for a change or a poke, 0 = none wanted */
-	int64_t asked_at;         /* start of the newest probe */
-	int probing;              /* a job is under way */
-	int again;                /* ... and when it is done, the next one at once */
-	int want_fresh;           /* the next probe drops connections first */
+	int64_t watch_at; /* earliest probe for a change or a poke, 0 = none wanted */
+	int64_t asked_at; /* start of the newest probe */
+	int probing;      /* a job is under way */
+	int again;        /* ... and when it is done, the next one at once */
+	int want_fresh;   /* the next probe drops connections first */
 	/* Keys that the cap took out, until whoever borrowed one before has left: SHARDS_BUSY has the shards not seen empty. */
 	struct file_keys *limbo[GATE_LIMBO];
 	size_t n_limbo;
 	uint64_t shards_busy;
 	int cap_told;
-	int crowded;              /* more keys than the cap, or some in limbo: look again soon */
-	int refusal;              /* one was heard and not yet confirmed */
-	int refreshed;            /* a bad credential was refreshed already */
-	int yes;                  /* LOCKED after a refusal: a good answer was heard and not yet confirmed */
-	int back;                 /* held, and the key is back */
-	int by_order;             /* number of the request that gate_unlock() made, 0 = none: a person has decided */
+	int crowded;   /* more keys than the cap, or some in limbo: look again soon */
+	int refusal;   /* one was heard and not yet confirmed */
+	int refreshed; /* a bad credential was refreshed already */
+	int yes;       /* LOCKED after a refusal: a good answer was heard and not yet confirmed */
+	int back;      /* held, and the key is back */
+	int by_order;  /* number of the request that gate_unlock() made, 0 = none: a person has decided */
 
 	/* What the keys must be that come back (crypto/keys.h): made at the first good answer, kept over LOCKED. */
 	int committed;
@@ -219,7 +219,8 @@ void gate_key_free(struct gate_key *k);
 /* Wrap type `file`: ask the KMS for the payload (PAYLOAD_LEN bytes of secret memory) of wrap I of K's header. */
 int gate_key_ask(struct gate_key *k, const struct header *h, int i, uint8_t *payload, struct kms_verdict *v) MUST_CHECK;
 /* Check a payload of wrap I and make the file's keys; inside the gate, or under list_lock in RETURNING. */
-int gate_key_accept(struct gate_key *k, const struct header *h, int i, const uint8_t *payload, struct file_keys **out) MUST_CHECK;
+int gate_key_accept(struct gate_key *k, const struct header *h, int i, const uint8_t *payload,
+		    struct file_keys **out) MUST_CHECK;
 
 /* gate_cap.c: on the gate's thread. */
 void gate_cap_set(struct gate *g);

@@ -190,7 +190,8 @@ static void locked_say(struct gate *g, int refused, const char *text)
 		return;
 	if (strcmp(text, g->reason) == 0)
 		return;
-	gate_set_state(g, GATE_LOCKED, refused || g->cause == GATE_CAUSE_REVOKED ? GATE_CAUSE_REVOKED : GATE_CAUSE_OUTAGE, text);
+	gate_set_state(g, GATE_LOCKED,
+		       refused || g->cause == GATE_CAUSE_REVOKED ? GATE_CAUSE_REVOKED : GATE_CAUSE_OUTAGE, text);
 	gate_say(g, LOG_NOTICE, "still locked: %s", text);
 }
 
@@ -218,7 +219,8 @@ static void answer_returning(struct gate *g, struct gate_answer *a)
 {
 	if (a->job == JOB_PROBE) {
 		if (a->verdict.class != KMS_OK || answer_refuses(g, a)) {
-			gate_shut_serving(g, answer_refuses(g, a) ? GATE_CAUSE_REVOKED : GATE_CAUSE_OUTAGE, a->verdict.text);
+			gate_shut_serving(g, answer_refuses(g, a) ? GATE_CAUSE_REVOKED : GATE_CAUSE_OUTAGE,
+					  a->verdict.text);
 			return;
 		}
 		g->lease_end = a->started + g->lease_ms;
@@ -294,7 +296,8 @@ void gate_take_time(struct gate *g)
 	}
 	/* Not after the lease: a machine that slept, or a process that was stopped, has not heard any silence. */
 	if (state == GATE_ACTIVE && g->grace_ms && !g->refusal && now >= gate_grace_at(g) && !gate_time_over(g)) {
-		snprintf(reason, sizeof(reason), "no good answer from the KMS%s%s", g->last.text[0] ? ": " : "", g->last.text);
+		snprintf(reason, sizeof(reason), "no good answer from the KMS%s%s", g->last.text[0] ? ": " : "",
+			 g->last.text);
 		gate_set_deadline(g, g->lease_end + g->grace_ms);
 		gate_set_state(g, GATE_GRACE, GATE_CAUSE_NONE, reason);
 		gate_say(g, LOG_WARNING, "grace of %lld s begins: %s", (long long)g->grace_ms / 1000, reason);

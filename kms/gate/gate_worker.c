@@ -100,7 +100,8 @@ static void *worker_main(void *arg)
 		fresh = g->job_fresh;
 		request = g->job_request;
 		pthread_mutex_unlock(&g->lock);
-		atomic_fetch_add(&g->kms_calls, job == JOB_PROBE); /* a lock waits until its keys are where it finds them */
+		atomic_fetch_add(&g->kms_calls,
+				 job == JOB_PROBE); /* a lock waits until its keys are where it finds them */
 		worker_run(g, job, fresh, &answer);
 		answer.request = request;
 		pthread_mutex_lock(&g->lock);
@@ -134,7 +135,8 @@ void gate_worker_ask(struct gate *g, enum gate_job job, int fresh)
 	pthread_mutex_lock(&g->lock);
 	g->job = job;
 	g->job_fresh = fresh;
-	g->job_request = g->requests; /* not at its start: until then a lock may make it void, and an unlock come after */
+	g->job_request =
+		g->requests; /* not at its start: until then a lock may make it void, and an unlock come after */
 	g->job_done = 0;
 	if (job == JOB_PROBE)
 		g->polls++;

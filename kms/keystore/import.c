@@ -39,7 +39,8 @@ static int import_pem(const uint8_t *buf, size_t len, const char *path, struct r
 	if (r == -EKEYREJECTED)
 		return keystore_say(why, r, "%s is encrypted: decrypt it first (openssl pkey -in F -out -)", path);
 	if (r == -ERANGE)
-		return keystore_say(why, r, "the RSA key in %s does not have %u to %u bits", path, RSA_BITS_MIN, RSA_BITS_MAX);
+		return keystore_say(why, r, "the RSA key in %s does not have %u to %u bits", path, RSA_BITS_MIN,
+				    RSA_BITS_MAX);
 	return r ? keystore_say(why, r, "%s holds no RSA private key that can be read", path) : 0;
 }
 
@@ -56,8 +57,9 @@ static int import_aes(const uint8_t *buf, struct rsa_der *out, char why[KEYSTORE
 
 static int import_neither(size_t len, const char *path, char why[KEYSTORE_WHY_MAX])
 {
-	return keystore_say(why, -EINVAL, "%s has %zu bytes: a key is 32 raw bytes%s, or an RSA private key in PEM", path, len,
-			    len >= 43 && len <= 66 ? " (this looks like text: decode it with base64 -d or xxd -r -p)" : "");
+	return keystore_say(
+		why, -EINVAL, "%s has %zu bytes: a key is 32 raw bytes%s, or an RSA private key in PEM", path, len,
+		len >= 43 && len <= 66 ? " (this looks like text: decode it with base64 -d or xxd -r -p)" : "");
 }
 
 int import_read(const char *path, enum keystore_type *type, struct rsa_der *out, char why[KEYSTORE_WHY_MAX])

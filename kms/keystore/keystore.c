@@ -44,7 +44,8 @@ static int create_dir(const char *path, char why[KEYSTORE_WHY_MAX])
 		n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
 	closedir(dir);
 	if (n)
-		return keystore_say(why, -ENOTEMPTY, "%s is not empty: a keystore is made in a directory of its own", path);
+		return keystore_say(why, -ENOTEMPTY, "%s is not empty: a keystore is made in a directory of its own",
+				    path);
 	if (chmod(path, 0700) != 0)
 		return keystore_say(why, -errno, "cannot make %s private: %s", path, strerror(errno));
 	return 0;
@@ -132,11 +133,13 @@ static int master_open(struct keystore *ks, const struct keystore_head *head, co
 	if (r == -EBADMSG && passphrase)
 		return keystore_say(why, -EKEYREJECTED, "the passphrase does not open the keystore %s", ks->path);
 	if (r == -EBADMSG)
-		return keystore_say(why, -EUCLEAN, "%s/%s is damaged: restore it from a backup", ks->path, KEYSTORE_HEAD_FILE);
+		return keystore_say(why, -EUCLEAN, "%s/%s is damaged: restore it from a backup", ks->path,
+				    KEYSTORE_HEAD_FILE);
 	return r ? keystore_say(why, r, "cannot open the keystore %s: %s", ks->path, strerror(-r)) : 0;
 }
 
-int keystore_open(const char *path, const struct passphrase_source *src, struct keystore **out, char why[KEYSTORE_WHY_MAX])
+int keystore_open(const char *path, const struct passphrase_source *src, struct keystore **out,
+		  char why[KEYSTORE_WHY_MAX])
 {
 	struct keystore_head head;
 	struct keystore *ks = calloc(1, sizeof(*ks));
@@ -245,7 +248,8 @@ int keystore_list(const struct keystore *ks, void (*each)(void *arg, const struc
 	int n, r;
 
 	if (dir < 0 || !key)
-		return keystore_say(why, key ? dir : -ENOMEM, "keystore %s: %s", ks->path, strerror(key ? -dir : ENOMEM));
+		return keystore_say(why, key ? dir : -ENOMEM, "keystore %s: %s", ks->path,
+				    strerror(key ? -dir : ENOMEM));
 	n = scandirat(dir, ".", &entries, is_key_file, alphasort);
 	if (n < 0)
 		return keystore_say(why, -errno, "cannot list %s: %s", ks->path, strerror(errno));

@@ -43,7 +43,7 @@ struct keystore_key {
 	int64_t created, changed, deleted; /* unix seconds; `deleted` is 0 unless soft-deleted or purged */
 	uint32_t n_versions;
 	struct keystore_version version[KEYSTORE_VERSIONS_MAX]; /* rising numbers; the last one wraps */
-	uint8_t *material;          /* sodium_malloc'ed */
+	uint8_t *material;                                      /* sodium_malloc'ed */
 	size_t material_len;
 };
 
@@ -92,7 +92,7 @@ int keystore_list(const struct keystore *ks, void (*each)(void *arg, const struc
 struct keystore_new {
 	const char *name;
 	enum keystore_type type;
-	unsigned bits;        /* RSA: 2048, 3072, 4096 */
+	unsigned bits; /* RSA: 2048, 3072, 4096 */
 	uint16_t flags;
 	const uint8_t *material; /* to import: 32 bytes or an RSA key in DER; NULL: draw one */
 	size_t material_len;
@@ -103,7 +103,8 @@ int keystore_rotate(struct keystore *ks, const char *name, const uint8_t *materi
 		    char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 int keystore_disable(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 int keystore_enable(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
-int keystore_delete(struct keystore *ks, const char *name, unsigned retention_days, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+int keystore_delete(struct keystore *ks, const char *name, unsigned retention_days,
+		    char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 int keystore_recover(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 /* Wipes the material. Only a soft-deleted key; under purge protection not before its retention time has ended. */
 int keystore_purge(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;

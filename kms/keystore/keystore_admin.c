@@ -36,7 +36,8 @@ static int edit_begin(struct edit *e)
 	int r;
 
 	if (keystore_name_check(e->name))
-		return keystore_say(e->why, -EINVAL, "'%.80s' is no key name: letters, digits, '.', '_' and '-', at most %u", e->name,
+		return keystore_say(e->why, -EINVAL,
+				    "'%.80s' is no key name: letters, digits, '.', '_' and '-', at most %u", e->name,
 				    KEYSTORE_NAME_MAX);
 	e->dir = keystore_dir(e->ks);
 	if (e->dir < 0)
@@ -46,10 +47,13 @@ static int edit_begin(struct edit *e)
 		return keystore_say(e->why, -errno, "cannot lock the keystore %s: %s", e->ks->path, strerror(errno));
 	r = keystore_load_at(e->ks, e->dir, e->name, &e->key);
 	if (r == -EBADMSG)
-		return keystore_say(e->why, r, "key %s of keystore %s is damaged or was changed by hand: restore %s%s from a backup",
-				    e->name, e->ks->path, e->name, KEYSTORE_SUFFIX);
+		return keystore_say(
+			e->why, r,
+			"key %s of keystore %s is damaged or was changed by hand: restore %s%s from a backup", e->name,
+			e->ks->path, e->name, KEYSTORE_SUFFIX);
 	if (r && r != -ENOENT)
-		return keystore_say(e->why, r, "cannot read key %s of keystore %s: %s", e->name, e->ks->path, strerror(-r));
+		return keystore_say(e->why, r, "cannot read key %s of keystore %s: %s", e->name, e->ks->path,
+				    strerror(-r));
 	e->exists = r == 0;
 	return 0;
 }
@@ -60,8 +64,8 @@ static int edit_begin_existing(struct edit *e)
 	int r = edit_begin(e);
 
 	if (!r && !e->exists)
-		r = keystore_say(e->why, -ENOENT, "there is no key %s in keystore %s: byokfs keystore list shows them", e->name,
-				 e->ks->path);
+		r = keystore_say(e->why, -ENOENT, "there is no key %s in keystore %s: byokfs keystore list shows them",
+				 e->name, e->ks->path);
 	return r;
 }
 
@@ -81,7 +85,8 @@ static int edit_save(struct edit *e)
 		free(buf);
 	}
 	if (r)
-		return keystore_say(e->why, r, "key %s of keystore %s is unchanged: %s", e->name, e->ks->path, strerror(-r));
+		return keystore_say(e->why, r, "key %s of keystore %s is unchanged: %s", e->name, e->ks->path,
+				    strerror(-r));
 	return 0;
 }
 
@@ -164,8 +169,9 @@ int keystore_add(struct keystore *ks, const struct keystore_new *what, char why[
 		return r;
 	if (e.exists && e.key.state != KEYSTORE_PURGED)
 		return edit_refuse(&e, -EEXIST,
-				   e.key.state == KEYSTORE_DELETED ? "is soft-deleted: recover or purge it, or take another name"
-								   : "exists: rotate makes a new version of it");
+				   e.key.state == KEYSTORE_DELETED
+					   ? "is soft-deleted: recover or purge it, or take another name"
+					   : "exists: rotate makes a new version of it");
 	/* A purged key's numbers are not used again: what it had wrapped must never meet another key. */
 	next = e.exists ? e.key.next_version : 1;
 	keystore_key_wipe(&e.key);
@@ -180,7 +186,8 @@ int keystore_add(struct keystore *ks, const struct keystore_new *what, char why[
 	return r ? r : edit_save(&e);
 }
 
-int keystore_rotate(struct keystore *ks, const char *name, const uint8_t *material, size_t len, char why[KEYSTORE_WHY_MAX])
+int keystore_rotate(struct keystore *ks, const char *name, const uint8_t *material, size_t len,
+		    char why[KEYSTORE_WHY_MAX])
 {
 	AUTO(edit_end) struct edit e = {.ks = ks, .name = name, .dir = -1, .lock = -1, .why = why};
 	int r = edit_begin_existing(&e);

@@ -11,8 +11,8 @@
 #include "crypto/secret.h"
 
 #define HEAD_CLEAR 56u
-#define KEY_CLEAR 136u     /* without the versions */
-#define VERSION_CLEAR 24u  /* each */
+#define KEY_CLEAR 136u    /* without the versions */
+#define VERSION_CLEAR 24u /* each */
 #define NAME_AT 72u
 #define OPS_MAX 64u
 #define MEM_KIB_MAX (4u << 20) /* a planted file must not make us ask for more than 4 GiB */
@@ -58,12 +58,12 @@ static int head_key(const struct keystore_head *head, const char *passphrase, ui
 	static const char everybody_label[] = "byokfs keystore without a passphrase";
 
 	if (head->protection == KEYSTORE_FILE_MODE)
-		return crypto_generichash(key, KEY_LEN, (const uint8_t *)everybody_label, sizeof(everybody_label), head->salt,
-					  sizeof(head->salt))
+		return crypto_generichash(key, KEY_LEN, (const uint8_t *)everybody_label, sizeof(everybody_label),
+					  head->salt, sizeof(head->salt))
 			       ? -EIO
 			       : 0;
-	if (crypto_pwhash(key, KEY_LEN, passphrase, strlen(passphrase), head->salt, head->ops, (size_t)head->mem_kib * 1024,
-			  crypto_pwhash_ALG_ARGON2ID13))
+	if (crypto_pwhash(key, KEY_LEN, passphrase, strlen(passphrase), head->salt, head->ops,
+			  (size_t)head->mem_kib * 1024, crypto_pwhash_ALG_ARGON2ID13))
 		return -ENOMEM;
 	return 0;
 }
@@ -123,8 +123,8 @@ static int version_parse(const uint8_t *p, struct keystore_key *key)
 	v->len = be32_get(p + 8);
 	v->created = (int64_t)be64_get(p + 16);
 	v->off = key->material_len;
-	if (be16_get(p + 6) || be32_get(p + 12) || v->number <= before || v->number >= key->next_version || v->len < 1 ||
-	    v->len > KEYSTORE_FILE_MAX)
+	if (be16_get(p + 6) || be32_get(p + 12) || v->number <= before || v->number >= key->next_version ||
+	    v->len < 1 || v->len > KEYSTORE_FILE_MAX)
 		return -EUCLEAN;
 	if (key->type == KEYSTORE_AES256 && (v->len != KEY_LEN || v->bits != 256))
 		return -EUCLEAN;

@@ -35,8 +35,10 @@ struct keystore_who {
 	const uint8_t *id;
 	const char *name;
 };
-int keystore_key_open(const uint8_t *buf, size_t len, const struct keystore_who *who, struct keystore_key *out) MUST_CHECK;
+int keystore_key_open(const uint8_t *buf, size_t len, const struct keystore_who *who,
+		      struct keystore_key *out) MUST_CHECK;
 /* The file's bytes, malloc'ed. */
-int keystore_key_seal(const struct keystore_key *key, const struct keystore_who *who, uint8_t **out, size_t *len) MUST_CHECK;
+int keystore_key_seal(const struct keystore_key *key, const struct keystore_who *who, uint8_t **out,
+		      size_t *len) MUST_CHECK;
 
 #endif

@@ -140,12 +140,13 @@ static int passphrase_prompt(const struct passphrase_source *src, char *text, ch
 	int r;
 
 	if (tty < 0) {
-		snprintf(why, len, "the keystore %s needs a passphrase and there is no terminal to ask on: --passphrase-file",
+		snprintf(why, len,
+			 "the keystore %s needs a passphrase and there is no terminal to ask on: --passphrase-file",
 			 src->what);
 		return -ENOKEY;
 	}
-	snprintf(label, sizeof(label), "%s %s", src->new_one ? "New passphrase for keystore" : "Passphrase for keystore",
-		 src->what);
+	snprintf(label, sizeof(label), "%s %s",
+		 src->new_one ? "New passphrase for keystore" : "Passphrase for keystore", src->what);
 	r = prompt_guarded(tty, label, text, why, len);
 	if (r || !src->new_one)
 		return r;
@@ -169,11 +170,13 @@ static int passphrase_choose(const struct passphrase_source *src, char *text, ch
 
 	if (src->file)
 		return passphrase_file(src->file, text, why, len);
-	if (credentials && snprintf(path, sizeof(path), "%s/" CREDENTIAL, credentials) < PATH_MAX && access(path, F_OK) == 0)
+	if (credentials && snprintf(path, sizeof(path), "%s/" CREDENTIAL, credentials) < PATH_MAX &&
+	    access(path, F_OK) == 0)
 		return passphrase_file(path, text, why, len);
 	if (src->may_prompt)
 		return passphrase_prompt(src, text, why, len);
-	snprintf(why, len, "the keystore %s needs a passphrase: --passphrase-file, or the systemd credential " CREDENTIAL,
+	snprintf(why, len,
+		 "the keystore %s needs a passphrase: --passphrase-file, or the systemd credential " CREDENTIAL,
 		 src->what);
 	return -ENOKEY;
 }

@@ -8,10 +8,10 @@
 #define PASSPHRASE_MAX 500u
 
 struct passphrase_source {
-	const char *file;  /* --passphrase-file, or NULL */
-	int may_prompt;    /* on /dev/tty */
-	int new_one;       /* prompt twice, for a new keystore */
-	const char *what;  /* the keystore's path, for the prompt */
+	const char *file; /* --passphrase-file, or NULL */
+	int may_prompt;   /* on /dev/tty */
+	int new_one;      /* prompt twice, for a new keystore */
+	const char *what; /* the keystore's path, for the prompt */
 };
 
 /*

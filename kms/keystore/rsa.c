@@ -130,7 +130,8 @@ int rsa_from_der(const uint8_t *der, size_t len, struct rsa_der *out)
 static int oaep_init(EVP_PKEY_CTX *ctx, int (*init)(EVP_PKEY_CTX *))
 {
 	if (!ctx || init(ctx) != 1 || EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) != 1 ||
-	    EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()) != 1 || EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, EVP_sha256()) != 1)
+	    EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()) != 1 ||
+	    EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, EVP_sha256()) != 1)
 		return -EIO;
 	return 0;
 }

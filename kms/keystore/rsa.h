@@ -24,8 +24,10 @@ int rsa_from_pem(const uint8_t *pem, size_t len, struct rsa_der *out) MUST_CHECK
 int rsa_from_der(const uint8_t *der, size_t len, struct rsa_der *out) MUST_CHECK;
 
 /* OAEP, SHA-256 and MGF1 with SHA-256, no label. CIPHER has room for RSA_CIPHER_MAX bytes. */
-int rsa_seal(const struct rsa_der *key, const uint8_t *plain, size_t len, uint8_t *cipher, size_t *cipher_len) MUST_CHECK;
+int rsa_seal(const struct rsa_der *key, const uint8_t *plain, size_t len, uint8_t *cipher,
+	     size_t *cipher_len) MUST_CHECK;
 /* PLAIN is LEN bytes, exactly; anything else that comes out is -EBADMSG. */
-int rsa_open(const struct rsa_der *key, const uint8_t *cipher, size_t cipher_len, uint8_t *plain, size_t len) MUST_CHECK;
+int rsa_open(const struct rsa_der *key, const uint8_t *cipher, size_t cipher_len, uint8_t *plain,
+	     size_t len) MUST_CHECK;
 
 #endif

@@ -22,7 +22,8 @@
 #define AES_WRAPPED_LEN (PAYLOAD_LEN + AEAD_OVERHEAD)
 #define AAD_MAX (ID_LEN + 32 + 1 + KEYSTORE_NAME_MAX + 1 + 4)
 /* What a writer's rename, a removed file or a changed mode look like; not our own reading. */
-#define WATCH_EVENTS (IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
+#define WATCH_EVENTS \
+	(IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
 
 struct kms {
 	struct kms_base base;
@@ -31,7 +32,7 @@ struct kms {
 	atomic_int worked; /* this handle has had a good answer: a missing key was deleted, not misspelt */
 	int watch_fd;
 	pthread_mutex_t watch_lock;
-	int watched;       /* watch_lock */
+	int watched; /* watch_lock */
 };
 
 static void key_free_at(struct keystore_key **key)
@@ -61,7 +62,8 @@ static int local_normalise(const char *ref, char out[KMS_REF_MAX + 1], char why[
 	int r;
 
 	if (ref_split(ref, dir, &name)) {
-		snprintf(why, KMS_TEXT_MAX, "'%.120s' is not local:KEYDIR/NAME (NAME: letters, digits, '.', '_', '-', at most 64)", ref);
+		snprintf(why, KMS_TEXT_MAX,
+			 "'%.120s' is not local:KEYDIR/NAME (NAME: letters, digits, '.', '_', '-', at most 64)", ref);
 		return -EINVAL;
 	}
 	r = kms_path_canonical(dir, canonical, sizeof(canonical));
@@ -142,8 +144,9 @@ static int local_open(const struct kms_config *cfg, struct kms **out, struct kms
 	return kms_verdict_ok(v);
 }
 
-#define SAY(k, v, class, code, text, ...)                                                                                        \
-	kms_verdict_set(v, class, code, "key %.64s of keystore %.120s " text, (k)->name, keystore_path((k)->ks), ##__VA_ARGS__)
+#define SAY(k, v, class, code, text, ...)                                                                        \
+	kms_verdict_set(v, class, code, "key %.64s of keystore %.120s " text, (k)->name, keystore_path((k)->ks), \
+			##__VA_ARGS__)
 
 /* What keystore_load() says, as a class: the table of PROVIDERS.md. */
 static int load_verdict(struct kms *k, int r, struct kms_verdict *v)
@@ -161,7 +164,8 @@ static int load_verdict(struct kms *k, int r, struct kms_verdict *v)
 	case -ESTALE:
 		return SAY(k, v, KMS_MISCONFIGURED, "another-keystore", "cannot be asked: another keystore lies there");
 	case -EPERM:
-		return SAY(k, v, KMS_MISCONFIGURED, "mode", "is not trusted: others may reach the directory (chmod 700)");
+		return SAY(k, v, KMS_MISCONFIGURED, "mode",
+			   "is not trusted: others may reach the directory (chmod 700)");
 	case -ENODEV:
 		return SAY(k, v, KMS_TRANSIENT, "unreachable", "cannot be asked: no keystore is there");
 	default:
@@ -211,8 +215,8 @@ static struct rsa_der version_rsa(const struct keystore_key *key, const struct k
 	return (struct rsa_der){.bytes = key->material + ver->off, .len = ver->len, .bits = ver->bits};
 }
 
-static int local_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN], struct kms_wrapped *out,
-		      struct kms_verdict *v)
+static int local_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN],
+		      struct kms_wrapped *out, struct kms_verdict *v)
 {
 	AUTO(key_free_at) struct keystore_key *key = NULL;
 	const struct keystore_version *newest;
@@ -251,8 +255,8 @@ struct chosen {
 };
 
 /* The version that wrapped IN; NULL with V set. */
-static const struct keystore_version *version_find(struct kms *k, const struct keystore_key *key, const struct kms_wrapped *in,
-						   struct kms_verdict *v)
+static const struct keystore_version *version_find(struct kms *k, const struct keystore_key *key,
+						   const struct kms_wrapped *in, struct kms_verdict *v)
 {
 	unsigned long number;
 	char *end;
@@ -269,7 +273,8 @@ static const struct keystore_version *version_find(struct kms *k, const struct k
 	if (number < key->next_version || atomic_load(&k->worked))
 		SAY(k, v, KMS_REVOKED, "version-gone", "no longer has version %lu", number);
 	else
-		SAY(k, v, KMS_MISCONFIGURED, "version", "has no version %lu yet: an older copy of the keystore?", number);
+		SAY(k, v, KMS_MISCONFIGURED, "version", "has no version %lu yet: an older copy of the keystore?",
+		    number);
 	return NULL;
 }
 
@@ -292,8 +297,8 @@ static int version_unwrap(const struct kms *k, const struct kms_purpose *p, cons
 	return aead_open(&a, in->data, in->len, plain);
 }
 
-static int local_unwrap(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in, uint8_t plain[PAYLOAD_LEN],
-			struct kms_verdict *v)
+static int local_unwrap(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in,
+			uint8_t plain[PAYLOAD_LEN], struct kms_verdict *v)
 {
 	AUTO(key_free_at) struct keystore_key *key = NULL;
 	struct chosen c;

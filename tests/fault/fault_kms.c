@@ -72,9 +72,9 @@ struct kms {
 	unsigned timeout_ms;
 	pthread_mutex_t lock;
 	pthread_cond_t woken;
-	int cancelled;       /* lock: until refresh */
-	unsigned cancels;    /* lock: a call that waits ends when this changes */
-	unsigned calls;      /* lock */
+	int cancelled;    /* lock: until refresh */
+	unsigned cancels; /* lock: a call that waits ends when this changes */
+	unsigned calls;   /* lock */
 };
 
 /* One call: what it is and how it is to be answered. */
@@ -101,8 +101,8 @@ static void path_of(const struct kms *k, const char *name, char out[PATH_MAX])
 static void note(struct kms *k, const struct call *c, const char *answer)
 {
 	char path[PATH_MAX], line[160];
-	int n = snprintf(line, sizeof(line), "%" PRId64 " %s%s%s %s\n", real_ms(), c->op, c->purpose[0] ? ":" : "", c->purpose,
-			 answer);
+	int n = snprintf(line, sizeof(line), "%" PRId64 " %s%s%s %s\n", real_ms(), c->op, c->purpose[0] ? ":" : "",
+			 c->purpose, answer);
 	int fd;
 
 	path_of(k, "calls", path);
@@ -142,7 +142,8 @@ static int fault_normalise(const char *ref, char out[KMS_REF_MAX + 1], char why[
 {
 	char canonical[PATH_MAX];
 
-	if (strncmp(ref, SCHEME, strlen(SCHEME)) != 0 || kms_path_canonical(ref + strlen(SCHEME), canonical, sizeof(canonical)) ||
+	if (strncmp(ref, SCHEME, strlen(SCHEME)) != 0 ||
+	    kms_path_canonical(ref + strlen(SCHEME), canonical, sizeof(canonical)) ||
 	    snprintf(out, KMS_REF_MAX + 1, SCHEME "%s", canonical) > (int)KMS_REF_MAX) {
 		snprintf(why, KMS_TEXT_MAX, "'%.120s' is not fault:DIR", ref);
 		return -EINVAL;
@@ -342,8 +343,8 @@ static int say_failed(struct kms *k, int r, struct kms_verdict *v)
 	return kms_verdict_set(v, KMS_TRANSIENT, "failed", "key %.120s: %s", k->dir, strerror(-r));
 }
 
-static int fault_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN], struct kms_wrapped *out,
-		      struct kms_verdict *v)
+static int fault_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN],
+		      struct kms_wrapped *out, struct kms_verdict *v)
 {
 	struct call c = {.op = "wrap", .purpose = p->purpose};
 	uint8_t key[KEY_LEN], aad[AAD_MAX];
@@ -364,8 +365,8 @@ static int fault_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t 
 	return end(k, &c, kms_verdict_ok(v), v);
 }
 
-static int fault_unwrap(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in, uint8_t plain[PAYLOAD_LEN],
-			struct kms_verdict *v)
+static int fault_unwrap(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in,
+			uint8_t plain[PAYLOAD_LEN], struct kms_verdict *v)
 {
 	struct call c = {.op = "unwrap", .purpose = p->purpose};
 	uint8_t key[KEY_LEN], aad[AAD_MAX];

@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	size_t body_len;
 	int error;
 
-	if (control_request_parse((const char *)data, len, &cmd) == 0 && (cmd < CONTROL_STATUS || cmd > CONTROL_UNMOUNTING))
+	if (control_request_parse((const char *)data, len, &cmd) == 0 &&
+	    (cmd < CONTROL_STATUS || cmd > CONTROL_UNMOUNTING))
 		abort();
 	if (control_answer_parse((const char *)data, len, &error, &body, &body_len) == 0) {
 		const char *begin = (const char *)data;

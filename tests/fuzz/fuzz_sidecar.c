@@ -18,7 +18,8 @@ static void try_sidecar(const uint8_t *siv, size_t len)
 	if (name_decode(fuzz_store(), NAMES_SIV, dir, disk, copy, len, plain) == 0) {
 		MUST(strlen(plain) == len - TAG_LEN && strlen(plain) > 175);
 		MUST(name_encode(fuzz_store(), NAMES_SIV, dir, plain, strlen(plain), &again) == 0);
-		MUST(strcmp(again.name, disk) == 0 && again.sidecar_len == len && memcmp(again.sidecar_data, siv, len) == 0);
+		MUST(strcmp(again.name, disk) == 0 && again.sidecar_len == len &&
+		     memcmp(again.sidecar_data, siv, len) == 0);
 	}
 	free(copy);
 }

@@ -31,9 +31,9 @@ struct record {
 
 struct one {
 	int fd;
-	uint32_t written;                /* records in the file */
+	uint32_t written; /* records in the file */
 	uint32_t acked_records;
-	uint64_t version[RECORDS_MAX];   /* newest written */
+	uint64_t version[RECORDS_MAX]; /* newest written */
 	uint64_t acked[RECORDS_MAX];
 	uint8_t dirty[RECORDS_MAX];
 };
@@ -220,7 +220,8 @@ static unsigned check_file(const char *dir, uint32_t i)
 		return f->acked_records ? 1 : 0;
 	}
 	if (st.st_size < (off_t)f->acked_records * RECORD) {
-		printf("%s: %lld bytes, %u were acknowledged\n", path, (long long)st.st_size, f->acked_records * RECORD);
+		printf("%s: %lld bytes, %u were acknowledged\n", path, (long long)st.st_size,
+		       f->acked_records * RECORD);
 		bad++;
 	}
 	for (uint32_t k = 0; (off_t)k * RECORD < st.st_size && k < RECORDS_MAX; k++) {
@@ -233,8 +234,8 @@ static unsigned check_file(const char *dir, uint32_t i)
 		if (k >= f->acked_records || f->acked[k] == 0)
 			continue;
 		if (n != (ssize_t)RECORD || !whole(&r, i, k) || r.version < f->acked[k]) {
-			printf("%s: record %u: version %" PRIu64 "%s, %" PRIu64 " was acknowledged\n", path, k, r.version,
-			       n == (ssize_t)RECORD && whole(&r, i, k) ? "" : " (not whole)", f->acked[k]);
+			printf("%s: record %u: version %" PRIu64 "%s, %" PRIu64 " was acknowledged\n", path, k,
+			       r.version, n == (ssize_t)RECORD && whole(&r, i, k) ? "" : " (not whole)", f->acked[k]);
 			bad++;
 		}
 	}

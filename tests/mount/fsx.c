@@ -41,7 +41,8 @@ static void die(const char *what, long at)
 
 static void note(const char *what, size_t off, size_t len)
 {
-	snprintf(history[op_no % LOG_LEN], sizeof(history[0]), "%lu %s %zu +%zu (size %zu)", op_no, what, off, len, good_len);
+	snprintf(history[op_no % LOG_LEN], sizeof(history[0]), "%lu %s %zu +%zu (size %zu)", op_no, what, off, len,
+		 good_len);
 }
 
 static void compare(const uint8_t *p, size_t off, size_t len, const char *what)
@@ -194,10 +195,18 @@ static void step(size_t largest)
 	if (off + len > largest)
 		len = largest - off;
 	switch (rnd(20)) {
-	case 0: case 1: case 2: case 3: case 4:
+	case 0:
+	case 1:
+	case 2:
+	case 3:
+	case 4:
 		op_read(off, len);
 		break;
-	case 5: case 6: case 7: case 8: case 9:
+	case 5:
+	case 6:
+	case 7:
+	case 8:
+	case 9:
 		op_write(off, len);
 		break;
 	case 10:
@@ -206,10 +215,12 @@ static void step(size_t largest)
 	case 11:
 		op_truncate(off);
 		break;
-	case 12: case 13:
+	case 12:
+	case 13:
 		op_map(off, len, 0);
 		break;
-	case 14: case 15:
+	case 14:
+	case 15:
 		op_map(off, len, 1);
 		break;
 	case 16:

@@ -137,8 +137,14 @@ static uint64_t load(volatile uint64_t *map, size_t page)
 	return v ? v : 1;
 }
 
-static uint64_t load_shared(size_t page) { return load(g.shared, page); }
-static uint64_t load_private(size_t page) { return load(g.private, page); }
+static uint64_t load_shared(size_t page)
+{
+	return load(g.shared, page);
+}
+static uint64_t load_private(size_t page)
+{
+	return load(g.private, page);
+}
 
 static uint64_t read_at(int fd, size_t page)
 {
@@ -147,9 +153,15 @@ static uint64_t read_at(int fd, size_t page)
 	return pread(fd, b, sizeof(b), (off_t)page * PAGE) > 0 ? b[0] ? b[0] : 1 : 0;
 }
 
-static uint64_t read_old(size_t page) { return read_at(g.reader, page); }
+static uint64_t read_old(size_t page)
+{
+	return read_at(g.reader, page);
+}
 
-static uint64_t read_writer(size_t page) { return read_at(g.writer, page); }
+static uint64_t read_writer(size_t page)
+{
+	return read_at(g.writer, page);
+}
 
 static uint64_t read_new(size_t page)
 {
@@ -177,9 +189,9 @@ static uint64_t write_new(size_t page)
 }
 
 static struct probe probes[] = {
-	{.name = "read_old", .once = read_old},       {.name = "read_writer", .once = read_writer},
-	{.name = "read_new", .once = read_new},       {.name = "fstat", .once = stat_old},
-	{.name = "write_old", .once = write_new},     {.name = "shared", .once = load_shared},
+	{.name = "read_old", .once = read_old},    {.name = "read_writer", .once = read_writer},
+	{.name = "read_new", .once = read_new},    {.name = "fstat", .once = stat_old},
+	{.name = "write_old", .once = write_new},  {.name = "shared", .once = load_shared},
 	{.name = "private", .once = load_private},
 };
 #define N_PROBES (sizeof(probes) / sizeof(*probes))
@@ -226,7 +238,8 @@ static void *slow_thread(void *arg)
 	(void)arg;
 	while (read(slow.fd, &m, sizeof(m)) == sizeof(m)) {
 		uint64_t at = (m.arg.pagefault.address - (uint64_t)(uintptr_t)g.buf) & ~(uint64_t)(SLOW_PIECE - 1);
-		struct uffdio_copy copy = {.dst = (uint64_t)(uintptr_t)g.buf + at, .src = (uint64_t)(uintptr_t)piece, .len = SLOW_PIECE};
+		struct uffdio_copy copy = {
+			.dst = (uint64_t)(uintptr_t)g.buf + at, .src = (uint64_t)(uintptr_t)piece, .len = SLOW_PIECE};
 
 		fill(piece, at, SLOW_PIECE, NEW);
 		usleep(slow.pause);
@@ -272,8 +285,8 @@ static void tell(void)
 	printf("write %ld %s in_flight_ms %.0f fsync1 %s fsync2 %s close %s\n", (long)g.result, name_of(g.err),
 	       g.write_end - g.locked_at, name_of(sync1), name_of(sync2), name_of(end));
 	for (size_t i = 0; i < N_PROBES; i++)
-		printf("probe %s tries %ld hits %ld old %ld late %ld last_ms %.1f\n", probes[i].name, probes[i].tries, probes[i].hits, probes[i].old,
-		       probes[i].late, probes[i].last);
+		printf("probe %s tries %ld hits %ld old %ld late %ld last_ms %.1f\n", probes[i].name, probes[i].tries,
+		       probes[i].hits, probes[i].old, probes[i].late, probes[i].last);
 }
 
 static int cmd_write(char **argv)
@@ -345,7 +358,8 @@ static int check(int fd, size_t len, long written, bool may_be_short)
 			if (n == PAGE && memcmp(b, want, PAGE) == 0 && (long)off >= written)
 				old++;
 			else if (bad++ < 5)
-				printf("page %zu: %zd bytes, first word %016llx\n", off / PAGE, n, n > 0 ? (unsigned long long)b[0] : 0);
+				printf("page %zu: %zd bytes, first word %016llx\n", off / PAGE, n,
+				       n > 0 ? (unsigned long long)b[0] : 0);
 		}
 	}
 	printf("pages %zu new %zu eio %zu old %zu beyond %zu wrong %zu\n", len / PAGE, good, lost, old, gone, bad);
@@ -454,8 +468,8 @@ static int cmd_cached(char **argv)
 	c.over = true;
 	pthread_join(t[0], NULL);
 	pthread_join(t[1], NULL);
-	printf("open %d sampled %d contents_ms %.0f attributes_ms %.0f lock_ms %.0f\n", c.n_fd, c.n_path, c.contents, c.attributes,
-	       locked);
+	printf("open %d sampled %d contents_ms %.0f attributes_ms %.0f lock_ms %.0f\n", c.n_fd, c.n_path, c.contents,
+	       c.attributes, locked);
 	return rc;
 }
 

@@ -57,7 +57,8 @@ static void print_slot_secret(void)
 	snprintf(w.version, sizeof(w.version), "%s", s->version);
 	memcpy(w.data, s->wrapped, s->wrapped_len);
 	w.len = s->wrapped_len;
-	if (kms_payload("keyring", &w, payload) == 0 && slot_payload_parse(payload, PAYLOAD_LEN, ring->store_id, secret) == 0)
+	if (kms_payload("keyring", &w, payload) == 0 &&
+	    slot_payload_parse(payload, PAYLOAD_LEN, ring->store_id, secret) == 0)
 		print("slot-secret", secret, KEY_LEN);
 	secret_free(payload);
 }

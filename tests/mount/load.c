@@ -38,24 +38,40 @@
 #define RECORDS 4096u
 #define PAGE 4096u
 #define PER_PAGE (PAGE / RECORD)
-#define FIXED 100u       /* files that nobody changes */
+#define FIXED 100u /* files that nobody changes */
 #define FIXED_PAGES 16u
-#define MAPPED 4u        /* processes with a shared mapping, and as many with private ones */
+#define MAPPED 4u /* processes with a shared mapping, and as many with private ones */
 #define LISTERS 2u
 #define COUNT_MAX 32u
 #define ACK_FILES (COUNT_MAX + MAPPED)
 #define WORKERS_MAX (2 * COUNT_MAX + 2 * MAPPED + LISTERS + 2)
-#define BIG_PAGES 256u   /* the big file repeats one MiB of stamps */
+#define BIG_PAGES 256u /* the big file repeats one MiB of stamps */
 #define NOTES 24u
-#define GOT_SIGBUS 200   /* beside the errnos */
+#define GOT_SIGBUS 200 /* beside the errnos */
 #define ERRORS 201
 
 enum phase { SERVING, TOLD, BACK, DEAD, ENDED, PHASES };
 static const char *const phase_name[] = {"serving", "told", "back", "dead", "ended"};
 
-enum op { OPEN, READ, READ_ACK, READ_BIG, LOAD, LOAD_ACK, WRITE, WRITE_BIG, STORE, FSYNC, MSYNC, CLOSE, LIST, STAT, OPS };
-static const char *const op_name[] = {"open", "read", "read-record", "read-big", "load", "load-record", "write", "write-big",
-				      "store", "fsync", "msync", "close", "list", "stat"};
+enum op {
+	OPEN,
+	READ,
+	READ_ACK,
+	READ_BIG,
+	LOAD,
+	LOAD_ACK,
+	WRITE,
+	WRITE_BIG,
+	STORE,
+	FSYNC,
+	MSYNC,
+	CLOSE,
+	LIST,
+	STAT,
+	OPS
+};
+static const char *const op_name[] = {"open",      "read",  "read-record", "read-big", "load",  "load-record", "write",
+				      "write-big", "store", "fsync",       "msync",    "close", "list",        "stat"};
 
 struct worker {
 	char kind[16];
@@ -317,8 +333,8 @@ static void read_record(int fd, uint32_t file)
 			return;
 	}
 	if (acked)
-		wrong("ack-%02u record %u: %zd bytes, version %" PRIx64 ", %" PRIx64 " was acknowledged, phase %d", file, k, n, r.version,
-		      acked, atomic_load(&shared->phase));
+		wrong("ack-%02u record %u: %zd bytes, version %" PRIx64 ", %" PRIx64 " was acknowledged, phase %d",
+		      file, k, n, r.version, acked, atomic_load(&shared->phase));
 }
 
 static void read_big(int fd, uint32_t pages)
@@ -335,12 +351,14 @@ static void read_big(int fd, uint32_t pages)
 		usleep(1000);
 	}
 	if (acked)
-		wrong("big page %u: not generation %" PRIx64 " or later (first %02x)", page, acked, (unsigned char)buf[0]);
+		wrong("big page %u: not generation %" PRIx64 " or later (first %02x)", page, acked,
+		      (unsigned char)buf[0]);
 }
 
 static void reader(uint32_t id, uint32_t n, uint32_t big_pages)
 {
-	int fixed[4], record = must_open(O_RDONLY | O_CREAT, "ack-%02u", id), big = must_open(O_RDONLY | O_CREAT, "big", 0);
+	int fixed[4], record = must_open(O_RDONLY | O_CREAT, "ack-%02u", id),
+		      big = must_open(O_RDONLY | O_CREAT, "big", 0);
 	int mapped = must_open(O_RDONLY | O_CREAT, "ack-%02u", COUNT_MAX + id % MAPPED);
 
 	(void)n;
@@ -480,7 +498,8 @@ static void log_records(uint32_t file, const uint32_t *k, const uint64_t *versio
 	int len = 0;
 
 	for (uint32_t i = 0; i < n; i++)
-		len += snprintf(buf + len, sizeof(buf) - (size_t)len, "ack %u %u %" PRIu64 "\n", file, k[i], version[i]);
+		len += snprintf(buf + len, sizeof(buf) - (size_t)len, "ack %u %u %" PRIu64 "\n", file, k[i],
+				version[i]);
 	if (len && write(log_fd, buf, (size_t)len) != len)
 		abort();
 	for (uint32_t i = 0; i < n; i++)
@@ -825,7 +844,8 @@ static void start(uint32_t count, uint32_t mib)
 
 static int run(int argc, char **argv)
 {
-	uint32_t mib = argc > 6 ? (uint32_t)atoi(argv[6]) : 64, count = argc > 7 ? (uint32_t)atoi(argv[7]) : COUNT_MAX, was = 0;
+	uint32_t mib = argc > 6 ? (uint32_t)atoi(argv[6]) : 64, count = argc > 7 ? (uint32_t)atoi(argv[7]) : COUNT_MAX,
+		 was = 0;
 	uint64_t number = 0, big = 0;
 	char line[32];
 	int n;
@@ -879,8 +899,8 @@ static void say_worker(const struct worker *w)
 	int64_t began = atomic_load(&w->began);
 	FILE *f;
 
-	printf("%s %d in %s for %" PRId64 " ms:", w->kind, atomic_load(&w->pid), began ? op_name[atomic_load(&w->op)] : "nothing",
-	       began ? (now_ns() - began) / 1000000 : 0);
+	printf("%s %d in %s for %" PRId64 " ms:", w->kind, atomic_load(&w->pid),
+	       began ? op_name[atomic_load(&w->op)] : "nothing", began ? (now_ns() - began) / 1000000 : 0);
 	snprintf(path, sizeof(path), "/proc/%d/wchan", atomic_load(&w->pid));
 	f = fopen(path, "re");
 	if (f && fgets(text, sizeof(text), f))
@@ -929,13 +949,16 @@ static int report(void)
 	for (int p = 0; p < PHASES; p++) {
 		for (int o = 0; o < OPS; o++) {
 			for (int e = 0; e < ERRORS; e++) {
-				uint64_t n = atomic_load(&shared->errors[p][o][e]), b = atomic_load(&shared->bad[p][o][e]);
+				uint64_t n = atomic_load(&shared->errors[p][o][e]),
+					 b = atomic_load(&shared->bad[p][o][e]);
 				const char *name = e == GOT_SIGBUS ? "SIGBUS" : strerrorname_np(e);
 
 				if (n)
-					printf("answer %s %s %s %" PRIu64 "\n", phase_name[p], op_name[o], name ? name : "0", n);
+					printf("answer %s %s %s %" PRIu64 "\n", phase_name[p], op_name[o],
+					       name ? name : "0", n);
 				if (b)
-					printf("bad %s %s %s %" PRIu64 "\n", phase_name[p], op_name[o], name ? name : "0", b);
+					printf("bad %s %s %s %" PRIu64 "\n", phase_name[p], op_name[o],
+					       name ? name : "0", b);
 				bad += b;
 			}
 		}
@@ -944,8 +967,8 @@ static int report(void)
 		printf("wrong %s\n", shared->note[i]);
 	for (int o = 0; o < OPS; o++)
 		printf("calls %s %" PRIu64 "\n", op_name[o], atomic_load(&shared->calls[o]));
-	printf("sum %" PRIu64 " acknowledgements, %" PRIu64 " bad answers, %" PRIu64 " wrong contents\n", atomic_load(&shared->acks), bad,
-	       wrongs);
+	printf("sum %" PRIu64 " acknowledgements, %" PRIu64 " bad answers, %" PRIu64 " wrong contents\n",
+	       atomic_load(&shared->acks), bad, wrongs);
 	return bad || wrongs ? 1 : 0;
 }
 
@@ -996,7 +1019,10 @@ static unsigned check_pages(int fd, uint32_t file, uint32_t pages, uint64_t gene
 		if (n == PAGE && is_stamped(buf, file, p % BIG_PAGES, generation))
 			continue;
 		if (bad++ < 3)
-			printf("file %u page %u: %s\n", file, p, n < 0 ? strerror(errno) : n == PAGE ? "other bytes" : "short");
+			printf("file %u page %u: %s\n", file, p,
+			       n < 0       ? strerror(errno)
+			       : n == PAGE ? "other bytes"
+					   : "short");
 	}
 	if (fd >= 0)
 		close(fd);

@@ -29,30 +29,30 @@ enum fake_mode {
 	FAKE_MISCONFIGURED,
 	FAKE_AUTH,
 	FAKE_CORRUPT,
-	FAKE_HANG,      /* until cancelled, or another mode */
-	FAKE_DEAF,      /* hangs and hears no cancel */
-	FAKE_LATE,      /* the same, and then says yes */
-	FAKE_EMPTY,     /* 0, but no verdict */
-	FAKE_LIAR,      /* 0 with "revoked" */
-	FAKE_LIAR2,     /* an error with "ok" */
-	FAKE_NOCLASS,   /* a class that does not exist */
-	FAKE_JUNK,      /* OK with random bytes */
-	FAKE_EXPIRED,   /* unwraps, but is past its date */
-	FAKE_FLAP,      /* refuses every other call */
+	FAKE_HANG,    /* until cancelled, or another mode */
+	FAKE_DEAF,    /* hangs and hears no cancel */
+	FAKE_LATE,    /* the same, and then says yes */
+	FAKE_EMPTY,   /* 0, but no verdict */
+	FAKE_LIAR,    /* 0 with "revoked" */
+	FAKE_LIAR2,   /* an error with "ok" */
+	FAKE_NOCLASS, /* a class that does not exist */
+	FAKE_JUNK,    /* OK with random bytes */
+	FAKE_EXPIRED, /* unwraps, but is past its date */
+	FAKE_FLAP,    /* refuses every other call */
 	FAKE_REVOKED_UNTIL_REFRESH,
 	FAKE_AUTH_UNTIL_REFRESH,
-	FAKE_SLOW,      /* right, after 60 ms */
-	FAKE_OTHER,     /* OK with a well-formed secret that is another */
-	FAKE_STRANGER,  /* a proxy's 403: no statement of the KMS */
+	FAKE_SLOW,     /* right, after 60 ms */
+	FAKE_OTHER,    /* OK with a well-formed secret that is another */
+	FAKE_STRANGER, /* a proxy's 403: no statement of the KMS */
 };
 
 struct fake {
 	atomic_int mode;
-	atomic_int version;        /* what wrap answers */
-	atomic_int bad_version;    /* this one is refused */
+	atomic_int version;     /* what wrap answers */
+	atomic_int bad_version; /* this one is refused */
 	atomic_int calls, wraps, refreshes, cancels;
 	atomic_int cancelled;
-	int watch;                 /* eventfd, or -1 */
+	int watch; /* eventfd, or -1 */
 };
 
 static struct fake fakes[FAKES];
@@ -139,8 +139,8 @@ static inline int fake_answer(struct kms *k, struct kms_verdict *v)
 }
 
 /* "Wrap" by XOR: only the fake's answers matter. */
-static inline int fake_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN], struct kms_wrapped *out,
-			    struct kms_verdict *v)
+static inline int fake_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN],
+			    struct kms_wrapped *out, struct kms_verdict *v)
 {
 	int r = fake_answer(k, v);
 
@@ -156,8 +156,8 @@ static inline int fake_wrap(struct kms *k, const struct kms_purpose *p, const ui
 	return 0;
 }
 
-static inline int fake_unwrap(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in, uint8_t plain[PAYLOAD_LEN],
-			      struct kms_verdict *v)
+static inline int fake_unwrap(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in,
+			      uint8_t plain[PAYLOAD_LEN], struct kms_verdict *v)
 {
 	int mode = atomic_load(&k->f->mode), r;
 

@@ -156,14 +156,23 @@ struct plan {
 };
 
 static const struct plan plain = {.n = 1, .policy = POLICY_ALL, .type = WRAP_STORE, .poll_ms = 20, .lease_ms = 200};
-static const struct plan lazy = {.n = 1, .policy = POLICY_ALL, .type = WRAP_STORE, .poll_ms = 60000, .lease_ms = 120000}; /* only orders move it */
+static const struct plan lazy = {.n = 1,
+				 .policy = POLICY_ALL,
+				 .type = WRAP_STORE,
+				 .poll_ms = 60000,
+				 .lease_ms = 120000}; /* only orders move it */
 
 static const enum wrap_type types[] = {WRAP_STORE, WRAP_FILE};
 
 static inline void make(const struct plan *p)
 {
-	struct gate_config cfg = {.kek = kek, .poll_ms = p->poll_ms, .lease_ms = p->lease_ms, .grace_ms = p->grace_ms,
-				  .drain_ms = p->drain_ms ? p->drain_ms : 500, .manual_return = p->manual, .beacon = p->beacon};
+	struct gate_config cfg = {.kek = kek,
+				  .poll_ms = p->poll_ms,
+				  .lease_ms = p->lease_ms,
+				  .grace_ms = p->grace_ms,
+				  .drain_ms = p->drain_ms ? p->drain_ms : 500,
+				  .manual_return = p->manual,
+				  .beacon = p->beacon};
 	char why[320];
 
 	keyring = fake_keyring(p->n, p->policy, p->type, kek);
@@ -178,7 +187,10 @@ static inline void make(const struct plan *p)
 
 static inline void start(const struct plan *p)
 {
-	struct gate_hooks hooks = {.drain = on_drain, .locked = on_locked, .active = on_active, .changed = on_changed,
+	struct gate_hooks hooks = {.drain = on_drain,
+				   .locked = on_locked,
+				   .active = on_active,
+				   .changed = on_changed,
 				   .files_refused = on_files_refused};
 
 	make(p);

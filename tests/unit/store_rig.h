@@ -69,7 +69,11 @@ static void rig_kms_close(struct kms *k)
 }
 
 static const struct kms_provider rig_provider = {
-	.scheme = "rig", .description = "test", .wrap = rig_wrap, .unwrap = rig_unwrap, .close = rig_kms_close,
+	.scheme = "rig",
+	.description = "test",
+	.wrap = rig_wrap,
+	.unwrap = rig_unwrap,
+	.close = rig_kms_close,
 };
 
 static inline struct kms *rig_kms_new(void)
@@ -94,14 +98,15 @@ struct rig {
 
 static inline void rig_make_store(struct rig *r)
 {
-	struct keyring k = { .wrap_type = r->wrap, .name_mode = r->names, .policy = POLICY_ALL, .n_slots = 1, .next_number = 2 };
+	struct keyring k = {
+		.wrap_type = r->wrap, .name_mode = r->names, .policy = POLICY_ALL, .n_slots = 1, .next_number = 2};
 	struct keyring_slot *slot = calloc(1, sizeof(*slot));
 	struct kms *kek = rig_kms_new();
-	struct kms_verdict v = { 0 };
+	struct kms_verdict v = {0};
 	struct store_keys *keys;
 	char why[STORE_WHY_MAX];
 	k.sequence = 1;
-	k.layout = (struct layout){ r->wrap == WRAP_FILE ? HEADER_LEN_FILE : HEADER_LEN_STORE, RIG_BLOCK };
+	k.layout = (struct layout){r->wrap == WRAP_FILE ? HEADER_LEN_FILE : HEADER_LEN_STORE, RIG_BLOCK};
 	k.slot = slot;
 	slot->number = 1;
 	snprintf(slot->ref, sizeof(slot->ref), "rig:key");
@@ -117,8 +122,8 @@ static inline void rig_make_store(struct rig *r)
 /* Open store and gate, as a mount does up to (not including) store_begin(). */
 static inline int rig_open(struct rig *r)
 {
-	static const char *const refs[] = { "rig:key" };
-	const struct store_open how = { .path = r->path, .refs = refs, .n_refs = 1 };
+	static const char *const refs[] = {"rig:key"};
+	const struct store_open how = {.path = r->path, .refs = refs, .n_refs = 1};
 	char why[STORE_WHY_MAX] = "", reason[320] = "";
 	int err = store_open(&how, &r->store, why);
 	if (err) {
@@ -127,7 +132,7 @@ static inline int rig_open(struct rig *r)
 	}
 	ck_assert_msg(store_lock(r->store, "", why) == 0, "%s", why);
 	struct kms *kek = rig_kms_new();
-	struct gate_config cfg = { .keyring = r->store->keyring, .kek = &kek, .lease_ms = 3600000 };
+	struct gate_config cfg = {.keyring = r->store->keyring, .kek = &kek, .lease_ms = 3600000};
 	ck_assert_int_eq(gate_new(&cfg, &r->gate), 0);
 	err = gate_open(r->gate, reason);
 	if (err) {
@@ -203,7 +208,8 @@ static inline void rig_cipher_end(struct rig *r, struct block_cipher *c)
 }
 
 /* Seal a final record after NO blocks at its place; returns where it ends. */
-static inline uint64_t rig_put_final(struct rig *r, int fd, struct gate_key *key, uint64_t no, const struct final_head *head)
+static inline uint64_t rig_put_final(struct rig *r, int fd, struct gate_key *key, uint64_t no,
+				     const struct final_head *head)
 {
 	const struct layout *l = &r->store->keyring->layout;
 	uint8_t tail[RIG_BLOCK], record[RIG_BLOCK + FINAL_OVERHEAD];
@@ -225,7 +231,8 @@ static inline void rig_put_block(struct rig *r, int fd, struct gate_key *key, ui
 	rig_cipher(r, key, 1, &c);
 	ck_assert_int_eq(block_seal(&c, no, 1, plain, record), 0);
 	rig_cipher_end(r, &c);
-	ck_assert_int_eq(store_pwrite_full(fd, record, sizeof(record), layout_record_off(&r->store->keyring->layout, no)), 0);
+	ck_assert_int_eq(
+		store_pwrite_full(fd, record, sizeof(record), layout_record_off(&r->store->keyring->layout, no)), 0);
 }
 
 /* A whole file of SIZE bytes under a disk name (any): open read-write, *KEY is its own. */
@@ -238,13 +245,14 @@ static inline int rig_put_file(struct rig *r, int dir_fd, const char *disk, uint
 	ck_assert_int_eq(store_pwrite_full(fd, header, r->store->keyring->layout.header_len, 0), 0);
 	for (uint64_t no = 0; no < size / RIG_BLOCK; no++)
 		rig_put_block(r, fd, *key, no);
-	struct final_head head = { .tail_len = (uint32_t)(size % RIG_BLOCK), .generation = 1 };
+	struct final_head head = {.tail_len = (uint32_t)(size % RIG_BLOCK), .generation = 1};
 	rig_put_final(r, fd, *key, size / RIG_BLOCK, &head);
 	return fd;
 }
 
 /* The disk name of PLAIN in the folder with DIR_ID, its sidecar written if it is long. */
-static inline void rig_name(struct rig *r, int dir_fd, const uint8_t dir_id[ID_LEN], const char *plain, char disk[NAME_LEN_MAX + 1])
+static inline void rig_name(struct rig *r, int dir_fd, const uint8_t dir_id[ID_LEN], const char *plain,
+			    char disk[NAME_LEN_MAX + 1])
 {
 	const struct store_keys *keys;
 	struct disk_name dn;

@@ -77,16 +77,18 @@ END_TEST
 
 START_TEST(refused)
 {
-	static const char *const name[] = {"newer",   "leading-zero", "overflow",    "line-zero",          "space", "upper-case-mac",
-					   "control", "no-found",     "found-other", "torn-without-bytes", "no-mac"};
+	static const char *const name[] = {"newer",       "leading-zero",       "overflow", "line-zero",
+					   "space",       "upper-case-mac",     "control",  "no-found",
+					   "found-other", "torn-without-bytes", "no-mac"};
 	for (size_t i = 0; i < ARRAY_LEN(name); i++) {
 		AUTO(vector_free) struct vector v;
 		struct audit_line l;
 		char file[64];
 		snprintf(file, sizeof(file), "audit-refuse-%s", name[i]);
 		vector_load(&v, file);
-		ck_assert_int_eq(audit_line_parse((const char *)vector_bytes(&v, "line"), vector_len(&v, "line") - 1, &l),
-				 vector_result(&v, "result"));
+		ck_assert_int_eq(
+			audit_line_parse((const char *)vector_bytes(&v, "line"), vector_len(&v, "line") - 1, &l),
+			vector_result(&v, "result"));
 	}
 }
 END_TEST
@@ -122,8 +124,11 @@ START_TEST(altered)
 	const struct {
 		struct audit_chain *c;
 		int result;
-	} row[] = {{chain_at(k, 3, 2), 0},         {chain_at(k, 3, 1), -EBADMSG},        {chain_at(k, 3, 3), -EBADMSG},
-		   {chain_at(k, 4, 2), -EBADMSG},  {chain_at(stranger, 3, 2), -EBADMSG}};
+	} row[] = {{chain_at(k, 3, 2), 0},
+		   {chain_at(k, 3, 1), -EBADMSG},
+		   {chain_at(k, 3, 3), -EBADMSG},
+		   {chain_at(k, 4, 2), -EBADMSG},
+		   {chain_at(stranger, 3, 2), -EBADMSG}};
 	for (size_t i = 0; i < ARRAY_LEN(row); i++) {
 		ck_assert_int_eq(audit_chain_check(row[i].c, line, &l), row[i].result);
 		audit_chain_free(row[i].c);
@@ -173,7 +178,9 @@ START_TEST(any_text)
 			for (int i = 0; i < 6; i++)
 				audit_text_str(&t, "value", value);
 			audit_text_u64(&t, "n", UINT64_MAX);
-			ck_assert_int_eq(audit_chain_seal(c, &(struct audit_seal){&t, AUDIT_TORN, UINT64_MAX}, prev, line, &len), 0);
+			ck_assert_int_eq(
+				audit_chain_seal(c, &(struct audit_seal){&t, AUDIT_TORN, UINT64_MAX}, prev, line, &len),
+				0);
 			ck_assert_int_eq(audit_line_parse(line, len - 1, &l), 0);
 			ck_assert(n < 600 || t.cut);
 			value[n] = (char)fill;

@@ -37,7 +37,7 @@ static void teardown(void)
 
 static void log_start(void)
 {
-	const struct audit_config cfg = { .store = rig.store, .gate = rig.gate, .log = quiet };
+	const struct audit_config cfg = {.store = rig.store, .gate = rig.gate, .log = quiet};
 	char why[STORE_WHY_MAX];
 
 	ck_assert_msg(audit_start(&cfg, &audit, why) == 0, "%s", why);
@@ -52,7 +52,7 @@ static void on_problem(void *arg, const struct audit_problem *p)
 
 static struct audit_checked checked(void)
 {
-	const struct audit_check_config cfg = { .store = rig.store, .gate = rig.gate, .problem = on_problem };
+	const struct audit_check_config cfg = {.store = rig.store, .gate = rig.gate, .problem = on_problem};
 	struct audit_checked out;
 
 	problems = damages = 0;
@@ -73,7 +73,7 @@ static void *talker(void *arg)
 		audit_denied(audit, FUSE_GETXATTR);
 		audit_denied(audit, 4000000000u);
 		if (i % 20 == 0)
-			nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	}
 	return NULL;
 }
@@ -131,10 +131,10 @@ END_TEST
 /* Nothing is said to no log. */
 START_TEST(none)
 {
-	struct gate_change change = { GATE_ACTIVE, GATE_LOCKED, GATE_CAUSE_ORDERED, "x", "1" };
-	struct fs_lock_report report = { .started = 1 };
-	struct audit_order order = { .order = "lock", .why = "" };
-	struct audit_mount mount = { .mountpoint = "/x" };
+	struct gate_change change = {GATE_ACTIVE, GATE_LOCKED, GATE_CAUSE_ORDERED, "x", "1"};
+	struct fs_lock_report report = {.started = 1};
+	struct audit_order order = {.order = "lock", .why = ""};
+	struct audit_mount mount = {.mountpoint = "/x"};
 	struct audit_stats st;
 	struct audit_text t;
 

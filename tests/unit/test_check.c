@@ -8,9 +8,10 @@
 #include "tests/unit/store_rig.h"
 
 #define SEEN_MAX 256
-#define LONG_NAME "a long name, "                                                                                            \
-		  "which goes on and on until it does not fit into a name on disk any more, so that it is hashed there and " \
-		  "the rest lies in a sidecar beside it, as the format says of all names over 175 bytes"
+#define LONG_NAME                                                                                                  \
+	"a long name, "                                                                                            \
+	"which goes on and on until it does not fit into a name on disk any more, so that it is hashed there and " \
+	"the rest lies in a sidecar beside it, as the format says of all names over 175 bytes"
 
 static struct rig rig;
 
@@ -45,7 +46,11 @@ static void problem(void *arg, const struct check_problem *p)
 static int run(int repair)
 {
 	struct check_config cfg = {
-		.store = rig.store, .gate = rig.gate, .repair = repair, .problem = problem, .threads = 1,
+		.store = rig.store,
+		.gate = rig.gate,
+		.repair = repair,
+		.problem = problem,
+		.threads = 1,
 	};
 	n_seen = 0;
 	memset(&counts, 0, sizeof(counts));
@@ -54,7 +59,7 @@ static int run(int repair)
 
 static int run_plain(void)
 {
-	struct check_config cfg = { .store = rig.store, .problem = problem };
+	struct check_config cfg = {.store = rig.store, .problem = problem};
 	n_seen = 0;
 	memset(&counts, 0, sizeof(counts));
 	return check_data(&cfg, &counts);
@@ -62,7 +67,7 @@ static int run_plain(void)
 
 static int run_own(void)
 {
-	struct check_config cfg = { .store = rig.store, .gate = rig.gate, .problem = problem };
+	struct check_config cfg = {.store = rig.store, .gate = rig.gate, .problem = problem};
 	n_seen = 0;
 	memset(&counts, 0, sizeof(counts));
 	check_keyring(&cfg, &counts);
@@ -81,8 +86,8 @@ static const struct seen *saw(enum check_code code)
 static void tell(void)
 {
 	for (int i = 0; i < n_seen; i++)
-		fprintf(stderr, "  %s %s (%s) %s%s\n", check_code_name(seen[i].code), seen[i].path, seen[i].plain, seen[i].text,
-			seen[i].repaired ? " [repaired]" : "");
+		fprintf(stderr, "  %s %s (%s) %s%s\n", check_code_name(seen[i].code), seen[i].path, seen[i].plain,
+			seen[i].text, seen[i].repaired ? " [repaired]" : "");
 }
 
 static void silent(void)
@@ -92,7 +97,8 @@ static void silent(void)
 }
 
 /* The small store: names on disk of what is in it. */
-static char empty[256], small[256], three[256], sparse[256], longer[256], folder[256], inner[256], link_name[256], node[256];
+static char empty[256], small[256], three[256], sparse[256], longer[256], folder[256], inner[256], link_name[256],
+	node[256];
 static uint8_t folder_id[ID_LEN];
 static int folder_fd;
 static int have_xattrs;
@@ -141,7 +147,7 @@ static void put_xattr(const char *disk, const char *name, const char *value)
 
 static void put_sparse(void)
 {
-	struct final_head head = { .tail_len = 7, .flags = FINAL_SPARSE, .generation = 2 };
+	struct final_head head = {.tail_len = 7, .flags = FINAL_SPARSE, .generation = 2};
 	struct gate_key *key;
 	rig_name(&rig, rig.store->data_fd, rig.root_id, "sparse", sparse);
 	int fd = rig_put_file(&rig, rig.store->data_fd, sparse, 0, &key);
@@ -165,8 +171,8 @@ static void put_folder(const char *name, char disk[256], uint8_t id[ID_LEN], int
 
 static void fill(void)
 {
-	struct special symlink = { .type = OBJECT_SYMLINK, .target_len = 9 };
-	struct special device = { .type = OBJECT_CHAR, .major = 1, .minor = 3 };
+	struct special symlink = {.type = OBJECT_SYMLINK, .target_len = 9};
+	struct special device = {.type = OBJECT_CHAR, .major = 1, .minor = 3};
 	memcpy(symlink.target, "somewhere", 10);
 	put_file(rig.store->data_fd, rig.root_id, "empty", 0, empty);
 	put_file(rig.store->data_fd, rig.root_id, "small", 100, small);
@@ -510,7 +516,7 @@ END_TEST
 START_TEST(test_stumps)
 {
 	char file[256], dir[256], half[256];
-	uint8_t zeros[3000] = { 0 };
+	uint8_t zeros[3000] = {0};
 	rig_name(&rig, data(), rig.root_id, "stump", file);
 	rig_name(&rig, data(), rig.root_id, "stump folder", dir);
 	rig_name(&rig, data(), rig.root_id, "half", half);
@@ -577,7 +583,7 @@ END_TEST
 START_TEST(test_earlier_end)
 {
 	const struct layout *l = &rig.store->keyring->layout;
-	struct final_head head = { .tail_len = 11, .generation = 2 };
+	struct final_head head = {.tail_len = 11, .generation = 2};
 	uint8_t header[HEADER_LEN_FILE];
 	struct gate_key *key;
 	int fd = openat(data(), three, O_RDWR | O_CLOEXEC);
@@ -655,7 +661,7 @@ static int own_fd(void)
 
 START_TEST(test_keyring_copies)
 {
-	static const char *const name[] = { "keyring", "keyring.copy" };
+	static const char *const name[] = {"keyring", "keyring.copy"};
 	int own = own_fd();
 	copy(own, "keyring", own, "saved");
 	for (int i = 0; i < 2; i++) {
@@ -717,7 +723,7 @@ END_TEST
 /* The gate locks: the check ends, and blames no file. */
 START_TEST(test_refused)
 {
-	struct gate_hooks none = { 0 };
+	struct gate_hooks none = {0};
 	ck_assert_int_eq(gate_start(rig.gate, &none), 0);
 	ck_assert_int_eq(gate_lock(rig.gate, "the test"), 0);
 	ck_assert_int_eq(run(0), -EACCES);
@@ -728,7 +734,7 @@ END_TEST
 START_TEST(test_cancel)
 {
 	_Atomic int cancel = 1;
-	struct check_config cfg = { .store = rig.store, .gate = rig.gate, .problem = problem, .cancel = &cancel };
+	struct check_config cfg = {.store = rig.store, .gate = rig.gate, .problem = problem, .cancel = &cancel};
 	n_seen = 0;
 	ck_assert_int_eq(check_data(&cfg, &counts), -EINTR);
 	silent();
@@ -769,7 +775,8 @@ START_TEST(test_large)
 		put_file(fd, id, name, i % 3 ? 1 : 0, disk);
 	}
 	close(fd);
-	struct check_config cfg = { .store = rig.store, .gate = rig.gate, .problem = problem, .progress = progress, .threads = 4 };
+	struct check_config cfg = {
+		.store = rig.store, .gate = rig.gate, .problem = problem, .progress = progress, .threads = 4};
 	n_seen = 0;
 	memset(&counts, 0, sizeof(counts));
 	ck_assert_int_eq(check_data(&cfg, &counts), 0);
@@ -783,9 +790,10 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		test_good, test_good_others, test_flip_files, test_flip_others, test_flip_name, test_moved, test_cut, test_swapped,
-		test_zeroed, test_planted, test_copies, test_sidecars, test_stumps, test_unfinished, test_earlier_end, test_xattrs,
-		test_keyring_copies, test_session, test_inflight, test_refused, test_cancel, test_large,
+		test_good,     test_good_others, test_flip_files,  test_flip_others, test_flip_name,      test_moved,
+		test_cut,      test_swapped,     test_zeroed,      test_planted,     test_copies,         test_sidecars,
+		test_stumps,   test_unfinished,  test_earlier_end, test_xattrs,      test_keyring_copies, test_session,
+		test_inflight, test_refused,     test_cancel,      test_large,
 	};
 	Suite *s = suite_create("check");
 	TCase *t = tcase_create("check");

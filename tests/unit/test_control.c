@@ -39,9 +39,19 @@ START_TEST(requests)
 		for (size_t n = 0; n < strlen(text); n++)
 			ck_assert_int_eq(control_request_parse(text, n, &c), -EPROTO);
 	}
-	static const char *const bad[] = { "", "\n", "byokfs 1 \n", "byokfs 1 statu\n", "byokfs 1 statuss\n", "byokfs 2 status\n",
-					   "byokfs 1 status", "byokfs 1 status\n\n", "BYOKFS 1 status\n", "byokfs 1 status \n",
-					   "byokfs 1  status\n", "byokfs 1 unlocklock\n", " byokfs 1 status\n" };
+	static const char *const bad[] = {"",
+					  "\n",
+					  "byokfs 1 \n",
+					  "byokfs 1 statu\n",
+					  "byokfs 1 statuss\n",
+					  "byokfs 2 status\n",
+					  "byokfs 1 status",
+					  "byokfs 1 status\n\n",
+					  "BYOKFS 1 status\n",
+					  "byokfs 1 status \n",
+					  "byokfs 1  status\n",
+					  "byokfs 1 unlocklock\n",
+					  " byokfs 1 status\n"};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		ck_assert_int_eq(control_request_parse(bad[i], strlen(bad[i]), &c), -EPROTO);
 	ck_assert_int_eq(control_request_parse("byokfs 1 status\0\n", 17, &c), -EPROTO);
@@ -76,9 +86,19 @@ START_TEST(answers)
 	ck_assert_str_eq(body, "key is disabled");
 	ck_assert_int_eq(answer("error 1 \n", &error, body), 0);
 	ck_assert_str_eq(body, "");
-	static const char *const bad[] = { "", "\n", "ok", "okay\n", "error\n", "error \n", "error 0 x\n", "error -1 x\n",
-					   "error 99999999999999999999 x\n", "error 5000 x\n", "error 12\n", "error x y\n",
-					   "error 1 no end" };
+	static const char *const bad[] = {"",
+					  "\n",
+					  "ok",
+					  "okay\n",
+					  "error\n",
+					  "error \n",
+					  "error 0 x\n",
+					  "error -1 x\n",
+					  "error 99999999999999999999 x\n",
+					  "error 5000 x\n",
+					  "error 12\n",
+					  "error x y\n",
+					  "error 1 no end"};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		ck_assert_msg(answer(bad[i], &error, body) == -EPROTO, "%s", bad[i]);
 	const char *b;
@@ -124,7 +144,7 @@ static struct sockaddr_un address;
 
 static void server_start(void)
 {
-	const struct control_config cfg = { .fs = NULL, .gate = rig.gate, .store = rig.store, .mountpoint = rig.path };
+	const struct control_config cfg = {.fs = NULL, .gate = rig.gate, .store = rig.store, .mountpoint = rig.path};
 	char dir[256];
 	ck_assert_int_eq(control_start(&cfg, &control), 0);
 	ck_assert_int_eq(control_dir(dir, sizeof(dir)), 0);
@@ -213,7 +233,7 @@ START_TEST(stale_socket)
 	server_start();
 	ck_assert_int_eq(access(address.sun_path, F_OK), 0);
 	/* One that lives is not taken over. */
-	const struct control_config cfg = { .gate = rig.gate, .store = rig.store, .mountpoint = rig.path };
+	const struct control_config cfg = {.gate = rig.gate, .store = rig.store, .mountpoint = rig.path};
 	struct control *second;
 	ck_assert_int_eq(control_start(&cfg, &second), -EADDRINUSE);
 	control_stop(control);

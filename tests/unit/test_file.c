@@ -147,9 +147,9 @@ static void make_file(void)
 	ck_assert_int_eq(file_blank(&env, bytes, &key), 0);
 	ck_assert_int_eq(store_pwrite_full(fd, bytes, env.layout.header_len + FINAL_OVERHEAD, 0), 0);
 	ck_assert_int_eq(fstat(fd, &st), 0);
-	const struct node_key k = { st.st_dev, st.st_ino, OBJECT_FILE };
+	const struct node_key k = {st.st_dev, st.st_ino, OBJECT_FILE};
 	ck_assert_int_eq(node_lookup(nodes, &k, nodes->root, disk_name, &node), 0);
-	const struct file_new new = { fd, key, bytes };
+	const struct file_new new = {fd, key, bytes};
 	ck_assert_int_eq(file_adopt(&env, node, &new, &file), 0);
 }
 
@@ -162,7 +162,7 @@ static void begin(uint32_t block_len, uint64_t max)
 	rig.store->slot_len = inflight_slot_len(&rig.store->keyring->layout);
 	nodes = calloc(1, sizeof(*nodes));
 	ck_assert_int_eq(nodes_init(nodes, rig.store->data_fd), 0);
-	env = (struct file_env){ .gate = rig.gate, .layout = rig.store->keyring->layout, .nodes = nodes, .log = quiet };
+	env = (struct file_env){.gate = rig.gate, .layout = rig.store->keyring->layout, .nodes = nodes, .log = quiet};
 	store_boot_id(env.boot_id);
 	ck_assert_int_eq(file_work_init(&work, &env.layout, calloc(1, rig.store->slot_len)), 0);
 	dead_slot = malloc(rig.store->slot_len);
@@ -202,7 +202,8 @@ static void compare(void)
 		size_t got, want = 1 + (size_t)random() % INFLIGHT_REQUEST_MAX;
 		ck_assert_int_eq(file_read(file, &work, at, want, &plain, &got), 0);
 		ck_assert_uint_eq(got, want < size - at ? want : size - at);
-		ck_assert_msg(memcmp(plain, model + at, got) == 0, "bytes %llu +%zu differ", (unsigned long long)at, got);
+		ck_assert_msg(memcmp(plain, model + at, got) == 0, "bytes %llu +%zu differ", (unsigned long long)at,
+			      got);
 		at += got;
 	}
 	const uint8_t *plain;
@@ -214,13 +215,14 @@ static void compare(void)
 static void on_problem(void *arg, const struct check_problem *p)
 {
 	(void)arg;
-	ck_abort_msg("verify: %s: %s (%s, block %lld)", p->path, p->text, check_code_name(p->code), (long long)p->block);
+	ck_abort_msg("verify: %s: %s (%s, block %lld)", p->path, p->text, check_code_name(p->code),
+		     (long long)p->block);
 }
 
 static void verify(void)
 {
-	const struct check_config cfg = { .store = rig.store, .gate = rig.gate, .problem = on_problem };
-	struct check_counts counts = { 0 };
+	const struct check_config cfg = {.store = rig.store, .gate = rig.gate, .problem = on_problem};
+	struct check_counts counts = {0};
 	ck_assert_int_eq(check_data(&cfg, &counts), 0);
 	ck_assert_uint_eq(counts.files, 1);
 }
@@ -245,7 +247,7 @@ static uint64_t pick(uint64_t max)
 {
 	uint64_t at = (((uint64_t)random() << 31) | (uint64_t)random()) % (max + 1);
 	if (random() % 3 == 0) { /* around a block's edge, or where a tail grows longer than B - 32 */
-		static const int near[] = { -33, -32, -31, -1, 0, 1 };
+		static const int near[] = {-33, -32, -31, -1, 0, 1};
 		int64_t edge = (int64_t)(at / B * B) + near[random() % 6];
 		at = edge < 0 ? 0 : (uint64_t)edge > max ? max : (uint64_t)edge;
 	}
@@ -254,14 +256,16 @@ static uint64_t pick(uint64_t max)
 
 static struct op random_op(void)
 {
-	struct op o = { .kind = WRITE, .off = pick(limit - 1) };
+	struct op o = {.kind = WRITE, .off = pick(limit - 1)};
 	long dice = random() % 10;
 	if (dice >= 6)
 		o.kind = dice == 6 || dice == 7 ? TRUNCATE : dice == 8 ? PUNCH : random() % 2 ? ZERO : ALLOCATE;
 	if (o.kind == WRITE && random() % 4 == 0)
 		o.off = size < limit ? size : 0; /* append */
 	uint64_t room = limit - o.off, end = pick(limit);
-	o.len = random() % 4 == 0 ? 1 + (uint64_t)random() % 100 : end > o.off ? end - o.off : 1 + (uint64_t)random() % (2 * B);
+	o.len = random() % 4 == 0 ? 1 + (uint64_t)random() % 100
+		: end > o.off     ? end - o.off
+				  : 1 + (uint64_t)random() % (2 * B);
 	if (o.len > room)
 		o.len = room;
 	if (o.kind == WRITE && o.len > INFLIGHT_REQUEST_MAX)
@@ -295,16 +299,19 @@ static void on_model(const struct op *o)
 
 static int on_file(const struct op *o)
 {
-	const struct file_write w = { o->off, content, o->len, GATE_USE_NEW };
+	const struct file_write w = {o->off, content, o->len, GATE_USE_NEW};
 	if (o->kind == WRITE)
 		return file_write(file, &work, &w);
 	if (o->kind == TRUNCATE)
 		return file_truncate(file, &work, o->off);
-	return file_fallocate(file, &work, o->kind == PUNCH ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE :
-			      o->kind == ZERO ? FALLOC_FL_ZERO_RANGE : 0, o->off, o->len);
+	return file_fallocate(file, &work,
+			      o->kind == PUNCH  ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+			      : o->kind == ZERO ? FALLOC_FL_ZERO_RANGE
+						: 0,
+			      o->off, o->len);
 }
 
-static const uint32_t block_lens[] = { 4096, 16384, 65536, 1u << 20 };
+static const uint32_t block_lens[] = {4096, 16384, 65536, 1u << 20};
 
 START_TEST(random_operations)
 {
@@ -342,7 +349,7 @@ START_TEST(gaps_are_filled)
 			order[j] = i;
 		}
 		for (int i = 0; i < N; i++) {
-			struct op o = { WRITE, order[i] * B, B };
+			struct op o = {WRITE, order[i] * B, B};
 			memset(content, (int)order[i] + 1, B);
 			ck_assert_int_eq(on_file(&o), 0);
 			on_model(&o);
@@ -352,7 +359,7 @@ START_TEST(gaps_are_filled)
 		reopen();
 		compare();
 		verify();
-		struct op o = { TRUNCATE, 0, 0 };
+		struct op o = {TRUNCATE, 0, 0};
 		ck_assert_int_eq(on_file(&o), 0);
 		on_model(&o);
 		ck_assert_uint_eq(flags_on_disk(), 0);
@@ -364,17 +371,17 @@ END_TEST
 /* Every size around every edge, up and down. */
 START_TEST(truncate_at_edges)
 {
-	static const int64_t near[] = { -33, -32, -31, -1, 0, 1, 31, 32, 33 };
+	static const int64_t near[] = {-33, -32, -31, -1, 0, 1, 31, 32, 33};
 	begin(block_lens[_i], 4 * block_lens[_i]);
 	for (unsigned a = 0; a < 27; a++)
 		for (unsigned b = 0; b < 27; b++) {
-			struct op o = { WRITE, 0, (uint64_t)((int64_t)((1 + a / 9) * B) + near[a % 9]) };
+			struct op o = {WRITE, 0, (uint64_t)((int64_t)((1 + a / 9) * B) + near[a % 9])};
 			if (o.len > INFLIGHT_REQUEST_MAX)
 				o.len = INFLIGHT_REQUEST_MAX;
 			memset(content, 'x', o.len);
 			ck_assert_int_eq(on_file(&o), 0);
 			on_model(&o);
-			o = (struct op){ TRUNCATE, (uint64_t)((int64_t)((1 + b / 9) * B) + near[b % 9]), 0 };
+			o = (struct op){TRUNCATE, (uint64_t)((int64_t)((1 + b / 9) * B) + near[b % 9]), 0};
 			ck_assert_int_eq(on_file(&o), 0);
 			on_model(&o);
 			compare();
@@ -399,7 +406,7 @@ START_TEST(seek_data_and_holes)
 {
 	begin(4096, 1 << 20);
 	seek_is(0, SEEK_DATA, -ENXIO);
-	struct op o = { WRITE, 20 * 4096 + 5, 10 };
+	struct op o = {WRITE, 20 * 4096 + 5, 10};
 	ck_assert_int_eq(on_file(&o), 0);
 	on_model(&o);
 	seek_is(0, SEEK_HOLE, 0);
@@ -407,12 +414,12 @@ START_TEST(seek_data_and_holes)
 	seek_is(20 * 4096 + 7, SEEK_DATA, 20 * 4096 + 7);
 	seek_is(20 * 4096, SEEK_HOLE, (int64_t)size);
 	seek_is(size, SEEK_DATA, -ENXIO);
-	o = (struct op){ WRITE, 3 * 4096, 4096 };
+	o = (struct op){WRITE, 3 * 4096, 4096};
 	ck_assert_int_eq(on_file(&o), 0);
 	on_model(&o);
 	seek_is(0, SEEK_DATA, 3 * 4096);
 	seek_is(3 * 4096 + 1, SEEK_HOLE, 4 * 4096);
-	o = (struct op){ PUNCH, 3 * 4096, 4096 };
+	o = (struct op){PUNCH, 3 * 4096, 4096};
 	ck_assert_int_eq(on_file(&o), 0);
 	on_model(&o);
 	seek_is(0, SEEK_DATA, 20 * 4096);
@@ -462,7 +469,7 @@ static void resync(uint64_t old_size)
 			continue;
 		}
 		memset(content, 'r', len);
-		const struct file_write w = { at, content, len, GATE_USE_NEW };
+		const struct file_write w = {at, content, len, GATE_USE_NEW};
 		ck_assert_int_eq(file_write(file, &work, &w), 0);
 		memset(model + at, 'r', len);
 	}
@@ -609,7 +616,7 @@ START_TEST(open_beside_write)
 	for (int i = 0; i < 200; i++) {
 		ck_assert_int_eq(file_open(&env, node, true, &work, &file), 0);
 		ck_assert_uint_eq(file_size(file), size);
-		struct op o = { WRITE, size, 100 };
+		struct op o = {WRITE, size, 100};
 		ck_assert_int_eq(on_file(&o), 0);
 		on_model(&o);
 		file_close(file, true);
@@ -637,13 +644,13 @@ START_TEST(one_header_for_a_stump)
 		ck_assert_int_eq(fstat(fd, &st), 0);
 		close(fd);
 		node_forget(nodes, node, 1);
-		const struct node_key k = { st.st_dev, st.st_ino, OBJECT_FILE };
+		const struct node_key k = {st.st_dev, st.st_ino, OBJECT_FILE};
 		ck_assert_int_eq(node_lookup(nodes, &k, nodes->root, disk_name, &node), 0);
 		atomic_store(&stop, false);
 		for (int j = 0; j < 3; j++)
 			pthread_create(&thread[j], NULL, opener, NULL);
 		ck_assert_int_eq(file_open(&env, node, true, &work, &file), 0);
-		struct op o = { WRITE, 0, 10 };
+		struct op o = {WRITE, 0, 10};
 		ck_assert_int_eq(on_file(&o), 0);
 		on_model(&o);
 		atomic_store(&stop, true);
@@ -664,7 +671,7 @@ START_TEST(lost_ranges)
 	const uint8_t *plain;
 	size_t got;
 	begin(4096, 1 << 16);
-	struct op o = { WRITE, 0, 20000 };
+	struct op o = {WRITE, 0, 20000};
 	ck_assert_int_eq(on_file(&o), 0);
 	on_model(&o);
 	file_lost(file, 8192, 4096);
@@ -673,17 +680,17 @@ START_TEST(lost_ranges)
 	ck_assert_int_eq(file_read(file, &work, 12288, 10, &plain, &got), 0);
 	reopen(); /* the inode remembers */
 	ck_assert_int_eq(file_read(file, &work, 9000, 1, &plain, &got), -EIO);
-	o = (struct op){ WRITE, 8192, 2000 };
+	o = (struct op){WRITE, 8192, 2000};
 	ck_assert_int_eq(on_file(&o), 0);
 	on_model(&o);
 	ck_assert_int_eq(file_read(file, &work, 8192, 2000, &plain, &got), 0);
 	ck_assert_int_eq(file_read(file, &work, 8192, 2001, &plain, &got), -EIO);
-	o = (struct op){ PUNCH, 10000, 4000 };
+	o = (struct op){PUNCH, 10000, 4000};
 	ck_assert_int_eq(on_file(&o), 0);
 	on_model(&o);
 	compare();
 	file_lost(file, 16384, 100000);
-	o = (struct op){ TRUNCATE, 16384, 0 };
+	o = (struct op){TRUNCATE, 16384, 0};
 	ck_assert_int_eq(on_file(&o), 0);
 	on_model(&o);
 	o.off = 20000;

@@ -19,10 +19,10 @@ static const struct {
 	enum fake_mode mode;
 	int error;
 } opens[] = {
-	{FAKE_REVOKED, -EKEYREVOKED},  {FAKE_TRANSIENT, -ETIMEDOUT}, {FAKE_MISCONFIGURED, -EINVAL},
-	{FAKE_AUTH, -EACCES},          {FAKE_CORRUPT, -EBADMSG},     {FAKE_JUNK, -EBADMSG},
-	{FAKE_EMPTY, -ETIMEDOUT},      {FAKE_LIAR, -ETIMEDOUT},      {FAKE_EXPIRED, -EKEYREVOKED},
-	{FAKE_AUTH_UNTIL_REFRESH, 0},  {FAKE_REVOKED_UNTIL_REFRESH, 0},
+	{FAKE_REVOKED, -EKEYREVOKED}, {FAKE_TRANSIENT, -ETIMEDOUT},    {FAKE_MISCONFIGURED, -EINVAL},
+	{FAKE_AUTH, -EACCES},         {FAKE_CORRUPT, -EBADMSG},        {FAKE_JUNK, -EBADMSG},
+	{FAKE_EMPTY, -ETIMEDOUT},     {FAKE_LIAR, -ETIMEDOUT},         {FAKE_EXPIRED, -EKEYREVOKED},
+	{FAKE_AUTH_UNTIL_REFRESH, 0}, {FAKE_REVOKED_UNTIL_REFRESH, 0},
 };
 
 START_TEST(test_open)
@@ -397,7 +397,8 @@ END_TEST
 START_TEST(test_grace)
 {
 	struct gate_status s;
-	struct plan p = {.n = 1, .policy = POLICY_ALL, .type = WRAP_STORE, .poll_ms = 100, .lease_ms = 300, .grace_ms = 400};
+	struct plan p = {
+		.n = 1, .policy = POLICY_ALL, .type = WRAP_STORE, .poll_ms = 100, .lease_ms = 300, .grace_ms = 400};
 	int64_t from = real_ms();
 
 	start(&p);
@@ -467,7 +468,8 @@ START_TEST(test_keys)
 		if (r == 0)
 			gate_key_close(bad); /* a byte of the binding area, or of padding that nobody reads */
 		else
-			ck_assert_msg(r == -EBADMSG || r == -EUCLEAN || r == -ENOTSUP || r == -ENOKEY, "byte %zu: %d", i, r);
+			ck_assert_msg(r == -EBADMSG || r == -EUCLEAN || r == -ENOTSUP || r == -ENOKEY, "byte %zu: %d",
+				      i, r);
 	}
 	gate_status(gate, &s);
 	ck_assert_uint_eq(s.keys_in_memory, 2);
@@ -630,7 +632,8 @@ static void *stress_main(void *arg)
 
 START_TEST(test_stress)
 {
-	static const enum fake_mode modes[] = {FAKE_REVOKED, FAKE_OK, FAKE_TRANSIENT, FAKE_OK, FAKE_HANG, FAKE_OK, FAKE_FLAP, FAKE_OK};
+	static const enum fake_mode modes[] = {FAKE_REVOKED, FAKE_OK, FAKE_TRANSIENT, FAKE_OK,
+					       FAKE_HANG,    FAKE_OK, FAKE_FLAP,      FAKE_OK};
 	struct plan p = {.n = 1, .policy = POLICY_ALL, .type = types[_i], .poll_ms = 5, .lease_ms = 40};
 	struct gate_status s;
 	pthread_t t[8];

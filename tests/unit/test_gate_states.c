@@ -66,7 +66,8 @@ static const struct {
 
 START_TEST(test_causes)
 {
-	struct plan p = {.n = 1, .policy = POLICY_ALL, .type = WRAP_STORE, .poll_ms = 300, .lease_ms = 900, .grace_ms = 60000};
+	struct plan p = {
+		.n = 1, .policy = POLICY_ALL, .type = WRAP_STORE, .poll_ms = 300, .lease_ms = 900, .grace_ms = 60000};
 	struct gate_status s;
 
 	start(&p);
@@ -93,7 +94,8 @@ END_TEST
 /* Grace: its end is fixed when it begins, and counts on the gate's clock. */
 START_TEST(test_grace_deadline)
 {
-	struct plan p = {.n = 1, .policy = POLICY_ALL, .type = WRAP_STORE, .poll_ms = 1000, .lease_ms = 30000, .grace_ms = HOUR};
+	struct plan p = {
+		.n = 1, .policy = POLICY_ALL, .type = WRAP_STORE, .poll_ms = 1000, .lease_ms = 30000, .grace_ms = HOUR};
 	struct gate_status s;
 	int64_t end, from;
 
@@ -404,7 +406,8 @@ END_TEST
 /* Each change once, in order, before the hooks that are called for it; the first and the last too. */
 START_TEST(test_changes)
 {
-	struct plan p = {.n = 1, .policy = POLICY_ALL, .type = types[_i], .poll_ms = 1000, .lease_ms = 30000, .grace_ms = HOUR};
+	struct plan p = {
+		.n = 1, .policy = POLICY_ALL, .type = types[_i], .poll_ms = 1000, .lease_ms = 30000, .grace_ms = HOUR};
 	char event[4096];
 
 	start(&p);
@@ -418,7 +421,8 @@ START_TEST(test_changes)
 	gate_poke(gate);
 	await_event('L');
 	ck_assert_int_eq(history.cause, GATE_CAUSE_REVOKED);
-	ck_assert_int_eq(gate_lock(gate, "test"), 0); /* another cause of the same state is told, and no hook is called */
+	ck_assert_int_eq(gate_lock(gate, "test"),
+			 0); /* another cause of the same state is told, and no hook is called */
 	await_event('d');
 	ck_assert_int_eq(history.cause, GATE_CAUSE_ORDERED);
 	fake_set(0, FAKE_OK);

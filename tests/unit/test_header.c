@@ -91,7 +91,8 @@ START_TEST(file_vector)
 	file = vector_file(&v, store);
 	const uint8_t *buf = vector_bytes(&v, "header");
 	ck_assert_int_eq(header_parse(buf, HEADER_LEN_FILE, &h), 0);
-	ck_assert(h.slots == 1 && h.wrap[0].sequence == UINT64_MAX && h.wrap[0].number == 9 && h.wrap[0].algorithm == 3);
+	ck_assert(h.slots == 1 && h.wrap[0].sequence == UINT64_MAX && h.wrap[0].number == 9 &&
+		  h.wrap[0].algorithm == 3);
 	ck_assert_uint_eq(strlen(h.wrap[0].version), HEADER_VERSION_MAX);
 	ck_assert_uint_eq(h.wrap[0].wrapped_len, HEADER_WRAPPED_MAX);
 	ck_assert_mem_eq(h.wrap[0].wrapped, vector_bytes(&v, "wrapped"), HEADER_WRAPPED_MAX);
@@ -211,11 +212,13 @@ START_TEST(malformed)
 		uint8_t byte;
 		int rc;
 	} row[] = {
-		{0, 'X', -EUCLEAN},  {6, '2', -ENOTSUP},  {6, '9', -ENOTSUP}, {6, '0', -EUCLEAN}, {6, 'x', -EUCLEAN},
-		{7, 'I', -EUCLEAN},  {25, 2, -ENOTSUP},   {24, 1, -ENOTSUP},  {25, 0, -EUCLEAN},  {26, 1, -EUCLEAN},
-		{63, 1, -EUCLEAN},   {64 + 7, 0, -EUCLEAN}, /* sequence 0 */
-		{64 + 11, 0, -EUCLEAN}, {64 + 13, 2, -EUCLEAN}, {64 + 15, 1, -EUCLEAN}, {64 + 17, 99, -EUCLEAN},
-		{64 + 16, 0xff, -EUCLEAN}, {64 + 14, 0xff, -EUCLEAN}, {64 + 20, 1, -EUCLEAN}, {64 + 125, 1, -EUCLEAN},
+		{0, 'X', -EUCLEAN},      {6, '2', -ENOTSUP},        {6, '9', -ENOTSUP},
+		{6, '0', -EUCLEAN},      {6, 'x', -EUCLEAN},        {7, 'I', -EUCLEAN},
+		{25, 2, -ENOTSUP},       {24, 1, -ENOTSUP},         {25, 0, -EUCLEAN},
+		{26, 1, -EUCLEAN},       {63, 1, -EUCLEAN},         {64 + 7, 0, -EUCLEAN}, /* sequence 0 */
+		{64 + 11, 0, -EUCLEAN},  {64 + 13, 2, -EUCLEAN},    {64 + 15, 1, -EUCLEAN},
+		{64 + 17, 99, -EUCLEAN}, {64 + 16, 0xff, -EUCLEAN}, {64 + 14, 0xff, -EUCLEAN},
+		{64 + 20, 1, -EUCLEAN},  {64 + 125, 1, -EUCLEAN},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(row); i++) {
 		memcpy(buf, good, sizeof(good));
@@ -253,14 +256,10 @@ END_TEST
 int main(void)
 {
 	const struct test_entry list[] = {
-		{"vector, store", store_vector},
-		{"vector, re-wrapped", rewrapped_vector},
-		{"vector, file", file_vector},
-		{"every byte altered", every_byte_altered},
-		{"re-wrap torn", rewrap_torn},
-		{"re-wrap keeps the authentic slot", rewrap_keeps_the_authentic_slot},
-		{"malformed", malformed},
-		{"what may be written", what_may_be_written},
+		{"vector, store", store_vector}, {"vector, re-wrapped", rewrapped_vector},
+		{"vector, file", file_vector},   {"every byte altered", every_byte_altered},
+		{"re-wrap torn", rewrap_torn},   {"re-wrap keeps the authentic slot", rewrap_keeps_the_authentic_slot},
+		{"malformed", malformed},        {"what may be written", what_may_be_written},
 	};
 	return test_main("header", list, ARRAY_LEN(list));
 }

@@ -86,9 +86,9 @@ START_TEST(paths)
 		const char *path;
 		int rc;
 	} row[] = {
-		{"a", 0},           {"a/b", 0},         {".a/..b/...", 0},   {"/a", -EUCLEAN},  {"a/", -EUCLEAN},
-		{"a//b", -EUCLEAN}, {"..", -EUCLEAN},   {"a/../b", -EUCLEAN}, {"a/.", -EUCLEAN}, {"./a", -EUCLEAN},
-		{"/", -EUCLEAN},    {"a/..", -EUCLEAN},
+		{"a", 0},          {"a/b", 0},         {".a/..b/...", 0}, {"/a", -EUCLEAN},
+		{"a/", -EUCLEAN},  {"a//b", -EUCLEAN}, {"..", -EUCLEAN},  {"a/../b", -EUCLEAN},
+		{"a/.", -EUCLEAN}, {"./a", -EUCLEAN},  {"/", -EUCLEAN},   {"a/..", -EUCLEAN},
 	};
 	struct inflight f = sample(), out;
 	const char *path;
@@ -189,7 +189,8 @@ START_TEST(room)
 		size_t len = inflight_slot_len(&l);
 		uint64_t blocks = (INFLIGHT_REQUEST_MAX + b - 2) / b + 1; /* touched, starting at a block's last byte */
 		ck_assert_uint_eq(len % 4096, 0);
-		ck_assert_uint_ge(len - INFLIGHT_HEAD_LEN, (blocks + 1) * (b + BLOCK_OVERHEAD) + FINAL_OVERHEAD + b - 1);
+		ck_assert_uint_ge(len - INFLIGHT_HEAD_LEN,
+				  (blocks + 1) * (b + BLOCK_OVERHEAD) + FINAL_OVERHEAD + b - 1);
 	}
 }
 END_TEST
@@ -197,11 +198,8 @@ END_TEST
 int main(void)
 {
 	const struct test_entry list[] = {
-		{"vector", inflight_vector},
-		{"marks", marks},
-		{"paths", paths},
-		{"hostile numbers", hostile_numbers},
-		{"room", room},
+		{"vector", inflight_vector},          {"marks", marks}, {"paths", paths},
+		{"hostile numbers", hostile_numbers}, {"room", room},
 	};
 	return test_main("inflight", list, ARRAY_LEN(list));
 }

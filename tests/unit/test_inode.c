@@ -51,7 +51,7 @@ static unsigned open_fds(void)
 
 static struct node *look(struct node *parent, const char *name, ino_t ino, int type)
 {
-	const struct node_key key = { 1, ino, type };
+	const struct node_key key = {1, ino, type};
 	struct node *n;
 	ck_assert_int_eq(node_lookup(t, &key, parent, name, &n), 0);
 	return n;
@@ -67,7 +67,7 @@ static struct node *make(struct node *parent, int at, const char *name, int type
 	else
 		close(openat(at, name, O_CREAT | O_EXCL | O_WRONLY, 0644));
 	ck_assert_int_eq(fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW), 0);
-	const struct node_key key = { st.st_dev, st.st_ino, type };
+	const struct node_key key = {st.st_dev, st.st_ino, type};
 	ck_assert_int_eq(node_lookup(t, &key, parent, name, &n), 0);
 	return n;
 }
@@ -130,7 +130,7 @@ START_TEST(names_come_go_and_move)
 {
 	struct node *d = look(t->root, "d", 30, OBJECT_DIR);
 	struct node *f = look(t->root, "f", 31, OBJECT_FILE);
-	struct stat st = { .st_dev = 1, .st_ino = 31 };
+	struct stat st = {.st_dev = 1, .st_ino = 31};
 	struct node *parent;
 	char name[256];
 	ck_assert_int_eq(node_add_name(t, f, d, "hard"), 0);
@@ -148,13 +148,14 @@ START_TEST(names_come_go_and_move)
 	node_drop_name(t, 1, 31, t->root, "f");
 	node_drop_name(t, 1, 31, t->root, "hard"); /* another folder's */
 	ck_assert_str_eq(path_of(f), "d/hard");
-	ck_assert_int_eq(node_move_name(t, &st, (struct node_place){ d, "hard" }, (struct node_place){ t->root, "g" }), 0);
+	ck_assert_int_eq(node_move_name(t, &st, (struct node_place){d, "hard"}, (struct node_place){t->root, "g"}), 0);
 	ck_assert_str_eq(path_of(f), "g");
 	ck_assert_uint_eq(d->pins, 0);
-	ck_assert_int_eq(node_move_name(t, &st, (struct node_place){ t->root, "g" }, (struct node_place){ t->root, "g" }), 0);
+	ck_assert_int_eq(node_move_name(t, &st, (struct node_place){t->root, "g"}, (struct node_place){t->root, "g"}),
+			 0);
 	ck_assert_str_eq(path_of(f), "g");
 	st.st_ino = 999; /* unknown to the kernel */
-	ck_assert_int_eq(node_move_name(t, &st, (struct node_place){ d, "x" }, (struct node_place){ d, "y" }), 0);
+	ck_assert_int_eq(node_move_name(t, &st, (struct node_place){d, "x"}, (struct node_place){d, "y"}), 0);
 	node_drop_name(t, 1, 31, t->root, "g");
 	ck_assert_str_eq(path_of(f), "");
 	ck_assert_str_eq(path_of(t->root), "");
@@ -331,7 +332,8 @@ START_TEST(a_deep_tree)
 	/* the first folder is moved: names in the table follow, descriptors need nothing */
 	ck_assert_int_eq(fstatat(root_fd, "d", &st, 0), 0);
 	ck_assert_int_eq(renameat(root_fd, "d", root_fd, "e"), 0);
-	ck_assert_int_eq(node_move_name(t, &st, (struct node_place){ t->root, "d" }, (struct node_place){ t->root, "e" }), 0);
+	ck_assert_int_eq(node_move_name(t, &st, (struct node_place){t->root, "d"}, (struct node_place){t->root, "e"}),
+			 0);
 	ck_assert_int_eq(dirfd_get(t, n[1000], &d), 0);
 	dirfd_put(t, d);
 	for (int i = 1; i < N; i++)
@@ -463,8 +465,8 @@ START_TEST(ranges_like_a_bitmap)
 {
 	enum { N = 200 };
 	for (unsigned seed = 0; seed < 60; seed++) {
-		struct ranges s = { 0 };
-		uint8_t bits[N] = { 0 };
+		struct ranges s = {0};
+		uint8_t bits[N] = {0};
 		srandom(seed);
 		for (int op = 0; op < 300; op++) {
 			size_t a = (size_t)random() % N, b = a + (size_t)random() % (N - a + 1);
@@ -485,7 +487,7 @@ START_TEST(ranges_like_a_bitmap)
 		}
 		ranges_clear(&s);
 	}
-	struct ranges s = { 0 };
+	struct ranges s = {0};
 	ck_assert_int_eq(ranges_add(&s, 5, UINT64_MAX), 0);
 	ck_assert(ranges_hit(&s, UINT64_MAX - 1, UINT64_MAX));
 	ranges_cut(&s, 7, UINT64_MAX);
@@ -518,7 +520,7 @@ static void one_round(struct worker *w, int i)
 	struct node *n = make(w->dir, w->fd, a, OBJECT_FILE);
 	ck_assert_int_eq(node_stat(t, n, &st), 0);
 	ck_assert_int_eq(renameat(w->fd, a, w->fd, b), 0);
-	ck_assert_int_eq(node_move_name(t, &st, (struct node_place){ w->dir, a }, (struct node_place){ w->dir, b }), 0);
+	ck_assert_int_eq(node_move_name(t, &st, (struct node_place){w->dir, a}, (struct node_place){w->dir, b}), 0);
 	ck_assert_int_eq(node_stat(t, n, &now), 0);
 	ck_assert_uint_eq(now.st_ino, st.st_ino);
 	atomic_fetch_or(&n->opened, 3);
@@ -559,7 +561,7 @@ static void *visit(void *arg)
 	struct worker *w = arg;
 	for (int i = 0; !atomic_load(&stop); i++) {
 		struct node *d = w[i % THREADS].dir, *same;
-		const struct node_key key = { d->dev, d->ino, OBJECT_DIR };
+		const struct node_key key = {d->dev, d->ino, OBJECT_DIR};
 		char name[16], buf[256];
 		struct stat st;
 		struct dirfd *fd;
@@ -583,7 +585,7 @@ START_TEST(side_by_side)
 	for (int i = 0; i < THREADS; i++) {
 		char name[16];
 		snprintf(name, sizeof(name), "w%d", i);
-		w[i] = (struct worker){ .dir = make(t->root, root_fd, name, OBJECT_DIR) };
+		w[i] = (struct worker){.dir = make(t->root, root_fd, name, OBJECT_DIR)};
 		w[i].fd = openat(root_fd, name, O_RDONLY | O_DIRECTORY);
 	}
 	atomic_store(&stop, false);

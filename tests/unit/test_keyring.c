@@ -92,10 +92,10 @@ END_TEST
 
 START_TEST(refused)
 {
-	const char *const list[] = {"keyring-newer-readable", "keyring-newer", "keyring-unknown-incompat",
-				    "keyring-unknown-compat", "keyring-number-twice",
-				    "keyring-bytes-behind-slots", "keyring-reserved", "keyring-other-store-id",
-				    "keyring-generations-falling", "keyring-no-store-key"};
+	const char *const list[] = {"keyring-newer-readable", "keyring-newer",          "keyring-unknown-incompat",
+				    "keyring-unknown-compat", "keyring-number-twice",   "keyring-bytes-behind-slots",
+				    "keyring-reserved",       "keyring-other-store-id", "keyring-generations-falling",
+				    "keyring-no-store-key"};
 	for (size_t i = 0; i < ARRAY_LEN(list); i++) {
 		AUTO(vector_free) struct vector v;
 		struct keyring *k = NULL;
@@ -105,7 +105,8 @@ START_TEST(refused)
 		ck_assert_int_eq(keyring_parse(vector_bytes(&v, "file"), vector_len(&v, "file"), &k), want);
 		ck_assert(want == 0 || k == NULL);
 		if (k)
-			ck_assert_int_eq(keyring_open(k, vector_bytes(&v, "secrets"), &keys), vector_result(&v, "opens"));
+			ck_assert_int_eq(keyring_open(k, vector_bytes(&v, "secrets"), &keys),
+					 vector_result(&v, "opens"));
 		if (k && strcmp(list[i], "keyring-unknown-compat") == 0)
 			ck_assert((k->ro_compat & ~FEATURES_RO_COMPAT_KNOWN) == 1 && k->compat == 1ull << 40);
 		store_keys_free(keys);
@@ -207,23 +208,56 @@ END_TEST
 static void field_zero(struct keyring *k, int what)
 {
 	switch (what) {
-	case 0: k->sequence = 0; break;
-	case 1: k->n_slots = 0; break;
-	case 2: k->n_slots = KEYRING_SLOTS_MAX + 1; break;
-	case 3: k->wrap_type = 0; break;
-	case 4: k->wrap_type = WRAP_FILE; break; /* H says otherwise */
-	case 5: k->name_mode = 3; break;
-	case 6: k->policy = 0; break;
-	case 7: k->layout.block_len = 5000; break;
-	case 8: k->slot[1].number = 1; break;
-	case 9: k->slot[1].number = k->next_number; break;
-	case 10: k->slot[0].algorithm = 0; break;
-	case 11: k->slot[0].ref[0] = '\0'; break;
-	case 12: k->slot[0].ref[2] = '\n'; break;
-	case 13: k->slot[0].wrapped_len = 0; break;
-	case 14: k->slot[0].wrapped_len = KEYRING_WRAPPED_MAX + 1; break;
-	case 15: k->incompat = 1; break;
-	default: k->store_id[0] ^= 1;
+	case 0:
+		k->sequence = 0;
+		break;
+	case 1:
+		k->n_slots = 0;
+		break;
+	case 2:
+		k->n_slots = KEYRING_SLOTS_MAX + 1;
+		break;
+	case 3:
+		k->wrap_type = 0;
+		break;
+	case 4:
+		k->wrap_type = WRAP_FILE;
+		break; /* H says otherwise */
+	case 5:
+		k->name_mode = 3;
+		break;
+	case 6:
+		k->policy = 0;
+		break;
+	case 7:
+		k->layout.block_len = 5000;
+		break;
+	case 8:
+		k->slot[1].number = 1;
+		break;
+	case 9:
+		k->slot[1].number = k->next_number;
+		break;
+	case 10:
+		k->slot[0].algorithm = 0;
+		break;
+	case 11:
+		k->slot[0].ref[0] = '\0';
+		break;
+	case 12:
+		k->slot[0].ref[2] = '\n';
+		break;
+	case 13:
+		k->slot[0].wrapped_len = 0;
+		break;
+	case 14:
+		k->slot[0].wrapped_len = KEYRING_WRAPPED_MAX + 1;
+		break;
+	case 15:
+		k->incompat = 1;
+		break;
+	default:
+		k->store_id[0] ^= 1;
 	}
 }
 

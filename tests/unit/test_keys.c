@@ -25,7 +25,8 @@ START_TEST(hmac_rfc4231)
 	hex_is(out, MAC_LEN, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
 	memset(key, 0, sizeof(key));
 	memcpy(key, "Jefe", 4);
-	const struct hmac_part two[] = {{(const uint8_t *)"what do ya want ", 16}, {(const uint8_t *)"for nothing?", 12}};
+	const struct hmac_part two[] = {{(const uint8_t *)"what do ya want ", 16},
+					{(const uint8_t *)"for nothing?", 12}};
 	ck_assert_int_eq(hmac_sha256(key, two, 2, out), 0);
 	hex_is(out, MAC_LEN, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }

@@ -416,8 +416,10 @@ START_TEST(test_import)
 	}
 	put("raw", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", 59);
 	ck_assert_int_eq(import_read("raw", &new.type, &key, why), -EINVAL);
-	ck_assert_int_eq(system("openssl genrsa -out p.pem 3072 2>/dev/null && openssl ecparam -name prime256v1 -genkey -out e.pem "
-				"2>/dev/null && openssl genrsa -out s.pem 1024 2>/dev/null && openssl genrsa -aes128 -passout pass:abcd "
+	ck_assert_int_eq(system("openssl genrsa -out p.pem 3072 2>/dev/null && openssl ecparam -name prime256v1 "
+				"-genkey -out e.pem "
+				"2>/dev/null && openssl genrsa -out s.pem 1024 2>/dev/null && openssl genrsa -aes128 "
+				"-passout pass:abcd "
 				"-out c.pem 2048 2>/dev/null"),
 			 0);
 	ck_assert_int_eq(import_read("e.pem", &new.type, &key, why), -EINVAL);

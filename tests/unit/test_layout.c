@@ -13,7 +13,7 @@ START_TEST(worked_sizes)
 	const struct {
 		uint64_t small_size, small_disk, large_size, large_disk;
 	} row[] = {
-		{0, 572, 0, 4156},         {1, 573, 1, 4157},         {4095, 4667, 65535, 69691},
+		{0, 572, 0, 4156},          {1, 573, 1, 4157},          {4095, 4667, 65535, 69691},
 		{4096, 4696, 65536, 69720}, {4097, 4697, 65537, 69721}, {40965, 41817, 655365, 659801},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(row); i++) {
@@ -34,7 +34,8 @@ START_TEST(worked_sizes_in_format)
 	const uint64_t size[][2] = {{0, 0}, {1, 1}, {4095, 65535}, {4096, 65536}, {4097, 65537}, {40965, 655365}};
 	while (fgets(line, sizeof(line), in))
 		for (size_t i = 0; i < ARRAY_LEN(size); i++) {
-			snprintf(want, sizeof(want), "| %lu | %lu |", (unsigned long)layout_disk_size(&small, size[i][0]),
+			snprintf(want, sizeof(want), "| %lu | %lu |",
+				 (unsigned long)layout_disk_size(&small, size[i][0]),
 				 (unsigned long)layout_disk_size(&large, size[i][1]));
 			found += strstr(line, want) != NULL;
 		}
@@ -111,9 +112,9 @@ START_TEST(which_layouts)
 		struct layout l;
 		int rc;
 	} row[] = {
-		{{512, 4096}, 0},        {{4096, 1 << 20}, 0},     {{512, 2048}, -EINVAL}, {{512, 1 << 21}, -EINVAL},
-		{{512, 4097}, -EINVAL},  {{512, 0}, -EINVAL},      {{0, 4096}, -EINVAL},   {{1024, 4096}, -EINVAL},
-		{{4096, 12288}, -EINVAL},
+		{{512, 4096}, 0},          {{4096, 1 << 20}, 0},    {{512, 2048}, -EINVAL},
+		{{512, 1 << 21}, -EINVAL}, {{512, 4097}, -EINVAL},  {{512, 0}, -EINVAL},
+		{{0, 4096}, -EINVAL},      {{1024, 4096}, -EINVAL}, {{4096, 12288}, -EINVAL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(row); i++)
 		ck_assert_int_eq(layout_check(&row[i].l), row[i].rc);
@@ -123,12 +124,9 @@ END_TEST
 int main(void)
 {
 	const struct test_entry list[] = {
-		{"worked sizes", worked_sizes},
-		{"worked sizes in FORMAT.md", worked_sizes_in_format},
-		{"round trip", round_trip},
-		{"every size", every_size},
-		{"largest", largest},
-		{"which layouts", which_layouts},
+		{"worked sizes", worked_sizes}, {"worked sizes in FORMAT.md", worked_sizes_in_format},
+		{"round trip", round_trip},     {"every size", every_size},
+		{"largest", largest},           {"which layouts", which_layouts},
 	};
 	return test_main("layout", list, ARRAY_LEN(list));
 }

@@ -27,8 +27,8 @@ static void name_vector(const char *name)
 		ck_assert_str_eq(disk.sidecar, (const char *)vector_bytes(&v, "sidecar"));
 		ck_assert_uint_eq(disk.sidecar_len, vector_len(&v, "sidecar_data"));
 		ck_assert_mem_eq(disk.sidecar_data, vector_bytes(&v, "sidecar_data"), disk.sidecar_len);
-		ck_assert_int_eq(
-			name_decode(k, NAMES_SIV, dir, disk.name, disk.sidecar_data, disk.sidecar_len, plain), 0);
+		ck_assert_int_eq(name_decode(k, NAMES_SIV, dir, disk.name, disk.sidecar_data, disk.sidecar_len, plain),
+				 0);
 	} else {
 		ck_assert(disk.sidecar[0] == '\0' && disk.sidecar_len == 0);
 		ck_assert_int_eq(name_decode(k, NAMES_SIV, dir, disk.name, NULL, 0, plain), 0);
@@ -158,7 +158,8 @@ START_TEST(sidecar_altered)
 	static struct disk_name other;
 	plain[0] = 'm';
 	ck_assert_int_eq(name_encode(k, NAMES_SIV, dir, plain, sizeof(plain), &other), 0);
-	ck_assert_int_eq(name_decode(k, NAMES_SIV, dir, disk.name, other.sidecar_data, other.sidecar_len, back), -EBADMSG);
+	ck_assert_int_eq(name_decode(k, NAMES_SIV, dir, disk.name, other.sidecar_data, other.sidecar_len, back),
+			 -EBADMSG);
 	for (size_t i = 0; i < strlen(disk.name); i++) {
 		disk.name[i] ^= 1;
 		ck_assert_int_eq(name_decode(k, NAMES_SIV, dir, disk.name, data, disk.sidecar_len, back), -EBADMSG);

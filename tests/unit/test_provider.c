@@ -97,7 +97,8 @@ static void normal(const char *ref, const char *wanted)
 {
 	char out[KMS_REF_MAX + 1], again[KMS_REF_MAX + 1], why[KMS_TEXT_MAX], full[PATH_MAX + 64];
 
-	snprintf(full, sizeof(full), "local:%s%s", wanted[0] == '/' ? "" : base, wanted[0] == '/' ? wanted : wanted + 1);
+	snprintf(full, sizeof(full), "local:%s%s", wanted[0] == '/' ? "" : base,
+		 wanted[0] == '/' ? wanted : wanted + 1);
 	ck_assert_msg(kms_ref_normalise(ref, out, why) == 0, "%s: %s", ref, why);
 	ck_assert_str_eq(out, full);
 	ck_assert_int_eq(kms_ref_normalise(out, again, why), 0);

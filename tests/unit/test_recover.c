@@ -89,7 +89,7 @@ static void shot_same(struct shot *s)
 /* The file is sound and has SIZE plain bytes; FLAGS are its final record's. */
 static void sound(uint64_t size, uint32_t flags)
 {
-	struct recover r = { .fd = fd, .layout = layout(), .gate = rig.gate, .key = key };
+	struct recover r = {.fd = fd, .layout = layout(), .gate = rig.gate, .key = key};
 	struct final_head head;
 	uint64_t plain;
 	ck_assert_int_eq(layout_classify(layout(), disk_size(), &plain), OBJECT_FILE);
@@ -101,7 +101,8 @@ static void sound(uint64_t size, uint32_t flags)
 
 START_TEST(test_fine_is_left_alone)
 {
-	static const uint64_t size[] = { 0, 1, RIG_BLOCK - 1, RIG_BLOCK, RIG_BLOCK + 1, 3 * RIG_BLOCK, 300 * RIG_BLOCK + 17 };
+	static const uint64_t size[] = {
+		0, 1, RIG_BLOCK - 1, RIG_BLOCK, RIG_BLOCK + 1, 3 * RIG_BLOCK, 300 * RIG_BLOCK + 17};
 	for (size_t i = 0; i < ARRAY_LEN(size); i++) {
 		make(size[i]);
 		struct shot s = shot_take();
@@ -115,7 +116,7 @@ END_TEST
 /* Cut anywhere: the whole blocks before the cut stay, nothing else; times stay. */
 START_TEST(test_cut)
 {
-	const struct timespec then[2] = { { 12345, 678 }, { 23456, 789 } };
+	const struct timespec then[2] = {{12345, 678}, {23456, 789}};
 	uint64_t whole = layout_disk_size(layout(), 3 * RIG_BLOCK + 100);
 	for (uint64_t cut = layout()->header_len; cut < whole; cut += cut % 512 == 0 ? 1 : 131) {
 		make(3 * RIG_BLOCK + 100);
@@ -174,7 +175,7 @@ END_TEST
 START_TEST(test_torn_in_the_middle)
 {
 	uint8_t rubbish[100];
-	struct recover r = { .layout = layout(), .gate = rig.gate };
+	struct recover r = {.layout = layout(), .gate = rig.gate};
 	struct recover_end end;
 	make(5 * RIG_BLOCK + 5);
 	memset(rubbish, 0xa5, sizeof(rubbish));
@@ -194,10 +195,10 @@ END_TEST
 /* The old final record is still in its place, what was to come is there in part: it is the end. */
 START_TEST(test_old_final)
 {
-	static const uint32_t tail[] = { 0, 1, 77, RIG_BLOCK - 1 };
+	static const uint32_t tail[] = {0, 1, 77, RIG_BLOCK - 1};
 	for (size_t i = 0; i < ARRAY_LEN(tail); i++) {
 		make(4 * RIG_BLOCK);
-		struct final_head head = { .tail_len = tail[i], .generation = 3 };
+		struct final_head head = {.tail_len = tail[i], .generation = 3};
 		rig_put_final(&rig, fd, key, 2, &head);
 		ck_assert_int_eq(ftruncate(fd, (off_t)layout_record_off(layout(), 4) + 10), 0);
 		ck_assert_int_eq(recover(), 0);
@@ -209,9 +210,9 @@ END_TEST
 /* An unfinished shrink: the new end is sealed, the file not cut yet. Its size says that all is well. */
 START_TEST(test_earlier_end)
 {
-	struct recover r = { .layout = layout(), .gate = rig.gate };
+	struct recover r = {.layout = layout(), .gate = rig.gate};
 	struct recover_end end;
-	struct final_head head = { .tail_len = 9, .generation = 2 };
+	struct final_head head = {.tail_len = 9, .generation = 2};
 	make(4 * RIG_BLOCK + 1);
 	rig_put_final(&rig, fd, key, 1, &head);
 	ck_assert_int_eq(recover(), 0);
@@ -234,7 +235,7 @@ START_TEST(test_sparse)
 	ck_assert_int_eq(ftruncate(fd, (off_t)layout_record_off(layout(), 0)), 0);
 	rig_put_block(&rig, fd, key, 1000);
 	ck_assert_int_eq(ftruncate(fd, (off_t)layout_record_off(layout(), 2000000)), 0);
-	struct recover r = { .fd = fd, .layout = layout(), .gate = rig.gate, .key = key };
+	struct recover r = {.fd = fd, .layout = layout(), .gate = rig.gate, .key = key};
 	struct recover_end end;
 	ck_assert_int_eq(recover_find(&r, &end), 0);
 	ck_assert_uint_eq(end.blocks, 1001);
@@ -247,7 +248,7 @@ END_TEST
 /* A sparse file whose arithmetic end is well is not even read. */
 START_TEST(test_sparse_fine)
 {
-	struct final_head head = { .tail_len = 3, .flags = FINAL_SPARSE, .generation = 2 };
+	struct final_head head = {.tail_len = 3, .flags = FINAL_SPARSE, .generation = 2};
 	make(0);
 	ck_assert_int_eq(ftruncate(fd, (off_t)layout()->header_len), 0);
 	rig_put_final(&rig, fd, key, 5000, &head);
@@ -261,7 +262,7 @@ END_TEST
 /* A body of zeros, or one too short for anything, was never written: an empty file. */
 START_TEST(test_blank)
 {
-	static const uint64_t len[] = { 0, 1, 59, 60, 61, 4123, 4124, 4125, 20000 };
+	static const uint64_t len[] = {0, 1, 59, 60, 61, 4123, 4124, 4125, 20000};
 	for (size_t i = 0; i < ARRAY_LEN(len); i++) {
 		make(0);
 		ck_assert_int_eq(ftruncate(fd, (off_t)layout()->header_len), 0);
@@ -275,7 +276,7 @@ END_TEST
 /* Something is there and nothing of it authenticates: not a byte is touched. */
 START_TEST(test_rubbish)
 {
-	static const uint64_t len[] = { 60, 61, 500, 4124, 4184, 9000 };
+	static const uint64_t len[] = {60, 61, 500, 4124, 4184, 9000};
 	uint8_t rubbish[9000];
 	for (size_t i = 0; i < ARRAY_LEN(len); i++) {
 		make(0);
@@ -335,7 +336,7 @@ START_TEST(test_locked)
 	gate_key_close(key);
 	key = NULL;
 	struct kms *kek = rig_kms_new();
-	struct gate_config cfg = { .keyring = rig.store->keyring, .kek = &kek };
+	struct gate_config cfg = {.keyring = rig.store->keyring, .kek = &kek};
 	uint8_t header[HEADER_LEN_FILE];
 	ck_assert_int_eq(gate_new(&cfg, &rig.gate), 0);
 	ck_assert_int_eq(store_pread_full(fd, header, layout()->header_len, 0), 0);

@@ -111,7 +111,7 @@ static void check_untouched(const char *word)
 
 START_TEST(by_path)
 {
-	const struct timespec old[2] = { { 1000, 5 }, { -2000, 7 } };
+	const struct timespec old[2] = {{1000, 5}, {-2000, 7}};
 	struct stat st;
 	tear();
 	ck_assert_int_eq(futimens(file_fd, old), 0);
@@ -200,8 +200,17 @@ END_TEST
 /* A slot that names own files, links, or a way out of the store. */
 START_TEST(hostile_paths)
 {
-	static const char *const paths[] = { "../byokfs/keyring", "/etc/passwd", "link", "link/passwd", "fifo", ".byokfs.dir", "",
-					     "d", "d/", "d//f/..", "." };
+	static const char *const paths[] = {"../byokfs/keyring",
+					    "/etc/passwd",
+					    "link",
+					    "link/passwd",
+					    "fifo",
+					    ".byokfs.dir",
+					    "",
+					    "d",
+					    "d/",
+					    "d//f/..",
+					    "."};
 	char path[256];
 	uint8_t keyring[4096], now[4096];
 	tear();
@@ -235,7 +244,7 @@ START_TEST(kept_on_error)
 	/* One descriptor is left: for the slots' file, not for the folder of the file that the slot is for. */
 	int top = dup(0);
 	close(top);
-	struct rlimit small = { (rlim_t)top + 1, old.rlim_max };
+	struct rlimit small = {(rlim_t)top + 1, old.rlim_max};
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &small), 0);
 	unsigned replayed;
 	int r = replay_all(rig.store, log_line, &replayed);

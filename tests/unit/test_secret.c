@@ -185,7 +185,8 @@ START_TEST(capacity)
 	if (pid < 0)
 		return;
 	if (pid == 0) {
-		if (setrlimit(RLIMIT_MEMLOCK, &some) != 0 || (geteuid() == 0 && setuid(65534) != 0) || !secret_all_locked())
+		if (setrlimit(RLIMIT_MEMLOCK, &some) != 0 || (geteuid() == 0 && setuid(65534) != 0) ||
+		    !secret_all_locked())
 			_exit(0); /* cannot be tried here */
 		size_t fits = secret_capacity();
 		if (fits < 8192 || fits > 16384)

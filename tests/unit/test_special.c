@@ -11,9 +11,11 @@ static struct special s, out;
 START_TEST(special_vectors)
 {
 	const char *const list[] = {
-		"special-symlink",     "special-symlink-4095",        "special-fifo",       "special-socket",
-		"special-char",        "special-block",               "special-refuse-type", "special-refuse-empty-target",
-		"special-refuse-nul", "special-refuse-fifo-with-number",
+		"special-symlink",     "special-symlink-4095",
+		"special-fifo",        "special-socket",
+		"special-char",        "special-block",
+		"special-refuse-type", "special-refuse-empty-target",
+		"special-refuse-nul",  "special-refuse-fifo-with-number",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(list); i++) {
 		AUTO(vector_free) struct vector v;
@@ -110,7 +112,8 @@ START_TEST(what_may_be_sealed)
 	memset(&s, 0, sizeof(s));
 	for (int type = OBJECT_STUMP; type <= OBJECT_BLOCK + 1; type++) {
 		s.type = (enum object_type)type;
-		ck_assert_int_eq(special_seal(k, &s, record, &len), type > OBJECT_SYMLINK && type <= OBJECT_BLOCK ? 0 : -EINVAL);
+		ck_assert_int_eq(special_seal(k, &s, record, &len),
+				 type > OBJECT_SYMLINK && type <= OBJECT_BLOCK ? 0 : -EINVAL);
 	}
 	s.type = OBJECT_SOCKET;
 	s.minor = 1;

@@ -81,7 +81,7 @@ static void flip(const char *name, size_t at)
 /* Open as a mount on this host does: the pin alone decides. */
 static int pinned_open(struct store **s)
 {
-	const struct store_open how = { .path = rig.path };
+	const struct store_open how = {.path = rig.path};
 	why[0] = 0;
 	return store_open(&how, s, why);
 }
@@ -210,7 +210,7 @@ END_TEST
 
 START_TEST(read_only_writes_nothing)
 {
-	const struct store_open how = { .path = rig.path, .read_only = 1 };
+	const struct store_open how = {.path = rig.path, .read_only = 1};
 	uint8_t before[SESSION_LEN], after[SESSION_LEN];
 	struct store *s;
 	store_unlock(rig.store);
@@ -230,7 +230,7 @@ END_TEST
 
 START_TEST(one_copy_is_enough)
 {
-	static const char *const names[] = { KEYRING, COPY };
+	static const char *const names[] = {KEYRING, COPY};
 	uint8_t good[4096], now[4096];
 	size_t len = load(KEYRING, good, sizeof(good));
 	for (size_t i = 0; i < 2; i++) {
@@ -277,7 +277,7 @@ END_TEST
 
 START_TEST(both_copies_gone)
 {
-	const struct store_open older = { .path = rig.path, .accept_older = 1 };
+	const struct store_open older = {.path = rig.path, .accept_older = 1};
 	uint8_t good[4096], now[4096];
 	size_t len = load(KEYRING, good, sizeof(good));
 	flip(KEYRING, 0);
@@ -288,7 +288,7 @@ START_TEST(both_copies_gone)
 	ck_assert_msg(store_open(&older, &rig.store, why) == 0, "%s", why);
 	ck_assert_int_eq(store_lock(rig.store, "", why), 0);
 	struct kms *kek = rig_kms_new();
-	struct gate_config cfg = { .keyring = rig.store->keyring, .kek = &kek };
+	struct gate_config cfg = {.keyring = rig.store->keyring, .kek = &kek};
 	char reason[320];
 	ck_assert_int_eq(gate_new(&cfg, &rig.gate), 0);
 	ck_assert_int_eq(gate_open(rig.gate, reason), 0);
@@ -326,7 +326,7 @@ END_TEST
 START_TEST(newer_format)
 {
 	/* Major version and minimum reader; an unknown incompatible feature; FORMAT.md "Keyring". */
-	static const size_t newer[] = { 16, 23 };
+	static const size_t newer[] = {16, 23};
 	uint8_t good[4096], bad[4096];
 	size_t len = load(KEYRING, good, sizeof(good));
 	rig_shut(&rig);
@@ -352,7 +352,7 @@ START_TEST(newer_format)
 	save(KEYRING, bad, len);
 	save(COPY, bad, len);
 	pinned_refused(-ENOTSUP, "-o ro");
-	const struct store_open ro = { .path = rig.path, .read_only = 1 };
+	const struct store_open ro = {.path = rig.path, .read_only = 1};
 	struct store *s = NULL;
 	ck_assert_msg(store_open(&ro, &s, why) == 0, "%s", why);
 	store_close(s);
@@ -374,7 +374,7 @@ static void pin_sequence(uint64_t sequence)
 
 START_TEST(older_keyring)
 {
-	const struct store_open older = { .path = rig.path, .accept_older = 1 };
+	const struct store_open older = {.path = rig.path, .accept_older = 1};
 	struct store *s;
 	pin_sequence(7);
 	pinned_refused(-EPERM, "--accept-older-keyring");
@@ -391,8 +391,8 @@ END_TEST
 /* The reference in both copies now names another KMS: it must not be contacted. */
 START_TEST(foreign_reference)
 {
-	static const char *const refs[] = { "rig:kez" };
-	const struct store_open named = { .path = rig.path, .refs = refs, .n_refs = 1 };
+	static const char *const refs[] = {"rig:kez"};
+	const struct store_open named = {.path = rig.path, .refs = refs, .n_refs = 1};
 	uint8_t buf[4096];
 	size_t len = load(KEYRING, buf, sizeof(buf));
 	uint8_t *at = memmem(buf, len, "rig:key", 7);
@@ -411,8 +411,8 @@ END_TEST
 START_TEST(unknown_host)
 {
 	char state[256];
-	static const char *const refs[] = { "rig:key" };
-	const struct store_open named = { .path = rig.path, .refs = refs, .n_refs = 1 };
+	static const char *const refs[] = {"rig:key"};
+	const struct store_open named = {.path = rig.path, .refs = refs, .n_refs = 1};
 	snprintf(state, sizeof(state), "%s/elsewhere/state", rig.dir);
 	setenv("BYOKFS_STATE_DIR", state, 1);
 	pinned_refused(-EPERM, "--kms");
@@ -444,7 +444,7 @@ START_TEST(other_store_at_the_path)
 	pinned_refused(-EPERM, "not the store");
 	ck_assert_int_eq(rename(rig.path, other.path), 0);
 	/* At a path that this host knows nothing of, the store id finds the pin. */
-	struct store_open how = { .path = away };
+	struct store_open how = {.path = away};
 	struct store *s;
 	ck_assert_msg(store_open(&how, &s, why) == 0, "%s", why);
 	store_close(s);
@@ -477,7 +477,8 @@ END_TEST
 
 START_TEST(planted)
 {
-	static const char *const names[] = { STORE_KEYRING, STORE_KEYRING_COPY, STORE_SESSION, STORE_INFLIGHT, STORE_LOCK };
+	static const char *const names[] = {STORE_KEYRING, STORE_KEYRING_COPY, STORE_SESSION, STORE_INFLIGHT,
+					    STORE_LOCK};
 	char path[256], name[64];
 	rig_shut(&rig);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -674,7 +675,7 @@ END_TEST
 
 START_TEST(not_a_store)
 {
-	const struct store_open how = { .path = rig.dir }, absent = { .path = "/nonexistent/store" };
+	const struct store_open how = {.path = rig.dir}, absent = {.path = "/nonexistent/store"};
 	struct store *s;
 	ck_assert_int_eq(store_open(&how, &s, why), -ENOENT);
 	ck_assert_ptr_nonnull(strstr(why, "byokfs init"));

@@ -69,7 +69,11 @@ START_TEST(names)
 		}
 		disk[i] = was;
 	}
-	const char *const alien[] = {"", "user.", "user.comment", "security.capability", "user.AAAAAAAAAAAAAAAAAAAAAA",
+	const char *const alien[] = {"",
+				     "user.",
+				     "user.comment",
+				     "security.capability",
+				     "user.AAAAAAAAAAAAAAAAAAAAAA",
 				     "system.posix_acl_access"};
 	for (size_t i = 0; i < ARRAY_LEN(alien); i++)
 		ck_assert_int_eq(xattr_name_decode(k, id, alien[i], back), -EBADMSG);
