@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "crypto/auto.h"
 #include "crypto/secret.h"
 #include "kms/verdict.h"
 
@@ -24,11 +25,6 @@ struct call {
 	pthread_t thread;
 	int threaded;
 };
-
-static void free_at(void *p)
-{
-	free(*(void **)p);
-}
 
 static void store_keys_free_at(struct store_keys **p)
 {
@@ -173,7 +169,7 @@ static int calls_judge(const struct keyring *k, const struct call *calls, uint8_
 int custody_open(const struct keyring *k, struct kms **kek, struct store_keys **out, struct kms_verdict *v)
 {
 	AUTO(secret_free_at) uint8_t *secrets = NULL;
-	AUTO(free_at) struct call *calls = NULL;
+	AUTO(auto_free) struct call *calls = NULL;
 	int r;
 
 	kms_verdict_ok(v);
@@ -205,7 +201,7 @@ int custody_open(const struct keyring *k, struct kms **kek, struct store_keys **
 static int slot_wrap(struct keyring *k, uint32_t i, const uint8_t *secret, struct kms *kek, struct kms_verdict *v)
 {
 	AUTO(secret_free_at) uint8_t *payload = secret_alloc(PAYLOAD_LEN);
-	AUTO(free_at) struct kms_wrapped *w = calloc(1, sizeof(*w));
+	AUTO(auto_free) struct kms_wrapped *w = calloc(1, sizeof(*w));
 	struct keyring_slot *slot = &k->slot[i];
 	struct kms_purpose purpose;
 	int r;

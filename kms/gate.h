@@ -7,6 +7,7 @@
 
 #include "crypto/keyring.h"
 #include "crypto/keys.h"
+#include "kms/clock.h"
 
 struct kms;
 struct gate;

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/watch/control.h"
 #include "tools/cmd.h"
 
@@ -112,12 +113,6 @@ int mounts_is(const char *mountpoint)
 	return found;
 }
 
-static void fd_close_at(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-
 /* statfs(2) in a child of ours: a connection that nobody serves and nobody ends would keep the caller for good. */
 static int statfs_error(const char *mountpoint)
 {
@@ -130,7 +125,7 @@ static int statfs_error(const char *mountpoint)
 		return errno;
 	if (pid == 0) /* not stat(): the kernel would answer from its cache */
 		_exit(statfs(mountpoint, &st) < 0 ? errno : 0);
-	AUTO(fd_close_at) int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	AUTO(auto_close) int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	p.fd = fd;
 	late = fd >= 0 && poll(&p, 1, (int)ALIVE_TIMEOUT_MS) == 0;
 	if (late)

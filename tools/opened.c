@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "kms/clock.h"
 #include "kms/provider.h"
 #include "tools/opened.h"
 
@@ -103,14 +104,6 @@ struct waiting {
 	int told, interrupted;
 };
 
-static int64_t boot_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Sleep until the next question; whoever started it may end it. 0 = a signal came. */
 static int wait_pause(void)
 {
@@ -132,7 +125,7 @@ static int wait_more(struct waiting *w, const char *why)
 {
 	char text[KMS_TEXT_MAX + 128];
 
-	if (w->cfg->wait_ms == 0 || (w->cfg->wait_ms != UINT_MAX && boot_ms() >= w->until))
+	if (w->cfg->wait_ms == 0 || (w->cfg->wait_ms != UINT_MAX && clock_ms(CLOCK_BOOTTIME) >= w->until))
 		return 0;
 	if (!w->told) {
 		snprintf(text, sizeof(text), "waiting for the KMS (Ctrl-C ends it): %.*s", (int)KMS_TEXT_MAX, why);
@@ -225,7 +218,7 @@ static const char *silence_hint(const struct waiting *w, int error)
 
 static enum cmd_exit gate_begin(const struct opened_config *cfg, struct opened *o)
 {
-	struct waiting w = {.cfg = cfg, .until = boot_ms() + cfg->wait_ms};
+	struct waiting w = {.cfg = cfg, .until = clock_ms(CLOCK_BOOTTIME) + cfg->wait_ms};
 
 	for (;;) {
 		char why[320] = "";

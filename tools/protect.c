@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* `byokfs mount --protect-mountpoint`: a target that is not mounted must not take the next backup in clear. */
+#include "crypto/auto.h"
 #include "tools/protect.h"
 
 #include <errno.h>
@@ -9,12 +10,6 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static void close_at(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
 
 static int flags_get(int fd, int *flags)
 {
@@ -28,7 +23,7 @@ static int flags_set(int fd, int flags)
 
 int protect_is_immutable(const char *path)
 {
-	AUTO(close_at) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO(auto_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int flags = 0;
 
 	return fd >= 0 && flags_get(fd, &flags) == 0 && (flags & FS_IMMUTABLE_FL) != 0;
@@ -52,7 +47,7 @@ static void owner_set(int fd, const char *path, int immutable, int flags)
 
 int protect_mountpoint(const char *path)
 {
-	AUTO(close_at) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(auto_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 	int flags = 0;
 

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "tools/ask.h"
 #include "tools/mounts.h"
 
@@ -24,12 +25,6 @@ static const char help[] = "Usage: byokfs umount MOUNTPOINT\n"
 			   "  byokfs umount /mnt/backup\n";
 
 static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
-
-static void close_at(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
 
 /* A descriptor of the daemon's process, taken before the unmount: a number could be another's afterwards. */
 static int daemon_fd(const char *mountpoint)
@@ -112,7 +107,7 @@ int cmd_umount(int argc, char **argv)
 		return cmd_fail(cmd_exit_of(r), "%s: %s", argv[optind], strerror(-r));
 	if (mounts_is(path) != 1)
 		return cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", path);
-	AUTO(close_at) int fd = daemon_fd(path);
+	AUTO(auto_close) int fd = daemon_fd(path);
 	if (fd >= 0)
 		announce(path);
 	r = unmount(path, fd);

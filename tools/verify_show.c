@@ -7,17 +7,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kms/clock.h"
 #include "tools/emit.h"
 
 #define BAR 20
 #define DRAW_MS 200
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 void verify_show_bytes(uint64_t n, char out[VERIFY_BYTES_LEN])
 {
@@ -39,7 +33,7 @@ void verify_show_begin(struct verify_show *s, int json)
 	memset(s, 0, sizeof(*s));
 	s->json = json;
 	s->terminal = isatty(STDERR_FILENO);
-	s->begun_ms = now_ms();
+	s->begun_ms = clock_ms(CLOCK_MONOTONIC);
 }
 
 /* Take the progress line away before something else is printed. */
@@ -107,7 +101,7 @@ static void duration(int64_t s, char out[VERIFY_BYTES_LEN])
 void verify_show_progress(void *arg, const struct check_counts *c)
 {
 	struct verify_show *s = arg;
-	int64_t now = now_ms(), spent = now - s->begun_ms;
+	int64_t now = clock_ms(CLOCK_MONOTONIC), spent = now - s->begun_ms;
 	if (!s->terminal || now - s->drawn_ms < DRAW_MS || spent <= 0)
 		return;
 	s->drawn_ms = now;
@@ -158,7 +152,7 @@ static void summary_json(const struct verify_show *s, const struct check_counts 
 	emit_u64(&e, "busy", c->busy);
 	emit_bool(&e, "unclean", r->unclean);
 	emit_bool(&e, "marked_clean", r->marked_clean);
-	emit_u64(&e, "milliseconds", (uint64_t)(now_ms() - s->begun_ms));
+	emit_u64(&e, "milliseconds", (uint64_t)(clock_ms(CLOCK_MONOTONIC) - s->begun_ms));
 	emit_i64(&e, "exit", r->exit_code);
 	emit_close(&e);
 }
@@ -181,7 +175,7 @@ static void summary_lines(const struct verify_show *s, const struct check_counts
 	char bytes[VERIFY_BYTES_LEN], spent[VERIFY_BYTES_LEN];
 	const char *join = "";
 	verify_show_bytes(c->bytes, bytes);
-	duration((now_ms() - s->begun_ms) / 1000, spent);
+	duration((clock_ms(CLOCK_MONOTONIC) - s->begun_ms) / 1000, spent);
 	emit_escaped(stdout, r->store);
 	printf(": %" PRIu64 " %s, %" PRIu64 " %s, %" PRIu64 " %s, %s checked%s in %s\n", c->files,
 	       plural(c->files, "file", "files"), c->dirs, plural(c->dirs, "directory", "directories"), c->specials,

@@ -15,6 +15,7 @@
 #include "crypto/secret.h"
 #include "fs/audit/audit_file.h"
 #include "fs/audit/audit_own.h"
+#include "kms/gate.h"
 
 #define BATCH_BYTES 65536u
 #define RETRY_MS 1000
@@ -28,20 +29,6 @@ struct audit_out {
 	uint64_t last; /* number of the last of them */
 };
 
-/* All times are of CLOCK_MONOTONIC. */
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-static struct timespec time_of(int64_t ms)
-{
-	return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-}
-
 /* Saying */
 
 /* The thread */
@@ -49,7 +36,7 @@ static struct timespec time_of(int64_t ms)
 /* Wait until there is something to do; true when it is time to stop. */
 static bool wait_for_work(struct audit *a, int64_t until)
 {
-	const struct timespec ts = time_of(until);
+	const struct timespec ts = clock_timespec(until);
 
 	pthread_mutex_lock(&a->lock);
 	while (!a->stop && (a->n == 0 || a->error < 0) && pthread_cond_timedwait(&a->more, &a->lock, &ts) == 0)
@@ -215,13 +202,14 @@ static void work(struct audit *a)
 static void *thread_main(void *arg)
 {
 	struct audit *a = arg;
-	int64_t minute = now_ms() + MINUTE_MS;
+	int64_t minute = clock_ms(CLOCK_MONOTONIC) + MINUTE_MS;
 	bool stop = false;
 
 	while (!stop) {
-		int64_t now = now_ms(), until = a->error < 0 && now + RETRY_MS < minute ? now + RETRY_MS : minute;
+		int64_t now = clock_ms(CLOCK_MONOTONIC),
+			until = a->error < 0 && now + RETRY_MS < minute ? now + RETRY_MS : minute;
 		stop = wait_for_work(a, until);
-		now = now_ms();
+		now = clock_ms(CLOCK_MONOTONIC);
 		if (stop || now >= minute || atomic_exchange(&a->counts_due, false)) {
 			audit_tell_counts(a);
 			minute = now + MINUTE_MS;
@@ -370,7 +358,7 @@ void audit_stop(struct audit *a, const struct audit_text *last)
 {
 	if (a == NULL)
 		return;
-	const struct timespec until = time_of(now_ms() + STOP_MS);
+	const struct timespec until = clock_timespec(clock_ms(CLOCK_MONOTONIC) + STOP_MS);
 	pthread_mutex_lock(&a->lock);
 	if (last != NULL && !a->stop) {
 		memcpy(a->last.text, last->text, last->len);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/store/pin_file.h"
 #include "fs/store/store_own.h"
 
@@ -36,7 +37,7 @@ static int end_read_fd(int fd, const uint8_t store_id[ID_LEN], struct audit_end 
 
 int audit_end_read(const struct store *s, struct audit_end *out)
 {
-	AUTO(store_fd_close) int fd = pin_file_beside(s->path, s->keyring->store_id, END_SUFFIX, O_RDONLY);
+	AUTO(auto_close) int fd = pin_file_beside(s->path, s->keyring->store_id, END_SUFFIX, O_RDONLY);
 
 	return fd < 0 ? fd : end_read_fd(fd, s->keyring->store_id, out);
 }
@@ -176,9 +177,9 @@ int audit_file_open(struct audit_file *f, const struct store *s)
 void audit_file_close(struct audit_file *f)
 {
 	free(f->path);
-	store_fd_close(&f->fd);
-	store_fd_close(&f->end_fd);
-	store_fd_close(&f->own_fd);
+	auto_close(&f->fd);
+	auto_close(&f->end_fd);
+	auto_close(&f->own_fd);
 	f->path = NULL;
 }
 
@@ -214,7 +215,7 @@ int audit_reader_open(struct audit_reader *r, int own_fd)
 
 void audit_reader_close(struct audit_reader *r)
 {
-	store_fd_close(&r->fd);
+	auto_close(&r->fd);
 }
 
 /* More bytes behind those in the buffer: how many, 0 at the end. */

@@ -7,10 +7,7 @@
 
 void audit_event(struct audit_text *t, const char *event)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	audit_text_begin(t, (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000, event);
+	audit_text_begin(t, clock_ms(CLOCK_REALTIME), event);
 }
 
 /* Under the lock. */

@@ -75,7 +75,7 @@ static void run_begin(struct check_run *run, const struct check_config *cfg, con
 static void run_end(struct check_run *run)
 {
 	check_ids_free(&run->ids);
-	store_fd_close(&run->lost_fd);
+	auto_close(&run->lost_fd);
 	pthread_cond_destroy(&run->drained);
 	pthread_cond_destroy(&run->filled);
 	pthread_mutex_destroy(&run->ids.lock);

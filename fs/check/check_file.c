@@ -24,7 +24,7 @@ int check_open(struct check_run *run, const struct check_at *at, struct stat *st
 		check_stop(run, err);
 	else
 		check_say(run, at, FINDING(CHECK_IO, CHECK_DAMAGE), "cannot be opened: %s", strerror(-err));
-	store_fd_close(&fd);
+	auto_close(&fd);
 	return -1;
 }
 
@@ -98,7 +98,7 @@ struct opened {
 static void opened_end(struct opened *o)
 {
 	gate_key_close(o->key);
-	store_fd_close(&o->fd);
+	auto_close(&o->fd);
 }
 
 /* Read the header, look whether the file was seen before, get the key. 0, 1 nothing more to do, or reported and -1. */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "crypto/header.h"
 #include "fs/check/check_own.h"
 #include "fs/store/store_own.h"
@@ -108,7 +109,7 @@ static int look_still(struct check_run *run, int fd, struct stat *st, struct loo
 void check_file_plain(struct check_work *w, const struct check_at *at)
 {
 	struct check_run *run = w->run;
-	AUTO(store_fd_close) int fd = -1;
+	AUTO(auto_close) int fd = -1;
 	struct stat st;
 	struct look l;
 	enum check_seen seen = CHECK_NEW;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/check/check_own.h"
 #include "fs/store/store_own.h"
 
@@ -77,7 +78,7 @@ int check_fill_stump(struct check_run *run, const struct check_at *at)
 	uint8_t bytes[HEADER_LEN_FILE + FINAL_OVERHEAD];
 	size_t len;
 	struct stat st;
-	AUTO(store_fd_close) int fd = store_open_lifted(at->dir->fd, at->name, O_RDWR);
+	AUTO(auto_close) int fd = store_open_lifted(at->dir->fd, at->name, O_RDWR);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
@@ -106,7 +107,7 @@ static int keep_tail(struct check_run *run, int fd, uint64_t from)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	snprintf(name, sizeof(name), "%" PRIu64 ".from-%" PRIu64, (uint64_t)st.st_ino, from);
-	AUTO(store_fd_close) int out = store_openat(lost, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	AUTO(auto_close) int out = store_openat(lost, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
 	if (out < 0)
 		return out;
 	uint8_t *buf = malloc(COPY_LEN);
@@ -128,7 +129,7 @@ static int keep_tail(struct check_run *run, int fd, uint64_t from)
 
 int check_seal_end(struct check_run *run, const struct check_target *t)
 {
-	AUTO(store_fd_close) int fd = store_open_lifted(t->at->dir->fd, t->at->name, O_RDWR);
+	AUTO(auto_close) int fd = store_open_lifted(t->at->dir->fd, t->at->name, O_RDWR);
 	if (fd < 0)
 		return fd;
 	struct recover r = t->file;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "fs/check/check_own.h"
+#include "kms/gate.h"
 
 #define TELL_MS 100
 
@@ -152,13 +153,6 @@ void check_say(struct check_run *run, const struct check_at *at, const struct ch
 	free(plain);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 void check_count(struct check_run *run, const struct check_counts *add)
 {
 	pthread_mutex_lock(&run->out);
@@ -169,7 +163,7 @@ void check_count(struct check_run *run, const struct check_counts *add)
 	c->bytes += add->bytes;
 	c->total += add->total;
 	c->busy += add->busy;
-	int64_t now = now_ms();
+	int64_t now = clock_ms(CLOCK_MONOTONIC);
 	if (run->cfg->progress && now - run->told_ms >= TELL_MS) {
 		run->told_ms = now;
 		run->cfg->progress(run->cfg->arg, c);

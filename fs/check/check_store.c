@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/auto.h"
 #include "fs/check/check_own.h"
 #include "fs/store/store_own.h"
 
@@ -121,7 +122,7 @@ static int check_inflight(struct own *o)
 	const char *path;
 	if (s->lock_fd < 0 && store_owner(s, &owner) == 0)
 		return 0; /* mounted: slots come and go */
-	AUTO(store_fd_close) int fd = store_open_file(s->own_fd, STORE_INFLIGHT, O_RDONLY);
+	AUTO(auto_close) int fd = store_open_file(s->own_fd, STORE_INFLIGHT, O_RDONLY);
 	struct stat st;
 	if (fd == -ENOENT ||
 	    (fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size != (uint64_t)INFLIGHT_SLOTS * s->slot_len)) {

@@ -183,7 +183,7 @@ void loop_wipe(struct fs *fs)
 			if (l->server[i].to_signal)
 				pthread_kill(l->server[i].thread, WIPE_SIGNAL);
 		pthread_mutex_unlock(&l->wipe_lock);
-		nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+		clock_pause(2);
 	}
 }
 
@@ -192,7 +192,7 @@ static void server_join(struct server *s)
 {
 	while (pthread_tryjoin_np(s->thread, NULL) == EBUSY) {
 		pthread_kill(s->thread, WIPE_SIGNAL);
-		nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+		clock_pause(2);
 	}
 }
 

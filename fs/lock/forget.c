@@ -39,14 +39,6 @@ void loop_forget_names(struct fs *fs)
 	}
 }
 
-int64_t locking_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 void locking_hurry(void)
 {
 	(void)setpriority(PRIO_PROCESS, 0, -20); /* on Linux: of this thread */
@@ -103,7 +95,7 @@ bool locking_sealed(const struct fs *fs)
 {
 	int64_t until = atomic_load(&fs->seal_until);
 
-	return atomic_load(&fs->write_closed) || (until && locking_now() >= until);
+	return atomic_load(&fs->write_closed) || (until && clock_ms(CLOCK_BOOTTIME) >= until);
 }
 
 void fs_lock_report(struct fs *fs, struct fs_lock_report *out)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The janitor's threads: a fixed table of inodes with lost writes, and three chores that recur. */
 #include "fs/lock/janitor.h"
+#include "kms/gate.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -69,14 +70,6 @@ struct janitor {
 	int64_t sync_pause; /* syncing */
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static int64_t earlier(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
@@ -100,16 +93,16 @@ static void refuse_dirty(struct janitor *j)
 	bool mine;
 
 	pthread_mutex_lock(&j->lock);
-	mine = !j->syncing && now_ms() >= j->sync_next;
+	mine = !j->syncing && clock_ms(CLOCK_MONOTONIC) >= j->sync_next;
 	j->syncing = j->syncing || mine;
 	pthread_mutex_unlock(&j->lock);
 	if (!mine)
 		return;
 	s = rootsync_start(j->fs, ROOTSYNC_WRITE_BACK);
-	if (rootsync_settle(s, j->fs, locking_now() + SYNC_WAIT_MS)) {
+	if (rootsync_settle(s, j->fs, clock_ms(CLOCK_BOOTTIME) + SYNC_WAIT_MS)) {
 		j->sync_pause = SYNC_PAUSE_MS;
 	} else {
-		j->sync_next = now_ms() + j->sync_pause;
+		j->sync_next = clock_ms(CLOCK_MONOTONIC) + j->sync_pause;
 		j->sync_pause = earlier(j->sync_pause * 2, SYNC_PAUSE_MAX_MS);
 	}
 	rootsync_end(s, j->fs);
@@ -166,7 +159,7 @@ static void lost_without_room(struct janitor *j, int64_t now)
 void janitor_lost(struct fs *fs, uint64_t ino, uint64_t off, uint64_t len)
 {
 	struct janitor *j = fs->janitor;
-	int64_t now = now_ms();
+	int64_t now = clock_ms(CLOCK_MONOTONIC);
 	struct entry *e;
 
 	pthread_mutex_lock(&j->lock);
@@ -216,7 +209,7 @@ static void entry_run(struct janitor *j, struct entry *e)
 	bool whole = !gate_open_now(j->fs), tell = e->untold && tell_once(j, e->ino);
 	uint64_t ino = e->ino, start = e->start, end = e->end;
 	bool last = j->n_told == NAMES_MAX;
-	int64_t started = now_ms();
+	int64_t started = clock_ms(CLOCK_MONOTONIC);
 
 	e->busy = true;
 	e->untold = false;
@@ -232,7 +225,7 @@ static void entry_run(struct janitor *j, struct entry *e)
 	}
 	pthread_mutex_lock(&j->lock);
 	e->busy = false;
-	e->done_at = now_ms();
+	e->done_at = clock_ms(CLOCK_MONOTONIC);
 	if (e->lost_at >= started) {
 		e->due = e->done_at + PAUSE_MS;
 	} else if (started < e->lost_at + LAST_MS) {
@@ -271,13 +264,13 @@ static void invalidate_class(struct fs *fs, enum node_class class)
 
 static int64_t run_sweep(struct janitor *j)
 {
-	int64_t started = now_ms(), next = NEVER;
+	int64_t started = clock_ms(CLOCK_MONOTONIC), next = NEVER;
 
 	invalidate_class(j->fs, NODE_WRITTEN);
 	invalidate_class(j->fs, NODE_OPENED);
 	pthread_mutex_lock(&j->lock);
 	if (j->swept_for >= started || (j->swept_for && started < j->swept_for + LAST_MS)) {
-		next = now_ms() + SWEEP_PAUSE_MS;
+		next = clock_ms(CLOCK_MONOTONIC) + SWEEP_PAUSE_MS;
 	} else if (j->swept_for) {
 		j->swept_for = 0;
 		atomic_fetch_sub(&j->fs->draining, 1);
@@ -337,7 +330,7 @@ static void watch_once(struct janitor *j)
 static int64_t run_watch(struct janitor *j)
 {
 	uint64_t refused = atomic_load(&j->fs->refused_writes);
-	int64_t started = now_ms(), took;
+	int64_t started = clock_ms(CLOCK_MONOTONIC), took;
 	bool anew;
 
 	pthread_mutex_lock(&j->lock);
@@ -352,12 +345,12 @@ static int64_t run_watch(struct janitor *j)
 		return NEVER;
 	refuse_dirty(j);
 	watch_once(j);
-	took = now_ms() - started;
+	took = clock_ms(CLOCK_MONOTONIC) - started;
 	j->watch_pause = refused != j->watch_refused ? PAUSE_MS : earlier(j->watch_pause * 2, WATCH_PAUSE_MAX_MS);
 	if (j->watch_pause < took) /* not more than half of a processor */
 		j->watch_pause = earlier(took, LAST_MS);
 	j->watch_refused = refused;
-	return j->watched.n > 0 || j->watched.more ? now_ms() + j->watch_pause : NEVER;
+	return j->watched.n > 0 || j->watched.more ? clock_ms(CLOCK_MONOTONIC) + j->watch_pause : NEVER;
 }
 
 void janitor_locking(struct fs *fs)
@@ -402,7 +395,7 @@ static int64_t run_absent(struct janitor *j)
 	}
 	i = l->n;
 	pthread_mutex_unlock(&j->lock);
-	return i > 0 ? now_ms() + ABSENT_MS : NEVER;
+	return i > 0 ? clock_ms(CLOCK_MONOTONIC) + ABSENT_MS : NEVER;
 }
 
 void janitor_absent(struct fs *fs, uint64_t ino)
@@ -413,7 +406,7 @@ void janitor_absent(struct fs *fs, uint64_t ino)
 	pthread_mutex_lock(&j->lock);
 	if (l->n < LIST_MAX)
 		l->id[l->n++] = ino;
-	j->chore[ABSENT].due = earlier(j->chore[ABSENT].due, now_ms() + ABSENT_FIRST_MS);
+	j->chore[ABSENT].due = earlier(j->chore[ABSENT].due, clock_ms(CLOCK_MONOTONIC) + ABSENT_FIRST_MS);
 	pthread_cond_signal(&j->wake);
 	pthread_mutex_unlock(&j->lock);
 }
@@ -464,7 +457,7 @@ static void *janitor_main(void *arg)
 	locking_hurry(); /* a write(2) that fills pages does not wait */
 	pthread_mutex_lock(&j->lock);
 	while (!j->stop) {
-		int64_t now = now_ms(), next = NEVER;
+		int64_t now = clock_ms(CLOCK_MONOTONIC), next = NEVER;
 		struct entry *e = entry_due(j, now, &next);
 
 		if (e)

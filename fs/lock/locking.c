@@ -31,11 +31,6 @@ struct pass {
 	size_t n_absent;
 };
 
-static void sleep_ms(unsigned ms)
-{
-	nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
-}
-
 /* ---- passes ---- */
 
 static int forget(const struct pass *p, uint64_t id)
@@ -86,7 +81,7 @@ static void pass_again(struct pass *p)
 	for (size_t w = 0; w < ARRAY_LEN(wait_ms) && p->n_absent > 0; w++) {
 		size_t left = 0;
 
-		sleep_ms(wait_ms[w]);
+		clock_pause(wait_ms[w]);
 		for (size_t i = 0; i < p->n_absent; i++) {
 			uint64_t id = p->absent[i];
 
@@ -153,7 +148,8 @@ static void write_back(struct fs *fs, struct rootsync *sync, int64_t start, int6
 	do {
 		before = atomic_load(&fs->writes);
 		pass_run(fs, NODE_WRITTEN, ALL, false);
-	} while (atomic_load(&fs->writes) != before && !locking_sealed(fs) && locking_now() < start + IN_FLIGHT_MS);
+	} while (atomic_load(&fs->writes) != before && !locking_sealed(fs) &&
+		 clock_ms(CLOCK_BOOTTIME) < start + IN_FLIGHT_MS);
 }
 
 /*
@@ -170,8 +166,8 @@ static void handlers_out(struct fs *fs, int64_t until)
 	gate_drain_end(fs->gate);
 	atomic_store(&fs->turn, !before);
 	for (unsigned ms = 0; atomic_load(&fs->in_flight[before]) > 0; ms++) {
-		sleep_ms(1);
-		if (ms % BEAT_MS == 0 && locking_now() < until)
+		clock_pause(1);
+		if (ms % BEAT_MS == 0 && clock_ms(CLOCK_BOOTTIME) < until)
 			locking_beat(fs);
 	}
 }
@@ -198,7 +194,7 @@ static void lock_note(struct fs *fs, uint64_t contents_ms, uint64_t all_ms)
 void locking_drain(void *arg, unsigned drain_ms)
 {
 	struct fs *fs = arg;
-	int64_t start = locking_now(), until = start + drain_ms, contents;
+	int64_t start = clock_ms(CLOCK_BOOTTIME), until = start + drain_ms, contents;
 	struct rootsync *sync;
 
 	locking_hurry();
@@ -210,15 +206,15 @@ void locking_drain(void *arg, unsigned drain_ms)
 	/* Step 6. Another thread: that one may still follow a write(2). */
 	sync = rootsync_start(fs, ROOTSYNC_ASK_FIRST);
 	loop_forget_names(fs);
-	(void)rootsync_settle(sync, fs, locking_now() + HANDLERS_WAIT_MS);
+	(void)rootsync_settle(sync, fs, clock_ms(CLOCK_BOOTTIME) + HANDLERS_WAIT_MS);
 	pass_run(fs, NODE_WRITTEN, ALL, true);
 	pass_run(fs, NODE_OPENED, ALL, true);
-	contents = locking_now();
+	contents = clock_ms(CLOCK_BOOTTIME);
 	rootsync_end(sync, fs);
 	pass_run(fs, NODE_FOLDER, ALL, true);
 	pass_run(fs, NODE_OTHER, ALL, true);
 	janitor_locked(fs);
-	lock_note(fs, (uint64_t)(contents - start), (uint64_t)(locking_now() - start));
+	lock_note(fs, (uint64_t)(contents - start), (uint64_t)(clock_ms(CLOCK_BOOTTIME) - start));
 }
 
 /* Not on the gate's thread: the mount goes on, and a READ from a slow disk may hold up a pass. */

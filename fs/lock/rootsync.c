@@ -211,14 +211,8 @@ struct rootsync *rootsync_start(struct fs *fs, enum rootsync_kind kind)
 
 static void wait_a_beat(struct rootsync *s)
 {
-	struct timespec ts;
+	struct timespec ts = clock_timespec(clock_ms(CLOCK_MONOTONIC) + BEAT_MS);
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_nsec += BEAT_MS * 1000000;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
 	pthread_cond_timedwait(&s->news, &s->lock, &ts);
 }
 
@@ -231,7 +225,7 @@ bool rootsync_settle(struct rootsync *s, struct fs *fs, int64_t until)
 	pthread_mutex_lock(&s->lock);
 	s->wanted = true;
 	pthread_cond_broadcast(&s->news);
-	while (s->wanted && !s->done && locking_now() < until) {
+	while (s->wanted && !s->done && clock_ms(CLOCK_BOOTTIME) < until) {
 		wait_a_beat(s);
 		locking_beat(fs);
 	}
@@ -242,7 +236,7 @@ bool rootsync_settle(struct rootsync *s, struct fs *fs, int64_t until)
 
 void rootsync_end(struct rootsync *s, struct fs *fs)
 {
-	int64_t until = locking_now() + END_WAIT_MS;
+	int64_t until = clock_ms(CLOCK_BOOTTIME) + END_WAIT_MS;
 	bool done;
 
 	if (!s)
@@ -250,7 +244,7 @@ void rootsync_end(struct rootsync *s, struct fs *fs)
 	pthread_mutex_lock(&s->lock);
 	s->stop = true;
 	pthread_cond_broadcast(&s->news);
-	while (!s->done && !s->wanted && locking_now() < until) {
+	while (!s->done && !s->wanted && clock_ms(CLOCK_BOOTTIME) < until) {
 		wait_a_beat(s);
 		locking_beat(fs);
 	}

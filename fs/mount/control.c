@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/audit/audit.h"
 #include "fs/watch/control.h"
 #include "fs/watch/control_own.h"
@@ -40,11 +41,6 @@ struct connection {
 	unsigned slot;
 	int fd;
 };
-
-static void free_at(void *p)
-{
-	free(*(void **)p);
-}
 
 /* Status */
 
@@ -205,7 +201,7 @@ static void answer(int fd, int error, const char *text)
 
 static void run_status(struct control *c, int fd)
 {
-	AUTO(free_at) char *text = NULL;
+	AUTO(auto_free) char *text = NULL;
 	int r = status_text(&c->cfg, &text);
 
 	answer(fd, r, r < 0 ? strerror(-r) : text);
@@ -271,7 +267,7 @@ static int receive(int fd, char *buf, size_t *len)
 
 static void *serve(void *arg)
 {
-	AUTO(free_at) struct connection *k = arg;
+	AUTO(auto_free) struct connection *k = arg;
 	struct control *c = k->control;
 	char buf[CONTROL_REQUEST_MAX];
 	enum control_command cmd;
@@ -401,7 +397,7 @@ static int dir_prepare(char *dir, size_t len)
 /* A socket that nobody listens on is left over from a daemon that was killed. */
 static int address_free(const struct sockaddr_un *a)
 {
-	AUTO(store_fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	AUTO(auto_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	if (connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 || errno == EAGAIN)
@@ -436,8 +432,8 @@ static void control_free(struct control *c)
 {
 	if (c->listen_fd >= 0)
 		unlink(c->address.sun_path);
-	store_fd_close(&c->listen_fd);
-	store_fd_close(&c->stop_fd);
+	auto_close(&c->listen_fd);
+	auto_close(&c->stop_fd);
 	pthread_mutex_destroy(&c->lock);
 	pthread_cond_destroy(&c->idle);
 	free(c);

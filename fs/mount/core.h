@@ -76,8 +76,6 @@ void locking_drain(void *arg, unsigned drain_ms);
 void locking_files_refused(void *arg);
 /* Step 5: page-cache WRITE is refused too. */
 bool locking_sealed(const struct fs *fs);
-/* ms of CLOCK_BOOTTIME. */
-int64_t locking_now(void);
 /* Whoever watches this process can tell slow progress from a hang. */
 void locking_beat(struct fs *fs);
 
@@ -103,7 +101,7 @@ struct rootsync;
 struct rootsync *rootsync_start(struct fs *fs, enum rootsync_kind kind);
 /*
  * Rounds of syncfs until one brings no WRITE, or WRITE was closed before it began (what is dirty is refused then, in large
- * requests); at most until UNTIL (locking_now()): false then. NULL is legal.
+ * requests); at most until UNTIL (clock_ms(CLOCK_BOOTTIME)): false then. NULL is legal.
  */
 bool rootsync_settle(struct rootsync *s, struct fs *fs, int64_t until);
 /* End it; one that does not come back is left to itself. NULL is legal. */

@@ -253,7 +253,7 @@ static void lost_stay(struct fs *fs)
 
 	connection_open(&c, fs->fuse_fd, fs->cfg.mountpoint);
 	for (int ms = 0; ms < LOST_STAY_MS; ms += LOST_STEP_MS) {
-		nanosleep(&(struct timespec){.tv_nsec = LOST_STEP_MS * 1000000}, NULL);
+		clock_pause(LOST_STEP_MS);
 		if (fs->lost_cut)
 			connection_forget(&c, atomic_load(&fs->cfg.worker->page->high));
 	}
@@ -270,13 +270,13 @@ static void supervisor_lost(struct fs *fs)
 	struct connection c;
 
 	/* Killed at the same moment, this process must not be in the middle of a lock: its threads would wait for one another. */
-	nanosleep(&(struct timespec){.tv_nsec = LOST_PAUSE_MS * 1000000}, NULL);
+	clock_pause(LOST_PAUSE_MS);
 	fs->cfg.log(LOG_CRIT, "the supervisor is dead: locking, and ending the mount");
 	audit_ending(fs->cfg.audit, n.why);
 	n.reported = fs->cfg.audit != NULL;
 	gate_lock_signal(fs->gate);
 	for (; wait_ms > 0 && gate_state(fs->gate) != GATE_LOCKED; wait_ms -= 5)
-		nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+		clock_pause(5);
 	connection_open(&c, fs->fuse_fd, fs->cfg.mountpoint);
 	fs->lost = true;
 	fs->lost_cut = connection_cut(&c);

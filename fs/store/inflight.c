@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/store/store_own.h"
 
 int store_inflight_make(int own_fd, size_t slot_len)
@@ -14,7 +15,7 @@ int store_inflight_make(int own_fd, size_t slot_len)
 
 	snprintf(tmp, sizeof(tmp), STORE_TMP_PREFIX "%d.inflight", (int)getpid());
 	unlinkat(own_fd, tmp, 0);
-	AUTO(store_fd_close) int fd = store_open_file(own_fd, tmp, O_RDWR | O_CREAT | O_EXCL);
+	AUTO(auto_close) int fd = store_open_file(own_fd, tmp, O_RDWR | O_CREAT | O_EXCL);
 	if (fd < 0)
 		return fd;
 	/* Blocks now, so that a full disk is an error here and not SIGBUS in the mapping later. glibc writes zeros if need be. */

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/store/pin_file.h"
 #include "fs/store/store_own.h"
 
@@ -16,11 +17,6 @@
 #define PIN_NAME_MAX 128
 #define PIN_TAIL_LEN (2 * ID_LEN + sizeof(PIN_SUFFIX) - 1) /* "<store id>.pin" */
 #define PIN_PATH_MAX 4096
-
-static void free_at(void *p)
-{
-	free(*(void **)p);
-}
 
 static const char *home_dir(void)
 {
@@ -106,7 +102,7 @@ static int state_dir_open(int create)
 		return r;
 	if (create && (r = make_dirs(path)) < 0)
 		return r;
-	AUTO(store_fd_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO(auto_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) < 0)
@@ -120,7 +116,7 @@ static int state_dir_open(int create)
 
 static int pin_read_at(int dir_fd, const char *name, struct pin **out)
 {
-	AUTO(free_at) uint8_t *buf = NULL;
+	AUTO(auto_free) uint8_t *buf = NULL;
 	size_t len;
 	int r = store_read_file(dir_fd, name, PIN_LEN_MAX, &buf, &len);
 	if (r == -EFBIG)
@@ -172,7 +168,7 @@ static void pin_search_take(struct pin_search *q, int dir_fd, const char *name)
 
 static int pin_search_run(struct pin_search *q)
 {
-	AUTO(store_fd_close) int fd = state_dir_open(0);
+	AUTO(auto_close) int fd = state_dir_open(0);
 	if (fd < 0)
 		return fd;
 	AUTO(store_dir_close) DIR *d = store_dir_open(fd);
@@ -223,7 +219,7 @@ int pin_file_only(const char *store_path, struct pin **out)
 static int pin_bytes(const struct keyring *k, uint8_t **buf, size_t *len)
 {
 	struct pin p = {.sequence = k->sequence, .n_refs = k->n_slots, .keyring = k->bytes, .keyring_len = k->len};
-	AUTO(free_at) char(*ref)[KEYRING_REF_MAX + 1] = calloc(k->n_slots, sizeof(*ref));
+	AUTO(auto_free) char(*ref)[KEYRING_REF_MAX + 1] = calloc(k->n_slots, sizeof(*ref));
 	if (ref == NULL)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < k->n_slots; i++)
@@ -236,13 +232,13 @@ static int pin_bytes(const struct keyring *k, uint8_t **buf, size_t *len)
 int pin_file_write(const char *store_path, const struct keyring *k)
 {
 	char name[PIN_NAME_MAX];
-	AUTO(free_at) uint8_t *buf = NULL;
-	AUTO(free_at) uint8_t *old = NULL;
+	AUTO(auto_free) uint8_t *buf = NULL;
+	AUTO(auto_free) uint8_t *old = NULL;
 	size_t len, old_len;
 	int r = pin_bytes(k, &buf, &len);
 	if (r < 0)
 		return r;
-	AUTO(store_fd_close) int fd = state_dir_open(1);
+	AUTO(auto_close) int fd = state_dir_open(1);
 	if (fd < 0)
 		return fd;
 	pin_name(store_path, k->store_id, name);
@@ -255,7 +251,7 @@ int pin_file_write(const char *store_path, const struct keyring *k)
 int pin_file_forget(const uint8_t store_id[ID_LEN])
 {
 	char own[PIN_NAME_MAX];
-	AUTO(store_fd_close) int fd = state_dir_open(0);
+	AUTO(auto_close) int fd = state_dir_open(0);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
 	AUTO(store_dir_close) DIR *d = store_dir_open(fd);
@@ -275,7 +271,7 @@ int pin_file_forget(const uint8_t store_id[ID_LEN])
 int pin_file_beside(const char *store_path, const uint8_t store_id[ID_LEN], const char *ending, int flags)
 {
 	char name[PIN_NAME_MAX];
-	AUTO(store_fd_close) int fd = state_dir_open((flags & O_CREAT) != 0);
+	AUTO(auto_close) int fd = state_dir_open((flags & O_CREAT) != 0);
 	if (fd < 0)
 		return fd;
 	pin_name(store_path, store_id, name);
@@ -288,7 +284,7 @@ int pin_file_beside(const char *store_path, const uint8_t store_id[ID_LEN], cons
 int pin_file_remove(const char *store_path, const uint8_t store_id[ID_LEN])
 {
 	char name[PIN_NAME_MAX];
-	AUTO(store_fd_close) int fd = state_dir_open(0);
+	AUTO(auto_close) int fd = state_dir_open(0);
 	if (fd == -ENOENT)
 		return 0;
 	if (fd < 0)

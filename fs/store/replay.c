@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "crypto/header.h"
 #include "fs/store/replay.h"
 #include "fs/store/store_own.h"
@@ -17,16 +18,11 @@
 
 typedef void (*log_fn)(int priority, const char *text);
 
-static void free_at(void *p)
-{
-	free(*(void **)p);
-}
-
 /* FD if the file behind it is the one the slot was for, else -ENOENT and FD closed. */
 static int file_is(int fd, const struct store *s, const struct inflight *f)
 {
-	AUTO(free_at) uint8_t *buf = malloc(s->keyring->layout.header_len);
-	AUTO(free_at) struct header *h = malloc(sizeof(*h));
+	AUTO(auto_free) uint8_t *buf = malloc(s->keyring->layout.header_len);
+	AUTO(auto_free) struct header *h = malloc(sizeof(*h));
 	int r = buf == NULL || h == NULL ? -ENOMEM : store_pread_full(fd, buf, s->keyring->layout.header_len, 0);
 	if (r == 0)
 		r = header_parse(buf, s->keyring->layout.header_len, h);
@@ -68,7 +64,7 @@ static int find_by_path(const struct store *s, const struct inflight *f, const c
 	memcpy(text, path, f->path_len);
 	text[f->path_len] = 0;
 	/* Disk names grow by a third, so the path may be longer than the kernel takes at once: one part at a time. */
-	AUTO(store_fd_close) int dir_fd = store_openat(s->data_fd, ".", O_RDONLY | O_DIRECTORY, 0);
+	AUTO(auto_close) int dir_fd = store_openat(s->data_fd, ".", O_RDONLY | O_DIRECTORY, 0);
 	char *part = text;
 	for (char *slash; dir_fd >= 0 && (slash = strchr(part, '/')) != NULL; part = slash + 1) {
 		*slash = 0;
@@ -96,7 +92,7 @@ static int find_by_inode(const struct store *s, const struct inflight *f, int di
 			fd = open_lifted(dirfd(d), e->d_name);
 			fd = fd < 0 ? find_error(fd) : file_is(fd, s, f);
 		} else if ((e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) && depth < SCAN_DEPTH_MAX) {
-			AUTO(store_fd_close) int sub = store_openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY, 0);
+			AUTO(auto_close) int sub = store_openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY, 0);
 			if (sub >= 0)
 				fd = find_by_inode(s, f, sub, depth + 1);
 		}
@@ -178,7 +174,7 @@ static int replay_one(const struct store *s, unsigned i, const uint8_t *slot, lo
 	}
 	if (f.path_len > 0)
 		snprintf(name, sizeof(name), "%.*s", (int)f.path_len, path);
-	AUTO(store_fd_close) int fd = find_by_path(s, &f, path);
+	AUTO(auto_close) int fd = find_by_path(s, &f, path);
 	if (fd == -ENOENT)
 		fd = find_by_inode(s, &f, s->data_fd, 0);
 	if (fd == -ENOENT) {
@@ -200,7 +196,7 @@ static int replay_one(const struct store *s, unsigned i, const uint8_t *slot, lo
 static int inflight_open(const struct store *s, int flags)
 {
 	struct stat st;
-	AUTO(store_fd_close) int fd = store_open_file(s->own_fd, STORE_INFLIGHT, flags);
+	AUTO(auto_close) int fd = store_open_file(s->own_fd, STORE_INFLIGHT, flags);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
@@ -231,10 +227,10 @@ static int slot_read(const struct store *s, int fd, unsigned i, uint8_t *slot)
 int replay_all(const struct store *s, log_fn log, unsigned *replayed)
 {
 	*replayed = 0;
-	AUTO(store_fd_close) int fd = inflight_open(s, O_RDWR);
+	AUTO(auto_close) int fd = inflight_open(s, O_RDWR);
 	if (fd < 0)
 		return fd == -ENOENT || fd == -EUCLEAN ? 0 : fd;
-	AUTO(free_at) uint8_t *slot = malloc(s->slot_len);
+	AUTO(auto_free) uint8_t *slot = malloc(s->slot_len);
 	if (slot == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++) {
@@ -259,10 +255,10 @@ int replay_all(const struct store *s, log_fn log, unsigned *replayed)
 int replay_pending(const struct store *s)
 {
 	int n = 0;
-	AUTO(store_fd_close) int fd = inflight_open(s, O_RDONLY);
+	AUTO(auto_close) int fd = inflight_open(s, O_RDONLY);
 	if (fd < 0)
 		return fd == -ENOENT || fd == -EUCLEAN ? 0 : fd;
-	AUTO(free_at) uint8_t *slot = malloc(s->slot_len);
+	AUTO(auto_free) uint8_t *slot = malloc(s->slot_len);
 	if (slot == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++) {

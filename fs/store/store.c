@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/store/pin_file.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
@@ -23,16 +24,11 @@ static void say(char why[STORE_WHY_MAX], const char *format, ...)
 	va_end(ap);
 }
 
-static void free_at(void *p)
-{
-	free(*(void **)p);
-}
-
 /* Reading the copies */
 
 static int copy_read(struct store *s, struct store_copy *c, const char *name)
 {
-	AUTO(free_at) uint8_t *buf = NULL;
+	AUTO(auto_free) uint8_t *buf = NULL;
 	size_t len;
 
 	c->name = name;
@@ -332,10 +328,10 @@ void store_close(struct store *s)
 		return;
 	if (s->inflight != NULL)
 		munmap(s->inflight, INFLIGHT_SLOTS * s->slot_len);
-	store_fd_close(&s->lock_fd); /* lets go of the owner lock */
-	store_fd_close(&s->data_fd);
-	store_fd_close(&s->own_fd);
-	store_fd_close(&s->dir_fd);
+	auto_close(&s->lock_fd); /* lets go of the owner lock */
+	auto_close(&s->data_fd);
+	auto_close(&s->own_fd);
+	auto_close(&s->dir_fd);
 	for (size_t i = 0; i <= STORE_COPIES; i++)
 		keyring_free(s->copies->copy[i].keyring);
 	free(s->copies);
@@ -362,7 +358,7 @@ static void making_undo(struct making *m)
 	if (m->dir_fd < 0)
 		return;
 	if (!m->done) {
-		AUTO(store_fd_close) int own_fd = store_openat(m->dir_fd, STORE_OWN, O_RDONLY | O_DIRECTORY, 0);
+		AUTO(auto_close) int own_fd = store_openat(m->dir_fd, STORE_OWN, O_RDONLY | O_DIRECTORY, 0);
 		for (size_t i = 0; own_fd >= 0 && i < ARRAY_LEN(own); i++)
 			unlinkat(own_fd, own[i], 0);
 		unlinkat(m->dir_fd, STORE_OWN, AT_REMOVEDIR);
@@ -371,7 +367,7 @@ static void making_undo(struct making *m)
 		if (m->made_dir)
 			rmdir(m->path);
 	}
-	store_fd_close(&m->dir_fd);
+	auto_close(&m->dir_fd);
 }
 
 static int making_begin(struct making *m, const char *path, char why[STORE_WHY_MAX])
@@ -428,13 +424,13 @@ static int making_own(int own_fd, const struct keyring *k, const struct store_ke
 static int making_data(int dir_fd, const struct store_keys *keys)
 {
 	uint8_t id[ID_LEN];
-	AUTO(store_fd_close) int data_fd = store_openat(dir_fd, STORE_DATA, O_RDONLY | O_DIRECTORY, 0);
+	AUTO(auto_close) int data_fd = store_openat(dir_fd, STORE_DATA, O_RDONLY | O_DIRECTORY, 0);
 	if (data_fd < 0)
 		return data_fd;
 	int r = fchmod(data_fd, 0755) < 0 ? -errno : store_dirid(data_fd, keys, 1, id);
 	if (r < 0)
 		return r;
-	AUTO(store_fd_close) int id_fd = store_open_file(data_fd, DIRID_NAME, O_RDONLY);
+	AUTO(auto_close) int id_fd = store_open_file(data_fd, DIRID_NAME, O_RDONLY);
 	if (id_fd < 0)
 		return id_fd;
 	return fsync(id_fd) < 0 || fsync(data_fd) < 0 ? -errno : 0;
@@ -447,7 +443,7 @@ static int making_write(const struct making *m, const struct keyring *k, const s
 	int r = making_data(m->dir_fd, keys);
 	if (r < 0)
 		return r;
-	AUTO(store_fd_close) int own_fd = store_openat(m->dir_fd, STORE_OWN, O_RDONLY | O_DIRECTORY, 0);
+	AUTO(auto_close) int own_fd = store_openat(m->dir_fd, STORE_OWN, O_RDONLY | O_DIRECTORY, 0);
 	if (own_fd < 0)
 		return own_fd;
 	r = making_own(own_fd, k, keys);
@@ -471,7 +467,7 @@ int store_create(const char *path, const struct keyring *keyring, const struct s
 		say(why, "cannot write the new store %.300s: %s", path, strerror(-r));
 		return r;
 	}
-	AUTO(store_fd_close) int data_fd = store_openat(m.dir_fd, STORE_DATA, O_RDONLY | O_DIRECTORY, 0);
+	AUTO(auto_close) int data_fd = store_openat(m.dir_fd, STORE_DATA, O_RDONLY | O_DIRECTORY, 0);
 	r = data_fd < 0 ? data_fd : case_check(data_fd, m.path, why);
 	if (r < 0)
 		return r;

@@ -3,6 +3,7 @@
 #ifndef FS_STORE_H
 #define FS_STORE_H
 
+#include "crypto/auto.h"
 #include "crypto/inflight.h"
 #include "crypto/keyring.h"
 #include "crypto/pin.h"
@@ -92,8 +93,6 @@ int store_end(struct store *s, struct gate *g, int verified) MUST_CHECK;
 
 /* Id of this boot of the machine; zeros when the system does not tell. */
 void store_boot_id(uint8_t id[ID_LEN]);
-/* For AUTO(): close a descriptor unless it is negative. */
-void store_fd_close(int *fd);
 /* openat2() below DIR_FD, beneath it, no symlinks, no magic links, O_CLOEXEC | O_NOFOLLOW added: fd or negative errno. */
 int store_openat(int dir_fd, const char *path, uint64_t flags, uint64_t mode);
 /* Whole-length pread/pwrite; -EIO on a short read for _full, EINTR handled. */

@@ -12,17 +12,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
 
 #define OPENAT2_TRIES 8
-
-void store_fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
 
 int store_openat(int dir_fd, const char *path, uint64_t flags, uint64_t mode)
 {
@@ -54,7 +48,7 @@ int store_open_file(int dir_fd, const char *name, int flags)
 		if (!S_ISREG(st.st_mode))
 			return -EUCLEAN;
 	}
-	AUTO(store_fd_close)
+	AUTO(auto_close)
 	int fd = store_openat(dir_fd, name, (uint64_t)flags | O_NONBLOCK | O_NOCTTY, flags & O_CREAT ? 0600 : 0);
 	/* Where O_CREAT meets a planted link (ELOOP), socket (ENXIO) or directory (EISDIR). */
 	if (fd == -ELOOP || fd == -ENXIO || fd == -EISDIR)
@@ -111,7 +105,7 @@ int store_pwrite_full(int fd, const void *buf, size_t len, uint64_t off)
 /* Write, sync and rename TMP, which the caller removes on failure. */
 static int write_and_rename(int dir_fd, const char *tmp, const char *name, const void *buf, size_t len)
 {
-	AUTO(store_fd_close) int fd = store_open_file(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL);
+	AUTO(auto_close) int fd = store_open_file(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL);
 	if (fd < 0)
 		return fd;
 	int r = store_pwrite_full(fd, buf, len, 0);
@@ -143,7 +137,7 @@ int store_write_file(int dir_fd, const char *name, const void *buf, size_t len, 
 
 int store_read_file(int dir_fd, const char *name, size_t max, uint8_t **out, size_t *len)
 {
-	AUTO(store_fd_close) int fd = store_open_file(dir_fd, name, O_RDONLY);
+	AUTO(auto_close) int fd = store_open_file(dir_fd, name, O_RDONLY);
 	if (fd < 0)
 		return fd;
 	struct stat st;
@@ -206,7 +200,7 @@ int store_dir_empty(int dir_fd, const char *except)
 /* No id file, or an empty one (a mkdir that a crash cut off), is none yet. */
 int store_dirid_fetch(int dir_fd, uint8_t file[DIRID_LEN + 1], size_t *len)
 {
-	AUTO(store_fd_close) int fd = store_open_file(dir_fd, DIRID_NAME, O_RDONLY);
+	AUTO(auto_close) int fd = store_open_file(dir_fd, DIRID_NAME, O_RDONLY);
 
 	*len = 0;
 	if (fd == -ENOENT)
@@ -228,7 +222,7 @@ int store_dirid_fetch(int dir_fd, uint8_t file[DIRID_LEN + 1], size_t *len)
  */
 int store_dirid_put(int dir_fd, const uint8_t file[DIRID_LEN])
 {
-	AUTO(store_fd_close) int fd = store_open_file(dir_fd, DIRID_NAME, O_WRONLY | O_CREAT);
+	AUTO(auto_close) int fd = store_open_file(dir_fd, DIRID_NAME, O_WRONLY | O_CREAT);
 
 	return fd < 0 ? fd : store_pwrite_full(fd, file, DIRID_LEN, 0);
 }

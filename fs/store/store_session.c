@@ -10,6 +10,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/store/pin_file.h"
 #include "fs/store/replay.h"
 #include "fs/store/store.h"
@@ -19,11 +20,6 @@
 #define OWNER_LEN_MAX 8192
 
 typedef void (*log_fn)(int priority, const char *text);
-
-static void free_at(void *p)
-{
-	free(*(void **)p);
-}
 
 /* Owner lock. The kernel's lock is the truth and dies with its process; the file's text is for messages only. */
 
@@ -52,7 +48,7 @@ static int owner_parse(const char *text, struct store_owner *out)
 /* Who says that he owns it. Unknown is "?": the lock is held all the same. */
 static void owner_read(int own_fd, struct store_owner *out)
 {
-	AUTO(free_at) uint8_t *text = NULL;
+	AUTO(auto_free) uint8_t *text = NULL;
 	size_t len;
 
 	memset(out, 0, sizeof(*out));
@@ -108,7 +104,7 @@ static int lock_refusal(const struct store *s, int r, char why[STORE_WHY_MAX])
 /* Read before the lock was ours: an owner who came between may have changed it, and ours would overwrite his. */
 static int keyring_unchanged(const struct store *s)
 {
-	AUTO(free_at) uint8_t *buf = NULL;
+	AUTO(auto_free) uint8_t *buf = NULL;
 	const struct store_copy *c = s->copies->chosen;
 	size_t len;
 
@@ -127,7 +123,7 @@ int store_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX])
 	why[0] = 0;
 	if (s->lock_fd >= 0)
 		return 0;
-	AUTO(store_fd_close) int fd = owner_open(s, &lock.l_type);
+	AUTO(auto_close) int fd = owner_open(s, &lock.l_type);
 	/* -EACCES of the open is not that of the lock: it means permission. */
 	if (fd == -EACCES) {
 		snprintf(why, STORE_WHY_MAX, "you may not write to the store %.300s", s->path);
@@ -157,13 +153,13 @@ int store_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX])
 void store_unlock(struct store *s)
 {
 	/* The text stays: it means nothing without the lock. */
-	store_fd_close(&s->lock_fd);
+	auto_close(&s->lock_fd);
 }
 
 int store_owner(const struct store *s, struct store_owner *out)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	AUTO(store_fd_close) int fd = store_open_file(s->own_fd, STORE_LOCK, O_RDONLY);
+	AUTO(auto_close) int fd = store_open_file(s->own_fd, STORE_LOCK, O_RDONLY);
 	if (fd < 0)
 		return fd;
 	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
@@ -259,7 +255,7 @@ static int session_read(struct store *s, const struct store_keys *keys, const ui
 /* Read the old record, make the new one and the one that will end it. Keys are borrowed for this only. */
 static int session_records(struct store *s, struct gate *g, uint8_t open_record[SESSION_LEN], log_fn log)
 {
-	AUTO(free_at) uint8_t *record = NULL;
+	AUTO(auto_free) uint8_t *record = NULL;
 	const struct store_keys *keys;
 	size_t len = 0;
 
@@ -289,7 +285,7 @@ static int inflight_map(struct store *s)
 		return fd;
 	/* Sparse counts as absent: a full disk would be SIGBUS in the mapping. */
 	if (fd >= 0 && (fstat(fd, &st) < 0 || (size_t)st.st_size != len || (uint64_t)st.st_blocks * 512 < len))
-		store_fd_close(&fd);
+		auto_close(&fd);
 	if (fd < 0) {
 		int r = store_inflight_make(s->own_fd, s->slot_len);
 		if (r < 0)
@@ -315,7 +311,7 @@ static int session_put(const struct store *s, const uint8_t record[SESSION_LEN])
 	int r = store_write_file(s->own_fd, STORE_SESSION, record, SESSION_LEN, 0600);
 	if (r != -ENOSPC && r != -EDQUOT)
 		return r;
-	AUTO(store_fd_close) int fd = store_open_file(s->own_fd, STORE_SESSION, O_WRONLY);
+	AUTO(auto_close) int fd = store_open_file(s->own_fd, STORE_SESSION, O_WRONLY);
 	if (fd < 0)
 		return fd == -ENOENT ? r : fd;
 	r = store_pwrite_full(fd, record, SESSION_LEN, 0);

@@ -13,6 +13,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "crypto/secret.h"
 
 static void log_node(struct fs *fs, struct node *n, const char *what)
@@ -86,7 +87,7 @@ static int load_dir_id(struct fs *fs, int fd, uint8_t id[ID_LEN])
 
 static int read_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
 {
-	AUTO(store_fd_close) int fd = -1;
+	AUTO(auto_close) int fd = -1;
 	int r;
 
 	if (cached_id(dir, id))
@@ -119,7 +120,7 @@ int obj_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
 
 int obj_id(struct fs *fs, struct node *n, uint8_t id[ID_LEN])
 {
-	AUTO(store_fd_close) int fd = -1;
+	AUTO(auto_close) int fd = -1;
 	uint8_t head[8 + ID_LEN];
 	int r;
 
@@ -179,7 +180,7 @@ int obj_type(struct fs *fs, const struct stat *st, int *type)
 
 int obj_special(struct fs *fs, struct node *n, struct special *s)
 {
-	AUTO(store_fd_close) int fd = node_open(&fs->nodes, n, O_RDONLY);
+	AUTO(auto_close) int fd = node_open(&fs->nodes, n, O_RDONLY);
 	uint8_t record[SPECIAL_RECORD_MAX];
 	const struct store_keys *keys;
 	int r;

@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "crypto/secret.h"
 #include "fs/tree/object.h"
 
@@ -39,7 +40,7 @@ mode_t obj_mode(struct fs *fs, struct node *dir, int dir_fd, const struct make *
 
 int obj_sidecar_write(struct fs *fs, struct node *dir, int dir_fd, const struct disk_name *dn, bool *made)
 {
-	AUTO(store_fd_close) int fd = -1;
+	AUTO(auto_close) int fd = -1;
 	struct stat st;
 	int r;
 
@@ -143,7 +144,7 @@ static int announce(struct fs *fs, const struct make *m, const char *disk, struc
 
 static int make_file(struct fs *fs, const struct make *m, struct place *p, const uint8_t *bytes, int *out)
 {
-	AUTO(store_fd_close) int fd = -1;
+	AUTO(auto_close) int fd = -1;
 	int dir_fd = p->dir.d->fd, r;
 
 	fd = openat(dir_fd, p->dn.name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
@@ -199,7 +200,7 @@ int obj_create(struct fs *fs, const struct make *m, struct node **out, struct st
 /* The folder is there; its id goes in. A plain user's folder without the bits gets them for the moment. */
 static int fill_folder(struct fs *fs, const struct make *m, struct place *p, mode_t mode, uint8_t id[ID_LEN])
 {
-	AUTO(store_fd_close) int fd = openat(p->dir.d->fd, p->dn.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(auto_close) int fd = openat(p->dir.d->fd, p->dn.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int r;
 
 	if (fd < 0)
@@ -296,7 +297,7 @@ struct sealed {
 
 static int write_special(struct fs *fs, const struct make *m, struct place *p, const struct sealed *s)
 {
-	AUTO(store_fd_close) int fd = -1;
+	AUTO(auto_close) int fd = -1;
 	uint64_t random;
 	char tmp[64];
 	int dir_fd = p->dir.d->fd, r;
@@ -350,7 +351,7 @@ int obj_special_new(struct fs *fs, const struct make *m, struct node **out, stru
 int obj_link(struct fs *fs, struct node *n, struct at at, struct stat *st)
 {
 	AUTO(place_end) struct place p;
-	AUTO(store_fd_close) int fd = -1;
+	AUTO(auto_close) int fd = -1;
 	char path[40];
 	struct node *same;
 	int r = place_begin(fs, at, &p);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/tree/object.h"
 
 static void dir_close(DIR **d)
@@ -65,7 +66,7 @@ struct emptied {
 
 static void emptied_end(struct emptied *e)
 {
-	store_fd_close(&e->fd);
+	auto_close(&e->fd);
 }
 
 /* -ENOTEMPTY if anything but our own names is in it. 1: there are some beside the id. */
@@ -290,8 +291,8 @@ int obj_rename(struct fs *fs, struct at from, struct at to, unsigned flags)
 /* Make folder DIR's own things durable, by what it still owes. */
 static int sync_folder(struct fs *fs, struct node *dir, unsigned owes)
 {
-	AUTO(store_fd_close) int fd = node_open(&fs->nodes, dir, O_RDONLY | O_DIRECTORY);
-	AUTO(store_fd_close) int id = -1;
+	AUTO(auto_close) int fd = node_open(&fs->nodes, dir, O_RDONLY | O_DIRECTORY);
+	AUTO(auto_close) int id = -1;
 
 	if (fd < 0)
 		return fd;

@@ -9,6 +9,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "crypto/secret.h"
 #include "crypto/xattr.h"
 
@@ -33,11 +34,6 @@ static int backing_open(struct fs *fs, struct node *n, struct backing *b)
 		return b->fd;
 	snprintf(b->path, sizeof(b->path), "/proc/self/fd/%d", b->fd);
 	return 0;
-}
-
-static void free_at(void *p)
-{
-	free(*(void **)p);
 }
 
 static bool is_acl(const char *name)
@@ -92,7 +88,7 @@ static bool any_user(const char *list, size_t len)
 static int has_none(struct fs *fs, struct node *n)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
-	AUTO(free_at) char *list = NULL;
+	AUTO(auto_free) char *list = NULL;
 	uint8_t known = atomic_load(&n->xattrs);
 	size_t len;
 	int r;
@@ -151,7 +147,7 @@ static int open_value(struct fs *fs, const struct sealed_value *v, void *plain)
 static int get_sealed(struct fs *fs, struct node *n, const char *name, struct xattr_buf *buf)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
-	AUTO(free_at) uint8_t *cipher = NULL;
+	AUTO(auto_free) uint8_t *cipher = NULL;
 	char disk[XATTR_DISK_NAME_MAX + 1];
 	struct sealed_value v = {.name = name};
 	ssize_t got;
@@ -216,7 +212,7 @@ static int set_acl(struct fs *fs, struct node *n, const char *name, const struct
 int xattrs_set(struct fs *fs, struct node *n, const char *name, const struct xattr_value *v)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
-	AUTO(free_at) uint8_t *cipher = NULL;
+	AUTO(auto_free) uint8_t *cipher = NULL;
 	char disk[XATTR_DISK_NAME_MAX + 1];
 	const struct store_keys *keys;
 	uint8_t id[ID_LEN];
@@ -261,7 +257,7 @@ static void append(const char *name, struct xattr_buf *buf)
 int xattrs_list(struct fs *fs, struct node *n, struct xattr_buf *buf)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
-	AUTO(free_at) char *disk = NULL;
+	AUTO(auto_free) char *disk = NULL;
 	const struct store_keys *keys;
 	uint8_t id[ID_LEN];
 	size_t disk_len;

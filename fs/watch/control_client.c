@@ -13,9 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/watch/control.h"
 #include "fs/watch/control_own.h"
 #include "fs/store/store_own.h"
+#include "kms/gate.h"
 
 #define MAGIC "byokfs 1 "
 
@@ -24,11 +26,6 @@ static const char *const command_name[] = {
 	[CONTROL_UNLOCK] = "unlock",         [CONTROL_UNMOUNT] = "unmount",
 	[CONTROL_UNMOUNTING] = "unmounting",
 };
-
-static void free_at(void *p)
-{
-	free(*(void **)p);
-}
 
 /* Protocol */
 
@@ -148,21 +145,13 @@ int control_address(const char *dir, const char *mountpoint, struct sockaddr_un 
 
 /* Client */
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* 0 when FD is ready for EVENTS before DEADLINE. */
 static int wait_for(int fd, short events, int64_t deadline)
 {
 	struct pollfd p = {.fd = fd, .events = events};
 
 	for (;;) {
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_ms(CLOCK_MONOTONIC);
 		if (left <= 0)
 			return -ETIMEDOUT;
 		int r = poll(&p, 1, left > INT_MAX ? INT_MAX : (int)left);
@@ -176,13 +165,13 @@ static int wait_for(int fd, short events, int64_t deadline)
 /* The mount's owner as the kernel knows him (user_id= of a fuse mount), else ourselves. */
 static uid_t mount_owner(const char *mountpoint)
 {
-	AUTO(free_at) char *line = NULL;
+	AUTO(auto_free) char *line = NULL;
 	size_t size = 0;
 	unsigned uid = geteuid();
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 
 	while (f != NULL && getline(&line, &size, f) > 0) {
-		AUTO(free_at) char *path = NULL;
+		AUTO(auto_free) char *path = NULL;
 		const char *opt = strstr(line, "user_id=");
 		if (opt == NULL || sscanf(line, "%*s %*s %*s %*s %ms", &path) != 1)
 			continue;
@@ -201,7 +190,7 @@ static int connect_patiently(int fd, const struct sockaddr_un *a, int64_t deadli
 	while (connect(fd, (const struct sockaddr *)a, sizeof(*a)) < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			return -errno;
-		if (now_ms() >= deadline)
+		if (clock_ms(CLOCK_MONOTONIC) >= deadline)
 			return -ETIMEDOUT;
 		poll(NULL, 0, 10);
 	}
@@ -217,7 +206,7 @@ static int dial(const char *dir, const char *mountpoint, uid_t uid, int64_t dead
 
 	if (control_address(dir, mountpoint, &a) < 0)
 		return -ENOENT;
-	AUTO(store_fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	AUTO(auto_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	int r = connect_patiently(fd, &a, deadline);
@@ -271,15 +260,15 @@ static int receive_all(int fd, char *buf, size_t *len, int64_t deadline)
 int control_call(const char *mountpoint, enum control_command cmd, unsigned timeout_ms, char **answer)
 {
 	const char *request = control_request_text(cmd), *body;
-	const int64_t deadline = now_ms() + timeout_ms;
+	const int64_t deadline = clock_ms(CLOCK_MONOTONIC) + timeout_ms;
 	size_t len, body_len;
 	int error;
 
 	*answer = NULL;
-	AUTO(store_fd_close) int fd = dial_any(mountpoint, deadline);
+	AUTO(auto_close) int fd = dial_any(mountpoint, deadline);
 	if (fd < 0)
 		return fd;
-	AUTO(free_at) char *buf = malloc(CONTROL_MESSAGE_MAX);
+	AUTO(auto_free) char *buf = malloc(CONTROL_MESSAGE_MAX);
 	if (buf == NULL)
 		return -ENOMEM;
 	if (send(fd, request, strlen(request), MSG_NOSIGNAL) != (ssize_t)strlen(request))

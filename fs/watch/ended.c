@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/watch/control.h"
 #include "fs/store/store_own.h"
 #include "fs/watch/supervise.h"
@@ -53,7 +54,7 @@ int ended_write(const struct ended_note *n)
 {
 	struct ended_note copy = *n;
 	char name[32], *text = malloc(NOTE_MAX);
-	AUTO(store_fd_close) int dir = note_dir(true);
+	AUTO(auto_close) int dir = note_dir(true);
 	int r = text ? dir : -ENOMEM, len;
 
 	if (r >= 0) {
@@ -101,7 +102,7 @@ int ended_parse(char *text, struct ended_note *n)
 
 int ended_read(const char *mountpoint, struct ended_note *out)
 {
-	AUTO(store_fd_close) int dir = note_dir(false);
+	AUTO(auto_close) int dir = note_dir(false);
 	uint8_t *data = NULL;
 	char name[32], *text;
 	size_t len;
@@ -122,7 +123,7 @@ int ended_read(const char *mountpoint, struct ended_note *out)
 
 void ended_forget(const char *mountpoint)
 {
-	AUTO(store_fd_close) int dir = note_dir(false);
+	AUTO(auto_close) int dir = note_dir(false);
 	char name[32];
 
 	if (dir < 0)

@@ -15,7 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/store/store.h"
+#include "kms/gate.h"
 
 struct notify {
 	char *command;
@@ -25,14 +27,6 @@ struct notify {
 	pid_t pid; /* of the run under way, 0 = none */
 	int64_t until;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void say(struct notify *n, const char *what)
 {
@@ -126,7 +120,7 @@ static int run(struct notify *n, const char *line)
 	char *const argv[] = {n->command, NULL};
 	char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	char *const env[] = {path, NULL};
-	AUTO(store_fd_close) int in = input_of(line);
+	AUTO(auto_close) int in = input_of(line);
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none;
@@ -170,7 +164,7 @@ static bool running(struct notify *n)
 	if (!n->pid)
 		return false;
 	got = waitpid(n->pid, &status, WNOHANG);
-	if (got == 0 && now_ms() < n->until)
+	if (got == 0 && clock_ms(CLOCK_MONOTONIC) < n->until)
 		return true;
 	if (got == 0) {
 		end_run(n);
@@ -191,7 +185,7 @@ unsigned notify_step(struct notify *n)
 
 		memmove(n->queue, n->queue + 1, --n->n * sizeof(n->queue[0]));
 		free(line);
-		n->until = now_ms() + NOTIFY_LIMIT_MS;
+		n->until = clock_ms(CLOCK_MONOTONIC) + NOTIFY_LIMIT_MS;
 		if (r)
 			say(n, strerror(-r));
 	}
@@ -200,12 +194,12 @@ unsigned notify_step(struct notify *n)
 
 void notify_free(struct notify *n, int limit_ms)
 {
-	int64_t until = now_ms() + limit_ms;
+	int64_t until = clock_ms(CLOCK_MONOTONIC) + limit_ms;
 
 	if (!n)
 		return;
-	while (notify_step(n) > 0 && now_ms() < until)
-		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	while (notify_step(n) > 0 && clock_ms(CLOCK_MONOTONIC) < until)
+		clock_pause(20);
 	if (n->pid)
 		end_run(n);
 	if (n->n > 0)

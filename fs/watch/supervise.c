@@ -66,14 +66,6 @@ struct supervisor {
 	struct run run;
 };
 
-static int64_t clock_ms(clockid_t id)
-{
-	struct timespec t;
-
-	clock_gettime(id, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Own running time: what a worker is given counts only while the supervisor runs too. */
 static void look_at_clock(struct supervisor *s)
 {

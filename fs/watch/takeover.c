@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/watch/control.h"
 #include "fs/store/store.h"
 
@@ -25,21 +26,16 @@ struct inval {
 	struct fuse_notify_inval_inode_out body;
 };
 
-static void line_free(char **line)
-{
-	free(*line);
-}
-
 /* Its number in the mount table, and that of its device, which names its folder in fusectl; the mount itself is not asked. */
 static int mount_find(const char *mountpoint, int *id, unsigned *minor)
 {
-	AUTO(line_free) char *line = NULL;
+	AUTO(auto_free) char *line = NULL;
 	size_t size = 0;
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	int r = -ENOENT;
 
 	while (f && getline(&line, &size, f) > 0) {
-		AUTO(line_free) char *path = NULL;
+		AUTO(auto_free) char *path = NULL;
 		unsigned device;
 		int number;
 
@@ -87,7 +83,7 @@ bool connection_gone(const struct connection *c)
 static bool abort_fusectl(const struct connection *c)
 {
 	char path[80];
-	AUTO(store_fd_close) int fd = -1;
+	AUTO(auto_close) int fd = -1;
 
 	if (!c->control[0])
 		return false;
@@ -100,7 +96,7 @@ static bool abort_fusectl(const struct connection *c)
 static bool in_mount(int fd, int id)
 {
 	char path[48], text[512];
-	AUTO(store_fd_close) int info = -1;
+	AUTO(auto_close) int info = -1;
 	const char *field;
 	ssize_t n;
 
@@ -116,7 +112,7 @@ static bool in_mount(int fd, int id)
 
 bool mount_in_place(const char *mountpoint, int id)
 {
-	AUTO(store_fd_close) int fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO(auto_close) int fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	return fd >= 0 && in_mount(fd, id);
 }
@@ -127,7 +123,7 @@ bool mount_in_place(const char *mountpoint, int id)
  */
 static bool abort_forced(const struct connection *c)
 {
-	AUTO(store_fd_close) int hold = open(c->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO(auto_close) int hold = open(c->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (geteuid() != 0 || hold < 0 || !in_mount(hold, c->mount_id))
 		return false;

@@ -12,10 +12,7 @@ static _Thread_local enum gate_use use_now;
 /* A clock that counts a suspend: a laptop that slept through the lease wakes up locked. */
 int64_t gate_clock(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return clock_ms(CLOCK_BOOTTIME);
 }
 
 int64_t gate_now(const struct gate *g)

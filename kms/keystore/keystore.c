@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "crypto/secret.h"
 #include "kms/keystore/keystore_format.h"
 #include "kms/keystore/keystore_private.h"
@@ -20,11 +21,6 @@
 /* libsodium's "moderate": 0.7 s and 256 MiB, once per mount. */
 #define ARGON2_OPS 3u
 #define ARGON2_MEM_KIB (256u << 10)
-
-static void free_at(void *p)
-{
-	free(*(void **)p);
-}
 
 /* Make PATH, or take it when it is an empty directory of ours. */
 static int create_dir(const char *path, char why[KEYSTORE_WHY_MAX])
@@ -82,7 +78,7 @@ int keystore_create(const struct keystore_init *how, char why[KEYSTORE_WHY_MAX])
 
 static int head_read(int dir, struct keystore_head *head)
 {
-	AUTO(free_at) uint8_t *buf = NULL;
+	AUTO(auto_free) uint8_t *buf = NULL;
 	size_t len;
 	int r = keystore_read(dir, KEYSTORE_HEAD_FILE, KEYSTORE_HEAD_LEN, &buf, &len);
 
@@ -208,7 +204,7 @@ int keystore_dir(const struct keystore *ks)
 int keystore_load_at(const struct keystore *ks, int dir, const char *name, struct keystore_key *out)
 {
 	struct keystore_who who = {.master = ks->master, .id = ks->id, .name = name};
-	AUTO(free_at) uint8_t *buf = NULL;
+	AUTO(auto_free) uint8_t *buf = NULL;
 	char file[KEYSTORE_FILE_NAME_MAX];
 	size_t len;
 	int r;
@@ -243,7 +239,7 @@ int keystore_list(const struct keystore *ks, void (*each)(void *arg, const struc
 		  char why[KEYSTORE_WHY_MAX])
 {
 	AUTO(keystore_close_fd) int dir = keystore_dir(ks);
-	AUTO(free_at) struct keystore_key *key = calloc(1, sizeof(*key));
+	AUTO(auto_free) struct keystore_key *key = calloc(1, sizeof(*key));
 	struct dirent **entries = NULL;
 	int n, r;
 

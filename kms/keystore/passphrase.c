@@ -13,16 +13,11 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "crypto/secret.h"
 
 #define BUFFER_LEN (PASSPHRASE_MAX + 4) /* a line end, and room to see that it is too long */
 #define CREDENTIAL "byokfs.passphrase"
-
-static void close_at(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
 
 /* Drop one line end and check the length. */
 static int passphrase_finish(char *text, size_t n, const char *from, char *why, size_t len)
@@ -45,7 +40,7 @@ static int passphrase_finish(char *text, size_t n, const char *from, char *why, 
 
 static int passphrase_file(const char *path, char *text, char *why, size_t len)
 {
-	AUTO(close_at) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	AUTO(auto_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	size_t n = 0;
 
 	if (fd < 0) {
@@ -134,7 +129,7 @@ static int prompt_guarded(int tty, const char *label, char *text, char *why, siz
 
 static int passphrase_prompt(const struct passphrase_source *src, char *text, char *why, size_t len)
 {
-	AUTO(close_at) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
+	AUTO(auto_close) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
 	AUTO(secret_free_at) char *again = NULL;
 	char label[PATH_MAX + 64];
 	int r;

@@ -2,6 +2,7 @@
 /* In-flight replay: a torn file is whole again; nothing else is touched, whatever a slot says. */
 #include <sys/resource.h>
 
+#include "crypto/auto.h"
 #include "fs/store/replay.h"
 #include "fs/store/store_own.h"
 #include "tests/unit/store_rig.h"
@@ -44,7 +45,7 @@ static void setup(void)
 	begin_ok();
 	logged[0] = 0;
 	ck_assert_int_eq(mkdirat(rig.store->data_fd, "d", 0755), 0);
-	AUTO(store_fd_close) int dir = store_openat(rig.store->data_fd, "d", O_RDONLY | O_DIRECTORY, 0);
+	AUTO(auto_close) int dir = store_openat(rig.store->data_fd, "d", O_RDONLY | O_DIRECTORY, 0);
 	file_fd = rig_put_file(&rig, dir, "f", SIZE, &key);
 	ck_assert_int_eq(fstat(file_fd, &st), 0);
 	whole_len = (size_t)st.st_size;
@@ -146,8 +147,8 @@ START_TEST(name_taken)
 	snprintf(path, sizeof(path), "%s/data/d/f", rig.path);
 	snprintf(path2, sizeof(path2), "%s/data/d/g", rig.path);
 	ck_assert_int_eq(rename(path, path2), 0);
-	AUTO(store_fd_close) int dir = store_openat(rig.store->data_fd, "d", O_RDONLY | O_DIRECTORY, 0);
-	AUTO(store_fd_close) int fd = rig_put_file(&rig, dir, "f", SIZE, &other);
+	AUTO(auto_close) int dir = store_openat(rig.store->data_fd, "d", O_RDONLY | O_DIRECTORY, 0);
+	AUTO(auto_close) int fd = rig_put_file(&rig, dir, "f", SIZE, &other);
 	gate_key_close(other);
 	ck_assert_int_eq(store_pread_full(fd, before, whole_len, 0), 0);
 	die_with(0, "d/f");
@@ -228,7 +229,7 @@ START_TEST(hostile_paths)
 		begin_ok();
 		check_untouched("in-flight slot 0");
 	}
-	AUTO(store_fd_close) int fd = store_open_file(rig.store->own_fd, STORE_KEYRING, O_RDONLY);
+	AUTO(auto_close) int fd = store_open_file(rig.store->own_fd, STORE_KEYRING, O_RDONLY);
 	ck_assert_int_eq(store_pread_full(fd, now, len, 0), 0);
 	ck_assert_mem_eq(now, keyring, len);
 }

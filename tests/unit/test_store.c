@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "crypto/auto.h"
 #include "fs/store/pin_file.h"
 #include "fs/store/store_own.h"
 #include "tests/unit/store_rig.h"
@@ -648,7 +649,7 @@ START_TEST(directory_ids)
 	int dir = rig.store->data_fd;
 	ck_assert_int_eq(gate_enter(rig.gate, GATE_USE_NEW, &keys), 0);
 	ck_assert_int_eq(mkdirat(dir, "d", 0755), 0);
-	AUTO(store_fd_close) int fd = store_openat(dir, "d", O_RDONLY | O_DIRECTORY, 0);
+	AUTO(auto_close) int fd = store_openat(dir, "d", O_RDONLY | O_DIRECTORY, 0);
 	ck_assert_int_eq(store_dirid(fd, keys, 0, a), -ENODATA);
 	ck_assert_int_eq(store_dirid(fd, keys, 1, a), 0);
 	ck_assert_int_eq(store_dirid(fd, keys, 1, b), 0);
