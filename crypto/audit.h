@@ -3,6 +3,8 @@
 #ifndef CRYPTO_AUDIT_H
 #define CRYPTO_AUDIT_H
 
+#include <stdbool.h>
+
 #include "crypto/keys.h"
 
 #define AUDIT_LINE_MAX 4096u /* a line, newline included */
@@ -26,12 +28,12 @@ const char *audit_found_name(enum audit_found f);
 struct audit_text {
 	char text[AUDIT_TEXT_MAX];
 	size_t len;
-	int cut; /* a member did not fit and was left out, or its end was */
+	bool cut; /* a member did not fit and was left out, or its end was */
 };
 
 /* Begin with the time (unix, UTC) and EVENT, 1 to 31 of a-z and '_'. */
 void audit_text_begin(struct audit_text *t, int64_t unix_ms, const char *event);
-/* Add a member. KEY is ours: plain. VALUE may hold any byte: controls and what is not UTF-8 are escaped; 600 bytes at most. */
+/* Add a member. KEY is ours: plain. VALUE may hold any byte, see crypto/json.h; 600 bytes of JSON at most. */
 void audit_text_str(struct audit_text *t, const char *key, const char *value);
 void audit_text_u64(struct audit_text *t, const char *key, uint64_t value);
 void audit_text_i64(struct audit_text *t, const char *key, int64_t value);

@@ -4,46 +4,31 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
-#include <string.h>
+#include <stdbool.h>
+
+#include "crypto/json.h"
 
 #define KEY_WIDTH 31 /* the longest key, and a space */
 
-/* Bytes of the UTF-8 character at S (1 to 4), 0 if it is none; *CODE is its number. */
-static int utf8_char(const unsigned char *s, uint32_t *code)
+/* C1 controls too: some terminals obey them. Bidirectional overrides make one name look like another. */
+static bool obeyed(uint32_t c)
 {
-	if (s[0] < 0x80) {
-		*code = s[0];
-		return 1;
-	}
-	int n = s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc2 ? 2 : 0;
-	if (n == 0 || s[0] >= 0xf5)
-		return 0;
-	uint32_t c = s[0] & (0x7fu >> n);
-	for (int i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3fu);
-	}
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-		return 0;
-	*code = c;
-	return n;
+	return c < 0x20 || c == '\\' || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) ||
+	       (c >= 0x2066 && c <= 0x2069);
 }
 
 void emit_escaped(FILE *out, const char *text)
 {
-	for (const unsigned char *s = (const unsigned char *)text; *s;) {
+	while (*text) {
 		uint32_t c;
-		int n = utf8_char(s, &c);
-		/* C1 controls too: some terminals obey them. Bidirectional overrides make one name look like another. */
-		int bad = n == 0 || c < 0x20 || c == '\\' || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) ||
-			  (c >= 0x2066 && c <= 0x2069);
-		for (int i = 0; i < (n ? n : 1); i++, s++) {
+		size_t n = utf8_char(text, &c);
+		bool bad = !n || obeyed(c);
+
+		for (const char *end = text + (n ? n : 1); text < end; text++) {
 			if (bad)
-				fprintf(out, "\\x%02x", *s);
+				fprintf(out, "\\x%02x", (unsigned char)*text);
 			else
-				fputc(*s, out);
+				fputc(*text, out);
 		}
 	}
 }
@@ -51,18 +36,11 @@ void emit_escaped(FILE *out, const char *text)
 void emit_json_string(FILE *out, const char *text)
 {
 	fputc('"', out);
-	for (const unsigned char *s = (const unsigned char *)text; *s;) {
-		uint32_t c;
-		int n = utf8_char(s, &c);
-		if (n == 0)
-			fprintf(out, "\\udc%02x", *s);
-		else if (c == '"' || c == '\\')
-			fprintf(out, "\\%c", (int)c);
-		else if (c < 0x20 || c == 0x7f)
-			fprintf(out, "\\u%04x", (unsigned)c);
-		else
-			fwrite(s, 1, (size_t)n, out);
-		s += n ? n : 1;
+	while (*text) {
+		char one[JSON_CHAR_MAX];
+		size_t n = json_char(&text, one);
+
+		fwrite(one, 1, n, out);
 	}
 	fputc('"', out);
 }

@@ -16,8 +16,11 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "crypto/json.h"
 #include "fs/store/store.h"
 #include "kms/gate.h"
+
+#define FACTS_REST 256u /* bytes of a line besides its texts: keys and numbers */
 
 struct notify {
 	char *command;
@@ -50,42 +53,29 @@ struct notify *notify_new(const char *command, void (*log)(int priority, const c
 	return NULL;
 }
 
-static void put_string(FILE *f, const char *key, const char *value)
-{
-	fprintf(f, "\"%s\":\"", key);
-	for (const unsigned char *p = (const unsigned char *)value; *p; p++) {
-		if (*p == '"' || *p == '\\')
-			fprintf(f, "\\%c", *p);
-		else if (*p < 0x20 || *p >= 0x7f)
-			fprintf(f, "\\u%04x",
-				*p); /* a byte that is no ASCII stands as U+0080 to U+00FF: paths are bytes */
-		else
-			fputc(*p, f);
-	}
-	fputs("\",", f);
-}
-
+/* A line of JSON, malloc'ed; NULL without memory. */
 static char *facts_line(const struct notify_facts *f)
 {
-	char *text = NULL;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
+	const char *const text[][2] = {
+		{"mountpoint", f->mountpoint}, {"store", f->store},   {"from", f->from}, {"state", f->to},
+		{"cause", f->cause},           {"reason", f->reason},
+	};
+	struct json j = {.size = FACTS_REST};
 
-	if (!out)
+	for (size_t i = 0; i < ARRAY_LEN(text); i++)
+		j.size += strlen(text[i][1]) * JSON_CHAR_MAX;
+	j.text = malloc(j.size + 1);
+	if (!j.text)
 		return NULL;
-	fputc('{', out);
-	put_string(out, "mountpoint", f->mountpoint);
-	put_string(out, "store", f->store);
-	put_string(out, "from", f->from);
-	put_string(out, "state", f->to);
-	put_string(out, "cause", f->cause);
-	put_string(out, "reason", f->reason);
-	fprintf(out, "\"time\":%lld,\"supervisor_pid\":%d,\"worker_pid\":%d}\n", (long long)f->when, f->supervisor_pid,
-		f->worker_pid);
-	if (fclose(out) == 0)
-		return text;
-	free(text);
-	return NULL;
+	json_raw(&j, "{", 1);
+	for (size_t i = 0; i < ARRAY_LEN(text); i++)
+		json_str(&j, text[i][0], text[i][1], SIZE_MAX);
+	json_i64(&j, "time", f->when);
+	json_i64(&j, "supervisor_pid", f->supervisor_pid);
+	json_i64(&j, "worker_pid", f->worker_pid);
+	json_raw(&j, "}\n", 2);
+	j.text[j.len] = '\0';
+	return j.text;
 }
 
 void notify_say(struct notify *n, const struct notify_facts *f)
