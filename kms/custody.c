@@ -34,7 +34,7 @@ static void store_keys_free_at(struct store_keys **p)
 static void purpose_keyring(const struct keyring *k, struct kms_purpose *p)
 {
 	memcpy(p->store_id, k->store_id, ID_LEN);
-	p->purpose = "keyring";
+	p->use = KMS_USE_KEYRING;
 }
 
 /*
@@ -70,12 +70,8 @@ static int call_unwrap(struct call *c)
 	if (!payload)
 		return kms_verdict_set(&c->verdict, KMS_TRANSIENT, "memory", "no locked memory left");
 	purpose_keyring(c->keyring, &purpose);
-	c->wrapped.algorithm = c->slot->algorithm;
-	snprintf(c->wrapped.version, sizeof(c->wrapped.version), "%s", c->slot->version);
-	memcpy(c->wrapped.data, c->slot->wrapped, c->slot->wrapped_len);
-	c->wrapped.len = c->slot->wrapped_len;
-	r = kms_provider_of(c->kek)->unwrap(c->kek, &purpose, &c->wrapped, payload, &c->verdict);
-	r = kms_verdict_settle(&c->verdict, r, kms_ref(c->kek));
+	kms_wrapped_set(&c->wrapped, c->slot->algorithm, c->slot->version, c->slot->wrapped, c->slot->wrapped_len);
+	r = kms_unwrap(c->kek, &purpose, &c->wrapped, payload, &c->verdict);
 	if (r)
 		return r;
 	if (slot_payload_parse(payload, PAYLOAD_LEN, c->keyring->store_id, c->secret))
@@ -210,13 +206,9 @@ static int slot_wrap(struct keyring *k, uint32_t i, const uint8_t *secret, struc
 		return kms_verdict_set(v, KMS_TRANSIENT, "memory", "no locked memory left");
 	purpose_keyring(k, &purpose);
 	slot_payload_write(secret, k->store_id, payload);
-	r = kms_provider_of(kek)->wrap(kek, &purpose, payload, w, v);
-	r = kms_verdict_settle(v, r, kms_ref(kek));
+	r = kms_wrap(kek, &purpose, payload, w, v);
 	if (r)
 		return r;
-	if (w->len < 1 || w->len > KEYRING_WRAPPED_MAX || !memchr(w->version, 0, sizeof(w->version)) || !w->algorithm)
-		return kms_verdict_set(v, KMS_TRANSIENT, "garbled", "the answer for %.180s makes no sense",
-				       kms_ref(kek));
 	slot->algorithm = w->algorithm;
 	snprintf(slot->version, sizeof(slot->version), "%s", w->version);
 	memcpy(slot->wrapped, w->data, w->len);

@@ -3,6 +3,8 @@
 #ifndef KMS_PROVIDER_H
 #define KMS_PROVIDER_H
 
+#include <stdatomic.h>
+
 #include "crypto/keys.h"
 
 #define KMS_REF_MAX 1024u     /* = KEYRING_REF_MAX */
@@ -43,10 +45,13 @@ struct kms_wrapped {
 	size_t len;
 };
 
+/* What is wrapped: a slot secret of the keyring, or the key of one file. It limits how long the wrap may be. */
+enum kms_use { KMS_USE_KEYRING = 1, KMS_USE_FILE };
+
 /* Associated data, sent where the KMS has such a thing; appears in clear in the customer's log. */
 struct kms_purpose {
 	uint8_t store_id[ID_LEN];
-	const char *purpose; /* "keyring" or "file" */
+	enum kms_use use; /* sent as kms_use_name() */
 };
 
 /* State of a key as the KMS describes it; a description never stands in for an unwrap. */
@@ -78,7 +83,8 @@ struct kms_provider {
 	/* Make a handle. May read credentials and ask for a passphrase; the first contact may be left to the first call. */
 	int (*open)(const struct kms_config *cfg, struct kms **out, struct kms_verdict *v);
 	/*
-	 * Wrap PAYLOAD_LEN bytes; unwrap into PAYLOAD_LEN bytes of secret memory. What unwraps to any other length is CORRUPT.
+	 * Called by kms_wrap() and kms_unwrap() only, which check what comes back. Wrap PAYLOAD_LEN bytes into OUT, which is
+	 * zeroed; unwrap into PAYLOAD_LEN zeroed bytes of secret memory. What unwraps to any other length is CORRUPT.
 	 * Block up to timeout_ms; thread-safe; 0 and v->class KMS_OK, or a negative errno and the class that says what it means.
 	 */
 	int (*wrap)(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN],
@@ -101,6 +107,7 @@ struct kms_provider {
 struct kms_base {
 	const struct kms_provider *provider;
 	char ref[KMS_REF_MAX + 1];
+	atomic_uint calls; /* kms_wrap() and kms_unwrap() under way; begins as 0 */
 };
 
 /* The provider of REF's scheme, or NULL. WHY (may be NULL) gets a sentence with the schemes that exist and a near miss. */
@@ -117,5 +124,29 @@ int kms_open(const struct kms_config *cfg, struct kms **out, struct kms_verdict 
 void kms_close(struct kms *k);
 const char *kms_ref(const struct kms *k);
 const struct kms_provider *kms_provider_of(const struct kms *k);
+
+/*
+ * The one door to a provider's wrap and unwrap. Both block up to the handle's timeout, are thread-safe and return
+ * kms_class_errno() of V, which is always complete: an answer that contradicts itself, or that nothing can be done with,
+ * becomes TRANSIENT "garbled", for it says nothing about the key.
+ *
+ * OUT: a known algorithm, a version of 1..KMS_VERSION_MAX printable bytes, PAYLOAD_LEN bytes of wrap at least and at most
+ * what the keyring or a file's header can hold. Untouched on error, but for scratch bytes behind OUT->len == 0.
+ */
+int kms_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN], struct kms_wrapped *out,
+	     struct kms_verdict *v) MUST_CHECK;
+/*
+ * IN that no provider could have made (algorithm, version, length) is CORRUPT, and the KMS is not asked. PLAIN, secret
+ * memory, is wiped on error. What is in it is for the caller to check: only he knows what he wrapped.
+ */
+int kms_unwrap(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in, uint8_t plain[PAYLOAD_LEN],
+	       struct kms_verdict *v) MUST_CHECK;
+/* How many of the two are under way on K, each with a payload in memory. */
+unsigned kms_calls(const struct kms *k);
+
+/* W as it was stored. What does not fit leaves W->len at 0, which kms_unwrap() calls CORRUPT. */
+void kms_wrapped_set(struct kms_wrapped *w, uint16_t algorithm, const char *version, const uint8_t *data, size_t len);
+/* "keyring", "file": what the customer's log shows, and part of the associated data. "" for any other value. */
+const char *kms_use_name(enum kms_use use);
 
 #endif

@@ -41,23 +41,18 @@ static int create_dek(struct gate_key *k, struct header_wrap *w, uint8_t *payloa
 static int create_wrap(struct gate_key *k, struct header_wrap *w, const uint8_t *payload)
 {
 	struct gate *g = k->gate;
-	struct kms_purpose purpose = {.purpose = "file"};
+	struct kms_purpose purpose = {.use = KMS_USE_FILE};
 	struct kms_wrapped *got = calloc(1, sizeof(*got));
-	struct kms_verdict v = {0};
+	struct kms_verdict v;
 	int r;
 
 	if (!got)
 		return -ENOMEM;
 	memcpy(purpose.store_id, g->keyring->store_id, ID_LEN);
-	atomic_fetch_add(&g->kms_calls, 1);
-	r = kms_provider_of(g->kek[0])->wrap(g->kek[0], &purpose, payload, got, &v);
-	atomic_fetch_sub(&g->kms_calls, 1);
-	r = kms_verdict_settle(&v, r, kms_ref(g->kek[0]));
-	if (r)
+	r = kms_wrap(g->kek[0], &purpose, payload, got, &v);
+	if (r) {
 		r = gate_file_error(g, r, &v);
-	else if (got->len < 1 || got->len > HEADER_WRAPPED_MAX || !memchr(got->version, 0, sizeof(got->version)))
-		r = -EPROTO;
-	if (!r) {
+	} else {
 		w->number = g->keyring->slot[0].number;
 		w->algorithm = got->algorithm;
 		w->wrapped_len = got->len;

@@ -144,25 +144,17 @@ static int store_unwrap(const struct gate_key *k, const struct store_keys *store
 int gate_key_ask(struct gate_key *k, const struct header *h, int i, uint8_t *payload, struct kms_verdict *v)
 {
 	struct gate *g = k->gate;
-	struct kms_purpose purpose = {.purpose = "file"};
-	struct kms_wrapped *w = calloc(1, sizeof(*w));
+	struct kms_purpose purpose = {.use = KMS_USE_FILE};
+	const struct header_wrap *wrap = &h->wrap[i];
+	struct kms_wrapped *w = malloc(sizeof(*w));
 	int r;
 
 	if (!w)
 		return kms_verdict_set(v, KMS_TRANSIENT, "memory", "out of memory");
 	memcpy(purpose.store_id, g->keyring->store_id, ID_LEN);
-	w->algorithm = h->wrap[i].algorithm;
-	snprintf(w->version, sizeof(w->version), "%s", h->wrap[i].version);
-	memcpy(w->data, h->wrap[i].wrapped, h->wrap[i].wrapped_len);
-	w->len = h->wrap[i].wrapped_len;
-	memset(v, 0, sizeof(*v));
-	atomic_fetch_add(&g->kms_calls, 1);
-	r = kms_provider_of(g->kek[0])->unwrap(g->kek[0], &purpose, w, payload, v);
+	kms_wrapped_set(w, wrap->algorithm, wrap->version, wrap->wrapped, wrap->wrapped_len);
+	r = kms_unwrap(g->kek[0], &purpose, w, payload, v);
 	free(w);
-	r = kms_verdict_settle(v, r, kms_ref(g->kek[0]));
-	if (r)
-		secret_wipe(payload, PAYLOAD_LEN);
-	atomic_fetch_sub(&g->kms_calls, 1);
 	return r;
 }
 

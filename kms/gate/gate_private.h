@@ -71,7 +71,7 @@ struct gate {
 	atomic_int drain_open;
 	struct store_keys *store;
 	struct gate_shard shard[GATE_SHARDS];
-	atomic_int kms_calls; /* with a payload in memory */
+	atomic_int probes; /* of the keyring, until their answer is where a lock finds its keys */
 
 	pthread_mutex_t list_lock;
 	struct gate_key *keys; /* list_lock */

@@ -1,18 +1,30 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The way into LOCKED: drain, wipe, tell. */
+#include <stdbool.h>
 #include <syslog.h>
 #include <time.h>
 
 #include "kms/gate/gate_private.h"
+
+/* Is anything on its way that brings or holds a key? */
+static bool gate_asking(const struct gate *g)
+{
+	if (atomic_load(&g->probes))
+		return true;
+	for (uint32_t i = 0; i < g->keyring->n_slots; i++)
+		if (g->kek[i] && kms_calls(g->kek[i]))
+			return true;
+	return false;
+}
 
 /* A provider that cannot be cancelled must not hold up the lock; what it had in memory is wiped when it returns. */
 static void gate_await_calls(struct gate *g)
 {
 	struct timespec pause = {.tv_nsec = 1000000};
 
-	for (int ms = 0; ms < GATE_CALLS_MS && atomic_load(&g->kms_calls); ms++)
+	for (int ms = 0; ms < GATE_CALLS_MS && gate_asking(g); ms++)
 		nanosleep(&pause, NULL);
-	if (atomic_load(&g->kms_calls))
+	if (gate_asking(g))
 		gate_say(g, LOG_WARNING, "a KMS call did not stop in time: its buffer is wiped when it returns");
 }
 

@@ -30,10 +30,10 @@ void gate_ask(struct gate *g, int fresh, struct gate_answer *out)
 	out->started = gate_now(g);
 	if (fresh)
 		probe_refresh(g);
-	atomic_fetch_add(&g->kms_calls, 1);
+	atomic_fetch_add(&g->probes, 1);
 	if (custody_open(g->keyring, g->kek, &out->keys, &out->verdict))
 		out->keys = NULL;
-	atomic_fetch_sub(&g->kms_calls, 1);
+	atomic_fetch_sub(&g->probes, 1);
 }
 
 static void worker_run(struct gate *g, enum gate_job job, int fresh, struct gate_answer *out)
@@ -100,13 +100,12 @@ static void *worker_main(void *arg)
 		fresh = g->job_fresh;
 		request = g->job_request;
 		pthread_mutex_unlock(&g->lock);
-		atomic_fetch_add(&g->kms_calls,
-				 job == JOB_PROBE); /* a lock waits until its keys are where it finds them */
+		atomic_fetch_add(&g->probes, job == JOB_PROBE);
 		worker_run(g, job, fresh, &answer);
 		answer.request = request;
 		pthread_mutex_lock(&g->lock);
 		worker_answer(g, &answer);
-		atomic_fetch_sub(&g->kms_calls, job == JOB_PROBE);
+		atomic_fetch_sub(&g->probes, job == JOB_PROBE);
 		if (job == JOB_PROBE && answer.verdict.class == KMS_OK && g->keyring->wrap_type == WRAP_FILE) {
 			g->files_wanted = 1;
 			pthread_cond_broadcast(&g->job_ready);

@@ -204,7 +204,7 @@ static size_t wrap_aad(const struct kms *k, const struct kms_purpose *p, uint32_
 	size_t n = ID_LEN;
 
 	memcpy(aad, p->store_id, ID_LEN);
-	n += (size_t)snprintf((char *)aad + n, 33, "%.32s", p->purpose) + 1;
+	n += (size_t)snprintf((char *)aad + n, 33, "%s", kms_use_name(p->use)) + 1;
 	n += (size_t)snprintf((char *)aad + n, KEYSTORE_NAME_MAX + 1, "%s", k->name) + 1;
 	be32_put(aad + n, version);
 	return n + 4;

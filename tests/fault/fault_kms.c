@@ -332,7 +332,8 @@ static struct aead aead_of(const struct kms_purpose *p, const uint8_t *key, uint
 	return (struct aead){
 		.key = key,
 		.aad = aad,
-		.aad_len = ID_LEN + (size_t)snprintf((char *)aad + ID_LEN, AAD_MAX - ID_LEN, "%.32s", p->purpose),
+		.aad_len = ID_LEN +
+			   (size_t)snprintf((char *)aad + ID_LEN, AAD_MAX - ID_LEN, "%.32s", kms_use_name(p->use)),
 	};
 }
 
@@ -346,7 +347,7 @@ static int say_failed(struct kms *k, int r, struct kms_verdict *v)
 static int fault_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN],
 		      struct kms_wrapped *out, struct kms_verdict *v)
 {
-	struct call c = {.op = "wrap", .purpose = p->purpose};
+	struct call c = {.op = "wrap", .purpose = kms_use_name(p->use)};
 	uint8_t key[KEY_LEN], aad[AAD_MAX];
 	struct aead a = aead_of(p, key, aad);
 	int r = begin(k, &c, v);
@@ -368,7 +369,7 @@ static int fault_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t 
 static int fault_unwrap(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in,
 			uint8_t plain[PAYLOAD_LEN], struct kms_verdict *v)
 {
-	struct call c = {.op = "unwrap", .purpose = p->purpose};
+	struct call c = {.op = "unwrap", .purpose = kms_use_name(p->use)};
 	uint8_t key[KEY_LEN], aad[AAD_MAX];
 	struct aead a = aead_of(p, key, aad);
 	int r = begin(k, &c, v);

@@ -41,11 +41,11 @@ static uint8_t *slurp(const char *path, size_t max, size_t *len)
 	return buf;
 }
 
-static int kms_payload(const char *purpose, const struct kms_wrapped *w, uint8_t *payload)
+static int kms_payload(enum kms_use use, const struct kms_wrapped *w, uint8_t *payload)
 {
-	struct kms_purpose p = {.purpose = purpose};
+	struct kms_purpose p = {.use = use};
 	memcpy(p.store_id, ring->store_id, ID_LEN);
-	return kms_provider_of(kek[0])->unwrap(kek[0], &p, w, payload, &verdict);
+	return kms_unwrap(kek[0], &p, w, payload, &verdict);
 }
 
 static void print_slot_secret(void)
@@ -53,11 +53,8 @@ static void print_slot_secret(void)
 	static struct kms_wrapped w;
 	uint8_t *payload = secret_alloc(PAYLOAD_LEN), secret[KEY_LEN];
 	const struct keyring_slot *s = &ring->slot[0];
-	w.algorithm = s->algorithm;
-	snprintf(w.version, sizeof(w.version), "%s", s->version);
-	memcpy(w.data, s->wrapped, s->wrapped_len);
-	w.len = s->wrapped_len;
-	if (kms_payload("keyring", &w, payload) == 0 &&
+	kms_wrapped_set(&w, s->algorithm, s->version, s->wrapped, s->wrapped_len);
+	if (kms_payload(KMS_USE_KEYRING, &w, payload) == 0 &&
 	    slot_payload_parse(payload, PAYLOAD_LEN, ring->store_id, secret) == 0)
 		print("slot-secret", secret, KEY_LEN);
 	secret_free(payload);
@@ -88,11 +85,8 @@ static void one_file(const char *path)
 	} else {
 		static struct kms_wrapped kw;
 		uint8_t *payload = secret_alloc(PAYLOAD_LEN);
-		kw.algorithm = w->algorithm;
-		snprintf(kw.version, sizeof(kw.version), "%s", w->version);
-		memcpy(kw.data, w->wrapped, w->wrapped_len);
-		kw.len = w->wrapped_len;
-		r = kms_payload("file", &kw, payload);
+		kms_wrapped_set(&kw, w->algorithm, w->version, w->wrapped, w->wrapped_len);
+		r = kms_payload(KMS_USE_FILE, &kw, payload);
 		if (r == 0)
 			r = dek_payload_parse(keys, h.file_id, payload, PAYLOAD_LEN, &f);
 		secret_free(payload);

@@ -442,7 +442,7 @@ END_TEST
 /* The provider */
 
 static struct kms *kms;
-static struct kms_purpose purpose = {.purpose = "keyring"};
+static struct kms_purpose purpose = {.use = KMS_USE_KEYRING};
 
 static void provider_open(const char *name)
 {
@@ -460,7 +460,7 @@ static void wrap(struct kms_wrapped *w)
 	struct kms_verdict v;
 
 	memset(plain, 7, sizeof(plain));
-	ck_assert_msg(kms_provider_of(kms)->wrap(kms, &purpose, plain, w, &v) == 0, "%s", v.text);
+	ck_assert_msg(kms_wrap(kms, &purpose, plain, w, &v) == 0, "%s", v.text);
 	ck_assert_int_eq(v.class, KMS_OK);
 }
 
@@ -468,7 +468,7 @@ static void unwraps(const struct kms_wrapped *w, enum kms_class class, const cha
 {
 	uint8_t plain[PAYLOAD_LEN] = {0}, wanted[PAYLOAD_LEN];
 	struct kms_verdict v;
-	int r = kms_provider_of(kms)->unwrap(kms, &purpose, w, plain, &v);
+	int r = kms_unwrap(kms, &purpose, w, plain, &v);
 
 	ck_assert_msg(v.class == class, "%s, wanted %s: %s", kms_class_name(v.class), kms_class_name(class), v.text);
 	ck_assert_int_eq(r, kms_class_errno(class));
@@ -521,9 +521,9 @@ START_TEST(test_wrap)
 		purpose.store_id[0] ^= 1;
 		unwraps(&w, KMS_CORRUPT, "corrupt");
 		purpose.store_id[0] ^= 1;
-		purpose.purpose = "file";
+		purpose.use = KMS_USE_FILE;
 		unwraps(&w, KMS_CORRUPT, "corrupt");
-		purpose.purpose = "keyring";
+		purpose.use = KMS_USE_KEYRING;
 	}
 	unwraps(&w, KMS_OK, "");
 	kms_close(kms);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* References: schemes, near misses, one canonical form; "inside the store"; paths. */
+/* References: schemes, near misses, one canonical form, "inside the store"; the door to a provider that lies. */
 #include <check.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 
+#include "crypto/header.h"
 #include "kms/path.h"
 #include "tests/unit/fake_kms.h"
 
@@ -171,6 +173,188 @@ START_TEST(test_classes)
 }
 END_TEST
 
+/* The door: what a provider answers, and what is made of it. */
+
+static const struct answer {
+	const char *what;
+	enum kms_use use;
+	int r;
+	enum kms_class class;
+	uint16_t algorithm;
+	const char *version; /* NULL: one without an end */
+	size_t len;
+	enum kms_class verdict; /* the door's */
+} answers[] = {
+	{"good", KMS_USE_KEYRING, 0, KMS_OK, KMS_ALG_PROVIDER, "7", 100, KMS_OK},
+	{"shortest", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_LOCAL_AES256GCM, "7", PAYLOAD_LEN, KMS_OK},
+	{"longest of a file", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_AES256KW, "7", HEADER_WRAPPED_MAX, KMS_OK},
+	{"longest of a keyring", KMS_USE_KEYRING, 0, KMS_OK, KMS_ALG_PROVIDER, "7", KMS_WRAPPED_MAX, KMS_OK},
+	{"too long for a file", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_PROVIDER, "7", HEADER_WRAPPED_MAX + 1, KMS_TRANSIENT},
+	{"too long", KMS_USE_KEYRING, 0, KMS_OK, KMS_ALG_PROVIDER, "7", KMS_WRAPPED_MAX + 1, KMS_TRANSIENT},
+	{"absurd", KMS_USE_KEYRING, 0, KMS_OK, KMS_ALG_PROVIDER, "7", SIZE_MAX, KMS_TRANSIENT},
+	{"too short", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_PROVIDER, "7", PAYLOAD_LEN - 1, KMS_TRANSIENT},
+	{"zero length", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_PROVIDER, "7", 0, KMS_TRANSIENT},
+	{"no algorithm", KMS_USE_FILE, 0, KMS_OK, 0, "7", 100, KMS_TRANSIENT},
+	{"unknown algorithm", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_PROVIDER + 1, "7", 100, KMS_TRANSIENT},
+	{"no version", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_PROVIDER, "", 100, KMS_TRANSIENT},
+	{"version in two lines", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_PROVIDER, "7\n8", 100, KMS_TRANSIENT},
+	{"version without end", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_PROVIDER, NULL, 100, KMS_TRANSIENT},
+	{"0 without a verdict", KMS_USE_FILE, 0, 0, KMS_ALG_PROVIDER, "7", 100, KMS_TRANSIENT},
+	{"0 with a refusal", KMS_USE_FILE, 0, KMS_REVOKED, KMS_ALG_PROVIDER, "7", 100, KMS_TRANSIENT},
+	{"error with OK", KMS_USE_FILE, -EIO, KMS_OK, KMS_ALG_PROVIDER, "7", 100, KMS_TRANSIENT},
+	{"error without a verdict", KMS_USE_FILE, -EIO, 0, KMS_ALG_PROVIDER, "7", 100, KMS_TRANSIENT},
+	{"unknown class", KMS_USE_FILE, -EIO, 77, KMS_ALG_PROVIDER, "7", 100, KMS_TRANSIENT},
+	{"cancelled", KMS_USE_FILE, -ECANCELED, KMS_TRANSIENT, KMS_ALG_PROVIDER, "7", 100, KMS_TRANSIENT},
+	{"refusal", KMS_USE_FILE, -EIO, KMS_REVOKED, KMS_ALG_PROVIDER, "7", 100, KMS_REVOKED},
+	{"corrupt", KMS_USE_FILE, -EIO, KMS_CORRUPT, KMS_ALG_PROVIDER, "7", 100, KMS_CORRUPT},
+};
+
+/* What the provider gets and does besides. */
+static struct {
+	const struct answer *answer;
+	unsigned asked, calls_inside;
+	bool gives_nothing;
+} liar;
+
+static int liar_says(struct kms *k, struct kms_verdict *v)
+{
+	liar.asked++;
+	liar.calls_inside = kms_calls(k);
+	ck_assert_int_eq(v->class, 0); /* no verdict is there before the provider's own */
+	v->class = liar.answer->class;
+	memset(v->text, 'x', sizeof(v->text)); /* without an end */
+	return liar.answer->r;
+}
+
+static int liar_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN],
+		     struct kms_wrapped *out, struct kms_verdict *v)
+{
+	const struct answer *a = liar.answer;
+
+	(void)p;
+	ck_assert_uint_eq(plain[0], 9);
+	out->algorithm = a->algorithm;
+	out->len = a->len;
+	if (a->version)
+		snprintf(out->version, sizeof(out->version), "%s", a->version);
+	else
+		memset(out->version, '7', sizeof(out->version));
+	return liar_says(k, v);
+}
+
+static int liar_unwrap(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in,
+		       uint8_t plain[PAYLOAD_LEN], struct kms_verdict *v)
+{
+	(void)p;
+	ck_assert_uint_eq(in->len, liar.answer->len);
+	if (!liar.gives_nothing)
+		memset(plain, 9, PAYLOAD_LEN);
+	return liar_says(k, v);
+}
+
+static const struct kms_provider liar_provider = {.scheme = "liar", .wrap = liar_wrap, .unwrap = liar_unwrap};
+static struct kms_base liar_kms = {.provider = &liar_provider, .ref = "liar:"};
+
+/* V fits A, and is such that it can be shown. */
+static void judged(const struct answer *a, int r, const struct kms_verdict *v)
+{
+	ck_assert_msg(v->class == a->verdict, "%s: %s", a->what, kms_class_name(v->class));
+	ck_assert_int_eq(r, kms_class_errno(a->verdict));
+	ck_assert(memchr(v->code, 0, sizeof(v->code)) && memchr(v->text, 0, sizeof(v->text)));
+	ck_assert_uint_eq(liar.calls_inside, liar.asked);
+	ck_assert_uint_eq(kms_calls((struct kms *)&liar_kms), 0);
+}
+
+START_TEST(test_wrap)
+{
+	const struct answer *a = &answers[_i];
+	struct kms_purpose purpose = {.use = a->use};
+	static struct kms_wrapped w;
+	uint8_t plain[PAYLOAD_LEN];
+	struct kms_verdict v = {.class = KMS_OK}; /* a caller's leftover */
+
+	memset(plain, 9, sizeof(plain));
+	memset(&liar, 0, sizeof(liar));
+	liar.answer = a;
+	judged(a, kms_wrap((struct kms *)&liar_kms, &purpose, plain, &w, &v), &v);
+	ck_assert_uint_eq(liar.asked, 1);
+	ck_assert_uint_eq(w.len, a->verdict == KMS_OK ? a->len : 0);
+}
+END_TEST
+
+/* The same answers to an unwrap; a wrap that nobody could have made is not even shown to the KMS. */
+START_TEST(test_unwrap)
+{
+	static const uint8_t zeros[PAYLOAD_LEN];
+	struct answer a = answers[_i];
+	struct kms_purpose purpose = {.use = a.use};
+	static struct kms_wrapped w;
+	uint8_t plain[PAYLOAD_LEN];
+	struct kms_verdict v;
+	bool possible = a.verdict != KMS_TRANSIENT || a.class != KMS_OK || a.r;
+
+	memset(&w, 0, sizeof(w));
+	memset(w.version, '7', a.version ? 0 : sizeof(w.version));
+	memcpy(w.version, a.version ? a.version : "", a.version ? strlen(a.version) : 0);
+	w.algorithm = a.algorithm;
+	w.len = a.len;
+	memset(&liar, 0, sizeof(liar));
+	liar.answer = &a;
+	a.verdict = possible ? a.verdict : KMS_CORRUPT;
+	judged(&a, kms_unwrap((struct kms *)&liar_kms, &purpose, &w, plain, &v), &v);
+	ck_assert_uint_eq(liar.asked, possible);
+	ck_assert_int_eq(memcmp(plain, zeros, sizeof(plain)) != 0, a.verdict == KMS_OK);
+}
+END_TEST
+
+/* OK, and nothing in the payload: that is no statement about the key. */
+START_TEST(test_unwrap_nothing)
+{
+	struct answer a = answers[0];
+	struct kms_purpose purpose = {.use = a.use};
+	static struct kms_wrapped w;
+	uint8_t plain[PAYLOAD_LEN], data[100] = {0};
+	struct kms_verdict v;
+
+	memset(&liar, 0, sizeof(liar));
+	liar.answer = &a;
+	liar.gives_nothing = true;
+	a.verdict = KMS_TRANSIENT;
+	memset(plain, 9, sizeof(plain));
+	kms_wrapped_set(&w, a.algorithm, a.version, data, a.len);
+	judged(&a, kms_unwrap((struct kms *)&liar_kms, &purpose, &w, plain, &v), &v);
+	ck_assert_str_eq(v.code, "garbled");
+}
+END_TEST
+
+/* A purpose that is none, and a wrap that does not fit the struct. */
+START_TEST(test_door_misused)
+{
+	struct kms_purpose purpose = {0};
+	static struct kms_wrapped w;
+	static const uint8_t data[KMS_WRAPPED_MAX + 1];
+	uint8_t plain[PAYLOAD_LEN] = {9};
+	char version[KMS_VERSION_MAX + 2];
+	struct kms_verdict v;
+
+	memset(&liar, 0, sizeof(liar));
+	ck_assert_int_eq(kms_wrap((struct kms *)&liar_kms, &purpose, plain, &w, &v), -EINVAL);
+	kms_wrapped_set(&w, KMS_ALG_PROVIDER, "7", data, 100);
+	ck_assert_uint_eq(w.len, 100);
+	ck_assert_int_eq(kms_unwrap((struct kms *)&liar_kms, &purpose, &w, plain, &v), -EBADMSG);
+	purpose.use = KMS_USE_KEYRING;
+	kms_wrapped_set(&w, KMS_ALG_PROVIDER, "7", data, sizeof(data));
+	ck_assert_int_eq(kms_unwrap((struct kms *)&liar_kms, &purpose, &w, plain, &v), -EBADMSG);
+	memset(version, '7', sizeof(version));
+	version[sizeof(version) - 1] = '\0';
+	kms_wrapped_set(&w, KMS_ALG_PROVIDER, version, data, 100);
+	ck_assert_int_eq(kms_unwrap((struct kms *)&liar_kms, &purpose, &w, plain, &v), -EBADMSG);
+	ck_assert_uint_eq(liar.asked, 0);
+	ck_assert_str_eq(kms_use_name(KMS_USE_FILE), "file");
+	ck_assert_str_eq(kms_use_name((enum kms_use)0), "");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("provider");
@@ -186,6 +370,10 @@ int main(void)
 	tcase_add_test(t, test_inside);
 	tcase_add_test(t, test_open);
 	tcase_add_test(t, test_classes);
+	tcase_add_loop_test(t, test_wrap, 0, (int)ARRAY_LEN(answers));
+	tcase_add_loop_test(t, test_unwrap, 0, (int)ARRAY_LEN(answers));
+	tcase_add_test(t, test_unwrap_nothing);
+	tcase_add_test(t, test_door_misused);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
