@@ -11,8 +11,7 @@
 
 #include "crypto/secret.h"
 #include "fs/audit/audit.h"
-#include "fs/watch/control.h"
-#include "fs/mount/fs.h"
+#include "fs/mount/control.h"
 #include "fs/watch/supervise.h"
 #include "tools/cmd.h"
 #include "tools/daemon.h"

@@ -4,7 +4,8 @@
 #define FS_AUDIT_H
 
 #include "crypto/audit.h"
-#include "fs/mount/fs.h"
+#include "fs/report.h"
+#include "fs/store/store.h"
 #include "kms/gate.h"
 
 /*
@@ -70,8 +71,7 @@ struct audit_order {
 	const char *why;
 };
 void audit_ordered(struct audit *a, const struct audit_order *o);
-/* One operation refused because the store is locked: one atomic add. OPCODE is FUSE's. One line a minute tells them. */
-#define FUSE_OP_WRITE 16u
+/* One operation refused because the store is locked: one atomic add. OPCODE is one of <linux/fuse.h>. One line a minute tells them. */
 void audit_denied(struct audit *a, uint32_t opcode);
 /* Objects that did not authenticate so far: told when the number has grown, once a minute. */
 void audit_corrupt(struct audit *a, const _Atomic uint64_t *count);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/fuse.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,16 +24,16 @@
 
 bool ops_refused(fuse_req_t req)
 {
-	if (ops_open(req_fs(req)))
+	if (ops_open(req_server(req)))
 		return false;
-	audit_denied(req_fs(req)->cfg.audit, loop_opcode());
+	audit_denied(req_server(req)->cfg.audit, thread_opcode());
 	fuse_reply_err(req, EACCES);
 	return true;
 }
 
 bool ops_change_refused(fuse_req_t req)
 {
-	if (!req_fs(req)->cfg.read_only)
+	if (!req_tree(req)->env.read_only)
 		return ops_refused(req);
 	fuse_reply_err(req, EROFS); /* `mount -o remount,rw` changes the kernel's mind, not ours */
 	return true;
@@ -45,18 +46,18 @@ struct cred ops_cred(fuse_req_t req)
 	return (struct cred){c->uid, c->gid, c->umask};
 }
 
-void ops_entry(struct fs *fs, struct node *n, const struct stat *st, struct fuse_entry_param *e)
+void ops_entry(const struct server *s, struct node *n, const struct stat *st, struct fuse_entry_param *e)
 {
 	memset(e, 0, sizeof(*e));
 	e->ino = n->id;
 	e->generation = n->generation;
 	e->attr = *st;
-	e->attr_timeout = e->entry_timeout = fs->cfg.attr_timeout_ms / 1000.0;
+	e->attr_timeout = e->entry_timeout = s->cfg.attr_timeout_ms / 1000.0;
 }
 
 void ops_reply_entry(fuse_req_t req, struct node *n, const struct stat *st, int r)
 {
-	struct fs *fs = req_fs(req);
+	struct server *s = req_server(req);
 	struct fuse_entry_param e;
 
 	if (r) {
@@ -64,38 +65,38 @@ void ops_reply_entry(fuse_req_t req, struct node *n, const struct stat *st, int 
 		return;
 	}
 	/* Locking may have begun since this was admitted; its id is in the table already, so the passes cover it. */
-	if (!ops_open(fs)) {
-		node_forget(&fs->nodes, n, 1);
+	if (!ops_open(s)) {
+		node_forget(&s->cfg.tree->nodes, n, 1);
 		fuse_reply_err(req, EACCES);
 		return;
 	}
-	ops_entry(fs, n, st, &e);
+	ops_entry(s, n, st, &e);
 	if (fuse_reply_entry(req, &e) == -ENOENT)
-		node_forget(&fs->nodes, n, 1);
+		node_forget(&s->cfg.tree->nodes, n, 1);
 }
 
 void ops_defer(fuse_req_t req, pool_job *job, const struct deferred *d)
 {
-	struct fs *fs = req_fs(req);
+	struct server *s = req_server(req);
 	struct deferred *copy = malloc(sizeof(*copy));
-	unsigned turn = fs_request_begin(fs);
+	unsigned turn = lock_request_begin(s->cfg.lock);
 
 	if (copy) {
 		*copy = *d;
 		copy->req = req;
-		copy->fs = fs;
+		copy->server = s;
 		copy->turn = turn;
-		if (pool_submit(fs->pool, copy->lane, job, copy) == 0)
+		if (pool_submit(s->pool, copy->lane, job, copy) == 0)
 			return;
 	}
 	free(copy);
-	fs_request_end(fs, turn);
+	lock_request_end(s->cfg.lock, turn);
 	fuse_reply_err(req, ENOMEM);
 }
 
 void ops_deferred_end(struct deferred *d)
 {
-	fs_request_end(d->fs, d->turn);
+	lock_request_end(d->server->cfg.lock, d->turn);
 	secret_wipe(d->name, sizeof(d->name));
 	free(d);
 }
@@ -109,14 +110,14 @@ static struct file *handle_file(const struct fuse_file_info *fi)
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-	struct fs *fs = userdata;
+	const struct server *s = userdata;
 	unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_ACL |
 			FUSE_CAP_DONT_MASK | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
 			FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO;
 
 	/* Splice would copy into pipes; O_TRUNC comes as SETATTR; locks stay the kernel's. */
 	conn->want = conn->capable & want;
-	if (fs->cfg.read_only)
+	if (s->cfg.tree->env.read_only)
 		conn->want &= ~(unsigned)FUSE_CAP_WRITEBACK_CACHE;
 	conn->max_write = INFLIGHT_REQUEST_MAX;
 	conn->max_readahead = INFLIGHT_REQUEST_MAX;
@@ -127,18 +128,18 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 static void reply_stat(fuse_req_t req, const struct stat *st, int r)
 {
-	struct fs *fs = req_fs(req);
+	struct server *s = req_server(req);
 
 	if (r)
 		fuse_reply_err(req, -r);
 	else
-		fuse_reply_attr(req, st, ops_open(fs) ? fs->cfg.attr_timeout_ms / 1000.0 : 0);
+		fuse_reply_attr(req, st, ops_open(s) ? s->cfg.attr_timeout_ms / 1000.0 : 0);
 }
 
 static void reply_attr(fuse_req_t req, struct node *n)
 {
 	struct stat st;
-	int r = obj_getattr(req_fs(req), n, &st);
+	int r = obj_getattr(req_tree(req), n, &st);
 
 	reply_stat(req, &st, r);
 }
@@ -183,7 +184,7 @@ static int set_owner_mode(int fd, const struct stat *attr, int to_set)
 
 /* One change of attributes: by which thread, of what. */
 struct change {
-	struct fs *fs;
+	struct tree *tree;
 	struct node *n;
 	const struct stat *attr;
 	int to_set;
@@ -197,7 +198,7 @@ static int set_size(const struct change *c, struct file_work *w, struct file *f)
 	if (c->n->type != OBJECT_FILE)
 		return -EINVAL;
 	if (!f) {
-		r = file_open(&c->fs->env, c->n, true, w, &opened);
+		r = file_open(&c->tree->env, c->n, true, w, &opened);
 		f = opened;
 	}
 	if (!r)
@@ -212,7 +213,7 @@ static int apply(const struct change *c, struct file_work *w, struct file *f, st
 {
 	const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW;
 	struct timespec ts[2];
-	int fd = f ? f->fd : node_open_path(&c->fs->nodes, c->n), r;
+	int fd = f ? f->fd : node_open_path(&c->tree->nodes, c->n), r;
 
 	if (fd < 0)
 		return fd;
@@ -227,7 +228,7 @@ static int apply(const struct change *c, struct file_work *w, struct file *f, st
 		r = fstat(fd, st) ? -errno : 0;
 	if (!f)
 		close(fd);
-	return r ? r : obj_attr(c->fs, c->n, st);
+	return r ? r : obj_attr(c->tree, c->n, st);
 }
 
 /* Through the open file F (may be NULL; given back) where it can be written: no name has to be found again. */
@@ -244,20 +245,20 @@ static void setattr(fuse_req_t req, const struct change *c, struct file_work *w,
 static void job_setattr(struct file_work *w, void *arg)
 {
 	struct deferred *d = arg;
-	struct change c = {d->fs, node_get(&d->fs->nodes, d->ino), &d->attr, d->arg};
+	struct change c = {d->server->cfg.tree, node_get(&d->server->cfg.tree->nodes, d->ino), &d->attr, d->arg};
 	struct file *f;
 	int r;
 
 	/* the KMS is asked before the slot is taken */
-	r = c.n->type == OBJECT_FILE ? file_open(&d->fs->env, c.n, true, w, &f) : -EINVAL;
+	r = c.n->type == OBJECT_FILE ? file_open(&d->server->cfg.tree->env, c.n, true, w, &f) : -EINVAL;
 	if (r) {
 		fuse_reply_err(d->req, -r);
 	} else {
-		pthread_mutex_lock(&d->fs->slot_lock);
-		w->slot = d->fs->pool_slot;
+		pthread_mutex_lock(&d->server->slot_lock);
+		w->slot = d->server->pool_slot;
 		setattr(d->req, &c, w, file_ref(c.n));
 		w->slot = NULL;
-		pthread_mutex_unlock(&d->fs->slot_lock);
+		pthread_mutex_unlock(&d->server->slot_lock);
 		file_close(f, true);
 	}
 	ops_deferred_end(d);
@@ -266,8 +267,8 @@ static void job_setattr(struct file_work *w, void *arg)
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
 	const int drain = FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_CTIME;
-	struct fs *fs = req_fs(req);
-	struct change c = {fs, req_node(req, ino), attr, to_set};
+	struct server *s = req_server(req);
+	struct change c = {req_tree(req), req_node(req, ino), attr, to_set};
 	/* Sent when the kernel writes dirty pages back: refused, fsync would fail although every byte was sealed. */
 	bool times = !(to_set & ~drain);
 	struct file *f;
@@ -276,18 +277,18 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 	 * Locked, it comes from an inode whose writes were refused: nothing was written, so there is no time to set, and the
 	 * writer has been told once. Only the kernel itself names a handle here; utimensat(2) does not.
 	 */
-	if (times && fi && gate_state(fs->gate) == GATE_LOCKED) {
+	if (times && fi && gate_state(s->cfg.tree->env.gate) == GATE_LOCKED) {
 		reply_attr(req, c.n);
 		return;
 	}
-	if (!(times && gate_state(fs->gate) == GATE_LOCKING) && ops_change_refused(req))
+	if (!(times && gate_state(s->cfg.tree->env.gate) == GATE_LOCKING) && ops_change_refused(req))
 		return;
 	f = file_ref(c.n);
-	if (!f && (to_set & FUSE_SET_ATTR_SIZE) && fs->store->keyring->wrap_type == WRAP_FILE)
+	if (!f && (to_set & FUSE_SET_ATTR_SIZE) && s->cfg.store->keyring->wrap_type == WRAP_FILE)
 		ops_defer(req, job_setattr,
 			  &(struct deferred){.lane = POOL_KMS, .ino = ino, .attr = *attr, .arg = to_set});
 	else
-		setattr(req, &c, &loop_self()->work, f);
+		setattr(req, &c, &thread_self()->work, f);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -297,7 +298,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 
 	if (ops_refused(req))
 		return;
-	r = obj_special(req_fs(req), req_node(req, ino), &s);
+	r = obj_special(req_tree(req), req_node(req, ino), &s);
 	if (r)
 		fuse_reply_err(req, -r);
 	else
@@ -310,7 +311,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	struct statvfs st;
 
 	(void)ino;
-	if (fstatvfs(req_fs(req)->store->data_fd, &st)) {
+	if (fstatvfs(req_server(req)->cfg.store->data_fd, &st)) {
 		fuse_reply_err(req, errno);
 		return;
 	}
@@ -324,7 +325,7 @@ static void finish_open(fuse_req_t req, struct file *f, struct fuse_file_info *f
 {
 	fi->fh = (uint64_t)(uintptr_t)f | (writable ? HANDLE_WRITABLE : 0);
 	fi->keep_cache = 1; /* we are the only writer, and locking invalidates by itself */
-	if (!ops_open(req_fs(req))) {
+	if (!ops_open(req_server(req))) {
 		fuse_reply_err(req, EACCES);
 		file_close(f, writable);
 	} else if (fuse_reply_open(req, fi) == -ENOENT) {
@@ -336,7 +337,7 @@ static void open_now(fuse_req_t req, struct node *n, struct fuse_file_info *fi, 
 {
 	bool writable = (fi->flags & O_ACCMODE) != O_RDONLY;
 	struct file *f;
-	int r = n->type == OBJECT_FILE ? file_open(&req_fs(req)->env, n, writable, w, &f) : -EIO;
+	int r = n->type == OBJECT_FILE ? file_open(&req_tree(req)->env, n, writable, w, &f) : -EIO;
 
 	if (r)
 		fuse_reply_err(req, -r);
@@ -348,13 +349,13 @@ static void job_open(struct file_work *w, void *arg)
 {
 	struct deferred *d = arg;
 
-	open_now(d->req, node_get(&d->fs->nodes, d->ino), &d->fi, w);
+	open_now(d->req, node_get(&d->server->cfg.tree->nodes, d->ino), &d->fi, w);
 	ops_deferred_end(d);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct fs *fs = req_fs(req);
+	struct server *s = req_server(req);
 	struct node *n = req_node(req, ino);
 	struct file *open;
 
@@ -362,10 +363,10 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	/* Held over the opening: with wrap type `file` only a file that is not open yet asks the KMS. */
 	open = file_ref(n);
-	if (!open && fs->store->keyring->wrap_type == WRAP_FILE)
+	if (!open && s->cfg.store->keyring->wrap_type == WRAP_FILE)
 		ops_defer(req, job_open, &(struct deferred){.lane = POOL_KMS, .ino = ino, .fi = *fi});
 	else
-		open_now(req, n, fi, &loop_self()->work);
+		open_now(req, n, fi, &thread_self()->work);
 	if (open)
 		file_close(open, false);
 }
@@ -386,8 +387,8 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
 	(void)ino;
 	if (ops_refused(req))
 		return;
-	r = file_read(handle_file(fi), &loop_self()->work, (uint64_t)off, size, &plain, &len);
-	if (!r && !ops_open(req_fs(req)))
+	r = file_read(handle_file(fi), &thread_self()->work, (uint64_t)off, size, &plain, &len);
+	if (!r && !ops_open(req_server(req)))
 		r = -EACCES;
 	if (r)
 		fuse_reply_err(req, -r);
@@ -396,37 +397,37 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
 }
 
 /* One WRITE, admitted or not, and the account of it. */
-static int write_now(struct fs *fs, struct file *f, const struct file_write *wr)
+static int write_now(struct server *s, struct file *f, const struct file_write *wr)
 {
-	bool open = ops_open(fs);
+	bool open = ops_open(s);
 	int r = -EACCES;
 
-	if (open || (wr->use == GATE_USE_DRAIN && !locking_sealed(fs)))
-		r = file_write(f, &loop_self()->work, wr);
+	if (open || (wr->use == GATE_USE_DRAIN && !lock_sealed(s->cfg.lock)))
+		r = file_write(f, &thread_self()->work, wr);
 	if (!r && !open)
-		atomic_fetch_add(&fs->sealed_bytes, wr->len);
+		atomic_fetch_add(&s->cfg.lock->sealed_bytes, wr->len);
 	if (r == -EACCES)
-		audit_denied(fs->cfg.audit, FUSE_OP_WRITE);
+		audit_denied(s->cfg.audit, FUSE_WRITE);
 	if (r == -EACCES && wr->use == GATE_USE_DRAIN) {
-		atomic_fetch_add(&fs->refused_writes, 1);
-		atomic_fetch_add(&fs->refused_bytes, wr->len);
+		atomic_fetch_add(&s->cfg.lock->refused_writes, 1);
+		atomic_fetch_add(&s->cfg.lock->refused_bytes, wr->len);
 	}
 	return r;
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	struct fs *fs = req_fs(req);
+	struct server *s = req_server(req);
 	struct file *f = handle_file(fi);
 	struct file_write wr = {(uint64_t)off, (const uint8_t *)buf, size,
 				fi->writepage ? GATE_USE_DRAIN : GATE_USE_NEW};
 	int r;
 
-	atomic_fetch_add(&fs->writes, 1);
-	r = write_now(fs, f, &wr);
+	atomic_fetch_add(&s->cfg.lock->writes, 1);
+	r = write_now(s, f, &wr);
 	if (r && fi->writepage) { /* its bytes are lost, and must read as such: neither as zeros nor as stale pages */
 		file_lost(f, (uint64_t)off, size);
-		janitor_lost(fs, ino, (uint64_t)off, size);
+		janitor_lost(s->cfg.lock, ino, (uint64_t)off, size);
 	}
 	if (r)
 		fuse_reply_err(req, -r);
@@ -453,7 +454,7 @@ static void job_fsync(struct file_work *w, void *arg)
 
 	(void)w;
 	if (!r)
-		r = obj_sync_up(d->fs, f->node);
+		r = obj_sync_up(d->server->cfg.tree, f->node);
 	fuse_reply_err(d->req, -r);
 	ops_deferred_end(d);
 }
@@ -471,7 +472,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 	(void)ino;
 	if (ops_change_refused(req))
 		return;
-	r = file_fallocate(handle_file(fi), &loop_self()->work, mode, (uint64_t)off, (uint64_t)len);
+	r = file_fallocate(handle_file(fi), &thread_self()->work, mode, (uint64_t)off, (uint64_t)len);
 	fuse_reply_err(req, -r);
 }
 
@@ -484,7 +485,7 @@ static void job_lseek(struct file_work *w, void *arg)
 	int r = 0;
 
 	if (atomic_load(&f->node->opened) & 2)
-		r = loop_invalidate(d->fs, d->ino, 0, 0);
+		r = lock_forget_inode(d->server->cfg.lock, d->ino, 0, 0);
 	if (!r || r == -ENOENT)
 		r = file_seek(f, w, d->off, d->arg, &out);
 	if (r)
@@ -523,7 +524,7 @@ static void reply_state(fuse_req_t req, size_t size)
 	char text[512];
 	size_t len;
 
-	gate_status(req_fs(req)->gate, &s);
+	gate_status(req_tree(req)->env.gate, &s);
 	len = (size_t)snprintf(text, sizeof(text), "%s%s%s%s%s", gate_state_name(s.state), s.cause ? " (" : "",
 			       gate_cause_name(s.cause), s.cause ? "): " : "", s.cause ? s.reason : "");
 	reply_sized(req, size > 0 && size < len ? -ERANGE : 0, text, len, size);
@@ -537,7 +538,7 @@ static void read_xattrs(fuse_req_t req, struct node *n, const char *name, size_t
 	if (size > 0)
 		buf.value = malloc(size);
 	if (size == 0 || buf.value)
-		r = name ? xattrs_get(req_fs(req), n, name, &buf) : xattrs_list(req_fs(req), n, &buf);
+		r = name ? xattrs_get(req_tree(req), n, name, &buf) : xattrs_list(req_tree(req), n, &buf);
 	reply_sized(req, r, buf.value, buf.len, size);
 	if (buf.value)
 		secret_wipe(buf.value, size);
@@ -568,7 +569,7 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const 
 	if (ino == FUSE_ROOT_ID && strcmp(name, XATTR_STATE) == 0)
 		r = -EPERM;
 	else
-		r = xattrs_set(req_fs(req), req_node(req, ino), name, &v);
+		r = xattrs_set(req_tree(req), req_node(req, ino), name, &v);
 	fuse_reply_err(req, -r);
 }
 
@@ -576,7 +577,7 @@ static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	if (ops_change_refused(req))
 		return;
-	fuse_reply_err(req, -xattrs_remove(req_fs(req), req_node(req, ino), name));
+	fuse_reply_err(req, -xattrs_remove(req_tree(req), req_node(req, ino), name));
 }
 
 void ops_file_fill(struct fuse_lowlevel_ops *ops)

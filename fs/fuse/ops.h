@@ -1,22 +1,39 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files that speak FUSE share: the serving thread, admission, replies. Private to loop.c, ops.c, ops_dir.c. */
+/* What the files that speak FUSE share: the server, its threads, admission, replies. Private to fs/fuse/. */
 #ifndef FS_OPS_H
 #define FS_OPS_H
 
 #define FUSE_USE_VERSION 35
 #include <fuse_lowlevel.h>
 
+#include "fs/fuse/pool.h"
+#include "fs/fuse/server.h"
+#include "fs/lock/lock.h"
 #include "fs/tree/object.h"
 
 /* A serving thread. */
-struct server {
-	struct fs *fs;
-	struct loop *loop;
+struct server_thread {
+	struct server *server;
 	struct file_work work;
 	struct fuse_buf buf;
 	unsigned wiped; /* epoch of the last wipe */
-	bool to_signal; /* loop's wipe_lock */
+	bool to_signal; /* the server's wipe_lock */
 	pthread_t thread;
+};
+
+struct server {
+	struct server_config cfg;
+	struct fuse_session *session;
+	struct fuse_lowlevel_ops ops;
+	struct pool *pool;
+	pthread_mutex_t slot_lock;
+	uint8_t *pool_slot; /* slot_lock: the in-flight slot of pool jobs that change a file, one at a time */
+	unsigned n_threads;
+	struct server_thread thread[INFLIGHT_SLOTS];
+	_Atomic unsigned running;
+	_Atomic unsigned wipe_epoch; /* a thread that has not wiped since does so before its next request */
+	_Atomic unsigned wiped;      /* threads that have */
+	pthread_mutex_t wipe_lock;   /* thread.to_signal: no signal is sent to one that has seen the first */
 };
 
 /* Each fills in its callbacks. */
@@ -24,27 +41,32 @@ void ops_file_fill(struct fuse_lowlevel_ops *ops);
 void ops_dir_fill(struct fuse_lowlevel_ops *ops);
 
 /* The thread that runs this handler. */
-struct server *loop_self(void);
-void loop_self_set(struct server *s);
+struct server_thread *thread_self(void);
+void thread_self_set(struct server_thread *t);
 /* FUSE's number of the request that this thread is in; 0 when it is none's. */
-uint32_t loop_opcode(void);
+uint32_t thread_opcode(void);
 
-static inline struct fs *req_fs(fuse_req_t req)
+static inline struct server *req_server(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
 }
 
+static inline struct tree *req_tree(fuse_req_t req)
+{
+	return req_server(req)->cfg.tree;
+}
+
 static inline struct node *req_node(fuse_req_t req, fuse_ino_t ino)
 {
-	return node_get(&req_fs(req)->nodes, ino);
+	return node_get(&req_tree(req)->nodes, ino);
 }
 
 /* State ACTIVE or GRACE under a running lease. */
-static inline bool ops_open(struct fs *fs)
+static inline bool ops_open(const struct server *s)
 {
-	enum gate_state s = gate_state(fs->gate);
+	enum gate_state state = gate_state(s->cfg.tree->env.gate);
 
-	return s == GATE_ACTIVE || s == GATE_GRACE;
+	return state == GATE_ACTIVE || state == GATE_GRACE;
 }
 
 /* Answers EACCES and returns true unless the gate is open. */
@@ -54,16 +76,16 @@ bool ops_change_refused(fuse_req_t req);
 struct cred ops_cred(fuse_req_t req);
 /* Reply with an entry (or a created file); tests the gate once more and takes the look-up back if the reply fails. */
 void ops_reply_entry(fuse_req_t req, struct node *n, const struct stat *st, int r);
-void ops_entry(struct fs *fs, struct node *n, const struct stat *st, struct fuse_entry_param *e);
+void ops_entry(const struct server *s, struct node *n, const struct stat *st, struct fuse_entry_param *e);
 
 /* A request that goes on in the pool; it stays in flight until its job has replied. */
 struct deferred {
 	fuse_req_t req;
-	struct fs *fs;
+	struct server *server;
 	enum pool_lane lane;
 	fuse_ino_t ino;
 	struct fuse_file_info fi;
-	unsigned turn; /* fs_request_begin() */
+	unsigned turn; /* lock_request_begin() */
 	int arg;
 	uint64_t off;
 	mode_t mode;

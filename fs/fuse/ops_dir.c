@@ -25,43 +25,43 @@ static bool own_thread(fuse_req_t req)
 /* Locking looks up files by number (rootsync.c): all of the reply that matters is that its time is over. */
 static bool lookup_own(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct fs *fs = req_fs(req);
+	struct server *s = req_server(req);
 	struct fuse_entry_param e;
 	struct stat st;
 	struct node *n;
 	int r;
 
-	if (parent != FUSE_ROOT_ID || !rootsync_id(name) || !own_thread(req))
+	if (parent != FUSE_ROOT_ID || !lock_asked_id(name) || !own_thread(req))
 		return false;
-	n = node_lookup_again(&fs->nodes, rootsync_id(name));
-	r = n ? obj_getattr(fs, n, &st) : -ENOENT;
+	n = node_lookup_again(&s->cfg.tree->nodes, lock_asked_id(name));
+	r = n ? obj_getattr(req_tree(req), n, &st) : -ENOENT;
 	if (r) {
 		fuse_reply_err(req, -r);
 	} else {
-		ops_entry(fs, n, &st, &e);
+		ops_entry(s, n, &st, &e);
 		e.attr_timeout = e.entry_timeout = 0;
 		r = fuse_reply_entry(req, &e);
 	}
 	if (n && r)
-		node_forget(&fs->nodes, n, 1);
+		node_forget(&s->cfg.tree->nodes, n, 1);
 	return true;
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct fs *fs = req_fs(req);
+	struct server *s = req_server(req);
 	struct node *n = NULL;
 	struct stat st;
 	int r;
 
 	if (lookup_own(req, parent, name) || ops_refused(req))
 		return;
-	r = obj_lookup(fs, (struct at){req_node(req, parent), name}, &n, &st);
+	r = obj_lookup(req_tree(req), (struct at){req_node(req, parent), name}, &n, &st);
 	if (r == -ENOENT) {
 		/* a name that is not there is remembered too: nobody else makes one */
-		struct fuse_entry_param e = {.entry_timeout = fs->cfg.attr_timeout_ms / 1000.0};
+		struct fuse_entry_param e = {.entry_timeout = s->cfg.attr_timeout_ms / 1000.0};
 
-		if (ops_open(fs))
+		if (ops_open(s))
 			fuse_reply_entry(req, &e);
 		else
 			fuse_reply_err(req, EACCES);
@@ -75,7 +75,7 @@ static void forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 	struct node *n = req_node(req, ino);
 
 	if (n)
-		node_forget(&req_fs(req)->nodes, n, nlookup);
+		node_forget(&req_tree(req)->nodes, n, nlookup);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
@@ -94,20 +94,20 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 static void reply_created(fuse_req_t req, struct node *n, const struct stat *st, struct file *f,
 			  struct fuse_file_info *fi)
 {
-	struct fs *fs = req_fs(req);
+	struct server *s = req_server(req);
 	struct fuse_entry_param e;
 	int r = -ENOENT;
 
-	ops_entry(fs, n, st, &e);
+	ops_entry(s, n, st, &e);
 	fi->fh = (uint64_t)(uintptr_t)f | 1;
 	fi->keep_cache = 1;
-	if (ops_open(fs))
+	if (ops_open(s))
 		r = fuse_reply_create(req, &e, fi);
 	else
 		fuse_reply_err(req, EACCES);
 	if (r == -ENOENT) {
 		file_close(f, true);
-		node_forget(&fs->nodes, n, 1);
+		node_forget(&s->cfg.tree->nodes, n, 1);
 	}
 }
 
@@ -117,7 +117,7 @@ static void create_now(fuse_req_t req, const struct make *m, struct fuse_file_in
 	struct node *n = NULL;
 	struct file *f = NULL;
 	struct stat st;
-	int r = obj_create(req_fs(req), m, &n, &st, fi ? &f : NULL);
+	int r = obj_create(req_tree(req), m, &n, &st, fi ? &f : NULL);
 
 	if (r || !fi)
 		ops_reply_entry(req, n, &st, r);
@@ -128,7 +128,7 @@ static void create_now(fuse_req_t req, const struct make *m, struct fuse_file_in
 static void job_create(struct file_work *w, void *arg)
 {
 	struct deferred *d = arg;
-	struct make m = {{node_get(&d->fs->nodes, d->ino), d->name}, d->mode, 0, NULL, ops_cred(d->req)};
+	struct make m = {{node_get(&d->server->cfg.tree->nodes, d->ino), d->name}, d->mode, 0, NULL, ops_cred(d->req)};
 
 	(void)w;
 	create_now(d->req, &m, d->arg ? &d->fi : NULL);
@@ -137,11 +137,11 @@ static void job_create(struct file_work *w, void *arg)
 
 static void create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
-	struct fs *fs = req_fs(req);
+	struct server *s = req_server(req);
 	struct make m = {{req_node(req, parent), name}, mode, 0, NULL, ops_cred(req)};
 	struct deferred d = {.lane = POOL_KMS, .ino = parent, .mode = mode, .arg = fi != NULL};
 
-	if (fs->store->keyring->wrap_type != WRAP_FILE) {
+	if (s->cfg.store->keyring->wrap_type != WRAP_FILE) {
 		create_now(req, &m, fi);
 		return;
 	}
@@ -174,7 +174,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 		create(req, parent, name, mode, NULL);
 		return;
 	}
-	r = obj_special_new(req_fs(req), &m, &n, &st);
+	r = obj_special_new(req_tree(req), &m, &n, &st);
 	ops_reply_entry(req, n, &st, r);
 }
 
@@ -187,7 +187,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 
 	if (ops_change_refused(req))
 		return;
-	r = obj_special_new(req_fs(req), &m, &n, &st);
+	r = obj_special_new(req_tree(req), &m, &n, &st);
 	ops_reply_entry(req, n, &st, r);
 }
 
@@ -200,7 +200,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 
 	if (ops_change_refused(req))
 		return;
-	r = obj_mkdir(req_fs(req), &m, &n, &st);
+	r = obj_mkdir(req_tree(req), &m, &n, &st);
 	ops_reply_entry(req, n, &st, r);
 }
 
@@ -212,20 +212,20 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const 
 
 	if (ops_change_refused(req))
 		return;
-	r = obj_link(req_fs(req), n, (struct at){req_node(req, newparent), newname}, &st);
+	r = obj_link(req_tree(req), n, (struct at){req_node(req, newparent), newname}, &st);
 	ops_reply_entry(req, n, &st, r);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	if (!ops_change_refused(req))
-		fuse_reply_err(req, -obj_unlink(req_fs(req), (struct at){req_node(req, parent), name}));
+		fuse_reply_err(req, -obj_unlink(req_tree(req), (struct at){req_node(req, parent), name}));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	if (!ops_change_refused(req))
-		fuse_reply_err(req, -obj_rmdir(req_fs(req), (struct at){req_node(req, parent), name}));
+		fuse_reply_err(req, -obj_rmdir(req_tree(req), (struct at){req_node(req, parent), name}));
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
@@ -234,7 +234,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	struct at from = {req_node(req, parent), name}, to = {req_node(req, newparent), newname};
 
 	if (!ops_change_refused(req))
-		fuse_reply_err(req, -obj_rename(req_fs(req), from, to, flags));
+		fuse_reply_err(req, -obj_rename(req_tree(req), from, to, flags));
 }
 
 /* ---- listing ---- */
@@ -247,7 +247,7 @@ struct listing {
 	uint8_t id[ID_LEN];
 };
 
-static int listing_open(struct fs *fs, struct node *n, struct listing **out)
+static int listing_open(struct tree *t, struct node *n, struct listing **out)
 {
 	struct listing *l = calloc(1, sizeof(*l));
 	int fd, r;
@@ -255,8 +255,8 @@ static int listing_open(struct fs *fs, struct node *n, struct listing **out)
 	if (!l)
 		return -ENOMEM;
 	l->node = n;
-	r = obj_dir_id(fs, n, l->id);
-	fd = r ? r : node_open(&fs->nodes, n, O_RDONLY | O_DIRECTORY);
+	r = obj_dir_id(t, n, l->id);
+	fd = r ? r : node_open(&t->nodes, n, O_RDONLY | O_DIRECTORY);
 	if (fd >= 0) {
 		l->dir = fdopendir(fd);
 		if (!l->dir)
@@ -285,7 +285,7 @@ static bool opendir_own(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 {
 	if (ino != FUSE_ROOT_ID || !own_thread(req))
 		return false;
-	atomic_store(&req_fs(req)->root_opened_by, fuse_req_ctx(req)->pid);
+	atomic_store(&req_server(req)->cfg.lock->root_opened_by, fuse_req_ctx(req)->pid);
 	fi->fh = 0; /* no listing */
 	fuse_reply_open(req, fi);
 	return true;
@@ -293,13 +293,12 @@ static bool opendir_own(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct fs *fs = req_fs(req);
 	struct listing *l = NULL;
 	int r;
 
 	if (opendir_own(req, ino, fi) || ops_refused(req))
 		return;
-	r = listing_open(fs, req_node(req, ino), &l);
+	r = listing_open(req_tree(req), req_node(req, ino), &l);
 	if (r) {
 		fuse_reply_err(req, -r);
 		return;
@@ -323,21 +322,21 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 	fuse_reply_err(req, 0);
 }
 
-static void log_alien(struct fs *fs, const struct listing *l, const char *disk)
+static void log_alien(struct tree *t, const struct listing *l, const char *disk)
 {
 	char path[2048], text[2400];
-	size_t len = node_path(&fs->nodes, l->node, path, sizeof(path) - 1);
+	size_t len = node_path(&t->nodes, l->node, path, sizeof(path) - 1);
 
 	path[len] = '\0';
-	atomic_fetch_add(&fs->env.corrupt, 1);
+	atomic_fetch_add(&t->env.corrupt, 1);
 	snprintf(text, sizeof(text), "data/%s: the name %s does not authenticate: left out of the listing", path, disk);
-	fs->cfg.log(LOG_ERR, text);
+	t->env.log(LOG_ERR, text);
 }
 
 /* The plain name of DISK: 0, -ENOENT for what is not to be listed, -EACCES. */
-static int plain_name(struct fs *fs, struct listing *l, const char *disk, char plain[NAME_LEN_MAX + 1])
+static int plain_name(struct tree *t, struct listing *l, const char *disk, char plain[NAME_LEN_MAX + 1])
 {
-	enum entry_kind kind = name_kind(fs->names, disk);
+	enum entry_kind kind = name_kind(t->names, disk);
 	char sidecar[NAME_LEN_MAX + 1];
 	const struct store_keys *keys;
 	uint8_t *data = NULL;
@@ -351,17 +350,17 @@ static int plain_name(struct fs *fs, struct listing *l, const char *disk, char p
 		r = store_read_file(dirfd(l->dir), sidecar, NAME_SIDECAR_MAX, &data, &len);
 	}
 	if (!r) {
-		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
 		if (!r) {
-			r = name_decode(keys, fs->names, l->id, disk, data, len, plain);
-			gate_leave(fs->gate);
+			r = name_decode(keys, t->names, l->id, disk, data, len, plain);
+			gate_leave(t->env.gate);
 		}
 	}
 	free(data);
 	/* what may be there the next time must not be missing without an error: a backup would drop it */
 	if (r == 0 || r == -EACCES || r == -ENOMEM || r == -EMFILE || r == -ENFILE)
 		return r;
-	log_alien(fs, l, disk);
+	log_alien(t, l, disk);
 	return -ENOENT;
 }
 
@@ -389,26 +388,26 @@ static size_t add_plain(fuse_req_t req, struct listing *l, const struct dirent *
 	if (e->d_type == DT_DIR)
 		st.st_mode = S_IFDIR;
 	else if (fstatat(dirfd(l->dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		 obj_type(req_fs(req), &st, &type) == 0)
+		 obj_type(req_tree(req), &st, &type) == 0)
 		st.st_mode = type == OBJECT_DIR ? S_IFDIR : type == OBJECT_FILE ? S_IFREG : 0;
 	return fuse_add_direntry(req, p->buf + p->used, p->size - p->used, name, &st, e->d_off);
 }
 
 static size_t add_plus(fuse_req_t req, struct listing *l, const struct dirent *e, const char *name, struct reply *p)
 {
-	struct fs *fs = req_fs(req);
+	struct server *s = req_server(req);
 	struct fuse_entry_param entry = {.attr = {.st_ino = e->d_ino, .st_mode = S_IFDIR}};
 	struct node *n = NULL;
 	struct stat st;
 	size_t len;
 
-	if (!is_dots(name) && obj_lookup_disk(fs, l->node, e->d_name, &n, &st) == 0)
-		ops_entry(fs, n, &st, &entry);
+	if (!is_dots(name) && obj_lookup_disk(s->cfg.tree, l->node, e->d_name, &n, &st) == 0)
+		ops_entry(s, n, &st, &entry);
 	else if (!is_dots(name))
 		entry.attr.st_mode = 0;
 	len = fuse_add_direntry_plus(req, p->buf + p->used, p->size - p->used, name, &entry, e->d_off);
 	if (n && len > p->size - p->used)
-		node_forget(&fs->nodes, n, 1);
+		node_forget(&s->cfg.tree->nodes, n, 1);
 	else if (n)
 		p->counted[p->n_counted++] = n;
 	return len;
@@ -417,7 +416,6 @@ static size_t add_plus(fuse_req_t req, struct listing *l, const struct dirent *e
 /* Fill P from the listing's position on; -EACCES when it locks on the way. */
 static int list(fuse_req_t req, struct listing *l, off_t off, struct reply *p)
 {
-	struct fs *fs = req_fs(req);
 	struct dirent *e;
 
 	if (off != l->pos)
@@ -427,7 +425,7 @@ static int list(fuse_req_t req, struct listing *l, off_t off, struct reply *p)
 		char plain[NAME_LEN_MAX + 1];
 		const char *name = is_dots(e->d_name) ? e->d_name : plain;
 		size_t len;
-		int r = name == plain ? plain_name(fs, l, e->d_name, plain) : 0;
+		int r = name == plain ? plain_name(req_tree(req), l, e->d_name, plain) : 0;
 
 		if (r == -ENOENT) {
 			l->pos = e->d_off;
@@ -457,14 +455,14 @@ static int fill_reply(fuse_req_t req, off_t off, struct listing *l, struct reply
 	pthread_mutex_lock(&l->lock);
 	r = list(req, l, off, p);
 	pthread_mutex_unlock(&l->lock);
-	if (!ops_open(req_fs(req)))
+	if (!ops_open(req_server(req)))
 		return -EACCES;
 	return p->used > 0 && r != -EACCES ? 0 : r; /* an error behind what fits is met again by the next request */
 }
 
 static void read_listing(fuse_req_t req, size_t size, off_t off, struct listing *l, bool plus)
 {
-	struct fs *fs = req_fs(req);
+	struct server *s = req_server(req);
 	struct reply p = {.size = size};
 	int r = l ? fill_reply(req, off, l, &p, plus) : -EBADF;
 
@@ -473,7 +471,7 @@ static void read_listing(fuse_req_t req, size_t size, off_t off, struct listing 
 	else
 		r = fuse_reply_buf(req, p.buf, p.used);
 	for (size_t i = 0; r && i < p.n_counted; i++)
-		node_forget(&fs->nodes, p.counted[i], 1);
+		node_forget(&s->cfg.tree->nodes, p.counted[i], 1);
 	if (p.buf)
 		secret_wipe(p.buf, p.used);
 	if (p.buf)
@@ -510,7 +508,7 @@ static void job_fsyncdir(struct file_work *w, void *arg)
 	if (!r)
 		r = fsync(dirfd(l->dir)) ? -errno : 0;
 	if (!r)
-		r = obj_sync_up(d->fs, l->node);
+		r = obj_sync_up(d->server->cfg.tree, l->node);
 	if (!r)
 		node_paid(l->node, owes);
 	fuse_reply_err(d->req, -r);

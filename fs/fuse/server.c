@@ -1,27 +1,223 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The serving thread that runs a handler. */
+/* The serving threads: receive a request, run its callback; buffers that can be wiped from outside. */
+#include "fs/fuse/server.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <malloc.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "crypto/secret.h"
 #include "fs/fuse/ops.h"
+#include "fs/store/store.h"
 
-static _Thread_local struct server *self;
+#define THREADS_MIN 4u
+/* What asks the KMS (wrap type `file`) waits 50 ms each, or for long; see pool.h. */
+#define POOL_THREADS_DISK 4u
+#define POOL_THREADS_KMS 12u
+#define POOL_SLOT (INFLIGHT_SLOTS - 1u) /* the last slot is the pool's, the others are one thread's each */
+#define WIPE_SIGNAL SIGUSR2
+#define WIPE_WAIT_MS 2000
 
-struct server *loop_self(void)
+static void on_wipe_signal(int sig)
 {
-	return self;
+	(void)sig; /* it only ends the read(2) of an idle thread */
 }
 
-uint32_t loop_opcode(void)
+/*
+ * The frame of the signal has the vector registers in it, and with them the last bytes that were copied. So the signals
+ * must have come to an end before the stack is wiped: the yield takes what is still pending.
+ */
+static void thread_wipe(struct server_thread *t)
 {
-	uint32_t opcode = 0;
+	struct server *s = t->server;
+	unsigned epoch = atomic_load(&s->wipe_epoch);
 
-	/* struct fuse_in_header: length, opcode */
-	if (self && self->buf.mem && !(self->buf.flags & FUSE_BUF_IS_FD) && self->buf.size >= 2 * sizeof(opcode))
-		memcpy(&opcode, (const char *)self->buf.mem + sizeof(opcode), sizeof(opcode));
-	return opcode;
+	if (t->wiped == epoch)
+		return;
+	pthread_mutex_lock(&s->wipe_lock);
+	t->to_signal = false;
+	pthread_mutex_unlock(&s->wipe_lock);
+	sched_yield();
+	file_work_wipe(&t->work);
+	if (t->buf.mem) /* libfuse's own: requests carry what users write */
+		secret_wipe(t->buf.mem, malloc_usable_size(t->buf.mem));
+	secret_wipe_stack();
+	t->wiped = epoch;
+	atomic_fetch_add(&s->wiped, 1);
 }
 
-void loop_self_set(struct server *s)
+static void *thread_main(void *arg)
 {
-	self = s;
+	struct server_thread *t = arg;
+	struct server *s = t->server;
+
+	thread_self_set(t);
+	while (!fuse_session_exited(s->session)) {
+		thread_wipe(t);
+		int len = fuse_session_receive_buf(s->session, &t->buf);
+		if (len == -EINTR || len == -EAGAIN)
+			continue;
+		if (len <= 0)
+			break;
+		unsigned turn = lock_request_begin(s->cfg.lock);
+		fuse_session_process_buf(s->session, &t->buf);
+		if (!ops_open(s)) /* a page that was refused after the wipe */
+			secret_wipe(t->buf.mem, (size_t)len);
+		lock_request_end(s->cfg.lock, turn);
+	}
+	if (atomic_fetch_sub(&s->running, 1) == 1)
+		s->cfg.ended(s->cfg.arg);
+	return NULL;
+}
+
+static int session_new(struct server *s)
+{
+	char name[] = "byokfs", path[32];
+	char *argv[] = {name, NULL};
+	struct fuse_args args = {1, argv, 0};
+
+	ops_file_fill(&s->ops);
+	ops_dir_fill(&s->ops);
+	s->session = fuse_session_new(&args, &s->ops, sizeof(s->ops), s);
+	fuse_opt_free_args(&args);
+	if (!s->session)
+		return -EINVAL;
+	snprintf(path, sizeof(path), "/dev/fd/%d", s->cfg.fuse_fd);
+	if (fuse_session_mount(s->session, path) == 0)
+		return 0;
+	fuse_session_destroy(s->session);
+	return -EIO;
+}
+
+int server_new(const struct server_config *cfg, struct server **out)
+{
+	struct server *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->cfg = *cfg;
+	pthread_mutex_init(&s->slot_lock, NULL);
+	pthread_mutex_init(&s->wipe_lock, NULL);
+	int r = session_new(s);
+	if (r)
+		free(s);
+	else
+		*out = s;
+	return r;
+}
+
+static unsigned thread_count(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned n = cpus > 0 ? (unsigned)cpus * 2 : 2;
+
+	if (n < THREADS_MIN)
+		return THREADS_MIN;
+	return n < POOL_SLOT ? n : POOL_SLOT;
+}
+
+/* In-flight slot I of the store, NULL where it is mounted read-only. */
+static uint8_t *slot(const struct server *s, unsigned i)
+{
+	const struct store *store = s->cfg.store;
+
+	return store->inflight ? store->inflight + i * store->slot_len : NULL;
+}
+
+static int thread_start(struct server *s)
+{
+	struct server_thread *t = &s->thread[s->n_threads];
+	int r;
+
+	t->server = s;
+	r = file_work_init(&t->work, &s->cfg.tree->env.layout, slot(s, s->n_threads));
+	if (r)
+		return r;
+	atomic_fetch_add(&s->running, 1);
+	r = -pthread_create(&t->thread, NULL, thread_main, t);
+	if (r) {
+		atomic_fetch_sub(&s->running, 1);
+		file_work_free(&t->work);
+		return r;
+	}
+	s->n_threads++;
+	return 0;
+}
+
+int server_start(struct server *s)
+{
+	const unsigned jobs[POOL_LANES] = {
+		[POOL_DISK] = POOL_THREADS_DISK,
+		[POOL_KMS] = s->cfg.store->keyring->wrap_type == WRAP_FILE ? POOL_THREADS_KMS : 0,
+	};
+	struct sigaction sa = {.sa_handler = on_wipe_signal}; /* no SA_RESTART */
+	sigset_t wipe;
+	int r = pool_new(&s->cfg.tree->env.layout, jobs, &s->pool);
+
+	if (r)
+		return r;
+	s->pool_slot = slot(s, POOL_SLOT);
+	sigaction(WIPE_SIGNAL, &sa, NULL);
+	sigemptyset(&wipe);
+	sigaddset(&wipe, WIPE_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &wipe, NULL);
+	for (unsigned want = thread_count(); !r && s->n_threads < want;)
+		r = thread_start(s);
+	pthread_sigmask(SIG_BLOCK, &wipe, NULL);
+	return s->n_threads > 0 ? 0 : -EAGAIN;
+}
+
+void server_wipe(struct server *s)
+{
+	pthread_mutex_lock(&s->wipe_lock);
+	for (unsigned i = 0; i < s->n_threads; i++)
+		s->thread[i].to_signal = true;
+	pthread_mutex_unlock(&s->wipe_lock);
+	atomic_store(&s->wiped, 0);
+	atomic_fetch_add(&s->wipe_epoch, 1);
+	/* A signal between a thread's check and its read(2) is lost, so it is sent until it is seen. */
+	for (int ms = 0; ms < WIPE_WAIT_MS && atomic_load(&s->wiped) < atomic_load(&s->running); ms += 2) {
+		pthread_mutex_lock(&s->wipe_lock);
+		for (unsigned i = 0; i < s->n_threads; i++)
+			if (s->thread[i].to_signal)
+				pthread_kill(s->thread[i].thread, WIPE_SIGNAL);
+		pthread_mutex_unlock(&s->wipe_lock);
+		clock_pause(2);
+	}
+	pool_wipe(s->pool);
+}
+
+/* After an unmount its read(2) has failed already; when the session is given up with handles open, the signal ends it. */
+static void thread_end(struct server_thread *t)
+{
+	while (pthread_tryjoin_np(t->thread, NULL) == EBUSY) {
+		pthread_kill(t->thread, WIPE_SIGNAL);
+		clock_pause(2);
+	}
+	file_work_free(&t->work);
+	if (t->buf.mem)
+		secret_wipe(t->buf.mem, malloc_usable_size(t->buf.mem));
+	free(t->buf.mem);
+}
+
+void server_free(struct server *s)
+{
+	if (!s)
+		return;
+	/* While requests are still answered: a job may wait for a page that is being written back. */
+	pool_stop(s->pool);
+	fuse_session_exit(s->session);
+	for (unsigned i = 0; i < s->n_threads; i++)
+		thread_end(&s->thread[i]);
+	pool_free(s->pool);
+	fuse_session_destroy(s->session); /* closes fuse_fd */
+	free(s);
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The janitor's threads: a fixed table of inodes with lost writes, and three chores that recur. */
 #include "fs/lock/janitor.h"
-#include "kms/gate.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <syslog.h>
 #include <time.h>
+
+#include "fs/lock/lock_own.h"
+#include "kms/gate.h"
 
 #define THREADS 2u /* one may be held up by a page that a READ from a dead disk has locked */
 #define ENTRIES 1024u
@@ -50,8 +52,8 @@ struct list {
 };
 
 struct janitor {
-	struct fs *fs;
-	pthread_mutex_t lock;
+	struct lock *lock;
+	pthread_mutex_t mutex;
 	pthread_cond_t wake;
 	pthread_t thread[THREADS];
 	unsigned n_threads;
@@ -75,9 +77,9 @@ static int64_t earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-static bool gate_open_now(const struct fs *fs)
+static bool gate_open_now(const struct lock *l)
 {
-	enum gate_state s = gate_state(fs->gate);
+	enum gate_state s = gate_state(l->cfg.gate);
 
 	return s == GATE_ACTIVE || s == GATE_GRACE;
 }
@@ -92,23 +94,23 @@ static void refuse_dirty(struct janitor *j)
 	struct rootsync *s;
 	bool mine;
 
-	pthread_mutex_lock(&j->lock);
+	pthread_mutex_lock(&j->mutex);
 	mine = !j->syncing && clock_ms(CLOCK_MONOTONIC) >= j->sync_next;
 	j->syncing = j->syncing || mine;
-	pthread_mutex_unlock(&j->lock);
+	pthread_mutex_unlock(&j->mutex);
 	if (!mine)
 		return;
-	s = rootsync_start(j->fs, ROOTSYNC_WRITE_BACK);
-	if (rootsync_settle(s, j->fs, clock_ms(CLOCK_BOOTTIME) + SYNC_WAIT_MS)) {
+	s = rootsync_start(j->lock, ROOTSYNC_WRITE_BACK);
+	if (rootsync_settle(s, j->lock, clock_ms(CLOCK_BOOTTIME) + SYNC_WAIT_MS)) {
 		j->sync_pause = SYNC_PAUSE_MS;
 	} else {
 		j->sync_next = clock_ms(CLOCK_MONOTONIC) + j->sync_pause;
 		j->sync_pause = earlier(j->sync_pause * 2, SYNC_PAUSE_MAX_MS);
 	}
-	rootsync_end(s, j->fs);
-	pthread_mutex_lock(&j->lock);
+	rootsync_end(s, j->lock);
+	pthread_mutex_lock(&j->mutex);
 	j->syncing = false;
-	pthread_mutex_unlock(&j->lock);
+	pthread_mutex_unlock(&j->mutex);
 }
 
 /* ---- inodes with lost writes ---- */
@@ -132,8 +134,8 @@ static struct entry *entry_find(struct janitor *j, uint64_t ino)
 static void entry_add(struct janitor *j, struct entry *e, uint64_t ino, int64_t now)
 {
 	*e = (struct entry){.ino = ino, .start = UINT64_MAX, .due = now, .done_at = now - PAUSE_MS};
-	e->untold = !gate_open_now(j->fs);
-	atomic_fetch_add(&j->fs->draining, 1);
+	e->untold = !gate_open_now(j->lock);
+	atomic_fetch_add(&j->lock->draining, 1);
 }
 
 static void entry_lost(struct entry *e, uint64_t off, uint64_t len, int64_t now)
@@ -151,18 +153,18 @@ static void entry_lost(struct entry *e, uint64_t off, uint64_t len, int64_t now)
 static void lost_without_room(struct janitor *j, int64_t now)
 {
 	if (!j->swept_for)
-		atomic_fetch_add(&j->fs->draining, 1);
+		atomic_fetch_add(&j->lock->draining, 1);
 	j->swept_for = now;
 	j->chore[SWEEP].due = earlier(j->chore[SWEEP].due, now + SWEEP_PAUSE_MS);
 }
 
-void janitor_lost(struct fs *fs, uint64_t ino, uint64_t off, uint64_t len)
+void janitor_lost(struct lock *l, uint64_t ino, uint64_t off, uint64_t len)
 {
-	struct janitor *j = fs->janitor;
+	struct janitor *j = l->janitor;
 	int64_t now = clock_ms(CLOCK_MONOTONIC);
 	struct entry *e;
 
-	pthread_mutex_lock(&j->lock);
+	pthread_mutex_lock(&j->mutex);
 	e = entry_find(j, ino);
 	if (e && e->ino == 0)
 		entry_add(j, e, ino, now);
@@ -171,25 +173,25 @@ void janitor_lost(struct fs *fs, uint64_t ino, uint64_t off, uint64_t len)
 	else
 		lost_without_room(j, now);
 	pthread_cond_signal(&j->wake);
-	pthread_mutex_unlock(&j->lock);
+	pthread_mutex_unlock(&j->mutex);
 }
 
 /* By its name on disk: the plain one would need keys, and does not belong in a log. */
 static void tell_name(struct janitor *j, uint64_t ino, bool last)
 {
 	char path[2048], text[2400];
-	struct node *n = node_pin(&j->fs->nodes, ino);
+	struct node *n = node_pin(j->lock->cfg.nodes, ino);
 	size_t len;
 
 	if (!n)
 		return;
-	len = node_path(&j->fs->nodes, n, path, sizeof(path) - 1);
+	len = node_path(j->lock->cfg.nodes, n, path, sizeof(path) - 1);
 	path[len] = '\0';
 	snprintf(text, sizeof(text),
 		 "data/%s (inode %llu): written pages were refused; fsync or close tells the writer%s",
 		 len ? path : "(deleted)", (unsigned long long)n->ino, last ? "; further files are not named" : "");
-	node_unpin(&j->fs->nodes, n);
-	j->fs->cfg.log(LOG_WARNING, text);
+	node_unpin(j->lock->cfg.nodes, n);
+	j->lock->cfg.log(LOG_WARNING, text);
 }
 
 static bool tell_once(struct janitor *j, uint64_t ino)
@@ -206,24 +208,24 @@ static bool tell_once(struct janitor *j, uint64_t ino)
 /* Called with the lock, which is given up meanwhile. */
 static void entry_run(struct janitor *j, struct entry *e)
 {
-	bool whole = !gate_open_now(j->fs), tell = e->untold && tell_once(j, e->ino);
+	bool whole = !gate_open_now(j->lock), tell = e->untold && tell_once(j, e->ino);
 	uint64_t ino = e->ino, start = e->start, end = e->end;
 	bool last = j->n_told == NAMES_MAX;
 	int64_t started = clock_ms(CLOCK_MONOTONIC);
 
 	e->busy = true;
 	e->untold = false;
-	pthread_mutex_unlock(&j->lock);
+	pthread_mutex_unlock(&j->mutex);
 	if (tell)
 		tell_name(j, ino, last);
 	if (whole) {
-		if (locking_writable(j->fs, ino, NULL))
+		if (lock_writable(j->lock, ino, NULL))
 			refuse_dirty(j);
-		(void)locking_forget(j->fs, ino);
+		(void)lock_forget(j->lock, ino);
 	} else {
-		(void)loop_invalidate(j->fs, ino, (int64_t)start, (int64_t)(end - start));
+		(void)lock_forget_inode(j->lock, ino, (int64_t)start, (int64_t)(end - start));
 	}
-	pthread_mutex_lock(&j->lock);
+	pthread_mutex_lock(&j->mutex);
 	e->busy = false;
 	e->done_at = clock_ms(CLOCK_MONOTONIC);
 	if (e->lost_at >= started) {
@@ -232,7 +234,7 @@ static void entry_run(struct janitor *j, struct entry *e)
 		e->due = e->lost_at + LAST_MS;
 	} else {
 		e->ino = 0;
-		atomic_fetch_sub(&j->fs->draining, 1);
+		atomic_fetch_sub(&j->lock->draining, 1);
 	}
 }
 
@@ -252,96 +254,96 @@ static struct entry *entry_due(struct janitor *j, int64_t now, int64_t *next)
 
 /* ---- chores: each returns when it is due again ---- */
 
-static void invalidate_class(struct fs *fs, enum node_class class)
+static void invalidate_class(struct lock *l, enum node_class class)
 {
 	uint64_t ids[BATCH], next = 1;
 	size_t n;
 
-	while ((n = nodes_collect(&fs->nodes, class, &next, ids, BATCH)) > 0)
+	while ((n = nodes_collect(l->cfg.nodes, class, &next, ids, BATCH)) > 0)
 		for (size_t i = 0; i < n; i++)
-			(void)locking_forget(fs, ids[i]);
+			(void)lock_forget(l, ids[i]);
 }
 
 static int64_t run_sweep(struct janitor *j)
 {
 	int64_t started = clock_ms(CLOCK_MONOTONIC), next = NEVER;
 
-	invalidate_class(j->fs, NODE_WRITTEN);
-	invalidate_class(j->fs, NODE_OPENED);
-	pthread_mutex_lock(&j->lock);
+	invalidate_class(j->lock, NODE_WRITTEN);
+	invalidate_class(j->lock, NODE_OPENED);
+	pthread_mutex_lock(&j->mutex);
 	if (j->swept_for >= started || (j->swept_for && started < j->swept_for + LAST_MS)) {
 		next = clock_ms(CLOCK_MONOTONIC) + SWEEP_PAUSE_MS;
 	} else if (j->swept_for) {
 		j->swept_for = 0;
-		atomic_fetch_sub(&j->fs->draining, 1);
+		atomic_fetch_sub(&j->lock->draining, 1);
 	}
-	pthread_mutex_unlock(&j->lock);
+	pthread_mutex_unlock(&j->mutex);
 	return next;
 }
 
-void janitor_sweep(struct fs *fs)
+void janitor_sweep(struct lock *l)
 {
-	struct janitor *j = fs->janitor;
+	struct janitor *j = l->janitor;
 
-	pthread_mutex_lock(&j->lock);
+	pthread_mutex_lock(&j->mutex);
 	j->chore[SWEEP].due = 0;
 	pthread_cond_signal(&j->wake);
-	pthread_mutex_unlock(&j->lock);
+	pthread_mutex_unlock(&j->mutex);
 }
 
 /* Only the chore itself touches the list, so no lock is needed. */
 static void gather(struct janitor *j)
 {
 	uint64_t ids[BATCH], next = 1;
-	struct list *l = &j->watched;
+	struct list *list = &j->watched;
 	size_t n;
 
-	l->n = 0;
-	l->more = false;
-	while ((n = nodes_collect(&j->fs->nodes, NODE_WRITTEN, &next, ids, BATCH)) > 0) {
+	list->n = 0;
+	list->more = false;
+	while ((n = nodes_collect(j->lock->cfg.nodes, NODE_WRITTEN, &next, ids, BATCH)) > 0) {
 		for (size_t i = 0; i < n; i++) {
-			if (!locking_writable(j->fs, ids[i], NULL))
+			if (!lock_writable(j->lock, ids[i], NULL))
 				continue;
-			if (l->n < LIST_MAX)
-				l->id[l->n++] = ids[i];
+			if (list->n < LIST_MAX)
+				list->id[list->n++] = ids[i];
 			else
-				l->more = true;
+				list->more = true;
 		}
 	}
 }
 
 static void watch_once(struct janitor *j)
 {
-	struct list *l = &j->watched;
+	struct list *list = &j->watched;
 	size_t left = 0;
 
-	for (size_t i = 0; i < l->n; i++) {
-		if (!locking_writable(j->fs, l->id[i], NULL))
+	for (size_t i = 0; i < list->n; i++) {
+		if (!lock_writable(j->lock, list->id[i], NULL))
 			continue;
-		(void)locking_forget(j->fs, l->id[i]);
-		l->id[left++] = l->id[i];
+		(void)lock_forget(j->lock, list->id[i]);
+		list->id[left++] = list->id[i];
 	}
-	l->n = left;
-	if (l->more)
-		invalidate_class(j->fs, NODE_WRITTEN);
+	list->n = left;
+	if (list->more)
+		invalidate_class(j->lock, NODE_WRITTEN);
 }
 
 /* Often at first and while something is refused; then twice as seldom each time, so that idle handles cost nothing. */
 static int64_t run_watch(struct janitor *j)
 {
-	uint64_t refused = atomic_load(&j->fs->refused_writes);
+	uint64_t refused = atomic_load(&j->lock->refused_writes);
 	int64_t started = clock_ms(CLOCK_MONOTONIC), took;
 	bool anew;
 
-	pthread_mutex_lock(&j->lock);
+	pthread_mutex_lock(&j->mutex);
 	anew = j->gather;
 	j->gather = false;
-	pthread_mutex_unlock(&j->lock);
+	pthread_mutex_unlock(&j->mutex);
 	if (anew) {
 		gather(j);
 		j->watch_pause = PAUSE_MS;
 	}
-	if (gate_open_now(j->fs) || (j->watched.n == 0 && !j->watched.more))
+	if (gate_open_now(j->lock) || (j->watched.n == 0 && !j->watched.more))
 		return NEVER;
 	refuse_dirty(j);
 	watch_once(j);
@@ -353,62 +355,62 @@ static int64_t run_watch(struct janitor *j)
 	return j->watched.n > 0 || j->watched.more ? clock_ms(CLOCK_MONOTONIC) + j->watch_pause : NEVER;
 }
 
-void janitor_locking(struct fs *fs)
+void janitor_locking(struct lock *l)
 {
-	struct janitor *j = fs->janitor;
+	struct janitor *j = l->janitor;
 
-	pthread_mutex_lock(&j->lock);
+	pthread_mutex_lock(&j->mutex);
 	j->n_told = 0;
-	pthread_mutex_unlock(&j->lock);
+	pthread_mutex_unlock(&j->mutex);
 }
 
-void janitor_locked(struct fs *fs)
+void janitor_locked(struct lock *l)
 {
-	struct janitor *j = fs->janitor;
+	struct janitor *j = l->janitor;
 
-	pthread_mutex_lock(&j->lock);
+	pthread_mutex_lock(&j->mutex);
 	j->gather = true;
 	j->chore[WATCH].due = 0;
 	pthread_cond_signal(&j->wake);
-	pthread_mutex_unlock(&j->lock);
+	pthread_mutex_unlock(&j->mutex);
 }
 
 static int64_t run_absent(struct janitor *j)
 {
-	struct list *l = &j->absent;
+	struct list *list = &j->absent;
 	size_t i = 0;
 
-	pthread_mutex_lock(&j->lock);
-	if (gate_open_now(j->fs))
-		l->n = 0;
-	while (i < l->n) {
-		uint64_t id = l->id[i];
+	pthread_mutex_lock(&j->mutex);
+	if (gate_open_now(j->lock))
+		list->n = 0;
+	while (i < list->n) {
+		uint64_t id = list->id[i];
 		bool there;
 
-		pthread_mutex_unlock(&j->lock);
-		there = node_live(&j->fs->nodes, id) && loop_invalidate(j->fs, id, 0, 0) == -ENOENT;
-		pthread_mutex_lock(&j->lock);
+		pthread_mutex_unlock(&j->mutex);
+		there = node_live(j->lock->cfg.nodes, id) && lock_forget_inode(j->lock, id, 0, 0) == -ENOENT;
+		pthread_mutex_lock(&j->mutex);
 		if (there)
 			i++;
 		else
-			l->id[i] = l->id[--l->n]; /* others only append */
+			list->id[i] = list->id[--list->n]; /* others only append */
 	}
-	i = l->n;
-	pthread_mutex_unlock(&j->lock);
+	i = list->n;
+	pthread_mutex_unlock(&j->mutex);
 	return i > 0 ? clock_ms(CLOCK_MONOTONIC) + ABSENT_MS : NEVER;
 }
 
-void janitor_absent(struct fs *fs, uint64_t ino)
+void janitor_absent(struct lock *l, uint64_t ino)
 {
-	struct janitor *j = fs->janitor;
-	struct list *l = &j->absent;
+	struct janitor *j = l->janitor;
+	struct list *list = &j->absent;
 
-	pthread_mutex_lock(&j->lock);
-	if (l->n < LIST_MAX)
-		l->id[l->n++] = ino;
+	pthread_mutex_lock(&j->mutex);
+	if (list->n < LIST_MAX)
+		list->id[list->n++] = ino;
 	j->chore[ABSENT].due = earlier(j->chore[ABSENT].due, clock_ms(CLOCK_MONOTONIC) + ABSENT_FIRST_MS);
 	pthread_cond_signal(&j->wake);
-	pthread_mutex_unlock(&j->lock);
+	pthread_mutex_unlock(&j->mutex);
 }
 
 /* ---- the threads ---- */
@@ -430,9 +432,9 @@ static bool run_chore(struct janitor *j, int64_t now, int64_t *next)
 		}
 		c->busy = true;
 		c->due = NEVER;
-		pthread_mutex_unlock(&j->lock);
+		pthread_mutex_unlock(&j->mutex);
 		again = run[i](j);
-		pthread_mutex_lock(&j->lock);
+		pthread_mutex_lock(&j->mutex);
 		c->busy = false;
 		c->due = earlier(c->due, again);
 		return true;
@@ -445,17 +447,17 @@ static void wait_until(struct janitor *j, int64_t when)
 	struct timespec ts = {when / 1000, (long)(when % 1000) * 1000000};
 
 	if (when == NEVER)
-		pthread_cond_wait(&j->wake, &j->lock);
+		pthread_cond_wait(&j->wake, &j->mutex);
 	else
-		pthread_cond_timedwait(&j->wake, &j->lock, &ts);
+		pthread_cond_timedwait(&j->wake, &j->mutex, &ts);
 }
 
 static void *janitor_main(void *arg)
 {
 	struct janitor *j = arg;
 
-	locking_hurry(); /* a write(2) that fills pages does not wait */
-	pthread_mutex_lock(&j->lock);
+	lock_hurry(); /* a write(2) that fills pages does not wait */
+	pthread_mutex_lock(&j->mutex);
 	while (!j->stop) {
 		int64_t now = clock_ms(CLOCK_MONOTONIC), next = NEVER;
 		struct entry *e = entry_due(j, now, &next);
@@ -465,58 +467,58 @@ static void *janitor_main(void *arg)
 		else if (!run_chore(j, now, &next))
 			wait_until(j, next);
 	}
-	pthread_mutex_unlock(&j->lock);
+	pthread_mutex_unlock(&j->mutex);
 	return NULL;
 }
 
-int janitor_start(struct fs *fs)
+int janitor_start(struct lock *l)
 {
 	struct janitor *j = calloc(1, sizeof(*j));
 	pthread_condattr_t attr;
 
 	if (!j)
 		return -ENOMEM;
-	j->fs = fs;
+	j->lock = l;
 	j->watch_pause = PAUSE_MS;
 	j->sync_pause = SYNC_PAUSE_MS;
 	for (unsigned i = 0; i < N_CHORES; i++)
 		j->chore[i].due = NEVER;
-	pthread_mutex_init(&j->lock, NULL);
+	pthread_mutex_init(&j->mutex, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&j->wake, &attr);
 	pthread_condattr_destroy(&attr);
-	fs->janitor = j;
+	l->janitor = j;
 	while (j->n_threads < THREADS && pthread_create(&j->thread[j->n_threads], NULL, janitor_main, j) == 0)
 		j->n_threads++;
 	if (j->n_threads > 0)
 		return 0;
-	janitor_free(fs);
+	janitor_free(l);
 	return -EAGAIN;
 }
 
-void janitor_stop(struct fs *fs)
+void janitor_stop(struct lock *l)
 {
-	struct janitor *j = fs->janitor;
+	struct janitor *j = l->janitor;
 
 	if (!j)
 		return;
-	pthread_mutex_lock(&j->lock);
+	pthread_mutex_lock(&j->mutex);
 	j->stop = true;
 	pthread_cond_broadcast(&j->wake);
-	pthread_mutex_unlock(&j->lock);
+	pthread_mutex_unlock(&j->mutex);
 	while (j->n_threads > 0)
 		pthread_join(j->thread[--j->n_threads], NULL);
 }
 
-void janitor_free(struct fs *fs)
+void janitor_free(struct lock *l)
 {
-	struct janitor *j = fs->janitor;
+	struct janitor *j = l->janitor;
 
 	if (!j)
 		return;
 	pthread_cond_destroy(&j->wake);
-	pthread_mutex_destroy(&j->lock);
-	fs->janitor = NULL;
+	pthread_mutex_destroy(&j->mutex);
+	l->janitor = NULL;
 	free(j);
 }

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fs/mount/core.h"
+#include "fs/lock/lock_own.h"
 
 #define BEAT_MS 100
 #define END_WAIT_MS 1000
@@ -25,9 +25,9 @@
  * anything, so nothing waits for it without a limit.
  */
 struct rootsync {
-	pthread_mutex_t lock;
+	pthread_mutex_t mutex;
 	pthread_cond_t news;
-	struct fs *fs; /* lock; NULL: nobody waits any more */
+	struct lock *lock; /* lock; NULL: nobody waits any more */
 	enum rootsync_kind kind;
 	bool wanted;     /* lock: rounds, until settled */
 	bool stop, done; /* lock */
@@ -37,7 +37,7 @@ struct rootsync {
 static void sync_free(struct rootsync *s)
 {
 	pthread_cond_destroy(&s->news);
-	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->mutex);
 	free(s);
 }
 
@@ -46,9 +46,9 @@ static bool sync_opened(struct rootsync *s)
 {
 	bool ours;
 
-	pthread_mutex_lock(&s->lock);
-	ours = s->fs && atomic_load(&s->fs->root_opened_by) == gettid();
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_lock(&s->mutex);
+	ours = s->lock && atomic_load(&s->lock->root_opened_by) == gettid();
+	pthread_mutex_unlock(&s->mutex);
 	return ours;
 }
 
@@ -57,26 +57,26 @@ static bool round_begin(struct rootsync *s, uint64_t *writes, bool *sealed)
 {
 	bool go;
 
-	pthread_mutex_lock(&s->lock);
-	while (s->fs && !s->stop && !s->wanted)
-		pthread_cond_wait(&s->news, &s->lock);
-	go = s->fs && !s->stop;
+	pthread_mutex_lock(&s->mutex);
+	while (s->lock && !s->stop && !s->wanted)
+		pthread_cond_wait(&s->news, &s->mutex);
+	go = s->lock && !s->stop;
 	if (go) {
-		*writes = atomic_load(&s->fs->writes);
-		*sealed = locking_sealed(s->fs);
+		*writes = atomic_load(&s->lock->writes);
+		*sealed = lock_sealed(s->lock);
 	}
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&s->mutex);
 	return go;
 }
 
 static void round_end(struct rootsync *s, uint64_t writes, bool sealed)
 {
-	pthread_mutex_lock(&s->lock);
-	if (sealed || (s->fs && atomic_load(&s->fs->writes) == writes)) {
+	pthread_mutex_lock(&s->mutex);
+	if (sealed || (s->lock && atomic_load(&s->lock->writes) == writes)) {
 		s->wanted = false;
 		pthread_cond_broadcast(&s->news);
 	}
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&s->mutex);
 }
 
 static void sync_rounds(struct rootsync *s, int fd)
@@ -90,7 +90,7 @@ static void sync_rounds(struct rootsync *s, int fd)
 	}
 }
 
-uint64_t rootsync_id(const char *name)
+uint64_t lock_asked_id(const char *name)
 {
 	const size_t len = sizeof(NAME_PREFIX) - 1;
 	uint64_t id;
@@ -107,12 +107,13 @@ static size_t written_ids(struct rootsync *s, uint64_t *next, uint64_t ids[BATCH
 {
 	size_t n = 0, left = 0;
 
-	pthread_mutex_lock(&s->lock);
-	while (s->fs && !s->stop && left == 0 && (n = nodes_collect(&s->fs->nodes, NODE_WRITTEN, next, ids, BATCH)) > 0)
+	pthread_mutex_lock(&s->mutex);
+	while (s->lock && !s->stop && left == 0 &&
+	       (n = nodes_collect(s->lock->cfg.nodes, NODE_WRITTEN, next, ids, BATCH)) > 0)
 		for (size_t i = 0; i < n; i++)
-			if (locking_writable(s->fs, ids[i], NULL))
+			if (lock_writable(s->lock, ids[i], NULL))
 				ids[left++] = ids[i];
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&s->mutex);
 	return left;
 }
 
@@ -169,19 +170,19 @@ static void *sync_thread(void *arg)
 		sync_rounds(s, fd);
 		close(fd);
 	}
-	pthread_mutex_lock(&s->lock);
+	pthread_mutex_lock(&s->mutex);
 	s->done = true;
-	left = !s->fs;
+	left = !s->lock;
 	pthread_cond_broadcast(&s->news);
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&s->mutex);
 	if (left)
 		sync_free(s);
 	return NULL;
 }
 
-struct rootsync *rootsync_start(struct fs *fs, enum rootsync_kind kind)
+struct rootsync *rootsync_start(struct lock *l, enum rootsync_kind kind)
 {
-	size_t len = strlen(fs->cfg.mountpoint) + 1;
+	size_t len = strlen(l->cfg.mountpoint) + 1;
 	struct rootsync *s = calloc(1, sizeof(*s) + len);
 	pthread_condattr_t cond;
 	pthread_attr_t attr;
@@ -190,11 +191,11 @@ struct rootsync *rootsync_start(struct fs *fs, enum rootsync_kind kind)
 
 	if (!s)
 		return NULL;
-	s->fs = fs;
+	s->lock = l;
 	s->kind = kind;
 	s->wanted = true;
-	memcpy(s->path, fs->cfg.mountpoint, len);
-	pthread_mutex_init(&s->lock, NULL);
+	memcpy(s->path, l->cfg.mountpoint, len);
+	pthread_mutex_init(&s->mutex, NULL);
 	pthread_condattr_init(&cond);
 	pthread_condattr_setclock(&cond, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->news, &cond);
@@ -213,45 +214,45 @@ static void wait_a_beat(struct rootsync *s)
 {
 	struct timespec ts = clock_timespec(clock_ms(CLOCK_MONOTONIC) + BEAT_MS);
 
-	pthread_cond_timedwait(&s->news, &s->lock, &ts);
+	pthread_cond_timedwait(&s->news, &s->mutex, &ts);
 }
 
-bool rootsync_settle(struct rootsync *s, struct fs *fs, int64_t until)
+bool rootsync_settle(struct rootsync *s, struct lock *l, int64_t until)
 {
 	bool settled;
 
 	if (!s)
 		return true;
-	pthread_mutex_lock(&s->lock);
+	pthread_mutex_lock(&s->mutex);
 	s->wanted = true;
 	pthread_cond_broadcast(&s->news);
 	while (s->wanted && !s->done && clock_ms(CLOCK_BOOTTIME) < until) {
 		wait_a_beat(s);
-		locking_beat(fs);
+		lock_beat(l);
 	}
 	settled = !s->wanted || s->done;
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&s->mutex);
 	return settled;
 }
 
-void rootsync_end(struct rootsync *s, struct fs *fs)
+void rootsync_end(struct rootsync *s, struct lock *l)
 {
 	int64_t until = clock_ms(CLOCK_BOOTTIME) + END_WAIT_MS;
 	bool done;
 
 	if (!s)
 		return;
-	pthread_mutex_lock(&s->lock);
+	pthread_mutex_lock(&s->mutex);
 	s->stop = true;
 	pthread_cond_broadcast(&s->news);
 	while (!s->done && !s->wanted && clock_ms(CLOCK_BOOTTIME) < until) {
 		wait_a_beat(s);
-		locking_beat(fs);
+		lock_beat(l);
 	}
 	done = s->done;
-	s->fs = NULL;
+	s->lock = NULL;
 	pthread_cond_broadcast(&s->news);
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&s->mutex);
 	if (done)
 		sync_free(s);
 }

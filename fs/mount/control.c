@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The control socket's server: one thread accepts, one short-lived thread per connection answers. */
+#include "fs/mount/control.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,9 +18,8 @@
 
 #include "crypto/auto.h"
 #include "fs/audit/audit.h"
-#include "fs/watch/control.h"
-#include "fs/watch/control_own.h"
 #include "fs/store/store_own.h"
+#include "fs/watch/control_own.h"
 #include "fs/watch/supervise.h"
 
 #define CLIENTS_MAX 64 /* each may be silent for IO_TIMEOUT_S: none holds up another */
@@ -119,7 +120,7 @@ static void put_fs(FILE *out, struct fs *fs)
 	put_number(out, "corrupt", st.corrupt);
 	put_number(out, "recovered", st.recovered);
 	put_number(out, "draining", st.draining);
-	fs_lock_report(fs, &report);
+	fs_last_lock(fs, &report);
 	put_number(out, "lock_sealed_bytes", report.sealed_bytes);
 	put_number(out, "lock_refused_bytes", report.refused_bytes);
 	put_number(out, "lock_inodes", report.inodes);

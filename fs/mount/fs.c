@@ -17,18 +17,33 @@
 #include <unistd.h>
 
 #include "fs/audit/audit.h"
-#include "fs/mount/core.h"
+#include "fs/fuse/server.h"
+#include "fs/lock/janitor.h"
+#include "fs/lock/lock.h"
+#include "fs/tree/tree.h"
 #include "fs/watch/link.h"
-#include "fs/fuse/loop.h"
 #include "fs/watch/takeover.h"
 
 #define LOST_PAUSE_MS 30
 #define LOST_STAY_MS 4000 /* as the supervisor does after a takeover */
 #define LOST_STEP_MS 50
 #define LOST_LOCK_MS 3000 /* past the drain limit: then the connection is cut without waiting for the lock */
-/* What asks the KMS (wrap type `file`) waits 50 ms each, or for long; see fs/pool.h. */
-#define POOL_THREADS_DISK 4u
-#define POOL_THREADS_KMS 12u
+
+/* What fs_wait() is woken with: counts of an eventfd. */
+#define WAKE_UNMOUNT 1u
+#define WAKE_ENDED (1ull << 32)
+
+/* A mount. Nobody else sees its fields: the lock and the server get theirs. */
+struct fs {
+	struct fs_config cfg;
+	struct tree tree;
+	struct lock lock;
+	struct server *server;
+	int fuse_fd; /* /dev/fuse */
+	int wake_fd; /* eventfd */
+	bool mounted;
+	bool lost, lost_cut; /* the supervisor died; the connection is cut already */
+};
 
 /* Signals are the supervisor's: it takes them and passes them on, those that a terminal or pkill sends to both too. */
 static void block_signals(void)
@@ -57,20 +72,20 @@ static void raise_nofile(void)
 
 static int prepare(struct fs *fs)
 {
-	struct stat st;
-	int r;
+	int r = tree_init(&fs->tree, fs->cfg.store, fs->cfg.gate, fs->cfg.read_only != 0, fs->cfg.log);
 
-	if (fstat(fs->store->data_fd, &st))
-		return -errno;
-	fs->dev = st.st_dev;
+	if (r)
+		return r;
 	fs->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fs->wake_fd < 0)
-		return -errno;
-	r = nodes_init(&fs->nodes, fs->store->data_fd);
-	fs->nodes.shared_high = fs->cfg.high;
-	if (!r && fs->cfg.high)
-		atomic_store(fs->cfg.high, fs->nodes.high);
-	return r;
+	if (fs->wake_fd < 0) {
+		r = -errno;
+		tree_free(&fs->tree);
+		return r;
+	}
+	fs->tree.nodes.shared_high = fs->cfg.high;
+	if (fs->cfg.high)
+		atomic_store(fs->cfg.high, fs->tree.nodes.high);
+	return 0;
 }
 
 int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MAX])
@@ -83,34 +98,30 @@ int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MA
 	block_signals();
 	raise_nofile();
 	fs->cfg = *cfg;
-	pthread_mutex_init(&fs->slot_lock, NULL);
-	pthread_mutex_init(&fs->report_lock, NULL);
-	fs->gate = cfg->gate;
-	fs->store = cfg->store;
-	fs->names = cfg->store->keyring->name_mode;
-	fs->env = (struct file_env){
-		.gate = cfg->gate,
-		.layout = cfg->store->keyring->layout,
-		.nodes = &fs->nodes,
-		.unclean = cfg->store->unclean != 0,
-		.read_only = cfg->read_only != 0,
-		.log = cfg->log,
-	};
-	store_boot_id(fs->env.boot_id);
 	r = prepare(fs);
-	if (!r)
-		r = worker_mount(cfg->worker, &fs->fuse_fd, why);
 	if (r) {
-		if (fs->nodes.hash)
-			nodes_free(&fs->nodes);
-		if (fs->wake_fd > 0)
-			close(fs->wake_fd);
+		free(fs);
+		return r;
+	}
+	r = worker_mount(cfg->worker, &fs->fuse_fd, why);
+	if (r) {
+		tree_free(&fs->tree);
+		close(fs->wake_fd);
 		free(fs);
 		return r;
 	}
 	fs->mounted = true;
 	*out = fs;
 	return 0;
+}
+
+/* Make fs_wait() unmount. */
+static void ask_unmount(struct fs *fs)
+{
+	uint64_t one = WAKE_UNMOUNT;
+
+	if (write(fs->wake_fd, &one, sizeof(one)) < 0)
+		return; /* the counter is full: it is awake */
 }
 
 static void on_locked(void *arg, enum gate_cause cause, const char *reason)
@@ -120,13 +131,12 @@ static void on_locked(void *arg, enum gate_cause cause, const char *reason)
 	struct gate_status st;
 
 	(void)reason;
-	loop_wipe(fs);
-	pool_wipe(fs->pool);
-	fs_lock_report(fs, &report);
-	gate_status(fs->gate, &st);
+	server_wipe(fs->server);
+	lock_report(&fs->lock, &report);
+	gate_status(fs->cfg.gate, &st);
 	audit_locked(fs->cfg.audit, &report, cause == GATE_CAUSE_REVOKED ? st.last_refusal : 0);
 	if (fs->cfg.unmount_on_revoke && cause != GATE_CAUSE_ORDERED)
-		fs_ask_unmount(fs);
+		ask_unmount(fs);
 }
 
 static void on_active(void *arg)
@@ -134,8 +144,8 @@ static void on_active(void *arg)
 	struct fs *fs = arg;
 	struct fs_lock_report report;
 
-	atomic_store(&fs->write_closed, false);
-	fs_lock_report(fs, &report);
+	lock_lifted(&fs->lock);
+	lock_report(&fs->lock, &report);
 	audit_returned(fs->cfg.audit, &report);
 }
 
@@ -147,34 +157,61 @@ static void on_changed(void *arg, const struct gate_change *c)
 	worker_tell(fs->cfg.worker, c);
 }
 
-int fs_start(struct fs *fs)
+static void on_drain(void *arg, unsigned drain_ms)
 {
-	struct gate_hooks hooks = {.drain = locking_drain,
-				   .locked = on_locked,
-				   .active = on_active,
-				   .changed = on_changed,
-				   .files_refused = locking_files_refused,
-				   .arg = fs};
-	const unsigned threads[POOL_LANES] = {
-		[POOL_DISK] = POOL_THREADS_DISK,
-		[POOL_KMS] = fs->store->keyring->wrap_type == WRAP_FILE ? POOL_THREADS_KMS : 0,
-	};
-	int r = loop_new(fs);
+	struct fs *fs = arg;
 
-	audit_corrupt(fs->cfg.audit, &fs->env.corrupt);
-	if (!r)
-		r = pool_new(&fs->env.layout, threads, &fs->pool);
-	if (!r)
-		r = loop_start(fs);
-	return r ? r : gate_start(fs->gate, &hooks);
+	lock_drain(&fs->lock, drain_ms);
 }
 
-void fs_ask_unmount(struct fs *fs)
+/* Not on the gate's thread: the mount goes on, and a READ from a slow disk may hold up a pass. */
+static void on_files_refused(void *arg)
 {
-	uint64_t one = FS_WAKE_UNMOUNT;
+	struct fs *fs = arg;
 
-	if (write(fs->wake_fd, &one, sizeof(one)) < 0)
-		return; /* the counter is full: it is awake */
+	janitor_sweep(&fs->lock);
+}
+
+static void on_ended(void *arg)
+{
+	struct fs *fs = arg;
+	uint64_t ended = WAKE_ENDED;
+
+	if (write(fs->wake_fd, &ended, sizeof(ended)) < 0)
+		fs->cfg.log(LOG_ERR, "cannot wake the main thread at the end of the session");
+}
+
+int fs_start(struct fs *fs)
+{
+	const struct gate_hooks hooks = {.drain = on_drain,
+					 .locked = on_locked,
+					 .active = on_active,
+					 .changed = on_changed,
+					 .files_refused = on_files_refused,
+					 .arg = fs};
+	const struct lock_config lock = {.nodes = &fs->tree.nodes,
+					 .gate = fs->cfg.gate,
+					 .fuse_fd = fs->fuse_fd,
+					 .mountpoint = fs->cfg.mountpoint,
+					 .beacon = fs->cfg.beacon,
+					 .log = fs->cfg.log};
+	const struct server_config server = {.tree = &fs->tree,
+					     .lock = &fs->lock,
+					     .store = fs->cfg.store,
+					     .audit = fs->cfg.audit,
+					     .fuse_fd = fs->fuse_fd,
+					     .attr_timeout_ms = fs->cfg.attr_timeout_ms,
+					     .ended = on_ended,
+					     .arg = fs};
+
+	lock_init(&fs->lock, &lock);
+	int r = server_new(&server, &fs->server);
+	audit_corrupt(fs->cfg.audit, &fs->tree.env.corrupt);
+	if (!r)
+		r = janitor_start(&fs->lock);
+	if (!r)
+		r = server_start(fs->server);
+	return r ? r : gate_start(fs->cfg.gate, &hooks);
 }
 
 int fs_unmount(struct fs *fs)
@@ -234,7 +271,7 @@ static bool take_link(struct fs *fs, unsigned *stops)
 		close(fd);
 	if (m.type == LINK_LOCK) {
 		tell_order(fs, &m, "lock");
-		gate_lock_signal(fs->gate);
+		gate_lock_signal(fs->cfg.gate);
 	} else if (m.type == LINK_STOP && (*stops)++ == 0) {
 		tell_order(fs, &m, "unmount");
 		unmount_anyway(fs);
@@ -274,8 +311,8 @@ static void supervisor_lost(struct fs *fs)
 	fs->cfg.log(LOG_CRIT, "the supervisor is dead: locking, and ending the mount");
 	audit_ending(fs->cfg.audit, n.why);
 	n.reported = fs->cfg.audit != NULL;
-	gate_lock_signal(fs->gate);
-	for (; wait_ms > 0 && gate_state(fs->gate) != GATE_LOCKED; wait_ms -= 5)
+	gate_lock_signal(fs->cfg.gate);
+	for (; wait_ms > 0 && gate_state(fs->cfg.gate) != GATE_LOCKED; wait_ms -= 5)
 		clock_pause(5);
 	connection_open(&c, fs->fuse_fd, fs->cfg.mountpoint);
 	fs->lost = true;
@@ -284,7 +321,7 @@ static void supervisor_lost(struct fs *fs)
 		connection_forget(&c, atomic_load(&fs->cfg.worker->page->high));
 	fs->mounted = false;
 	snprintf(n.mountpoint, sizeof(n.mountpoint), "%s", fs->cfg.mountpoint);
-	snprintf(n.store, sizeof(n.store), "%s", fs->store->path);
+	snprintf(n.store, sizeof(n.store), "%s", fs->cfg.store->path);
 	if (ended_write(&n))
 		fs->cfg.log(LOG_WARNING, "the note about the end of the mount could not be written");
 }
@@ -295,7 +332,7 @@ static bool take_wake(struct fs *fs)
 
 	if (read(fs->wake_fd, &what, sizeof(what)) != sizeof(what))
 		return false;
-	if (what >= FS_WAKE_ENDED)
+	if (what >= WAKE_ENDED)
 		return true;
 	unmount_anyway(fs);
 	return false;
@@ -336,12 +373,14 @@ void fs_free(struct fs *fs)
 	if (fs->mounted)
 		(void)(mnt_umount(fs->cfg.mountpoint, 1) == 0);
 	/* the next mount mends what this one could not: by the rules for a crash, not as damage */
-	if (atomic_load(&fs->env.half_done))
-		fs->store->unclean = 1;
-	loop_free(fs);
+	if (atomic_load(&fs->tree.env.half_done))
+		fs->cfg.store->unclean = 1;
+	janitor_stop(
+		&fs->lock); /* it may wait for a page that is being written back: while requests are still answered */
+	server_free(fs->server);
+	janitor_free(&fs->lock);
 	audit_corrupt(fs->cfg.audit, NULL);
-	pool_free(fs->pool); /* of a mount that never began to serve */
-	nodes_free(&fs->nodes);
+	tree_free(&fs->tree);
 	close(fs->wake_fd);
 	free(fs);
 }
@@ -349,11 +388,16 @@ void fs_free(struct fs *fs)
 void fs_stats(struct fs *fs, struct fs_stats *out)
 {
 	*out = (struct fs_stats){
-		.cached_inodes = atomic_load(&fs->nodes.known),
-		.refused_writes = atomic_load(&fs->refused_writes),
-		.corrupt = atomic_load(&fs->env.corrupt),
-		.recovered = atomic_load(&fs->env.recovered),
-		.draining = atomic_load(&fs->draining),
+		.cached_inodes = atomic_load(&fs->tree.nodes.known),
+		.refused_writes = atomic_load(&fs->lock.refused_writes),
+		.corrupt = atomic_load(&fs->tree.env.corrupt),
+		.recovered = atomic_load(&fs->tree.env.recovered),
+		.draining = atomic_load(&fs->lock.draining),
 	};
-	nodes_count(&fs->nodes, &out->open_files, &out->lost_ranges);
+	nodes_count(&fs->tree.nodes, &out->open_files, &out->lost_ranges);
+}
+
+void fs_last_lock(struct fs *fs, struct fs_lock_report *out)
+{
+	lock_report(&fs->lock, out);
 }

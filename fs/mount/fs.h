@@ -3,6 +3,7 @@
 #ifndef FS_FS_H
 #define FS_FS_H
 
+#include "fs/report.h"
 #include "fs/store/store.h"
 #include "kms/gate.h"
 
@@ -25,26 +26,6 @@ struct fs_config {
 	void (*log)(int priority, const char *text);
 };
 
-/* Counters for status. */
-struct fs_stats {
-	uint64_t cached_inodes, open_files;
-	uint64_t lost_ranges;    /* writes answered with an error that still read as EIO */
-	uint64_t refused_writes; /* page-cache writes refused after LOCKING */
-	uint64_t corrupt;        /* objects that did not authenticate */
-	uint64_t recovered;      /* stumps and unfinished files tolerated after a crash */
-	uint64_t draining;       /* inodes still being invalidated */
-};
-
-/* What the last lock did; all 0 before the first. */
-struct fs_lock_report {
-	int64_t started;        /* unix seconds */
-	uint64_t sealed_bytes;  /* page-cache writes sealed after LOCKING */
-	uint64_t refused_bytes; /* refused, up to now: a write(2) that was under way goes on being refused */
-	uint64_t inodes;        /* forgotten by the kernel */
-	uint64_t contents_ms;   /* from LOCKING until the contents of every file were forgotten */
-	uint64_t all_ms;        /* until all was: attributes of inodes never opened too */
-};
-
 /* Have the supervisor mount. After this the mount is there and waits; WHY says what went wrong, errors as mnt_mount(). */
 int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MAX]) MUST_CHECK;
 /* Start threads and gate hooks (gate_start); the first request may be served from now on. After the last fork. */
@@ -59,6 +40,6 @@ int fs_unmount(struct fs *fs) MUST_CHECK;
 /* Unmount if need be, stop threads, free. */
 void fs_free(struct fs *fs);
 void fs_stats(struct fs *fs, struct fs_stats *out);
-void fs_lock_report(struct fs *fs, struct fs_lock_report *out);
+void fs_last_lock(struct fs *fs, struct fs_lock_report *out);
 
 #endif

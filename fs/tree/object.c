@@ -16,15 +16,15 @@
 #include "crypto/auto.h"
 #include "crypto/secret.h"
 
-static void log_node(struct fs *fs, struct node *n, const char *what)
+static void log_node(struct tree *t, struct node *n, const char *what)
 {
 	char path[2048], text[2400];
-	size_t len = node_path(&fs->nodes, n, path, sizeof(path) - 1);
+	size_t len = node_path(&t->nodes, n, path, sizeof(path) - 1);
 
 	path[len] = '\0';
 	snprintf(text, sizeof(text), "data/%s (inode %" PRIu64 "): %s: EIO", path, (uint64_t)n->ino, what);
-	atomic_fetch_add(&fs->env.corrupt, 1);
-	fs->cfg.log(LOG_ERR, text);
+	atomic_fetch_add(&t->env.corrupt, 1);
+	t->env.log(LOG_ERR, text);
 }
 
 static bool cached_id(struct node *n, uint8_t id[ID_LEN])
@@ -47,16 +47,16 @@ void obj_cache_id(struct node *n, const uint8_t id[ID_LEN])
 	pthread_mutex_unlock(&n->lock);
 }
 
-int obj_dir_id_make(struct fs *fs, int fd, uint8_t id[ID_LEN])
+int obj_dir_id_make(struct tree *t, int fd, uint8_t id[ID_LEN])
 {
 	uint8_t file[DIRID_LEN], fresh[ID_LEN];
 	const struct store_keys *keys;
-	int r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+	int r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
 
 	if (r)
 		return r;
 	r = dirid_new(keys, fresh, file);
-	gate_leave(fs->gate);
+	gate_leave(t->env.gate);
 	if (!r)
 		r = store_dirid_put(fd, file);
 	if (!r)
@@ -65,7 +65,7 @@ int obj_dir_id_make(struct fs *fs, int fd, uint8_t id[ID_LEN])
 }
 
 /* The id of the folder FD; one is made where a crash cut a mkdir off. Keys are borrowed for the cryptography only. */
-static int load_dir_id(struct fs *fs, int fd, uint8_t id[ID_LEN])
+static int load_dir_id(struct tree *t, int fd, uint8_t id[ID_LEN])
 {
 	uint8_t file[DIRID_LEN + 1];
 	const struct store_keys *keys;
@@ -73,31 +73,31 @@ static int load_dir_id(struct fs *fs, int fd, uint8_t id[ID_LEN])
 	int r = store_dirid_fetch(fd, file, &len);
 
 	if (!r && len == 0) {
-		r = fs->env.unclean && !fs->cfg.read_only ? store_dir_empty(fd, DIRID_NAME) : 0;
-		return r > 0 ? obj_dir_id_make(fs, fd, id) : r < 0 ? r : -ENODATA;
+		r = t->env.unclean && !t->env.read_only ? store_dir_empty(fd, DIRID_NAME) : 0;
+		return r > 0 ? obj_dir_id_make(t, fd, id) : r < 0 ? r : -ENODATA;
 	}
 	if (!r)
-		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
 	if (r)
 		return r;
 	r = dirid_parse(keys, file, len, id);
-	gate_leave(fs->gate);
+	gate_leave(t->env.gate);
 	return r;
 }
 
-static int read_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
+static int read_dir_id(struct tree *t, struct node *dir, uint8_t id[ID_LEN])
 {
 	AUTO(auto_close) int fd = -1;
 	int r;
 
 	if (cached_id(dir, id))
 		return 0;
-	fd = node_open(&fs->nodes, dir, O_RDONLY | O_DIRECTORY);
+	fd = node_open(&t->nodes, dir, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
 		return fd;
-	r = load_dir_id(fs, fd, id);
+	r = load_dir_id(t, fd, id);
 	if (r == -EBADMSG || r == -ENODATA || r == -EUCLEAN || r == -EFBIG) {
-		log_node(fs, dir, "the directory id is missing or does not authenticate");
+		log_node(t, dir, "the directory id is missing or does not authenticate");
 		return -EIO;
 	}
 	if (!r)
@@ -105,7 +105,7 @@ static int read_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
 	return r;
 }
 
-int obj_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
+int obj_dir_id(struct tree *t, struct node *dir, uint8_t id[ID_LEN])
 {
 	int r;
 
@@ -113,22 +113,22 @@ int obj_dir_id(struct fs *fs, struct node *dir, uint8_t id[ID_LEN])
 		return 0;
 	/* one at a time: two that find none would each make one, and names be sealed under the one that is not on disk */
 	pthread_mutex_lock(&dir->once);
-	r = read_dir_id(fs, dir, id);
+	r = read_dir_id(t, dir, id);
 	pthread_mutex_unlock(&dir->once);
 	return r;
 }
 
-int obj_id(struct fs *fs, struct node *n, uint8_t id[ID_LEN])
+int obj_id(struct tree *t, struct node *n, uint8_t id[ID_LEN])
 {
 	AUTO(auto_close) int fd = -1;
 	uint8_t head[8 + ID_LEN];
 	int r;
 
 	if (n->type == OBJECT_DIR)
-		return obj_dir_id(fs, n, id);
+		return obj_dir_id(t, n, id);
 	if (cached_id(n, id))
 		return 0;
-	fd = node_open(&fs->nodes, n, O_RDONLY);
+	fd = node_open(&t->nodes, n, O_RDONLY);
 	if (fd < 0)
 		return fd;
 	/* Header and special record both have it behind their magic. An id that lies opens no value: it is in the AAD. */
@@ -140,7 +140,7 @@ int obj_id(struct fs *fs, struct node *n, uint8_t id[ID_LEN])
 	return 0;
 }
 
-int obj_encode(struct fs *fs, struct at at, struct disk_name *dn)
+int obj_encode(struct tree *t, struct at at, struct disk_name *dn)
 {
 	const struct store_keys *keys;
 	uint8_t id[ID_LEN];
@@ -149,21 +149,21 @@ int obj_encode(struct fs *fs, struct at at, struct disk_name *dn)
 
 	if (len > NAME_LEN_MAX)
 		return -ENAMETOOLONG;
-	r = obj_dir_id(fs, at.dir, id);
+	r = obj_dir_id(t, at.dir, id);
 	if (!r)
-		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
 	if (r)
 		return r;
-	r = name_encode(keys, fs->names, id, at.name, len, dn);
-	gate_leave(fs->gate);
+	r = name_encode(keys, t->names, id, at.name, len, dn);
+	gate_leave(t->env.gate);
 	return r;
 }
 
-int obj_type(struct fs *fs, const struct stat *st, int *type)
+int obj_type(struct tree *t, const struct stat *st, int *type)
 {
 	uint64_t size;
 
-	if (st->st_dev != fs->dev)
+	if (st->st_dev != t->dev)
 		return -EIO;
 	if (S_ISDIR(st->st_mode)) {
 		*type = OBJECT_DIR;
@@ -171,16 +171,16 @@ int obj_type(struct fs *fs, const struct stat *st, int *type)
 	}
 	if (!S_ISREG(st->st_mode))
 		return -EIO;
-	*type = layout_classify(&fs->env.layout, (uint64_t)st->st_size, &size);
+	*type = layout_classify(&t->env.layout, (uint64_t)st->st_size, &size);
 	/* A stump or an impossible size is shown as a file, so that it can be removed; opening it says EIO. */
 	if (*type == OBJECT_STUMP || *type == OBJECT_BAD)
 		*type = OBJECT_FILE;
 	return 0;
 }
 
-int obj_special(struct fs *fs, struct node *n, struct special *s)
+int obj_special(struct tree *t, struct node *n, struct special *s)
 {
-	AUTO(auto_close) int fd = node_open(&fs->nodes, n, O_RDONLY);
+	AUTO(auto_close) int fd = node_open(&t->nodes, n, O_RDONLY);
 	uint8_t record[SPECIAL_RECORD_MAX];
 	const struct store_keys *keys;
 	int r;
@@ -189,13 +189,13 @@ int obj_special(struct fs *fs, struct node *n, struct special *s)
 		return fd;
 	r = store_pread_full(fd, record, sizeof(record), 0);
 	if (!r)
-		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
 	if (r)
 		return r;
 	r = special_open(keys, (enum object_type)n->type, record, sizeof(record), s);
-	gate_leave(fs->gate);
+	gate_leave(t->env.gate);
 	if (r) {
-		log_node(fs, n, "the special object's record does not authenticate");
+		log_node(t, n, "the special object's record does not authenticate");
 		return -EIO;
 	}
 	pthread_mutex_lock(&n->lock);
@@ -218,7 +218,7 @@ static mode_t special_mode(int type)
 	return mode[type];
 }
 
-static int special_attr(struct fs *fs, struct node *n, struct stat *st)
+static int special_attr(struct tree *t, struct node *n, struct stat *st)
 {
 	struct special s;
 	bool has;
@@ -228,7 +228,7 @@ static int special_attr(struct fs *fs, struct node *n, struct stat *st)
 	has = n->has_special;
 	pthread_mutex_unlock(&n->lock);
 	if (!has) {
-		r = obj_special(fs, n, &s);
+		r = obj_special(t, n, &s);
 		secret_wipe(s.target, sizeof(s.target));
 		if (r)
 			return r;
@@ -243,7 +243,7 @@ static int special_attr(struct fs *fs, struct node *n, struct stat *st)
 	return 0;
 }
 
-int obj_attr(struct fs *fs, struct node *n, struct stat *st)
+int obj_attr(struct tree *t, struct node *n, struct stat *st)
 {
 	uint64_t size = 0;
 
@@ -252,11 +252,11 @@ int obj_attr(struct fs *fs, struct node *n, struct stat *st)
 	if (!S_ISREG(st->st_mode))
 		return -EIO;
 	if (n->type != OBJECT_FILE)
-		return special_attr(fs, n, st);
+		return special_attr(t, n, st);
 	pthread_mutex_lock(&n->lock);
 	if (n->file)
 		size = file_size(n->file);
-	else if (layout_classify(&fs->env.layout, (uint64_t)st->st_size, &size) != OBJECT_FILE)
+	else if (layout_classify(&t->env.layout, (uint64_t)st->st_size, &size) != OBJECT_FILE)
 		size = 0;
 	pthread_mutex_unlock(&n->lock);
 	st->st_size = (off_t)size;
@@ -264,57 +264,57 @@ int obj_attr(struct fs *fs, struct node *n, struct stat *st)
 	return 0;
 }
 
-int obj_getattr(struct fs *fs, struct node *n, struct stat *st)
+int obj_getattr(struct tree *t, struct node *n, struct stat *st)
 {
-	int r = node_stat(&fs->nodes, n, st);
+	int r = node_stat(&t->nodes, n, st);
 
-	return r ? r : obj_attr(fs, n, st);
+	return r ? r : obj_attr(t, n, st);
 }
 
 /*
  * A folder is one of ours when its id says so: an empty one could have been planted in a file's place. It is read at the
  * first look-up and will be needed for the names in it. After a crash a stump is possible, and gets its id when used.
  */
-static int check_folder(struct fs *fs, struct node *n)
+static int check_folder(struct tree *t, struct node *n)
 {
 	uint8_t id[ID_LEN];
 
-	return n->type != OBJECT_DIR || fs->env.unclean ? 0 : obj_dir_id(fs, n, id);
+	return n->type != OBJECT_DIR || t->env.unclean ? 0 : obj_dir_id(t, n, id);
 }
 
-int obj_lookup_disk(struct fs *fs, struct node *dir, const char *disk, struct node **out, struct stat *st)
+int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct node **out, struct stat *st)
 {
-	AUTO(dirfd_ref_put) struct dirfd_ref d = {&fs->nodes, NULL};
+	AUTO(dirfd_ref_put) struct dirfd_ref d = {&t->nodes, NULL};
 	struct node_key key;
-	int r = dirfd_get(&fs->nodes, dir, &d.d);
+	int r = dirfd_get(&t->nodes, dir, &d.d);
 
 	if (r)
 		return r;
 	if (fstatat(d.d->fd, disk, st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	key = (struct node_key){.dev = st->st_dev, .ino = st->st_ino};
-	r = obj_type(fs, st, &key.type);
+	r = obj_type(t, st, &key.type);
 	if (r) {
-		log_node(fs, dir, "something in this folder is neither a folder nor a regular file of the store");
+		log_node(t, dir, "something in this folder is neither a folder nor a regular file of the store");
 		return r;
 	}
-	r = node_lookup(&fs->nodes, &key, dir, disk, out);
+	r = node_lookup(&t->nodes, &key, dir, disk, out);
 	if (r)
 		return r;
-	r = obj_attr(fs, *out, st);
+	r = obj_attr(t, *out, st);
 	if (!r)
-		r = check_folder(fs, *out);
+		r = check_folder(t, *out);
 	if (r)
-		node_forget(&fs->nodes, *out, 1);
+		node_forget(&t->nodes, *out, 1);
 	return r;
 }
 
-int obj_lookup(struct fs *fs, struct at at, struct node **out, struct stat *st)
+int obj_lookup(struct tree *t, struct at at, struct node **out, struct stat *st)
 {
 	struct disk_name dn;
-	int r = obj_encode(fs, at, &dn);
+	int r = obj_encode(t, at, &dn);
 
 	if (r) /* a name that the store cannot hold is not there */
 		return r == -EINVAL ? -ENOENT : r;
-	return obj_lookup_disk(fs, at.dir, dn.name, out, st);
+	return obj_lookup_disk(t, at.dir, dn.name, out, st);
 }

@@ -30,15 +30,14 @@ static bool has_default_acl(struct node *dir, int dir_fd)
 	return known == 2;
 }
 
-mode_t obj_mode(struct fs *fs, struct node *dir, int dir_fd, const struct make *m)
+mode_t obj_mode(struct node *dir, int dir_fd, const struct make *m)
 {
 	mode_t mode = m->mode & 07777;
 
-	(void)fs;
 	return has_default_acl(dir, dir_fd) ? mode : mode & ~m->cred.umask;
 }
 
-int obj_sidecar_write(struct fs *fs, struct node *dir, int dir_fd, const struct disk_name *dn, bool *made)
+int obj_sidecar_write(struct node *dir, int dir_fd, const struct disk_name *dn, bool *made)
 {
 	AUTO(auto_close) int fd = -1;
 	struct stat st;
@@ -47,7 +46,6 @@ int obj_sidecar_write(struct fs *fs, struct node *dir, int dir_fd, const struct 
 	*made = false;
 	if (!dn->sidecar[0])
 		return 0;
-	(void)fs;
 	fd = store_openat(dir_fd, dn->sidecar, O_WRONLY | O_CREAT | O_NONBLOCK, 0600);
 	if (fd < 0)
 		return fd;
@@ -103,22 +101,22 @@ static void place_end(struct place *p)
 	dirfd_ref_put(&p->dir);
 }
 
-static int place_begin(struct fs *fs, struct at at, struct place *p)
+static int place_begin(struct tree *t, struct at at, struct place *p)
 {
 	struct stat st;
 	int r;
 
 	memset(&p->dir, 0, sizeof(p->dir));
 	p->sidecar_made = false;
-	p->dir.t = &fs->nodes;
-	r = obj_encode(fs, at, &p->dn);
+	p->dir.t = &t->nodes;
+	r = obj_encode(t, at, &p->dn);
 	if (!r)
-		r = dirfd_get(&fs->nodes, at.dir, &p->dir.d);
+		r = dirfd_get(&t->nodes, at.dir, &p->dir.d);
 	if (r || !p->dn.sidecar[0])
 		return r;
 	if (fstatat(p->dir.d->fd, p->dn.name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return -EEXIST;
-	return obj_sidecar_write(fs, at.dir, p->dir.d->fd, &p->dn, &p->sidecar_made);
+	return obj_sidecar_write(at.dir, p->dir.d->fd, &p->dn, &p->sidecar_made);
 }
 
 /* Making failed: nothing half made stays. FLAGS for unlinkat(); NAME may be NULL. */
@@ -137,21 +135,21 @@ static struct node_key key_of(const struct stat *st, int type)
 }
 
 /* Enter the new object into the table. */
-static int announce(struct fs *fs, const struct make *m, const char *disk, struct node_key key, struct node **out)
+static int announce(struct tree *t, const struct make *m, const char *disk, struct node_key key, struct node **out)
 {
-	return node_lookup(&fs->nodes, &key, m->at.dir, disk, out);
+	return node_lookup(&t->nodes, &key, m->at.dir, disk, out);
 }
 
-static int make_file(struct fs *fs, const struct make *m, struct place *p, const uint8_t *bytes, int *out)
+static int make_file(struct tree *t, const struct make *m, struct place *p, const uint8_t *bytes, int *out)
 {
 	AUTO(auto_close) int fd = -1;
 	int dir_fd = p->dir.d->fd, r;
 
 	fd = openat(dir_fd, p->dn.name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		    obj_mode(fs, m->at.dir, dir_fd, m));
+		    obj_mode(m->at.dir, dir_fd, m));
 	if (fd < 0)
 		return place_undo(p, NULL, 0, -errno);
-	r = store_pwrite_full(fd, bytes, fs->env.layout.header_len + FINAL_OVERHEAD, 0);
+	r = store_pwrite_full(fd, bytes, t->env.layout.header_len + FINAL_OVERHEAD, 0);
 	if (!r)
 		r = give_to_creator(fd, dir_fd, m);
 	if (r)
@@ -161,22 +159,22 @@ static int make_file(struct fs *fs, const struct make *m, struct place *p, const
 	return 0;
 }
 
-int obj_create(struct fs *fs, const struct make *m, struct node **out, struct stat *st, struct file **file)
+int obj_create(struct tree *t, const struct make *m, struct node **out, struct stat *st, struct file **file)
 {
 	AUTO(place_end) struct place p;
 	uint8_t bytes[HEADER_LEN_FILE + FINAL_OVERHEAD];
 	struct gate_key *key = NULL;
 	int fd = -1, r;
 
-	r = place_begin(fs, m->at, &p);
+	r = place_begin(t, m->at, &p);
 	if (!r)
-		r = file_blank(&fs->env, bytes, &key);
+		r = file_blank(&t->env, bytes, &key);
 	if (!r)
-		r = make_file(fs, m, &p, bytes, &fd);
+		r = make_file(t, m, &p, bytes, &fd);
 	if (!r && fstat(fd, st))
 		r = -errno;
 	if (!r)
-		r = announce(fs, m, p.dn.name, key_of(st, OBJECT_FILE), out);
+		r = announce(t, m, p.dn.name, key_of(st, OBJECT_FILE), out);
 	if (!r)
 		obj_cache_id(*out, bytes + 8);
 	if (!r)
@@ -186,19 +184,19 @@ int obj_create(struct fs *fs, const struct make *m, struct node **out, struct st
 		if (fd >= 0)
 			close(fd);
 		if (!r)
-			r = obj_attr(fs, *out, st);
+			r = obj_attr(t, *out, st);
 		return r;
 	}
-	r = file_adopt(&fs->env, *out, &(struct file_new){fd, key, bytes}, file);
+	r = file_adopt(&t->env, *out, &(struct file_new){fd, key, bytes}, file);
 	if (!r)
-		r = obj_attr(fs, *out, st);
+		r = obj_attr(t, *out, st);
 	if (r)
-		node_forget(&fs->nodes, *out, 1);
+		node_forget(&t->nodes, *out, 1);
 	return r;
 }
 
 /* The folder is there; its id goes in. A plain user's folder without the bits gets them for the moment. */
-static int fill_folder(struct fs *fs, const struct make *m, struct place *p, mode_t mode, uint8_t id[ID_LEN])
+static int fill_folder(struct tree *t, const struct make *m, struct place *p, mode_t mode, uint8_t id[ID_LEN])
 {
 	AUTO(auto_close) int fd = openat(p->dir.d->fd, p->dn.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int r;
@@ -207,7 +205,7 @@ static int fill_folder(struct fs *fs, const struct make *m, struct place *p, mod
 		return -errno;
 	r = give_to_creator(fd, p->dir.d->fd, m);
 	if (!r)
-		r = obj_dir_id_make(fs, fd, id);
+		r = obj_dir_id_make(t, fd, id);
 	if (!r && (mode & 0700) != 0700 && geteuid() != 0) {
 		struct stat st;
 
@@ -219,25 +217,25 @@ static int fill_folder(struct fs *fs, const struct make *m, struct place *p, mod
 	return r;
 }
 
-int obj_mkdir(struct fs *fs, const struct make *m, struct node **out, struct stat *st)
+int obj_mkdir(struct tree *t, const struct make *m, struct node **out, struct stat *st)
 {
 	AUTO(place_end) struct place p;
 	uint8_t id[ID_LEN];
 	mode_t mode;
-	int dir_fd, r = place_begin(fs, m->at, &p);
+	int dir_fd, r = place_begin(t, m->at, &p);
 
 	if (r)
 		return r;
 	dir_fd = p.dir.d->fd;
-	mode = obj_mode(fs, m->at.dir, dir_fd, m);
+	mode = obj_mode(m->at.dir, dir_fd, m);
 	if (mkdirat(dir_fd, p.dn.name, geteuid() == 0 ? mode : mode | 0700))
 		return place_undo(&p, NULL, 0, -errno);
-	r = fill_folder(fs, m, &p, mode, id);
+	r = fill_folder(t, m, &p, mode, id);
 	if (!r && fstatat(dir_fd, p.dn.name, st, AT_SYMLINK_NOFOLLOW))
 		r = -errno;
 	if (r)
 		return place_undo(&p, p.dn.name, AT_REMOVEDIR, r);
-	r = announce(fs, m, p.dn.name, key_of(st, OBJECT_DIR), out);
+	r = announce(t, m, p.dn.name, key_of(st, OBJECT_DIR), out);
 	if (r)
 		return r;
 	obj_cache_id(*out, id);
@@ -295,13 +293,13 @@ struct sealed {
 	size_t len;
 };
 
-static int write_special(struct fs *fs, const struct make *m, struct place *p, const struct sealed *s)
+static int write_special(struct tree *t, const struct make *m, struct place *p, const struct sealed *s)
 {
 	AUTO(auto_close) int fd = -1;
 	uint64_t random;
 	char tmp[64];
 	int dir_fd = p->dir.d->fd, r;
-	mode_t mode = S_ISLNK(m->mode) ? 0600 : obj_mode(fs, m->at.dir, dir_fd, m);
+	mode_t mode = S_ISLNK(m->mode) ? 0600 : obj_mode(m->at.dir, dir_fd, m);
 
 	random_bytes(&random, sizeof(random));
 	snprintf(tmp, sizeof(tmp), OWN_PREFIX "tmp.%016" PRIx64, random);
@@ -309,7 +307,7 @@ static int write_special(struct fs *fs, const struct make *m, struct place *p, c
 	if (fd < 0)
 		return place_undo(p, NULL, 0, -errno);
 	r = store_pwrite_full(fd, s->record, s->len, 0);
-	if (!r && ftruncate(fd, (off_t)layout_special_size(&fs->env.layout, s->type)))
+	if (!r && ftruncate(fd, (off_t)layout_special_size(&t->env.layout, s->type)))
 		r = -errno;
 	if (!r)
 		r = give_to_creator(fd, dir_fd, m);
@@ -318,58 +316,58 @@ static int write_special(struct fs *fs, const struct make *m, struct place *p, c
 	return r ? place_undo(p, tmp, 0, r) : 0;
 }
 
-int obj_special_new(struct fs *fs, const struct make *m, struct node **out, struct stat *st)
+int obj_special_new(struct tree *t, const struct make *m, struct node **out, struct stat *st)
 {
 	AUTO(place_end) struct place p;
 	const struct store_keys *keys;
 	struct sealed sealed;
 	struct special s;
-	int r = place_begin(fs, m->at, &p);
+	int r = place_begin(t, m->at, &p);
 
 	if (!r)
 		r = special_of(m, &s);
 	if (!r)
-		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
 	if (r)
 		return r;
 	r = special_seal(keys, &s, sealed.record, &sealed.len);
 	sealed.type = s.type;
-	gate_leave(fs->gate);
+	gate_leave(t->env.gate);
 	secret_wipe(s.target, sizeof(s.target));
 	if (!r)
-		r = write_special(fs, m, &p, &sealed);
+		r = write_special(t, m, &p, &sealed);
 	if (r)
 		return r;
 	if (fstatat(p.dir.d->fd, p.dn.name, st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
-	r = announce(fs, m, p.dn.name, key_of(st, (int)s.type), out);
+	r = announce(t, m, p.dn.name, key_of(st, (int)s.type), out);
 	if (!r)
-		r = obj_attr(fs, *out, st);
+		r = obj_attr(t, *out, st);
 	return r;
 }
 
-int obj_link(struct fs *fs, struct node *n, struct at at, struct stat *st)
+int obj_link(struct tree *t, struct node *n, struct at at, struct stat *st)
 {
 	AUTO(place_end) struct place p;
 	AUTO(auto_close) int fd = -1;
 	char path[40];
 	struct node *same;
-	int r = place_begin(fs, at, &p);
+	int r = place_begin(t, at, &p);
 
 	if (r)
 		return r;
-	fd = node_open_path(&fs->nodes, n);
+	fd = node_open_path(&t->nodes, n);
 	if (fd < 0)
 		return place_undo(&p, NULL, 0, fd);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (linkat(AT_FDCWD, path, p.dir.d->fd, p.dn.name, AT_SYMLINK_FOLLOW))
 		return place_undo(&p, NULL, 0, -errno);
-	r = node_add_name(&fs->nodes, n, at.dir, p.dn.name);
+	r = node_add_name(&t->nodes, n, at.dir, p.dn.name);
 	if (r)
 		return r;
 	if (fstat(fd, st))
 		return -errno;
 	/* the reply counts one look-up */
-	r = node_lookup(&fs->nodes, &(struct node_key){st->st_dev, st->st_ino, n->type}, NULL, NULL, &same);
-	return r ? r : obj_attr(fs, n, st);
+	r = node_lookup(&t->nodes, &(struct node_key){st->st_dev, st->st_ino, n->type}, NULL, NULL, &same);
+	return r ? r : obj_attr(t, n, st);
 }

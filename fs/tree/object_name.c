@@ -19,12 +19,12 @@ static void dir_close(DIR **d)
 }
 
 /* What may be about to lose its last name gets a descriptor first, if the kernel still knows it. */
-static void keep_if_known(struct fs *fs, int dir_fd, const char *disk, const struct stat *st)
+static void keep_if_known(struct tree *t, int dir_fd, const char *disk, const struct stat *st)
 {
 	struct stat now;
 	int fd;
 
-	if ((!S_ISDIR(st->st_mode) && st->st_nlink > 1) || !node_known(&fs->nodes, st->st_dev, st->st_ino))
+	if ((!S_ISDIR(st->st_mode) && st->st_nlink > 1) || !node_known(&t->nodes, st->st_dev, st->st_ino))
 		return;
 	fd = openat(dir_fd, disk, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0 && (fstat(fd, &now) || now.st_dev != st->st_dev || now.st_ino != st->st_ino)) {
@@ -32,26 +32,26 @@ static void keep_if_known(struct fs *fs, int dir_fd, const char *disk, const str
 		return;
 	}
 	if (fd >= 0)
-		node_keep_orphan(&fs->nodes, st->st_dev, st->st_ino, fd);
+		node_keep_orphan(&t->nodes, st->st_dev, st->st_ino, fd);
 }
 
-int obj_unlink(struct fs *fs, struct at at)
+int obj_unlink(struct tree *t, struct at at)
 {
-	AUTO(dirfd_ref_put) struct dirfd_ref d = {&fs->nodes, NULL};
+	AUTO(dirfd_ref_put) struct dirfd_ref d = {&t->nodes, NULL};
 	struct disk_name dn;
 	struct stat st;
-	int r = obj_encode(fs, at, &dn);
+	int r = obj_encode(t, at, &dn);
 
 	if (!r)
-		r = dirfd_get(&fs->nodes, at.dir, &d.d);
+		r = dirfd_get(&t->nodes, at.dir, &d.d);
 	if (r)
 		return r;
 	if (fstatat(d.d->fd, dn.name, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
-	keep_if_known(fs, d.d->fd, dn.name, &st);
+	keep_if_known(t, d.d->fd, dn.name, &st);
 	if (unlinkat(d.d->fd, dn.name, 0))
 		return -errno;
-	node_drop_name(&fs->nodes, st.st_dev, st.st_ino, at.dir, dn.name);
+	node_drop_name(&t->nodes, st.st_dev, st.st_ino, at.dir, dn.name);
 	obj_sidecar_remove(d.d->fd, &dn);
 	return 0;
 }
@@ -70,7 +70,7 @@ static void emptied_end(struct emptied *e)
 }
 
 /* -ENOTEMPTY if anything but our own names is in it. 1: there are some beside the id. */
-static int only_own_names(struct fs *fs, int fd, bool sweep)
+static int only_own_names(struct tree *t, int fd, bool sweep)
 {
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	AUTO(dir_close) DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
@@ -84,7 +84,7 @@ static int only_own_names(struct fs *fs, int fd, bool sweep)
 
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
-		kind = name_kind(fs->names, e->d_name);
+		kind = name_kind(t->names, e->d_name);
 		if (kind != ENTRY_OWN && kind != ENTRY_SIDECAR)
 			return -ENOTEMPTY;
 		if (strcmp(e->d_name, DIRID_NAME) == 0)
@@ -112,33 +112,33 @@ static int lift(struct emptied *e, int dir_fd, const char *disk)
 }
 
 /* The folder behind FD has no id on disk any more: what the table remembers would seal names that nobody can open again. */
-static void forget_id(struct fs *fs, int fd)
+static void forget_id(struct tree *t, int fd)
 {
 	struct stat st;
 	struct node *n;
 
 	if (fstat(fd, &st) ||
-	    node_lookup(&fs->nodes, &(struct node_key){st.st_dev, st.st_ino, OBJECT_DIR}, NULL, NULL, &n))
+	    node_lookup(&t->nodes, &(struct node_key){st.st_dev, st.st_ino, OBJECT_DIR}, NULL, NULL, &n))
 		return;
 	pthread_mutex_lock(&n->lock);
 	n->has_id = false;
 	pthread_mutex_unlock(&n->lock);
-	node_forget(&fs->nodes, n, 1);
+	node_forget(&t->nodes, n, 1);
 }
 
-static void put_back(struct fs *fs, struct emptied *e, int dir_fd, const char *disk)
+static void put_back(struct tree *t, struct emptied *e, int dir_fd, const char *disk)
 {
 	/* Should even this fail, the folder is an empty one without an id, which gets a new one at its next use. */
 	if (e->had_id && store_write_file(e->fd, DIRID_NAME, e->id_file, DIRID_LEN, 0600)) {
 		e->had_id = false;
-		forget_id(fs, e->fd);
+		forget_id(t, e->fd);
 	}
 	if (e->lifted)
 		(void)fchmodat(dir_fd, disk, e->lifted, 0);
 }
 
 /* Look before touching: nothing changes unless the folder is empty to the user. Folders are not raced: the kernel locks them. */
-static int empty_out(struct fs *fs, int dir_fd, const char *disk, struct emptied *e)
+static int empty_out(struct tree *t, int dir_fd, const char *disk, struct emptied *e)
 {
 	int fd, r = lift(e, dir_fd, disk);
 
@@ -147,7 +147,7 @@ static int empty_out(struct fs *fs, int dir_fd, const char *disk, struct emptied
 	e->fd = openat(dir_fd, disk, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (e->fd < 0)
 		return -errno;
-	r = only_own_names(fs, e->fd, false);
+	r = only_own_names(t, e->fd, false);
 	if (r >= 0) {
 		fd = store_open_file(e->fd, DIRID_NAME, O_RDONLY);
 		e->had_id = fd >= 0 && store_pread_full(fd, e->id_file, DIRID_LEN, 0) == 0;
@@ -155,43 +155,43 @@ static int empty_out(struct fs *fs, int dir_fd, const char *disk, struct emptied
 			close(fd);
 	}
 	if (r > 0)
-		r = only_own_names(fs, e->fd, true);
+		r = only_own_names(t, e->fd, true);
 	r = r > 0 ? 0 : r;
 	if (!r && unlinkat(e->fd, DIRID_NAME, 0) && errno != ENOENT)
 		r = -errno;
 	if (r) {
 		e->had_id = false;
-		put_back(fs, e, dir_fd, disk);
+		put_back(t, e, dir_fd, disk);
 	}
 	return r;
 }
 
-int obj_rmdir(struct fs *fs, struct at at)
+int obj_rmdir(struct tree *t, struct at at)
 {
-	AUTO(dirfd_ref_put) struct dirfd_ref d = {&fs->nodes, NULL};
+	AUTO(dirfd_ref_put) struct dirfd_ref d = {&t->nodes, NULL};
 	AUTO(emptied_end) struct emptied e = {.fd = -1};
 	struct disk_name dn;
 	struct stat st;
-	int r = obj_encode(fs, at, &dn);
+	int r = obj_encode(t, at, &dn);
 
 	if (!r)
-		r = dirfd_get(&fs->nodes, at.dir, &d.d);
+		r = dirfd_get(&t->nodes, at.dir, &d.d);
 	if (r)
 		return r;
 	if (fstatat(d.d->fd, dn.name, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	if (!S_ISDIR(st.st_mode))
 		return -ENOTDIR;
-	keep_if_known(fs, d.d->fd, dn.name, &st);
-	r = empty_out(fs, d.d->fd, dn.name, &e);
+	keep_if_known(t, d.d->fd, dn.name, &st);
+	r = empty_out(t, d.d->fd, dn.name, &e);
 	if (r)
 		return r;
 	if (unlinkat(d.d->fd, dn.name, AT_REMOVEDIR)) {
 		r = -errno;
-		put_back(fs, &e, d.d->fd, dn.name);
+		put_back(t, &e, d.d->fd, dn.name);
 		return r;
 	}
-	node_drop_name(&fs->nodes, st.st_dev, st.st_ino, at.dir, dn.name);
+	node_drop_name(&t->nodes, st.st_dev, st.st_ino, at.dir, dn.name);
 	obj_sidecar_remove(d.d->fd, &dn);
 	return 0;
 }
@@ -210,15 +210,15 @@ static void side_end(struct side *s)
 	dirfd_ref_put(&s->d);
 }
 
-static int side_begin(struct fs *fs, struct at at, struct side *s)
+static int side_begin(struct tree *t, struct at at, struct side *s)
 {
 	int r;
 
 	s->at = at;
-	s->d.t = &fs->nodes;
-	r = obj_encode(fs, at, &s->dn);
+	s->d.t = &t->nodes;
+	r = obj_encode(t, at, &s->dn);
 	if (!r)
-		r = dirfd_get(&fs->nodes, at.dir, &s->d.d);
+		r = dirfd_get(&t->nodes, at.dir, &s->d.d);
 	if (r)
 		return r;
 	s->there = fstatat(s->d.d->fd, s->dn.name, &s->st, AT_SYMLINK_NOFOLLOW) == 0;
@@ -226,43 +226,43 @@ static int side_begin(struct fs *fs, struct at at, struct side *s)
 }
 
 /* The table follows what happened on disk. */
-static int rename_nodes(struct fs *fs, const struct side *from, const struct side *to, unsigned flags)
+static int rename_nodes(struct tree *t, const struct side *from, const struct side *to, unsigned flags)
 {
 	struct node_place a = {from->at.dir, from->dn.name}, b = {to->at.dir, to->dn.name};
 	int r;
 
 	if (flags & RENAME_EXCHANGE) {
-		r = node_move_name(&fs->nodes, &from->st, a, b);
-		return r ? r : node_move_name(&fs->nodes, &to->st, b, a);
+		r = node_move_name(&t->nodes, &from->st, a, b);
+		return r ? r : node_move_name(&t->nodes, &to->st, b, a);
 	}
 	if (to->there)
-		node_drop_name(&fs->nodes, to->st.st_dev, to->st.st_ino, to->at.dir, to->dn.name);
-	return node_move_name(&fs->nodes, &from->st, a, b);
+		node_drop_name(&t->nodes, to->st.st_dev, to->st.st_ino, to->at.dir, to->dn.name);
+	return node_move_name(&t->nodes, &from->st, a, b);
 }
 
-static int rename_on_disk(struct fs *fs, struct side *from, struct side *to, unsigned flags, struct emptied *e)
+static int rename_on_disk(struct tree *t, struct side *from, struct side *to, unsigned flags, struct emptied *e)
 {
 	bool replaces = to->there && flags == 0, made = false;
 	int r = 0;
 
 	if (replaces)
-		keep_if_known(fs, to->d.d->fd, to->dn.name, &to->st);
+		keep_if_known(t, to->d.d->fd, to->dn.name, &to->st);
 	if (!to->there)
-		r = obj_sidecar_write(fs, to->at.dir, to->d.d->fd, &to->dn, &made);
+		r = obj_sidecar_write(to->at.dir, to->d.d->fd, &to->dn, &made);
 	if (!r && replaces && S_ISDIR(to->st.st_mode) && S_ISDIR(from->st.st_mode))
-		r = empty_out(fs, to->d.d->fd, to->dn.name, e);
+		r = empty_out(t, to->d.d->fd, to->dn.name, e);
 	if (r)
 		return r;
 	if (renameat2(from->d.d->fd, from->dn.name, to->d.d->fd, to->dn.name, flags) == 0)
 		return 0;
 	r = -errno;
-	put_back(fs, e, to->d.d->fd, to->dn.name);
+	put_back(t, e, to->d.d->fd, to->dn.name);
 	if (made)
 		obj_sidecar_remove(to->d.d->fd, &to->dn);
 	return r;
 }
 
-int obj_rename(struct fs *fs, struct at from, struct at to, unsigned flags)
+int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags)
 {
 	AUTO(side_end) struct side a = {0};
 	AUTO(side_end) struct side b = {0};
@@ -271,27 +271,27 @@ int obj_rename(struct fs *fs, struct at from, struct at to, unsigned flags)
 
 	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
-	r = side_begin(fs, from, &a);
+	r = side_begin(t, from, &a);
 	if (!r)
-		r = side_begin(fs, to, &b);
+		r = side_begin(t, to, &b);
 	if (r)
 		return r;
 	if (!a.there || ((flags & RENAME_EXCHANGE) && !b.there))
 		return -ENOENT;
 	if ((flags & RENAME_NOREPLACE) && b.there)
 		return -EEXIST;
-	r = rename_on_disk(fs, &a, &b, flags, &e);
+	r = rename_on_disk(t, &a, &b, flags, &e);
 	if (r)
 		return r;
 	if (!(flags & RENAME_EXCHANGE))
 		obj_sidecar_remove(a.d.d->fd, &a.dn);
-	return rename_nodes(fs, &a, &b, flags);
+	return rename_nodes(t, &a, &b, flags);
 }
 
 /* Make folder DIR's own things durable, by what it still owes. */
-static int sync_folder(struct fs *fs, struct node *dir, unsigned owes)
+static int sync_folder(struct tree *t, struct node *dir, unsigned owes)
 {
-	AUTO(auto_close) int fd = node_open(&fs->nodes, dir, O_RDONLY | O_DIRECTORY);
+	AUTO(auto_close) int fd = node_open(&t->nodes, dir, O_RDONLY | O_DIRECTORY);
 	AUTO(auto_close) int id = -1;
 
 	if (fd < 0)
@@ -305,7 +305,7 @@ static int sync_folder(struct fs *fs, struct node *dir, unsigned owes)
 }
 
 /* What was owed is paid only when the entry above is durable as well: an fsync beside this one must not come back before. */
-int obj_sync_up(struct fs *fs, struct node *n)
+int obj_sync_up(struct tree *t, struct node *n)
 {
 	struct node *parent, *held = NULL;
 	uint32_t owed = 0; /* by HELD, the folder below; a new one owes its entry in this one too */
@@ -313,21 +313,21 @@ int obj_sync_up(struct fs *fs, struct node *n)
 	int r = 0;
 
 	/* A node without a name has nothing to be found by after a crash. */
-	while (!r && n != fs->nodes.root && node_name(&fs->nodes, n, 0, &parent, name) == 0) {
+	while (!r && n != t->nodes.root && node_name(&t->nodes, n, 0, &parent, name) == 0) {
 		uint32_t owes = node_owes(parent);
 
 		if ((owes & NODE_UNSYNCED) || (owed & NODE_UNSYNCED_DIR))
-			r = sync_folder(fs, parent, owes);
+			r = sync_folder(t, parent, owes);
 		if (held && !r)
 			node_paid(held, owed);
 		if (held)
-			node_unpin(&fs->nodes, held);
+			node_unpin(&t->nodes, held);
 		n = held = parent;
 		owed = owes;
 	}
 	if (held && !r)
 		node_paid(held, owed);
 	if (held)
-		node_unpin(&fs->nodes, held);
+		node_unpin(&t->nodes, held);
 	return r;
 }

@@ -27,9 +27,9 @@ static void backing_close(struct backing *b)
 		close(b->fd);
 }
 
-static int backing_open(struct fs *fs, struct node *n, struct backing *b)
+static int backing_open(struct tree *t, struct node *n, struct backing *b)
 {
-	b->fd = node_open_path(&fs->nodes, n);
+	b->fd = node_open_path(&t->nodes, n);
 	if (b->fd < 0)
 		return b->fd;
 	snprintf(b->path, sizeof(b->path), "/proc/self/fd/%d", b->fd);
@@ -85,7 +85,7 @@ static bool any_user(const char *list, size_t len)
 }
 
 /* 1 if N has none of ours: the kernel asks for security.capability before every write(2). */
-static int has_none(struct fs *fs, struct node *n)
+static int has_none(struct tree *t, struct node *n)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
 	AUTO(auto_free) char *list = NULL;
@@ -95,7 +95,7 @@ static int has_none(struct fs *fs, struct node *n)
 
 	if (known)
 		return known == 1;
-	r = backing_open(fs, n, &b);
+	r = backing_open(t, n, &b);
 	if (!r)
 		r = backing_list(&b, &list, &len);
 	if (r)
@@ -106,18 +106,18 @@ static int has_none(struct fs *fs, struct node *n)
 	return known == 1;
 }
 
-static int encode(struct fs *fs, struct node *n, const char *name, uint8_t id[ID_LEN],
+static int encode(struct tree *t, struct node *n, const char *name, uint8_t id[ID_LEN],
 		  char disk[XATTR_DISK_NAME_MAX + 1])
 {
 	const struct store_keys *keys;
-	int r = obj_id(fs, n, id);
+	int r = obj_id(t, n, id);
 
 	if (!r)
-		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
 	if (r)
 		return r;
 	r = xattr_name_encode(keys, id, name, disk);
-	gate_leave(fs->gate);
+	gate_leave(t->env.gate);
 	return r;
 }
 
@@ -128,36 +128,36 @@ struct sealed_value {
 	size_t len;
 };
 
-static int open_value(struct fs *fs, const struct sealed_value *v, void *plain)
+static int open_value(struct tree *t, const struct sealed_value *v, void *plain)
 {
 	const struct store_keys *keys;
-	int r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+	int r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
 
 	if (r)
 		return r;
 	r = xattr_open(keys, v->id, v->name, v->cipher, v->len, plain);
-	gate_leave(fs->gate);
+	gate_leave(t->env.gate);
 	if (r == -EBADMSG) {
-		atomic_fetch_add(&fs->env.corrupt, 1);
+		atomic_fetch_add(&t->env.corrupt, 1);
 		r = -EIO;
 	}
 	return r;
 }
 
-static int get_sealed(struct fs *fs, struct node *n, const char *name, struct xattr_buf *buf)
+static int get_sealed(struct tree *t, struct node *n, const char *name, struct xattr_buf *buf)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
 	AUTO(auto_free) uint8_t *cipher = NULL;
 	char disk[XATTR_DISK_NAME_MAX + 1];
 	struct sealed_value v = {.name = name};
 	ssize_t got;
-	int r = has_none(fs, n);
+	int r = has_none(t, n);
 
 	if (r)
 		return r < 0 ? r : -ENODATA;
-	r = encode(fs, n, name, v.id, disk);
+	r = encode(t, n, name, v.id, disk);
 	if (!r)
-		r = backing_open(fs, n, &b);
+		r = backing_open(t, n, &b);
 	if (r)
 		return r == -ERANGE ? -ENODATA : r;
 	cipher = malloc(VALUE_MAX);
@@ -173,10 +173,10 @@ static int get_sealed(struct fs *fs, struct node *n, const char *name, struct xa
 		return 0;
 	v.cipher = cipher;
 	v.len = (size_t)got;
-	return buf->size < buf->len ? -ERANGE : open_value(fs, &v, buf->value);
+	return buf->size < buf->len ? -ERANGE : open_value(t, &v, buf->value);
 }
 
-int xattrs_get(struct fs *fs, struct node *n, const char *name, struct xattr_buf *buf)
+int xattrs_get(struct tree *t, struct node *n, const char *name, struct xattr_buf *buf)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
 	ssize_t got;
@@ -184,9 +184,9 @@ int xattrs_get(struct fs *fs, struct node *n, const char *name, struct xattr_buf
 
 	if (!is_acl(name)) {
 		r = check_name(name);
-		return r ? r : get_sealed(fs, n, name, buf);
+		return r ? r : get_sealed(t, n, name, buf);
 	}
-	r = backing_open(fs, n, &b);
+	r = backing_open(t, n, &b);
 	if (r)
 		return r;
 	got = getxattr(b.path, name, buf->value, buf->size);
@@ -196,10 +196,10 @@ int xattrs_get(struct fs *fs, struct node *n, const char *name, struct xattr_buf
 	return 0;
 }
 
-static int set_acl(struct fs *fs, struct node *n, const char *name, const struct xattr_value *v)
+static int set_acl(struct tree *t, struct node *n, const char *name, const struct xattr_value *v)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
-	int r = backing_open(fs, n, &b);
+	int r = backing_open(t, n, &b);
 
 	if (r)
 		return r;
@@ -209,7 +209,7 @@ static int set_acl(struct fs *fs, struct node *n, const char *name, const struct
 	return r;
 }
 
-int xattrs_set(struct fs *fs, struct node *n, const char *name, const struct xattr_value *v)
+int xattrs_set(struct tree *t, struct node *n, const char *name, const struct xattr_value *v)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
 	AUTO(auto_free) uint8_t *cipher = NULL;
@@ -219,25 +219,25 @@ int xattrs_set(struct fs *fs, struct node *n, const char *name, const struct xat
 	int r;
 
 	if (is_acl(name))
-		return set_acl(fs, n, name, v);
+		return set_acl(t, n, name, v);
 	r = check_name(name);
 	if (r)
 		return r;
 	if (v->len > VALUE_MAX - XATTR_OVERHEAD)
 		return -ENOSPC;
-	r = encode(fs, n, name, id, disk);
+	r = encode(t, n, name, id, disk);
 	if (r)
 		return r;
 	cipher = malloc(v->len + XATTR_OVERHEAD);
 	if (!cipher)
 		return -ENOMEM;
-	r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+	r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
 	if (r)
 		return r;
 	r = xattr_seal(keys, id, name, v->value, v->len, cipher);
-	gate_leave(fs->gate);
+	gate_leave(t->env.gate);
 	if (!r)
-		r = backing_open(fs, n, &b);
+		r = backing_open(t, n, &b);
 	if (r)
 		return r;
 	atomic_store(&n->xattrs, 2);
@@ -254,22 +254,22 @@ static void append(const char *name, struct xattr_buf *buf)
 	buf->len += n;
 }
 
-int xattrs_list(struct fs *fs, struct node *n, struct xattr_buf *buf)
+int xattrs_list(struct tree *t, struct node *n, struct xattr_buf *buf)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
 	AUTO(auto_free) char *disk = NULL;
 	const struct store_keys *keys;
 	uint8_t id[ID_LEN];
 	size_t disk_len;
-	int r = obj_id(fs, n, id);
+	int r = obj_id(t, n, id);
 
 	buf->len = 0;
 	if (!r)
-		r = backing_open(fs, n, &b);
+		r = backing_open(t, n, &b);
 	if (!r)
 		r = backing_list(&b, &disk, &disk_len);
 	if (!r)
-		r = gate_enter(fs->gate, GATE_USE_NEW, &keys);
+		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
 	if (r)
 		return r;
 	for (const char *p = disk; disk_len > 0 && p < disk + disk_len; p += strlen(p) + 1) {
@@ -280,13 +280,13 @@ int xattrs_list(struct fs *fs, struct node *n, struct xattr_buf *buf)
 		else if (strncmp(p, "user.", 5) == 0 && xattr_name_decode(keys, id, p, plain) == 0)
 			append(plain, buf);
 		else if (strncmp(p, "user.", 5) == 0)
-			atomic_fetch_add(&fs->env.corrupt, 1);
+			atomic_fetch_add(&t->env.corrupt, 1);
 	}
-	gate_leave(fs->gate);
+	gate_leave(t->env.gate);
 	return buf->size > 0 && buf->len > buf->size ? -ERANGE : 0;
 }
 
-int xattrs_remove(struct fs *fs, struct node *n, const char *name)
+int xattrs_remove(struct tree *t, struct node *n, const char *name)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
 	char disk[XATTR_DISK_NAME_MAX + 1];
@@ -294,12 +294,12 @@ int xattrs_remove(struct fs *fs, struct node *n, const char *name)
 	int r;
 
 	if (is_acl(name))
-		return set_acl(fs, n, name, NULL);
+		return set_acl(t, n, name, NULL);
 	r = check_name(name);
 	if (!r)
-		r = encode(fs, n, name, id, disk);
+		r = encode(t, n, name, id, disk);
 	if (!r)
-		r = backing_open(fs, n, &b);
+		r = backing_open(t, n, &b);
 	if (r)
 		return r == -ERANGE ? -ENODATA : r;
 	return removexattr(b.path, disk) ? -errno : 0;

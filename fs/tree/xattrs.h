@@ -14,14 +14,14 @@ struct xattr_buf {
 	size_t len; /* of the answer */
 };
 /* -ENODATA, -ERANGE, -EIO. */
-int xattrs_get(struct fs *fs, struct node *n, const char *name, struct xattr_buf *buf) MUST_CHECK;
+int xattrs_get(struct tree *t, struct node *n, const char *name, struct xattr_buf *buf) MUST_CHECK;
 struct xattr_value {
 	const void *value;
 	size_t len;
 	int flags; /* XATTR_CREATE, XATTR_REPLACE */
 };
-int xattrs_set(struct fs *fs, struct node *n, const char *name, const struct xattr_value *v) MUST_CHECK;
-int xattrs_list(struct fs *fs, struct node *n, struct xattr_buf *buf) MUST_CHECK;
-int xattrs_remove(struct fs *fs, struct node *n, const char *name) MUST_CHECK;
+int xattrs_set(struct tree *t, struct node *n, const char *name, const struct xattr_value *v) MUST_CHECK;
+int xattrs_list(struct tree *t, struct node *n, struct xattr_buf *buf) MUST_CHECK;
+int xattrs_remove(struct tree *t, struct node *n, const char *name) MUST_CHECK;
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The control socket of a running mount: status, lock, unlock, unmount. */
+/* Asking a running mount by its control socket: status, lock, unlock, unmount. */
 #ifndef FS_CONTROL_H
 #define FS_CONTROL_H
 
-#include "fs/mount/fs.h"
+#include <stddef.h>
+
+#include "crypto/attr.h"
 
 #define CONTROL_MESSAGE_MAX 65536u
 
@@ -14,18 +16,6 @@
  * canonical mount point. Only root and the daemon's user are answered (SO_PEERCRED).
  */
 enum control_command { CONTROL_STATUS = 1, CONTROL_LOCK, CONTROL_UNLOCK, CONTROL_UNMOUNT, CONTROL_UNMOUNTING };
-
-struct control;
-struct control_config {
-	struct fs *fs;
-	struct gate *gate;
-	struct store *store;
-	struct audit *audit;
-	struct worker *worker;
-	const char *mountpoint;
-};
-int control_start(const struct control_config *cfg, struct control **out) MUST_CHECK;
-void control_stop(struct control *c);
 
 /* Pure: parse one request line / an answer. -EPROTO. */
 int control_request_parse(const char *buf, size_t len, enum control_command *out) MUST_CHECK;

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "fs/mount/control.h"
 #include "fs/watch/control_own.h"
 #include "fs/store/store_own.h"
 #include "tests/unit/store_rig.h"
