@@ -9,15 +9,12 @@ cd "$tree" || exit 2
 mapfile -t pages < <(find . -name '*.[1-8]' -not -path './.*' -not -path './build*' -type f | sort)
 [ "${#pages[@]}" -gt 0 ] || finding 'no manual page'
 
-if command -v mandoc >/dev/null; then
-	for p in "${pages[@]}"; do
-		while IFS= read -r line; do
-			finding "${p#./}: ${line#mandoc: }"
-		done < <(mandoc -T lint -W warning "$p" 2>&1 | grep -vE 'referenced manual not found|unusual Xr')
-	done
-else
-	echo 'docs: mandoc is missing, pages not linted'
-fi
+need mandoc mandoc
+for p in "${pages[@]}"; do
+	while IFS= read -r line; do
+		finding "${p#./}: ${line#mandoc: }"
+	done < <(mandoc -T lint -W warning "$p" 2>&1 | grep -vE 'referenced manual not found|unusual Xr')
+done
 
 # options FILE-OR-STDIN: long options in it
 options() { grep -oE -e '--[a-z][a-z-]+' | sort -u; }

@@ -66,13 +66,25 @@ done
 
 if [ -z "${RULE_NO_SELF_TEST:-}" ]; then
 	spdx='/* SPDX-License-Identifier: BSD-2-Clause */\n/* x */\n'
-	self_test strcpy fs/planted.c "${spdx}void f(char *a) { strcpy(a, a); }\n"
-	self_test system tools/planted.c "${spdx}int f(void) { return system (\"x\"); }\n"
-	self_test goto kms/planted.c "${spdx}void f(void) { goto out; out:; }\n"
-	self_test memcmp crypto/planted.c "${spdx}int f(void *a) { return memcmp(a, a, 4); }\n"
-	self_test cloexec fs/planted2.c "${spdx}int f(void) { return open(\"x\", O_RDONLY); }\n"
-	self_test clock crypto/planted2.c "${spdx}long f(void) { return time(0); }\n"
-	self_test 'secret in a log' kms/planted2.c "${spdx}void f(char *dek) { printf(\"x\", dek); }\n"
-	self_test 'no licence line' tools/planted3.c 'int x;\n'
+	n=0
+	bad() { # bad FOLDER CODE: a function with that line in it
+		n=$((n + 1))
+		self_test "$2" "$1/planted$n.c" "${spdx}void f(char *a)\n{\n\t$2\n}\n"
+	}
+	bad fs/store 'strcpy(a, a);'
+	bad tools 'system (a);'
+	bad kms/gate 'goto out;'
+	bad crypto 'execve(a, 0, 0);'
+	bad crypto 'return time(0);'
+	bad crypto 'return memcmp(a, a, 4);'
+	bad fs/inode 'open(a, O_RDONLY);'
+	bad fs/inode 'socket(AF_UNIX, SOCK_STREAM, 0);'
+	bad fs/watch 'accept(0, 0, 0);'
+	bad fs/watch 'fcntl(0, F_DUPFD, 3);'
+	bad fs/lock 'fuse_lowlevel_notify_inval_entry(a);'
+	bad kms 'printf(a, dek);'
+	bad tools 'a = \"/home/alice/x\";'
+	self_test 'no licence line' tools/planted.c 'int x;\n'
+	self_test 'no sentence' tools/planted.h '/* SPDX-License-Identifier: BSD-2-Clause */\nint x;\n'
 fi
 finish

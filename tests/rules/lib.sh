@@ -5,6 +5,8 @@ export LC_ALL=C
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tree=$(cd "$here/../.." && pwd)
 found=0
+copy=
+planted=()
 
 # finding TEXT: one violation
 finding() {
@@ -37,28 +39,49 @@ PY
 	)
 }
 
-# self_test NAME PATH CONTENT: a tree of our headers with PATH planted must make the calling script fail and name PATH
+# need PROGRAM PACKAGE: a rule whose program is missing fails; it is never skipped
+need() {
+	command -v "$1" >/dev/null && return 0
+	finding "$1 is not installed (Debian package $2)"
+	finish
+}
+
+# plant PATH CONTENT: a file in the copy of our headers and build files on which the self-tests run
+plant() {
+	if [ -z "$copy" ]; then
+		copy=$(mktemp -d) || exit 2
+		mkdir -p "$copy/tests/rules"
+		cp "$here"/*.* "$copy/tests/rules/"
+		(cd "$tree" && find crypto kms fs tools .clang-format meson.build tests/meson.build \
+			\( -name '*.h' -o -name meson.build -o -name .clang-format \) -print0 | tar -cf - --null -T -) | tar -xf - -C "$copy"
+	fi
+	mkdir -p "$copy/$(dirname "$1")"
+	printf '%b' "$2" >"$copy/$1"
+}
+# self_test NAME PATH CONTENT: with PATH planted the calling script must fail and name PATH. All are run at once, by finish().
 self_test() {
-	local name=$1 path=$2 content=$3 copy out
-	copy=$(mktemp -d) || exit 2
-	mkdir -p "$copy/tests/rules" "$copy/$(dirname "$path")"
-	cp "$here"/*.sh "$copy/tests/rules/"
-	(cd "$tree" && find crypto kms fs tools -name '*.h' -print0 | tar -cf - --null -T -) | tar -xf - -C "$copy"
-	printf '%b' "$content" >"$copy/$path"
+	plant "$2" "$3"
+	planted+=("$2 ($1)")
+}
+self_tests_run() {
+	local out p
 	if out=$(RULE_NO_SELF_TEST=1 bash "$copy/tests/rules/$(basename "$0")" 2>&1); then
-		finding "self-test: planted $name in $path was not found"
-	elif ! grep -q -F "$path" <<<"$out"; then
-		finding "self-test: planted $name in $path is not named: $(tail -n 1 <<<"$out")"
+		finding 'self-test: nothing that was planted was found'
+	else
+		for p in "${planted[@]}"; do
+			grep -q -F "${p%% (*}" <<<"$out" || finding "self-test: not found: $p"
+		done
 	fi
 	rm -rf "$copy"
 }
 
-# finish: exit status of the script
+# finish: the self-tests, then the exit status of the script
 finish() {
+	[ -z "$copy" ] || self_tests_run
 	if [ "$found" -ne 0 ]; then
 		printf '%s: %d found\n' "$(basename "$0" .sh)" "$found"
 		exit 1
 	fi
-	printf '%s: ok\n' "$(basename "$0" .sh)"
+	printf '%s: ok%s\n' "$(basename "$0" .sh)" "${planted:+, ${#planted[@]} planted violations found}"
 	exit 0
 }
