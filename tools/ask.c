@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/watch/mountinfo.h"
 #include "fs/watch/supervise.h"
 #include "tools/mounts.h"
 
@@ -15,7 +16,7 @@
 
 static enum cmd_exit silence(const char *mountpoint, int r)
 {
-	if (mounts_is(mountpoint) != 1)
+	if (!mounts_is(mountpoint))
 		return (enum cmd_exit)cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", mountpoint);
 	if (r == -EPERM)
 		return (enum cmd_exit)cmd_fail(
@@ -69,7 +70,7 @@ char *ask_value(const char *answer, const char *key, unsigned n)
 			continue;
 		char *value = strndup(p + len + 1, strcspn(p + len + 1, "\n"));
 		if (value != NULL)
-			control_unescape(value);
+			mountinfo_unescape(value);
 		return value;
 	}
 	return NULL;

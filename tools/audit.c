@@ -146,7 +146,7 @@ static char *store_path(const char *path)
 	char canonical[MOUNTS_PATH_MAX];
 	struct ended_note n;
 
-	if (mounts_canonical(path, canonical) < 0 || mounts_is(canonical) != 1)
+	if (mounts_canonical(path, canonical) < 0 || !mounts_is(canonical))
 		return strdup(path);
 	if (control_call(canonical, CONTROL_STATUS, 5000, &answer) == 0)
 		return ask_value(answer, "store", 0);

@@ -88,7 +88,7 @@ static void warn_writable(const char *path)
 /* A daemon that was killed leaves a mount that answers nothing but errors. */
 static int clear_dead(const char *path)
 {
-	if (mounts_is(path) != 1)
+	if (!mounts_is(path))
 		return CMD_OK;
 	if (!mounts_is_dead(path))
 		return cmd_fail(CMD_BUSY, "a byokfs is mounted on %s already: byokfs status %s", path, path);

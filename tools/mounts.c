@@ -20,7 +20,7 @@
 
 #include "crypto/auto.h"
 #include "fs/watch/control.h"
-#include "tools/cmd.h"
+#include "fs/watch/mountinfo.h"
 
 #define ALIVE_TIMEOUT_MS 2000u
 
@@ -49,20 +49,6 @@ void mounts_free(char **list)
 	free(list);
 }
 
-/* The mount point of a line of mountinfo if it is one of ours, malloc'ed, else NULL. */
-static char *line_mount(const char *line)
-{
-	const char *dash = strstr(line, " - ");
-	char *path = NULL;
-
-	if (dash == NULL || strncmp(dash + 3, MOUNTS_TYPE " ", sizeof(MOUNTS_TYPE)) != 0)
-		return NULL;
-	if (sscanf(line, "%*s %*s %*s %*s %ms", &path) != 1)
-		return NULL;
-	control_unescape(path);
-	return path;
-}
-
 /* Takes PATH over. */
 static int list_add(char ***list, size_t *n, char *path)
 {
@@ -80,19 +66,17 @@ static int list_add(char ***list, size_t *n, char *path)
 
 int mounts_list(char ***out)
 {
-	AUTO(cmd_free_at) char *line = NULL;
-	size_t size = 0, n = 0;
+	struct mountinfo_reader reader;
+	struct mountinfo m;
 	char **list = calloc(1, sizeof(*list));
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	int r = list == NULL ? -ENOMEM : f == NULL ? -errno : 0;
+	size_t n = 0;
+	int r = mountinfo_open(&reader, MOUNTINFO_SELF);
 
-	while (r == 0 && getline(&line, &size, f) > 0) {
-		char *path = line_mount(line);
-		if (path != NULL)
-			r = list_add(&list, &n, path);
-	}
-	if (f != NULL)
-		fclose(f);
+	if (!list)
+		r = -ENOMEM;
+	while (r == 0 && mountinfo_next(&reader, &m))
+		r = list_add(&list, &n, strdup(m.path));
+	mountinfo_close(&reader);
 	if (r < 0)
 		mounts_free(list);
 	else
@@ -100,17 +84,11 @@ int mounts_list(char ***out)
 	return r;
 }
 
-int mounts_is(const char *mountpoint)
+bool mounts_is(const char *mountpoint)
 {
-	char **list;
-	int found = 0, r = mounts_list(&list);
+	struct mountinfo m;
 
-	if (r < 0)
-		return r;
-	for (char **p = list; *p != NULL; p++)
-		found |= strcmp(*p, mountpoint) == 0;
-	mounts_free(list);
-	return found;
+	return mountinfo_find(MOUNTINFO_SELF, mountpoint, &m) == 0;
 }
 
 /* statfs(2) in a child of ours: a connection that nobody serves and nobody ends would keep the caller for good. */
@@ -148,24 +126,12 @@ int mounts_is_dead(const char *mountpoint)
 	return error == ENOTCONN || error == ECONNABORTED || error == ETIMEDOUT;
 }
 
-/* Mounted by us (user_id= of the mount table)? Unknown counts as yes. */
-static int is_mine(const char *mountpoint)
+/* Mounted by us? Unknown counts as yes. */
+static bool is_mine(const char *mountpoint)
 {
-	AUTO(cmd_free_at) char *line = NULL;
-	size_t size = 0;
-	unsigned uid = geteuid();
-	FILE *f = fopen("/proc/self/mountinfo", "re");
+	struct mountinfo m;
 
-	while (f != NULL && getline(&line, &size, f) > 0) {
-		AUTO(cmd_free_at) char *path = line_mount(line);
-		const char *opt = strstr(line, "user_id=");
-		if (path != NULL && opt != NULL && strcmp(path, mountpoint) == 0 &&
-		    sscanf(opt, "user_id=%u", &uid) != 1)
-			uid = geteuid();
-	}
-	if (f != NULL)
-		fclose(f);
-	return uid == geteuid();
+	return mountinfo_find(MOUNTINFO_SELF, mountpoint, &m) < 0 || !m.has_owner || m.owner == geteuid();
 }
 
 /* fusermount3 -u: the only way for a user, and it checks that the mount is his. */
@@ -193,7 +159,7 @@ static int fusermount(const char *mountpoint, int detach)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	/* It does not tell why; what is still mounted is most often in use. */
-	return mounts_is(mountpoint) == 1 ? -EBUSY : 0;
+	return mounts_is(mountpoint) ? -EBUSY : 0;
 }
 
 int mounts_umount(const char *mountpoint, int detach)

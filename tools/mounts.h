@@ -3,9 +3,10 @@
 #ifndef TOOLS_MOUNTS_H
 #define TOOLS_MOUNTS_H
 
+#include <stdbool.h>
+
 #include "crypto/attr.h"
 
-#define MOUNTS_TYPE "fuse.byokfs"
 #define MOUNTS_PATH_MAX 4096u
 
 /*
@@ -13,8 +14,8 @@
  * folder above is resolved. Negative errno.
  */
 int mounts_canonical(const char *path, char out[MOUNTS_PATH_MAX]) MUST_CHECK;
-/* 1 if a byokfs is mounted on MOUNTPOINT (canonical), else 0; negative errno. */
-int mounts_is(const char *mountpoint) MUST_CHECK;
+/* A byokfs is mounted on MOUNTPOINT (canonical). False also when the mount table cannot be read. */
+bool mounts_is(const char *mountpoint) MUST_CHECK;
 /* 1 if what is mounted there has no daemon any more (and answers errors, or within two seconds nothing at all). */
 int mounts_is_dead(const char *mountpoint);
 /* Unmount; DETACH: even if busy. Root by umount2(2), a user through fusermount3. -EBUSY, -EPERM, -EINVAL not mounted. */

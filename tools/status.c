@@ -229,7 +229,7 @@ static enum cmd_exit one_store(struct emit *e, const char *path)
 		return (enum cmd_exit)cmd_fail(cmd_exit_of(r), "%s", why);
 	int owned = store_owner(s, &owner) == 0;
 	if (owned && owner.mountpoint[0] != 0 && mounts_canonical(owner.mountpoint, mountpoint) == 0 &&
-	    mounts_is(mountpoint) == 1)
+	    mounts_is(mountpoint))
 		return one_mount(e, mountpoint);
 	emit_open(e, NULL);
 	put_store(e, s, owned ? &owner : NULL);
@@ -290,6 +290,6 @@ int cmd_status(int argc, char **argv)
 	if (optind == argc)
 		code = all_mounts(&e);
 	else
-		code = mounts_is(path) == 1 ? one_mount(&e, path) : one_store(&e, path);
+		code = mounts_is(path) ? one_mount(&e, path) : one_store(&e, path);
 	return code;
 }

@@ -105,7 +105,7 @@ int cmd_umount(int argc, char **argv)
 	int r = mounts_canonical(argv[optind], path);
 	if (r < 0)
 		return cmd_fail(cmd_exit_of(r), "%s: %s", argv[optind], strerror(-r));
-	if (mounts_is(path) != 1)
+	if (!mounts_is(path))
 		return cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", path);
 	AUTO(auto_close) int fd = daemon_fd(path);
 	if (fd >= 0)

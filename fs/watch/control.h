@@ -24,13 +24,9 @@ int control_answer_parse(const char *buf, size_t len, int *error, const char **b
 /*
  * Client: ask the mount at MOUNTPOINT (canonical). ANSWER is malloc'ed text after the first line. -ENOENT nobody listens,
  * -EPERM, -ETIMEDOUT, or the daemon's error with its text in ANSWER.
+ * Status values have control characters and backslashes as \ooo: mountinfo_unescape().
  */
 int control_call(const char *mountpoint, enum control_command cmd, unsigned timeout_ms, char **answer) MUST_CHECK;
-/*
- * Status values, like the paths of /proc/self/mountinfo, have control characters and backslashes as \ooo: put the bytes
- * back, in place.
- */
-void control_unescape(char *text);
 /* Directory of the sockets (root: /run/byokfs; user: $XDG_RUNTIME_DIR/byokfs, else /tmp/byokfs-UID checked for owner). */
 int control_dir(char *out, size_t len) MUST_CHECK;
 

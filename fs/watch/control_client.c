@@ -16,6 +16,7 @@
 #include "crypto/auto.h"
 #include "fs/watch/control.h"
 #include "fs/watch/control_own.h"
+#include "fs/watch/mountinfo.h"
 #include "fs/store/store_own.h"
 #include "kms/gate.h"
 
@@ -81,26 +82,6 @@ int control_answer_parse(const char *buf, size_t len, int *error, const char **b
 	return 0;
 }
 
-static int is_octal(char c)
-{
-	return c >= '0' && c <= '7';
-}
-
-void control_unescape(char *text)
-{
-	char *out = text;
-
-	for (const char *p = text; *p != 0;) {
-		if (p[0] == '\\' && is_octal(p[1]) && is_octal(p[2]) && is_octal(p[3])) {
-			*out++ = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
-			p += 4;
-		} else {
-			*out++ = *p++;
-		}
-	}
-	*out = 0;
-}
-
 /* Places */
 
 int control_dir_at(uid_t uid, unsigned i, char *out, size_t len)
@@ -162,26 +143,12 @@ static int wait_for(int fd, short events, int64_t deadline)
 	}
 }
 
-/* The mount's owner as the kernel knows him (user_id= of a fuse mount), else ourselves. */
+/* The mount's owner as the kernel knows him, else ourselves. */
 static uid_t mount_owner(const char *mountpoint)
 {
-	AUTO(auto_free) char *line = NULL;
-	size_t size = 0;
-	unsigned uid = geteuid();
-	FILE *f = fopen("/proc/self/mountinfo", "re");
+	struct mountinfo m;
 
-	while (f != NULL && getline(&line, &size, f) > 0) {
-		AUTO(auto_free) char *path = NULL;
-		const char *opt = strstr(line, "user_id=");
-		if (opt == NULL || sscanf(line, "%*s %*s %*s %*s %ms", &path) != 1)
-			continue;
-		control_unescape(path);
-		if (strcmp(path, mountpoint) == 0)
-			sscanf(opt, "user_id=%u", &uid);
-	}
-	if (f != NULL)
-		fclose(f);
-	return uid;
+	return mountinfo_find(MOUNTINFO_SELF, mountpoint, &m) == 0 && m.has_owner ? m.owner : geteuid();
 }
 
 /* A full queue is no refusal: the daemon takes the next one in a moment. */

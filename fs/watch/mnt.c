@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/watch/mountinfo.h"
+
 #define MAX_READ (1u << 20)
 #define FUSERMOUNT "fusermount3"
 
@@ -32,7 +34,7 @@ static int mount_as_root(const struct mnt_config *cfg, const struct stat *st, in
 		return explain(-errno, why, "cannot open", "/dev/fuse (is the fuse module loaded?)");
 	snprintf(opts, sizeof(opts), "fd=%d,rootmode=%o,user_id=%u,group_id=%u,default_permissions,max_read=%u%s", *fd,
 		 st->st_mode & S_IFMT, getuid(), getgid(), MAX_READ, cfg->allow_other ? ",allow_other" : "");
-	if (mount(cfg->source, cfg->mountpoint, "fuse.byokfs", cfg->mount_flags | (cfg->read_only ? MS_RDONLY : 0),
+	if (mount(cfg->source, cfg->mountpoint, MOUNTINFO_TYPE, cfg->mount_flags | (cfg->read_only ? MS_RDONLY : 0),
 		  opts)) {
 		int r = -errno;
 

@@ -15,8 +15,7 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
-#include "fs/watch/control.h"
-#include "fs/store/store.h"
+#include "fs/watch/mountinfo.h"
 
 #define NOTIFY_RESEND 7 /* Linux 6.9: what was read and not answered is handed out again */
 #define ANSWER_LOOK_MS 100
@@ -27,44 +26,18 @@ struct inval {
 	struct fuse_notify_inval_inode_out body;
 };
 
-/* Its number in the mount table, and that of its device, which names its folder in fusectl; the mount itself is not asked. */
-static int mount_find(const char *mountpoint, int *id, unsigned *minor)
-{
-	AUTO(auto_free) char *line = NULL;
-	size_t size = 0;
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	int r = -ENOENT;
-
-	while (f && getline(&line, &size, f) > 0) {
-		AUTO(auto_free) char *path = NULL;
-		unsigned device;
-		int number;
-
-		if (!strstr(line, " - fuse.byokfs ") ||
-		    sscanf(line, "%d %*s %*u:%u %*s %ms", &number, &device, &path) != 3)
-			continue;
-		control_unescape(path);
-		if (strcmp(path, mountpoint) == 0) {
-			*id = number; /* the last one is on top */
-			*minor = device;
-			r = 0;
-		}
-	}
-	if (f)
-		fclose(f);
-	return r;
-}
-
 void connection_open(struct connection *c, int fd, const char *mountpoint)
 {
 	char abort_file[80];
-	unsigned minor;
+	struct mountinfo m;
 
 	memset(c, 0, sizeof(*c));
 	c->fd = fd;
 	c->mountpoint = mountpoint;
-	if (mount_find(mountpoint, &c->mount_id, &minor) == 0)
-		snprintf(c->control, sizeof(c->control), "/sys/fs/fuse/connections/%u", minor);
+	if (mountinfo_find(MOUNTINFO_SELF, mountpoint, &m) == 0) {
+		c->mount_id = m.id;
+		snprintf(c->control, sizeof(c->control), "/sys/fs/fuse/connections/%u", m.minor);
+	}
 	snprintf(abort_file, sizeof(abort_file), "%s/abort", c->control);
 	if (c->control[0] && access(abort_file, W_OK) == 0) {
 		snprintf(c->how, sizeof(c->how), "fusectl");

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/watch/control.h"
+#include "fs/watch/mountinfo.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -28,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	memcpy(text, data, len);
 	text[len] = 0;
 	size_t before = strlen(text);
-	control_unescape(text);
+	mountinfo_unescape(text);
 	if (strlen(text) > before)
 		abort();
 	free(text);

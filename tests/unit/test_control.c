@@ -108,17 +108,6 @@ START_TEST(answers)
 }
 END_TEST
 
-START_TEST(escapes)
-{
-	char text[] = "a\\040b\\012\\134c\\9\\01";
-	control_unescape(text);
-	ck_assert_str_eq(text, "a b\n\\c\\9\\01");
-	char end[] = "\\";
-	control_unescape(end);
-	ck_assert_str_eq(end, "\\");
-}
-END_TEST
-
 START_TEST(places)
 {
 	struct sockaddr_un a, b;
@@ -275,7 +264,6 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, requests);
 	tcase_add_test(t, answers);
-	tcase_add_test(t, escapes);
 	tcase_add_test(t, places);
 	tcase_add_test(t, lock_and_unlock);
 	tcase_add_test(t, silent_clients);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Lines of /proc/self/mountinfo: "36 35 0:47 / /mnt/a rw,nosuid shared:1 - fuse.byokfs /store rw,user_id=0,...". */
+#include "fs/watch/mountinfo.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_octal(char c)
+{
+	return c >= '0' && c <= '7';
+}
+
+void mountinfo_unescape(char *text)
+{
+	char *out = text;
+
+	for (const char *p = text; *p;) {
+		bool escape = p[0] == '\\' && is_octal(p[1]) && is_octal(p[2]) && is_octal(p[3]);
+		int byte = escape ? (p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0') : 0;
+
+		if (byte > 0 && byte <= 0xff) {
+			*out++ = (char)byte;
+			p += 4;
+		} else {
+			*out++ = *p++;
+		}
+	}
+	*out = '\0';
+}
+
+/* TEXT is a number up to END, which is behind it, and at most MAX. */
+static bool take_number(const char *text, const char *end, unsigned max, unsigned *out)
+{
+	uint64_t n = 0;
+
+	if (text == end)
+		return false;
+	for (; text < end; text++) {
+		if (*text < '0' || *text > '9')
+			return false;
+		n = 10 * n + (unsigned)(*text - '0');
+		if (n > max)
+			return false;
+	}
+	*out = (unsigned)n;
+	return true;
+}
+
+/* "0:47" */
+static bool take_device(const char *text, unsigned *minor)
+{
+	const char *colon = strchr(text, ':');
+	unsigned major;
+
+	return colon && take_number(text, colon, UINT_MAX, &major) &&
+	       take_number(colon + 1, colon + 1 + strlen(colon + 1), UINT_MAX, minor);
+}
+
+/* user_id= among the options of the filesystem. */
+static void take_owner(char *options, struct mountinfo *m)
+{
+	for (char *word; (word = strsep(&options, ","));) {
+		unsigned uid;
+
+		if (strncmp(word, "user_id=", 8) == 0 && take_number(word + 8, word + strlen(word), UINT_MAX, &uid)) {
+			m->has_owner = true;
+			m->owner = uid;
+		}
+	}
+}
+
+int mountinfo_parse(char *line, struct mountinfo *out)
+{
+	struct mountinfo m = {0};
+	char *field[6], *rest = line, *word;
+	unsigned id;
+
+	for (size_t i = 0; i < ARRAY_LEN(field); i++) {
+		field[i] = strsep(&rest, " ");
+		if (!rest)
+			return -EUCLEAN;
+	}
+	/* fields like "shared:7", none to several, then a dash */
+	while ((word = strsep(&rest, " ")) && strcmp(word, "-") != 0)
+		;
+	m.type = strsep(&rest, " ");
+	if (!m.type || !rest || !strsep(&rest, " ") || !rest)
+		return -EUCLEAN;
+	take_owner(rest, &m);
+	if (!take_number(field[0], field[0] + strlen(field[0]), INT_MAX, &id) || id == 0 ||
+	    !take_device(field[2], &m.minor) || field[4][0] != '/')
+		return -EUCLEAN;
+	mountinfo_unescape(field[4]);
+	m.id = (int)id;
+	m.path = field[4];
+	*out = m;
+	return 0;
+}
+
+int mountinfo_open(struct mountinfo_reader *r, const char *table)
+{
+	*r = (struct mountinfo_reader){.file = fopen(table, "re")};
+	return r->file ? 0 : -errno;
+}
+
+bool mountinfo_next(struct mountinfo_reader *r, struct mountinfo *out)
+{
+	ssize_t n;
+
+	while ((n = getline(&r->line, &r->size, r->file)) > 0) {
+		if (r->line[n - 1] == '\n')
+			r->line[n - 1] = '\0';
+		if (mountinfo_parse(r->line, out) == 0 && strcmp(out->type, MOUNTINFO_TYPE) == 0)
+			return true;
+	}
+	return false;
+}
+
+void mountinfo_close(struct mountinfo_reader *r)
+{
+	if (r->file)
+		fclose(r->file);
+	free(r->line);
+	*r = (struct mountinfo_reader){0};
+}
+
+int mountinfo_find(const char *table, const char *mountpoint, struct mountinfo *out)
+{
+	struct mountinfo_reader reader;
+	struct mountinfo m;
+	int r = mountinfo_open(&reader, table);
+
+	if (!r)
+		r = -ENOENT;
+	while (reader.file && mountinfo_next(&reader, &m)) {
+		if (strcmp(m.path, mountpoint) != 0)
+			continue;
+		m.path = m.type = NULL; /* they end with the reader */
+		*out = m;
+		r = 0;
+	}
+	mountinfo_close(&reader);
+	return r;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The kernel's mount table, /proc/self/mountinfo: the one reader of it. No mount is touched. */
+#ifndef FS_MOUNTINFO_H
+#define FS_MOUNTINFO_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "crypto/attr.h"
+
+#define MOUNTINFO_TYPE "fuse.byokfs" /* type and subtype of our mounts */
+#define MOUNTINFO_SELF "/proc/self/mountinfo"
+
+struct mountinfo {
+	int id;           /* the mount's number, > 0 */
+	unsigned minor;   /* of its device: for FUSE, the number of the connection */
+	const char *path; /* the mount point, no escapes in it any more */
+	const char *type; /* "ext4", "fuse.byokfs" */
+	bool has_owner;
+	uid_t owner; /* who has mounted it: user_id= of a FUSE mount */
+};
+
+/* Pure: one line, taken apart in place; the texts of OUT lead into it. A line end is no part of it. -EUCLEAN. */
+int mountinfo_parse(char *line, struct mountinfo *out) MUST_CHECK;
+
+/* All mounts of ours, in the table's order: of several on one mount point, the last one is on top. */
+struct mountinfo_reader {
+	FILE *file;
+	char *line;
+	size_t size;
+};
+/* TABLE is MOUNTINFO_SELF, or a file like it (for tests). Negative errno. End it with mountinfo_close() in either case. */
+int mountinfo_open(struct mountinfo_reader *r, const char *table) MUST_CHECK;
+/* False at the end. Broken lines are passed over. The texts of OUT live until the next call. */
+bool mountinfo_next(struct mountinfo_reader *r, struct mountinfo *out);
+void mountinfo_close(struct mountinfo_reader *r);
+
+/* The uppermost mount of ours on MOUNTPOINT (canonical): -ENOENT, or why the table cannot be read. OUT has no texts. */
+int mountinfo_find(const char *table, const char *mountpoint, struct mountinfo *out) MUST_CHECK;
+
+/* Put back, in place, the bytes that TEXT has as \ooo: paths of the table, values of a mount's status. */
+void mountinfo_unescape(char *text);
+
+#endif
