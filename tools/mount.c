@@ -92,7 +92,7 @@ static int clear_dead(const char *path)
 		return CMD_OK;
 	if (!mounts_is_dead(path))
 		return cmd_fail(CMD_BUSY, "a byokfs is mounted on %s already: byokfs status %s", path, path);
-	int r = mounts_umount(path, 1);
+	int r = mounts_umount(path, true);
 	if (r < 0)
 		return cmd_fail(CMD_BUSY,
 				"on %s there is the mount of a byokfs that died, and it cannot be unmounted: %s", path,

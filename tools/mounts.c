@@ -8,7 +8,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 
 #include "crypto/auto.h"
 #include "fs/watch/control.h"
+#include "fs/watch/mnt.h"
 #include "fs/watch/mountinfo.h"
 
 #define ALIVE_TIMEOUT_MS 2000u
@@ -134,40 +134,17 @@ static bool is_mine(const char *mountpoint)
 	return mountinfo_find(MOUNTINFO_SELF, mountpoint, &m) < 0 || !m.has_owner || m.owner == geteuid();
 }
 
-/* fusermount3 -u: the only way for a user, and it checks that the mount is his. */
-static int fusermount(const char *mountpoint, int detach)
+int mounts_umount(const char *mountpoint, bool detach)
 {
-	char prog[] = "fusermount3", u[] = "-u", q[] = "-q", z[] = "-z", end[] = "--";
-	char *path = strdup(mountpoint);
-	char *with[] = {prog, u, q, z, end, path, NULL}, *without[] = {prog, u, q, end, path, NULL};
-	pid_t pid;
-	int status;
-
-	if (path == NULL)
-		return -ENOMEM;
-	if (!is_mine(mountpoint)) {
-		free(path);
-		return -EPERM;
+	if (geteuid() != 0) {
+		if (!is_mine(mountpoint))
+			return -EPERM;
+		int r = mnt_umount(mountpoint, detach);
+		/* fusermount3 does not tell why; what is still mounted is most often in use */
+		return r == -EBUSY && !mounts_is(mountpoint) ? 0 : r;
 	}
-	int r = -posix_spawnp(&pid, prog, NULL, NULL, detach ? with : without, environ);
-	free(path);
-	if (r < 0)
-		return r;
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
-	/* It does not tell why; what is still mounted is most often in use. */
-	return mounts_is(mountpoint) ? -EBUSY : 0;
-}
-
-int mounts_umount(const char *mountpoint, int detach)
-{
-	if (geteuid() != 0)
-		return fusermount(mountpoint, detach);
 	/* Forced first: that ends a connection whose processes were both killed while they waited for it. */
 	if (detach && umount2(mountpoint, UMOUNT_NOFOLLOW | MNT_FORCE) == 0)
 		return 0;
-	return umount2(mountpoint, UMOUNT_NOFOLLOW | (detach ? MNT_DETACH : 0)) < 0 ? -errno : 0;
+	return mnt_umount(mountpoint, detach);
 }

@@ -19,7 +19,7 @@ bool mounts_is(const char *mountpoint) MUST_CHECK;
 /* 1 if what is mounted there has no daemon any more (and answers errors, or within two seconds nothing at all). */
 int mounts_is_dead(const char *mountpoint);
 /* Unmount; DETACH: even if busy. Root by umount2(2), a user through fusermount3. -EBUSY, -EPERM, -EINVAL not mounted. */
-int mounts_umount(const char *mountpoint, int detach) MUST_CHECK;
+int mounts_umount(const char *mountpoint, bool detach) MUST_CHECK;
 /* All of them: a malloc'ed array of malloc'ed paths with a NULL at the end; mounts_free(). */
 int mounts_list(char ***out) MUST_CHECK;
 void mounts_free(char **list);

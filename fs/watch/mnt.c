@@ -150,16 +150,16 @@ int mnt_mount(const struct mnt_config *cfg, int *fd, char why[STORE_WHY_MAX])
 	return geteuid() == 0 ? mount_as_root(cfg, &st, fd, why) : mount_as_user(cfg, fd, why);
 }
 
-int mnt_umount(const char *mountpoint, int detach)
+int mnt_umount(const char *mountpoint, bool detach)
 {
 	char path[4096];
-	char *plain[] = {(char[]){FUSERMOUNT}, (char[]){"-u"}, (char[]){"--"}, path, NULL};
-	char *lazy[] = {(char[]){FUSERMOUNT}, (char[]){"-u"}, (char[]){"-z"}, (char[]){"--"}, path, NULL};
-	int r;
+	char *plain[] = {(char[]){FUSERMOUNT}, (char[]){"-u"}, (char[]){"-q"}, (char[]){"--"}, path, NULL};
+	char *lazy[] = {
+		(char[]){FUSERMOUNT}, (char[]){"-u"}, (char[]){"-q"}, (char[]){"-z"}, (char[]){"--"}, path, NULL};
 
 	if (geteuid() == 0)
 		return umount2(mountpoint, UMOUNT_NOFOLLOW | (detach ? MNT_DETACH : 0)) ? -errno : 0;
 	snprintf(path, sizeof(path), "%s", mountpoint);
-	r = run_fusermount(detach ? lazy : plain, -1);
+	int r = run_fusermount(detach ? lazy : plain, -1);
 	return r == -EPERM ? -EBUSY : r;
 }

@@ -3,13 +3,15 @@
 #ifndef FS_MNT_H
 #define FS_MNT_H
 
+#include <stdbool.h>
+
 #include "fs/store/store.h"
 
 struct mnt_config {
 	const char *source;     /* canonical path of the store, for the mount table */
 	const char *mountpoint; /* canonical */
-	int allow_other;
-	int read_only;
+	bool allow_other;
+	bool read_only;
 	unsigned long mount_flags; /* MS_NODEV, MS_NOSUID, MS_NOATIME, ... */
 };
 
@@ -18,7 +20,10 @@ struct mnt_config {
  * -ENOTDIR, -EPERM, -ENODEV.
  */
 int mnt_mount(const struct mnt_config *cfg, int *fd, char why[STORE_WHY_MAX]) MUST_CHECK;
-/* -EBUSY while files are open, unless DETACH. */
-int mnt_umount(const char *mountpoint, int detach) MUST_CHECK;
+/*
+ * By umount2(2), or for a plain user by fusermount3, who says nothing of why it fails: then -EBUSY. DETACH: at once, even
+ * while files are open. -EINVAL: nothing is mounted there; -ENOENT: there is no fusermount3.
+ */
+int mnt_umount(const char *mountpoint, bool detach) MUST_CHECK;
 
 #endif

@@ -135,7 +135,7 @@ static void answer_mount(struct supervisor *s)
 	int fd = -1;
 
 	if (s->dead_id && mount_in_place(s->cfg->mnt.mountpoint, s->dead_id))
-		(void)(mnt_umount(s->cfg->mnt.mountpoint, 1) == 0);
+		(void)(mnt_umount(s->cfg->mnt.mountpoint, true) == 0);
 	m.error = mnt_mount(&s->cfg->mnt, &fd, m.text);
 	if (!m.error) {
 		r->fuse_fd = fd;
@@ -372,7 +372,7 @@ static void close_after(struct supervisor *s)
 	connection_abort(&r->conn);
 	connection_forget(&r->conn, atomic_load(&s->page->high));
 	if (atomic_load(&s->page->serving) == 0 && mount_in_place(s->cfg->mnt.mountpoint, r->conn.mount_id))
-		(void)(mnt_umount(s->cfg->mnt.mountpoint, 1) == 0); /* nobody has ever used it */
+		(void)(mnt_umount(s->cfg->mnt.mountpoint, true) == 0); /* nobody has ever used it */
 }
 
 /* What is left of a run. A worker that cannot die (stuck in a disk) is left to init; its mount is answered until it ends. */
