@@ -14,28 +14,12 @@
 #include "kms/path.h"
 #include "kms/verdict.h"
 
-static const struct kms_provider *registered[4];
-
-int kms_provider_register(const struct kms_provider *p)
-{
-	for (size_t i = 0; i < ARRAY_LEN(registered); i++) {
-		if (registered[i] && registered[i] != p)
-			continue;
-		registered[i] = p;
-		return 0;
-	}
-	return -ENOSPC;
-}
-
 const struct kms_provider *kms_provider_at(size_t i)
 {
-	size_t n = 0;
-
-	for (; kms_providers[n]; n++)
+	for (size_t n = 0; kms_providers[n]; n++)
 		if (n == i)
 			return kms_providers[n];
-	i -= n;
-	return i < ARRAY_LEN(registered) ? registered[i] : NULL;
+	return NULL;
 }
 
 /* Edit distance; only small words are compared, so a row of fixed size will do. */
@@ -195,6 +179,18 @@ const char *kms_ref(const struct kms *k)
 const struct kms_provider *kms_provider_of(const struct kms *k)
 {
 	return ((const struct kms_base *)k)->provider;
+}
+
+void kms_refresh(struct kms *k)
+{
+	if (kms_provider_of(k)->refresh)
+		kms_provider_of(k)->refresh(k);
+}
+
+void kms_cancel(struct kms *k)
+{
+	if (kms_provider_of(k)->cancel)
+		kms_provider_of(k)->cancel(k);
 }
 
 static const struct {

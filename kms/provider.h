@@ -125,6 +125,11 @@ void kms_close(struct kms *k);
 const char *kms_ref(const struct kms *k);
 const struct kms_provider *kms_provider_of(const struct kms *k);
 
+/* Drop connections and cached credentials, and end a kms_cancel(). Nothing to do for a provider that has none. */
+void kms_refresh(struct kms *k);
+/* End the calls under way soon, and those that begin until kms_refresh(): TRANSIENT. From any thread; does not wait. */
+void kms_cancel(struct kms *k);
+
 /*
  * The one door to a provider's wrap and unwrap. Both block up to the handle's timeout, are thread-safe and return
  * kms_class_errno() of V, which is always complete: an answer that contradicts itself, or that nothing can be done with,

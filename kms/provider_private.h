@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The providers that exist, and the door through which tests add one of their own. Private to kms/ and tests/. */
+/* The providers that exist. Private to kms/ and tests/. */
 #ifndef KMS_PROVIDER_PRIVATE_H
 #define KMS_PROVIDER_PRIVATE_H
 
@@ -7,10 +7,7 @@
 
 extern const struct kms_provider kms_local;
 
-/* providers.c: those that are built in; NULL at the end. */
+/* providers/providers.c: those that are built in; NULL at the end. Tests link a list of their own. */
 extern const struct kms_provider *const kms_providers[];
-
-/* Tests only: P comes behind the built-in ones. Not thread-safe; before any handle is opened. -ENOSPC. */
-int kms_provider_register(const struct kms_provider *p) MUST_CHECK;
 
 #endif

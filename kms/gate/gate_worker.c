@@ -10,15 +10,15 @@
 void gate_cancel_calls(struct gate *g)
 {
 	for (uint32_t i = 0; i < g->keyring->n_slots; i++)
-		if (g->kek[i] && kms_provider_of(g->kek[i])->cancel)
-			kms_provider_of(g->kek[i])->cancel(g->kek[i]);
+		if (g->kek[i])
+			kms_cancel(g->kek[i]);
 }
 
 static void probe_refresh(struct gate *g)
 {
 	for (uint32_t i = 0; i < g->keyring->n_slots; i++)
-		if (g->kek[i] && kms_provider_of(g->kek[i])->refresh)
-			kms_provider_of(g->kek[i])->refresh(g->kek[i]);
+		if (g->kek[i])
+			kms_refresh(g->kek[i]);
 }
 
 void gate_ask(struct gate *g, int fresh, struct gate_answer *out)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The table of causes and states: each row a store of its own under a KMS that misbehaves (tests/fault/fault_kms.h).
+"""The table of causes and states: each row a store of its own under a KMS that misbehaves (tests/kms/scripted.h).
 
     causes.py WORKDIR [--rows WORD] [--jobs N]
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a suspend, a wall clock that is set, and a stopped daemon do to a mount. Usage and output as causes.py.
 
-$CLOCKSHIM is the library that shows the daemon its clocks (clockshim.c). The mount's KMS is tests/fault/fault_kms.h.
+$CLOCKSHIM is the library that shows the daemon its clocks (clockshim.c). The mount's KMS is tests/kms/scripted.h.
 """
 import errno, mmap, os, re, signal, struct, sys, threading, time
 

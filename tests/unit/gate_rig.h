@@ -4,9 +4,19 @@
 #define TESTS_GATE_RIG_H
 
 #include <check.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "crypto/secret.h"
+#include "kms/custody.h"
 #include "kms/gate/gate_private.h"
-#include "tests/unit/fake_kms.h"
+#include "kms/verdict.h"
+#include "tests/kms/scripted.h"
 
 static struct kms *kek[FAKES];
 static struct keyring *keyring;
@@ -127,7 +137,6 @@ static inline void on_active(void *arg)
 static inline void setup(void)
 {
 	ck_assert_int_eq(secret_init(), 0);
-	ck_assert_int_eq(kms_provider_register(&fake_provider), 0);
 	fake_reset();
 	memset(kek, 0, sizeof(kek));
 	memset(&seen, 0, sizeof(seen));

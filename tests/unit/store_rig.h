@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A small store made by the library functions, with a KMS that is three lines long. For test_check.c and test_recover.c. */
+/* A small store made by the library functions, under the scripted KMS. For test_check.c and test_recover.c. */
 #ifndef TESTS_UNIT_STORE_RIG_H
 #define TESTS_UNIT_STORE_RIG_H
 
@@ -21,68 +21,16 @@
 #include "fs/store/store.h"
 #include "kms/custody.h"
 #include "kms/gate.h"
+#include "tests/kms/scripted.h"
 
 #define RIG_BLOCK 4096u
 
-/* Wraps by adding one: the keys of a test need no protection. */
-struct rig_kms {
-	struct kms_base base;
-};
-
-static int rig_refuse; /* 1: every unwrap is refused */
-
-static int rig_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t *plain, struct kms_wrapped *out,
-		    struct kms_verdict *v)
-{
-	(void)k;
-	(void)p;
-	memset(out, 0, sizeof(*out));
-	out->algorithm = KMS_ALG_PROVIDER;
-	memcpy(out->version, "1", 2);
-	for (size_t i = 0; i < PAYLOAD_LEN; i++)
-		out->data[i] = (uint8_t)(plain[i] + 1);
-	out->len = PAYLOAD_LEN;
-	v->class = KMS_OK;
-	return 0;
-}
-
-static int rig_unwrap(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in, uint8_t *plain,
-		      struct kms_verdict *v)
-{
-	(void)k;
-	(void)p;
-	memset(v, 0, sizeof(*v));
-	if (rig_refuse || in->len != PAYLOAD_LEN) {
-		v->class = rig_refuse ? KMS_REVOKED : KMS_CORRUPT;
-		snprintf(v->text, sizeof(v->text), "refused by the test");
-		return -EACCES;
-	}
-	for (size_t i = 0; i < in->len; i++)
-		plain[i] = (uint8_t)(in->data[i] - 1);
-	v->class = KMS_OK;
-	return 0;
-}
-
-static void rig_kms_close(struct kms *k)
-{
-	free(k);
-}
-
-static const struct kms_provider rig_provider = {
-	.scheme = "rig",
-	.description = "test",
-	.wrap = rig_wrap,
-	.unwrap = rig_unwrap,
-	.close = rig_kms_close,
-};
-
 static inline struct kms *rig_kms_new(void)
 {
-	struct rig_kms *k = calloc(1, sizeof(*k));
+	struct kms *k = fake_kms_open(0);
+
 	ck_assert_ptr_nonnull(k);
-	k->base.provider = &rig_provider;
-	snprintf(k->base.ref, sizeof(k->base.ref), "rig:key");
-	return (struct kms *)k;
+	return k;
 }
 
 /* A store in a temporary directory, open, with an open gate. */
@@ -109,12 +57,12 @@ static inline void rig_make_store(struct rig *r)
 	k.layout = (struct layout){r->wrap == WRAP_FILE ? HEADER_LEN_FILE : HEADER_LEN_STORE, RIG_BLOCK};
 	k.slot = slot;
 	slot->number = 1;
-	snprintf(slot->ref, sizeof(slot->ref), "rig:key");
+	snprintf(slot->ref, sizeof(slot->ref), "fake:0");
 	ck_assert_int_eq(custody_create(&k, &kek, &v), 0);
 	ck_assert_int_eq(custody_open(&k, &kek, &keys, &v), 0);
 	ck_assert_msg(store_create(r->path, &k, keys, why) == 0, "%s", why);
 	store_keys_free(keys);
-	rig_kms_close(kek);
+	kms_close(kek);
 	free(k.bytes);
 	free(slot);
 }
@@ -122,7 +70,7 @@ static inline void rig_make_store(struct rig *r)
 /* Open store and gate, as a mount does up to (not including) store_begin(). */
 static inline int rig_open(struct rig *r)
 {
-	static const char *const refs[] = {"rig:key"};
+	static const char *const refs[] = {"fake:0"};
 	const struct store_open how = {.path = r->path, .refs = refs, .n_refs = 1};
 	char why[STORE_WHY_MAX] = "", reason[320] = "";
 	int err = store_open(&how, &r->store, why);

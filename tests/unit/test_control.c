@@ -162,12 +162,12 @@ START_TEST(lock_and_unlock)
 	ck_assert_int_eq(control_call(rig.path, CONTROL_LOCK, 5000, &text), 0);
 	free(text);
 	ck_assert_int_eq(gate_state(rig.gate), GATE_LOCKED);
-	rig_refuse = 1;
+	fake_set(0, FAKE_REVOKED);
 	int r = control_call(rig.path, CONTROL_UNLOCK, 5000, &text);
 	ck_assert_int_lt(r, 0);
-	ck_assert_ptr_nonnull(strstr(text, "refused by the test"));
+	ck_assert_ptr_nonnull(strstr(text, "is disabled"));
 	free(text);
-	rig_refuse = 0;
+	fake_set(0, FAKE_OK);
 	ck_assert_int_eq(control_call(rig.path, CONTROL_UNLOCK, 5000, &text), 0);
 	free(text);
 	ck_assert_int_eq(gate_state(rig.gate), GATE_ACTIVE);

@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Custody: slot secrets through one and several KEKs, both policies, every kind of answer. */
 #include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
-#include "tests/unit/fake_kms.h"
+#include "crypto/header.h"
+#include "crypto/secret.h"
+#include "kms/custody.h"
+#include "kms/verdict.h"
+#include "tests/kms/scripted.h"
 
 static struct kms *kek[FAKES];
 static struct keyring *keyring;
@@ -10,7 +18,6 @@ static struct keyring *keyring;
 static void setup(void)
 {
 	ck_assert_int_eq(secret_init(), 0);
-	ck_assert_int_eq(kms_provider_register(&fake_provider), 0);
 	fake_reset();
 	memset(kek, 0, sizeof(kek));
 	keyring = NULL;
@@ -90,6 +97,41 @@ static const struct {
 	{FAKE_EXPIRED, KMS_REVOKED},
 };
 
+/* What is said to a wrap, and what becomes of the new store: no lie makes one. */
+static const struct {
+	enum fake_mode mode;
+	int r;
+} wraps[] = {
+	{FAKE_OK, 0},
+	{FAKE_REVOKED, -EKEYREVOKED},
+	{FAKE_EMPTY, -ETIMEDOUT},
+	{FAKE_LIAR, -ETIMEDOUT},
+	{FAKE_LIAR2, -ETIMEDOUT},
+	{FAKE_NOCLASS, -ETIMEDOUT},
+	{FAKE_NOALGORITHM, -ETIMEDOUT},
+};
+
+START_TEST(test_create_answers)
+{
+	fake_set(0, wraps[_i].mode);
+	kek[0] = fake_kms_open(0);
+	ck_assert_ptr_nonnull(kek[0]);
+
+	struct keyring_slot slot = {.number = 1, .ref = "fake:0"};
+	struct keyring k = {.layout = {HEADER_LEN_STORE, 4096},
+			    .wrap_type = WRAP_STORE,
+			    .name_mode = NAMES_SIV,
+			    .policy = POLICY_ALL,
+			    .n_slots = 1,
+			    .slot = &slot};
+	struct kms_verdict v;
+
+	ck_assert_int_eq(custody_create(&k, kek, &v), wraps[_i].r);
+	ck_assert_int_eq(slot.wrapped_len != 0, wraps[_i].r == 0);
+	free(k.bytes);
+}
+END_TEST
+
 START_TEST(test_answers)
 {
 	keyring = fake_keyring(1, POLICY_ALL, WRAP_STORE, kek);
@@ -162,8 +204,8 @@ START_TEST(test_concurrent)
 	clock_gettime(CLOCK_MONOTONIC, &from);
 	fake_set(0, FAKE_HANG);
 	fake_set(1, FAKE_HANG);
-	fake_cancel(kek[0]);
-	fake_cancel(kek[1]);
+	kms_cancel(kek[0]);
+	kms_cancel(kek[1]);
 	ck_assert_int_eq(custody_open(keyring, kek, &keys, &v), -ETIMEDOUT);
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	ck_assert_int_lt(to.tv_sec - from.tv_sec, 2);
@@ -226,6 +268,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_create_open);
 	tcase_add_test(t, test_round_trip);
+	tcase_add_loop_test(t, test_create_answers, 0, (int)ARRAY_LEN(wraps));
 	tcase_add_loop_test(t, test_answers, 0, (int)ARRAY_LEN(answers));
 	tcase_add_loop_test(t, test_all, 0, (int)ARRAY_LEN(answers));
 	tcase_add_loop_test(t, test_any, 0, (int)ARRAY_LEN(answers));

@@ -507,6 +507,22 @@ START_TEST(test_foreign_header)
 }
 END_TEST
 
+/* Wrap type `file`: a wrap by an algorithm that nobody knows makes no file, for nothing could open it again. */
+START_TEST(test_create_unknown_algorithm)
+{
+	struct plan p = lazy;
+	uint8_t header[HEADER_LEN_FILE] = {0};
+	struct gate_key *k = NULL;
+
+	p.type = WRAP_FILE;
+	make(&p);
+	fake_set(0, FAKE_NOALGORITHM);
+	ck_assert_int_eq(gate_key_create(gate, header, &k), -ETIMEDOUT);
+	ck_assert_ptr_null(k);
+	ck_assert_int_eq(header[0], 0);
+}
+END_TEST
+
 static void note_version(int version)
 {
 	atomic_store(&fakes[0].version, version);
@@ -704,6 +720,7 @@ static Suite *gate_suite(void)
 	tcase_add_loop_test(t, test_policies, 0, 2);
 	tcase_add_loop_test(t, test_keys, 0, 2);
 	tcase_add_loop_test(t, test_foreign_header, 0, 2);
+	tcase_add_test(t, test_create_unknown_algorithm);
 	tcase_add_test(t, test_versions);
 	tcase_add_test(t, test_lock_during_unwrap);
 	tcase_add_loop_test(t, test_stress, 0, 2);

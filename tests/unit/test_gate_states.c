@@ -299,13 +299,16 @@ END_TEST
 /* The same root key, the same slot secret, but another store key in the box: not the keys that went. */
 static void reseal(struct keyring *k)
 {
+	static const struct kms_purpose purpose = {.use = KMS_USE_KEYRING};
+	static struct kms_wrapped wrapped;
+	const struct keyring_slot *slot = &k->slot[0];
 	uint8_t payload[PAYLOAD_LEN], secret[KEY_LEN], other[KEY_LEN];
 	struct store_keys *old = NULL, *new = NULL;
 	struct kms_verdict v;
 
 	ck_assert_int_eq(custody_open(k, kek, &old, &v), 0);
-	for (size_t i = 0; i < PAYLOAD_LEN; i++)
-		payload[i] = k->slot[0].wrapped[i] ^ 0x5a;
+	kms_wrapped_set(&wrapped, slot->algorithm, slot->version, slot->wrapped, slot->wrapped_len);
+	ck_assert_int_eq(kms_unwrap(kek[0], &purpose, &wrapped, payload, &v), 0);
 	ck_assert_int_eq(slot_payload_parse(payload, PAYLOAD_LEN, k->store_id, secret), 0);
 	random_bytes(other, sizeof(other));
 	ck_assert_int_eq(store_keys_new(old->root, &new), 0);

@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* References: schemes, near misses, one canonical form, "inside the store"; the door to a provider that lies. */
 #include <check.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "crypto/header.h"
+#include "crypto/secret.h"
 #include "kms/path.h"
-#include "tests/unit/fake_kms.h"
+#include "kms/verdict.h"
+#include "tests/kms/scripted.h"
 
 static char base[PATH_MAX];
 
@@ -16,7 +23,6 @@ static void setup(void)
 	char template[] = "/tmp/byokfs-provider-XXXXXX";
 
 	ck_assert_int_eq(secret_init(), 0);
-	ck_assert_int_eq(kms_provider_register(&fake_provider), 0);
 	ck_assert_ptr_nonnull(mkdtemp(template));
 	ck_assert_ptr_nonnull(realpath(template, base));
 	ck_assert_int_eq(chdir(base), 0);
@@ -35,7 +41,8 @@ START_TEST(test_table)
 {
 	ck_assert_str_eq(kms_provider_at(0)->scheme, "local");
 	ck_assert_str_eq(kms_provider_at(1)->scheme, "fake");
-	ck_assert_ptr_null(kms_provider_at(2));
+	ck_assert_str_eq(kms_provider_at(2)->scheme, "fault");
+	ck_assert_ptr_null(kms_provider_at(3));
 	ck_assert_ptr_null(kms_provider_at(1000));
 	ck_assert_ptr_eq(kms_provider_find("local:/a/b", NULL), kms_provider_at(0));
 	ck_assert_ptr_null(kms_provider_find("Local:/a/b", NULL));

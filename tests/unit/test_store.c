@@ -262,7 +262,7 @@ START_TEST(flipped_copy)
 			struct kms_verdict v;
 			struct store_keys *keys = NULL;
 			ck_assert_int_lt(custody_open(s->keyring, &kek, &keys, &v), 0);
-			rig_kms_close(kek);
+			kms_close(kek);
 			ck_assert_int_eq(store_next_keyring(s), 0);
 		}
 		ck_assert_mem_eq(s->keyring->bytes, good, len);
@@ -392,17 +392,17 @@ END_TEST
 /* The reference in both copies now names another KMS: it must not be contacted. */
 START_TEST(foreign_reference)
 {
-	static const char *const refs[] = {"rig:kez"};
+	static const char *const refs[] = {"fake:1"};
 	const struct store_open named = {.path = rig.path, .refs = refs, .n_refs = 1};
 	uint8_t buf[4096];
 	size_t len = load(KEYRING, buf, sizeof(buf));
-	uint8_t *at = memmem(buf, len, "rig:key", 7);
+	uint8_t *at = memmem(buf, len, "fake:0", 6);
 	ck_assert_ptr_nonnull(at);
-	at[6] = 'z';
+	at[5] = '1';
 	save(KEYRING, buf, len);
 	pinned_ok();
 	save(COPY, buf, len);
-	pinned_refused(-EPERM, "rig:kez");
+	pinned_refused(-EPERM, "fake:1");
 	struct store *s;
 	ck_assert_int_eq(store_open(&named, &s, why), 0);
 	store_close(s);
@@ -412,7 +412,7 @@ END_TEST
 START_TEST(unknown_host)
 {
 	char state[256];
-	static const char *const refs[] = {"rig:key"};
+	static const char *const refs[] = {"fake:0"};
 	const struct store_open named = {.path = rig.path, .refs = refs, .n_refs = 1};
 	snprintf(state, sizeof(state), "%s/elsewhere/state", rig.dir);
 	setenv("BYOKFS_STATE_DIR", state, 1);
