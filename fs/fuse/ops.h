@@ -37,8 +37,12 @@ struct server {
 };
 
 /* Each fills in its callbacks. */
-void ops_file_fill(struct fuse_lowlevel_ops *ops);
-void ops_dir_fill(struct fuse_lowlevel_ops *ops);
+void ops_fill_session(struct fuse_lowlevel_ops *ops);
+void ops_fill_attr(struct fuse_lowlevel_ops *ops);
+void ops_fill_xattr(struct fuse_lowlevel_ops *ops);
+void ops_fill_file(struct fuse_lowlevel_ops *ops);
+void ops_fill_name(struct fuse_lowlevel_ops *ops);
+void ops_fill_list(struct fuse_lowlevel_ops *ops);
 
 /* The thread that runs this handler. */
 struct server_thread *thread_self(void);
@@ -56,11 +60,6 @@ static inline struct tree *req_tree(fuse_req_t req)
 	return req_server(req)->cfg.tree;
 }
 
-static inline struct node *req_node(fuse_req_t req, fuse_ino_t ino)
-{
-	return node_get(&req_tree(req)->nodes, ino);
-}
-
 /* State ACTIVE or GRACE under a running lease. */
 static inline bool ops_open(const struct server *s)
 {
@@ -69,32 +68,68 @@ static inline bool ops_open(const struct server *s)
 	return state == GATE_ACTIVE || state == GATE_GRACE;
 }
 
+/* Attributes and names are valid for as long as the lease: seconds, as libfuse wants them. */
+static inline double ops_timeout(const struct server *s)
+{
+	return s->cfg.attr_timeout_ms / 1000.0;
+}
+
 /* Answers EACCES and returns true unless the gate is open. */
 bool ops_refused(fuse_req_t req);
+/* The node of INO in any state of the gate; NULL: ESTALE is answered. */
+struct node *ops_node(fuse_req_t req, fuse_ino_t ino);
+/* Admit a request on INO: its node; NULL when the gate is not open, or there is no such node, and that is answered. */
+struct node *ops_admit(fuse_req_t req, fuse_ino_t ino);
 /* The same for what changes the store: EROFS where it is mounted read-only. */
-bool ops_change_refused(fuse_req_t req);
+struct node *ops_admit_change(fuse_req_t req, fuse_ino_t ino);
+
 struct cred ops_cred(fuse_req_t req);
-/* Reply with an entry (or a created file); tests the gate once more and takes the look-up back if the reply fails. */
+void ops_entry(const struct server *s, const struct node *n, const struct stat *st, struct fuse_entry_param *e);
+/* Reply with an entry, or -R; tests the gate once more and takes the look-up back if the reply fails. */
 void ops_reply_entry(fuse_req_t req, struct node *n, const struct stat *st, int r);
-void ops_entry(const struct server *s, struct node *n, const struct stat *st, struct fuse_entry_param *e);
+/* Does this process ask itself? The kernel tells the thread, not the process. */
+bool ops_own_thread(fuse_req_t req);
+
+/* An open file's handle: the pointer, its lowest bit, which malloc() leaves free, set where it may write. */
+static inline uint64_t handle_make(const struct file *f, bool writable)
+{
+	return (uint64_t)(uintptr_t)f | writable;
+}
+
+static inline struct file *handle_file(const struct fuse_file_info *fi)
+{
+	return (struct file *)(uintptr_t)(fi->fh & ~(uint64_t)1);
+}
+
+static inline bool handle_writable(const struct fuse_file_info *fi)
+{
+	return fi->fh & 1;
+}
+
+/*
+ * Answer an OPEN, or a CREATE with its entry E, else NULL. -ENOENT: the kernel did not get the handle, because the gate is
+ * not open any more or the request was interrupted; F is closed then.
+ */
+int ops_reply_handle(fuse_req_t req, struct file *f, bool writable, struct fuse_file_info *fi,
+		     const struct fuse_entry_param *e);
 
 /* A request that goes on in the pool; it stays in flight until its job has replied. */
 struct deferred {
 	fuse_req_t req;
 	struct server *server;
 	enum pool_lane lane;
-	fuse_ino_t ino;
+	struct node *node; /* the kernel knows it for as long as the request lasts */
 	struct fuse_file_info fi;
 	unsigned turn; /* lock_request_begin() */
-	int arg;
+	int arg;       /* fsync: data only; setattr: what to set; lseek: whence; create: FI is to be opened */
 	uint64_t off;
 	mode_t mode;
 	struct stat attr;
 	char name[NAME_LEN_MAX + 1];
 };
-/* D is copied. Answers ENOMEM itself when it cannot. */
+/* Run JOB with a copy of D, to which the request is added. Answers ENOMEM itself when it cannot. */
 void ops_defer(fuse_req_t req, pool_job *job, const struct deferred *d);
-/* End of a job: frees it. */
+/* End of a job, which has replied: frees it. */
 void ops_deferred_end(struct deferred *d);
 
 #endif

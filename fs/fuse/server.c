@@ -84,8 +84,12 @@ static int session_new(struct server *s)
 	char *argv[] = {name, NULL};
 	struct fuse_args args = {1, argv, 0};
 
-	ops_file_fill(&s->ops);
-	ops_dir_fill(&s->ops);
+	ops_fill_session(&s->ops);
+	ops_fill_attr(&s->ops);
+	ops_fill_xattr(&s->ops);
+	ops_fill_file(&s->ops);
+	ops_fill_name(&s->ops);
+	ops_fill_list(&s->ops);
 	s->session = fuse_session_new(&args, &s->ops, sizeof(s->ops), s);
 	fuse_opt_free_args(&args);
 	if (!s->session)

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* FUSE callbacks on open files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <unistd.h>
+
+#include "fs/audit/audit.h"
+#include "fs/fuse/ops.h"
+#include "fs/lock/janitor.h"
+#include "fs/store/store.h"
+
+/* ---- open, release ---- */
+
+static void open_now(fuse_req_t req, struct node *n, struct fuse_file_info *fi, struct file_work *w)
+{
+	bool writable = (fi->flags & O_ACCMODE) != O_RDONLY;
+	struct file *f;
+	int r = n->type == OBJECT_FILE ? file_open(&req_tree(req)->env, n, writable, w, &f) : -EIO;
+
+	if (r)
+		fuse_reply_err(req, -r);
+	else
+		(void)ops_reply_handle(req, f, writable, fi, NULL);
+}
+
+static void job_open(struct file_work *w, void *arg)
+{
+	struct deferred *d = arg;
+
+	open_now(d->req, d->node, &d->fi, w);
+	ops_deferred_end(d);
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct node *n = ops_admit(req, ino);
+
+	if (!n)
+		return;
+	/* Held over the opening: with wrap type `file` only a file that is not open yet asks the KMS. */
+	struct file *held = file_ref(n);
+	if (!held && req_server(req)->cfg.store->keyring->wrap_type == WRAP_FILE)
+		ops_defer(req, job_open, &(struct deferred){.lane = POOL_KMS, .node = n, .fi = *fi});
+	else
+		open_now(req, n, fi, &thread_self()->work);
+	if (held)
+		file_close(held, false);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	file_close(handle_file(fi), handle_writable(fi));
+	fuse_reply_err(req, 0);
+}
+
+/*
+ * Before the kernel sends this it has written back and collected the errors, so there is nothing to do, locked or not. But
+ * it must be answered: without FLUSH, close(2) returns 0 on a connection whose daemon has been killed, dirty pages lost.
+ */
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	fuse_reply_err(req, 0);
+}
+
+/* ---- contents ---- */
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	const uint8_t *plain;
+	size_t len;
+
+	(void)ino;
+	if (ops_refused(req))
+		return;
+	int r = file_read(handle_file(fi), &thread_self()->work, (uint64_t)off, size, &plain, &len);
+	if (!r && !ops_open(req_server(req)))
+		r = -EACCES;
+	if (r)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_buf(req, (const char *)plain, len);
+}
+
+/* The account of one WRITE and its outcome R, for the audit log and the report of the lock. */
+static void account(const struct server *s, const struct file_write *wr, bool open, int r)
+{
+	struct lock *l = s->cfg.lock;
+
+	if (!r && !open)
+		atomic_fetch_add(&l->sealed_bytes, wr->len);
+	if (r == -EACCES)
+		audit_denied(s->cfg.audit, FUSE_WRITE);
+	if (r == -EACCES && wr->use == GATE_USE_DRAIN) {
+		atomic_fetch_add(&l->refused_writes, 1);
+		atomic_fetch_add(&l->refused_bytes, wr->len);
+	}
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct server *s = req_server(req);
+	struct lock *l = s->cfg.lock;
+	struct file *f = handle_file(fi);
+	const struct file_write wr = {(uint64_t)off, (const uint8_t *)buf, size,
+				      fi->writepage ? GATE_USE_DRAIN : GATE_USE_NEW};
+	int r = -EACCES;
+
+	atomic_fetch_add(&l->writes, 1);
+	bool open = ops_open(s);
+	if (open || (fi->writepage && !lock_sealed(l)))
+		r = file_write(f, &thread_self()->work, &wr);
+	account(s, &wr, open, r);
+	if (r && fi->writepage) { /* its bytes are lost, and must read as such: neither as zeros nor as stale pages */
+		file_lost(f, wr.off, size);
+		janitor_lost(l, ino, wr.off, size);
+	}
+	if (r)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_write(req, size);
+}
+
+static void job_fsync(struct file_work *w, void *arg)
+{
+	struct deferred *d = arg;
+	const struct file *f = handle_file(&d->fi);
+	int r = (d->arg ? fdatasync(f->fd) : fsync(f->fd)) ? -errno : 0;
+
+	(void)w;
+	if (!r)
+		r = obj_sync_up(d->server->cfg.tree, f->node);
+	fuse_reply_err(d->req, -r);
+	ops_deferred_end(d);
+}
+
+/* Also while locked: whatever was accepted and could not be sealed, the kernel has told or will tell by itself. */
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	(void)ino;
+	ops_defer(req, job_fsync, &(struct deferred){.fi = *fi, .arg = datasync});
+}
+
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
+{
+	if (!ops_admit_change(req, ino))
+		return;
+	fuse_reply_err(req, -file_fallocate(handle_file(fi), &thread_self()->work, mode, (uint64_t)off, (uint64_t)len));
+}
+
+/* The kernel asks with dirty pages unwritten; they are written back first, from a thread that serves nobody. */
+static void job_lseek(struct file_work *w, void *arg)
+{
+	struct deferred *d = arg;
+	struct file *f = handle_file(&d->fi);
+	uint64_t out;
+	int r = 0;
+
+	if (atomic_load(&f->node->opened) & 2)
+		r = lock_forget_inode(d->server->cfg.lock, f->node->id, 0, 0);
+	if (!r || r == -ENOENT)
+		r = file_seek(f, w, d->off, d->arg, &out);
+	if (r)
+		fuse_reply_err(d->req, -r);
+	else
+		fuse_reply_lseek(d->req, (off_t)out);
+	ops_deferred_end(d);
+}
+
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	(void)ino;
+	if (ops_refused(req))
+		return;
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		fuse_reply_err(req, EINVAL);
+	else
+		ops_defer(req, job_lseek, &(struct deferred){.fi = *fi, .off = (uint64_t)off, .arg = whence});
+}
+
+void ops_fill_file(struct fuse_lowlevel_ops *ops)
+{
+	ops->open = op_open;
+	ops->release = op_release;
+	ops->flush = op_flush;
+	ops->read = op_read;
+	ops->write = op_write;
+	ops->fsync = op_fsync;
+	ops->fallocate = op_fallocate;
+	ops->lseek = op_lseek;
+}
