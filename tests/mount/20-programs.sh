@@ -60,7 +60,7 @@ if command -v fio >/dev/null; then
 		for eng in psync mmap; do
 			bs=512-64k
 			[ $eng = psync ] || bs=4k-64k
-			expect "fio $rw $eng with verify" timeout 120 fio --name=v --directory="$M" --filename="fio-$rw-$eng" --rw=$rw --bsrange=$bs --size=24m --ioengine=$eng --verify=crc32c --verify_fatal=1 --do_verify=1 --verify_state_save=0 --fsync=64 --minimal --output=/dev/null
+			expect "fio $rw $eng with verify" timeout 600 fio --name=v --directory="$M" --filename="fio-$rw-$eng" --rw=$rw --bsrange=$bs --size=24m --ioengine=$eng --verify=crc32c --verify_fatal=1 --do_verify=1 --verify_state_save=0 --fsync=64 --minimal --output=/dev/null
 		done
 	done
 	rm -f "$M"/fio-*
@@ -73,9 +73,9 @@ ops=20000
 [ -z "${BYOKFS_SHORT:-}" ] || ops=3000
 t0=$(now_ms)
 for seed in 1 2 3; do
-	expect "fsx seed $seed" timeout 300 "$fsx" "$M/fsx" $seed $ops
+	expect "fsx seed $seed" timeout 900 "$fsx" "$M/fsx" $seed $ops
 done
-expect 'fsx, small file' timeout 300 "$fsx" "$M/fsx" 4 $ops 20000
+expect 'fsx, small file' timeout 900 "$fsx" "$M/fsx" 4 $ops 20000
 figure "fsx: 4 x $ops operations in $(($(now_ms) - t0)) ms"
 
 if command -v stress-ng >/dev/null; then
@@ -91,7 +91,7 @@ if command -v stress-ng >/dev/null; then
 		[ "$s" = readahead ] && extra='--readahead-bytes 8m'
 		[ "$s" = seek ] && extra='--seek-size 8m'
 		mkdir -p "$M/stress"
-		out=$(timeout 60 stress-ng --temp-path "$M/stress" --"$s" 1 --"$s-ops" 2000 $extra --timeout ${secs}s --verify --metrics-brief 2>&1)
+		out=$(timeout 300 stress-ng --temp-path "$M/stress" --"$s" 1 --"$s-ops" 2000 $extra --timeout ${secs}s --verify --metrics-brief 2>&1)
 		rc=$?
 		# 3 = could not be run here (not a failure); 4 = skipped
 		case $rc in

@@ -11,7 +11,7 @@ run() {
 	shift 2
 	mkdir -p "$dir"
 	chmod 1777 "$dir"
-	timeout 300 python3 "$here/posix.py" "$dir" "$@" >"$W/$out" 2>"$W/$out.err" || fail "$out: $(tail -n 3 "$W/$out.err")"
+	timeout 900 python3 "$here/posix.py" "$dir" "$@" >"$W/$out" 2>"$W/$out.err" || fail "$out: $(tail -n 3 "$W/$out.err")"
 }
 chmod 755 "$W"
 if ! python3 -c 'import os, sys; os.open(sys.argv[1], os.O_TMPFILE | os.O_RDWR)' "$W/mnt" 2>/dev/null; then

@@ -13,19 +13,19 @@ python3 "$here/tree.py" make "$W/source" --small --entries 300 >>"$W/cli.log" 2>
 number_of() { byokfs status "$W/mnt" --json 2>/dev/null | sed -nE "s/.*\"$1\": *([0-9]+).*/\1/p"; }
 
 reads='' maps='' writes='' lists='' returns='' orders=''
-# judge HOW: the latest successes of this turn against the bounds, LOCKED seen after $locked ms
+# judge HOW: the latest successes of this turn against the bounds, LOCKED seen after $locked ms; the turn began at $told
 judge() {
 	local bound=1000 late k
 	[ "$1" = disable ] && bound=15000
 	take_last
 	for k in read mapped written listed; do
 		local v=last_$k
-		[ "${!v}" -le $bound ] && pass "$k" || fail "$how: last $k after ${!v} ms, at most $bound"
+		within "$how: last $k" "${!v}" $bound "$told"
 		# nothing after LOCKED was announced, but for the time until a process that was served gets to look at the clock;
 		# what a write(2) under way adds is in mappings of its file until the janitor comes by
 		late=200
 		[ $k = mapped ] && late=500
-		[ "${!v}" -le $((locked + late)) ] && pass "$k" || fail "$how: last $k after ${!v} ms, LOCKED after $locked"
+		within "$how: last $k after LOCKED" "${!v}" $((locked + late)) "$told"
 	done
 	reads="$reads $last_read" maps="$maps $last_mapped" writes="$writes $last_written" lists="$lists $last_listed"
 	[ "$1" = disable ] || orders="$orders $(last_of read read-record read-big load load-record write store list stat open)"
@@ -36,7 +36,7 @@ judge() {
 memory() {
 	local pids out
 	pids=$(our_daemons)
-	out=$(timeout 60 "$scan" "$W/keys" --marker "$R/marker" $(for p in $pids; do printf -- '--pid %s ' "$p"; done) 2>&1) && pass "memory ($1)" ||
+	out=$("$scan" "$W/keys" --marker "$R/marker" $(for p in $pids; do printf -- '--pid %s ' "$p"; done) 2>&1) && pass "memory ($1)" ||
 		fail "$how: memory after the lock: $(grep HIT <<<"$out" | sed -E 's/pid:[0-9]+://; s/0x.*//' | sort | uniq -c | head -n 5)"
 	figure "$1: memory while locked: $(tail -n 1 <<<"$out"), $(wc -l <"$W/keys") keys and the marker"
 }
@@ -48,33 +48,34 @@ turn() {
 	# the first two turns of each wrap type
 	if [ "${seen[$2]:-0}" -lt 2 ]; then
 		seen[$2]=$((${seen[$2]:-0} + 1))
-		timeout 60 "$keydump" "$W/$2" >"$W/keys" 2>>"$W/cli.log"
+		"$keydump" "$W/$2" >"$W/keys" 2>>"$W/cli.log"
 		[ "$(grep -c '^dek ' "$W/keys")" -ge 100 ] && pass 'keys are known' || fail "keydump knows $(grep -c '^dek ' "$W/keys") DEKs"
 		scanned=1
 	fi
 	sleep 1.$((RANDOM % 10))
 	phase told
-	t0=$(now_ms)
+	told=$(now_ms)
 	case $how in
 	disable) key disable ;;
-	order) timeout 30 "$BYOKFS" lock "$W/mnt" >>"$W/cli.log" 2>&1 || fail 'byokfs lock' ;;
+	order) timeout $HANG "$BYOKFS" lock "$W/mnt" >>"$W/cli.log" 2>&1 || fail 'byokfs lock' ;;
 	signal) kill -USR1 "$(pid_of)" ;;
 	esac
 	wait_state locked 16
-	locked=$(($(now_ms) - t0))
+	locked=$(($(now_ms) - told))
 	each_answered "$how ($2)"
 	sleep 0.5
 	[ -z "$scanned" ] || memory "$2"
 	judge $how
 	phase back
 	t0=$(now_ms)
-	if [ $how = disable ]; then key enable; else timeout 30 "$BYOKFS" unlock "$W/mnt" >>"$W/cli.log" 2>&1 || fail 'byokfs unlock'; fi
+	if [ $how = disable ]; then key enable; else timeout $HANG "$BYOKFS" unlock "$W/mnt" >>"$W/cli.log" 2>&1 || fail 'byokfs unlock'; fi
 	wait_state active 15
 	phase serving
 	each_served "$how ($2)"
 	returns="$returns $(($(now_ms) - t0))"
 }
 
+beside_start
 declare -A seen
 n=0
 for wrap in store file; do
@@ -99,7 +100,7 @@ for wrap in store file; do
 	load_check "after the turns ($wrap)"
 	figure "$wrap: on a fresh mount: $checked"
 	umount_store
-	expect "verify ($wrap)" timeout 120 "$BYOKFS" verify "$W/$wrap"
+	expect "verify ($wrap)" "$BYOKFS" verify "$W/$wrap"
 done
 for k in reads maps writes lists; do figure "ms from the refusal or the order to the last of $k: $(middle ${!k}) in the middle, $(most ${!k}) at most"; done
 figure "of orders alone, whatever kind: $(middle $orders) in the middle, $(most $orders) at most"

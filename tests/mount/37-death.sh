@@ -9,18 +9,19 @@ kills=3 stops=2 supers=2 mids=1 boths=2
 [ -z "$LONG" ] || { kills=50 stops=20 supers=20 mids=20 boths=20; }
 python3 "$here/tree.py" make "$W/source" --small --entries 300 >>"$W/cli.log" 2>&1 || fail 'making the tree'
 times() { for _ in $(seq $1); do printf '%s ' "${@:2}"; done; }
-json() { $as timeout 20 "$BYOKFS" status "$M" --json 2>/dev/null | sed -nE "s/.*\"$1\": *\"?([^\",}]*).*/\1/p"; }
+json() { $as timeout $HANG "$BYOKFS" status "$M" --json 2>/dev/null | sed -nE "s/.*\"$1\": *\"?([^\",}]*).*/\1/p"; }
 
-# strike HOW [mid]: what is done, and $bound, the ms from then after which nothing may be served any more
+# strike HOW [mid]: what is done, at $struck, and $bound, the ms from then after which nothing may be served any more
 strike() {
 	local worker supervisor
 	worker=$(json worker_pid)
 	supervisor=$(json supervisor_pid)
 	[ -n "$worker" ] && [ -n "$supervisor" ] || { fail "status knows no worker and supervisor: [$worker] [$supervisor]"; worker=${worker:-$(json pid)}; }
 	was_supervisor=$supervisor
+	struck=$(now_ms)
 	if [ -n "${2:-}" ]; then
 		phase dead
-		$as timeout 20 "$BYOKFS" keystore disable "$ks" kek >>"$W/cli.log" 2>&1 &
+		$as timeout $HANG "$BYOKFS" keystore disable "$ks" kek >>"$W/cli.log" 2>&1 &
 		sleep 0.$(printf %03d $((RANDOM % 150 + 20)))
 	fi
 	case $1 in
@@ -39,10 +40,10 @@ judge() {
 	last_read=$(last_of read read-record)
 	for k in read written listed; do
 		local v=last_$k
-		[ "${!v}" -le $bound ] && pass "$k" || fail "$1: last $k after ${!v} ms, at most $bound"
+		within "$1: last $k" "${!v}" $bound "$struck"
 	done
 	if [ "${1%% *}" != both ]; then
-		[ "$last_mapped" -le $bound ] && pass mapped || fail "$1: last mapped after $last_mapped ms, at most $bound"
+		within "$1: last mapped" "$last_mapped" $bound "$struck"
 	fi
 	figures[$1]="${figures[$1]:-} $(last_of read read-record read-big write list stat open)"
 	maps[$1]="${maps[$1]:-} $last_mapped"
@@ -52,7 +53,7 @@ judge() {
 # told HOW: status names the one who ended the mount, and why
 told() {
 	local out
-	out=$($as timeout 20 "$BYOKFS" status "$M" 2>&1)
+	out=$($as timeout $HANG "$BYOKFS" status "$M" 2>&1)
 	case $1 in
 	both*) same "$1: state" dead "$(json state)" ;;
 	*) grep -qE '^state: *dead|^state +dead' <<<"$out" && grep -qE '^ended by:? +(supervisor|worker)' <<<"$out" && pass "$1: status tells" || fail "$1: status of the dead mount does not tell who ended it: $(tr '\n' ';' <<<"$out")" ;;
@@ -60,15 +61,14 @@ told() {
 	told=$(sed -nE 's/^(ended by|reason):? +/ /p' <<<"$out" | tr -d '\n')
 }
 
-# gone HOW: after 5 s at most nobody is in D state, and no process of the mount is left; but a user's supervisor, who cannot
-# abort the connection, stays and answers until the mount is taken off
+# gone HOW: nobody is in D state, and no process of the mount is left, within 5 s; but a user's supervisor, who cannot abort
+# the connection, stays and answers until the mount is taken off
 gone() {
-	local i left=''
+	local left='' t0
 	[ -z "$as" ] || left="$was_supervisor "
-	for i in $(seq 50); do
-		[ "$(mount_pids)" = "$left" ] && break
-		sleep 0.1
-	done
+	t0=$(now_ms)
+	await 30 eval '[ "$(mount_pids)" = "'"$left"'" ]'
+	within "$1: the end of the processes" $(($(now_ms) - t0)) 5000 "$t0"
 	case "$(mount_pids)" in '' | "$left") pass 'processes' ;; *) fail "$1: processes of the mount that are left: $(mount_pids)" ;; esac
 	same "$1: processes in D state" '' "$(stuck)"
 	[ -n "$as" ] || for p in $(mount_pids); do kill -9 "$p" 2>/dev/null; done
@@ -87,12 +87,12 @@ round() {
 	told "$how"
 	programs_stop "$how"
 	gone "$how"
-	[ -z "${2:-}" ] || $as timeout 20 "$BYOKFS" keystore enable "$ks" kek >>"$W/cli.log" 2>&1
+	[ -z "${2:-}" ] || $as timeout $HANG "$BYOKFS" keystore enable "$ks" kek >>"$W/cli.log" 2>&1
 	# every other time the dead mount is left for `byokfs mount` to clear, with the old handles and mappings still there
 	rounds=$((rounds + 1))
 	if [ $((rounds % 2)) -eq 0 ] || [ -n "$as" ]; then
 		load_stop "$how"
-		expect "$how: umount of the dead mount" $as timeout 20 "$BYOKFS" umount "$M"
+		expect "$how: umount of the dead mount" $as timeout $HANG "$BYOKFS" umount "$M"
 	fi
 	t0=$(now_ms)
 	remount || return 1
@@ -101,9 +101,9 @@ round() {
 		sleep 0.3
 		take_last
 		# what a write(2) under way fills behind the passes is taken away a moment later
-		[ "$(last_of read-big)" -le $((bound + 1500)) ] && pass big || fail "$how: last read of the big file after $(last_of read-big) ms"
-		[ "$(last_of read)" -le $bound ] && pass 'old handles' || fail "$how: old handles are served after the remount"
-		[ "$last_mapped" -le $bound ] || [ $1 = both ] && pass 'old mappings' || fail "$how: old mappings are served after the remount"
+		within "$how: last read of the big file" "$(last_of read-big)" $((bound + 1500)) "$struck"
+		within "$how: old handles after the remount" "$(last_of read)" $bound "$struck"
+		[ $1 = both ] || within "$how: old mappings after the remount" "$last_mapped" $bound "$struck"
 		load_stop "$how"
 	fi
 	$as rm -rf "$M/rsync" "$M/tar" 2>/dev/null # a user may not empty the 0555 folders of the tree
@@ -116,6 +116,7 @@ slowest=0
 options=''
 ks=$W/ks
 new_store store
+beside_start
 remount || exit
 # DEATHS: some of kill stop supervisor kill+ stop+ supervisor+ both, for looking at one
 : "${DEATHS:=$(times $kills kill) $(times $stops stop) $(times $supers supervisor) $(times $mids kill+ stop+ supervisor+) $(times $boths both)}"
@@ -130,7 +131,7 @@ done
 figure "at the end, on a fresh mount: $checked"
 figure "answers: $(awk '$1 == "answer" {n[$3 " " $4] += $5} END {for (k in n) printf "%s %d, ", k, n[k]}' "$W/report")"
 umount_store
-expect 'verify' timeout 120 "$BYOKFS" verify "$W/store"
+expect 'verify' "$BYOKFS" verify "$W/store"
 for how in "${!figures[@]}"; do
 	figure "$how: ms to the last success by a descriptor: $(middle ${figures[$how]}) in the middle, $(most ${figures[$how]}) at most; by a mapping $(middle ${maps[$how]}), $(most ${maps[$how]})"
 done
@@ -150,7 +151,8 @@ def write():
         wrote.append(e.strerror)
 t = threading.Thread(target=write)
 t.start()
-time.sleep(0.2)
+while os.fstat(other).st_size < 64 << 20 and t.is_alive():
+    time.sleep(0.001)
 os.kill(pid, signal.SIGKILL)
 t0 = time.monotonic()
 under_way = t.is_alive()
@@ -165,17 +167,17 @@ for p in range(0, 1023 << 20, 1 << 20):
         k = e.strerror
     got[k] = got.get(k, 0) + 1
 print(f'under way: {under_way}, {wrote[0]} after {ended:.1f} s;', ', '.join(f'{k} {n}' for k, n in got.items()))
-sys.exit('bytes' in got)
+sys.exit('bytes' in got or not under_way)
 PY
 if [ -z "${BYOKFS_SHORT:-}" ]; then
 	options=''
 	for how in worker supervisor; do
 		remount || exit
-		out=$(timeout 60 python3 "$W/under-way.py" "$M/under-way" "$(json ${how}_pid)" 2>&1) && pass "$how killed in a write(2)" || fail "$how killed in a write(2): pages that it filled afterwards are readable: $out"
+		out=$(timeout 240 python3 "$W/under-way.py" "$M/under-way" "$(json ${how}_pid)" 2>&1) && pass "$how killed in a write(2)" || fail "$how killed in a write(2): pages that it filled afterwards are readable: $out"
 		figure "$how killed in a write(2) of a GiB: $out"
 	done
-	for _ in $(seq 100); do [ -z "$(mount_pids)" ] && break; sleep 0.05; done
-	expect 'umount' timeout 20 "$BYOKFS" umount "$M"
+	await $HANG no_mount_pids
+	expect 'umount' timeout $HANG "$BYOKFS" umount "$M"
 fi
 
 # the same for a plain user, through fusermount3
@@ -194,7 +196,7 @@ TXT
 chmod 755 "$W/as-user"
 BYOKFS=$W/byokfs load=$W/load-of-user acks=$W/acks-of-user as=$W/as-user M=$W/home/mnt R=$W/home ks=$W/home/ks options=''
 remount() {
-	$as timeout 60 "$BYOKFS" mount "$W/home/store" "$M" </dev/null >>"$W/cli.log" 2>&1 && is_mounted "$M" && return 0
+	$as timeout $HANG "$BYOKFS" mount "$W/home/store" "$M" </dev/null >>"$W/cli.log" 2>&1 && is_mounted "$M" && return 0
 	fail "mount as a user: $(tail -n 3 "$W/cli.log")"
 	return 1
 }
@@ -207,6 +209,6 @@ figures=() maps=()
 round kill || exit
 figure "a plain user's mount, worker killed: last by a descriptor ${figures[kill]} ms, by a mapping ${maps[kill]} ms; $told"
 expect 'umount' $as "$BYOKFS" umount "$M"
-for _ in $(seq 100); do [ -z "$(mount_pids)" ] && break; sleep 0.05; done
+await $HANG no_mount_pids
 same 'no process is left after the unmount, the supervisor of the dead mount included' '' "$(mount_pids)"
-expect 'verify' $as timeout 120 "$BYOKFS" verify "$W/home/store"
+expect 'verify' $as "$BYOKFS" verify "$W/home/store"

@@ -14,7 +14,7 @@ if ! { mkfs.ext4 -qF "$W/image" && mount -o loop "$W/image" "$W/disk" && fsfreez
 	pass 'nothing to do'
 	exit
 fi
-json() { timeout 20 "$BYOKFS" status "$M" --json 2>/dev/null | sed -nE "s/.*\"$1\": *\"?([^\",}]*).*/\1/p"; }
+json() { timeout $HANG "$BYOKFS" status "$M" --json 2>/dev/null | sed -nE "s/.*\"$1\": *\"?([^\",}]*).*/\1/p"; }
 
 # in_disk: threads of our mounts that sleep where nothing wakes them
 in_disk() {
@@ -22,36 +22,39 @@ in_disk() {
 	for p in $(mount_pids); do cat /proc/$p/task/*/stat 2>/dev/null; done | sed 's/.*) //' | grep -c '^D'
 }
 
+hangs_in_disk() { [ "$(in_disk)" -gt 0 ]; }
+
 # frozen HOW BOUND: load, the disk hangs, then HOW
 frozen() {
-	local how=$1 bound=$2 worker t0 k i watch
+	local how=$1 bound=$2 worker t0 k watch struck
 	mount_store disk/store || return 1
 	worker=$(json worker_pid)
 	load_start || return 1
 	sleep 0.7
-	(trap 'kill $!' TERM; sleep 90 & wait $! && thaw) >/dev/null 2>&1 &
+	(trap 'kill $!' TERM; sleep 240 & wait $! && thaw) >/dev/null 2>&1 &
 	watch=$!
 	fsfreeze -f "$W/disk" || fail 'fsfreeze'
-	sleep 1
+	awaited "$how: threads of the worker hang in the disk" $HANG hangs_in_disk
+	sleep 0.5
 	stuck_before=$(in_disk)
-	[ "$stuck_before" -gt 0 ] && pass 'threads of the worker hang' || fail "$how: no thread of the worker hangs in the disk"
+	struck=$(now_ms)
 	case $how in
 	kill) "$load" kill "$R/page" 9 "$worker" ;;
 	lock) phase dead; key disable ;;
-	order) phase dead; (timeout 60 "$BYOKFS" lock "$M" >>"$W/cli.log" 2>&1) & ;;
+	order) phase dead; (timeout $HANG "$BYOKFS" lock "$M" >>"$W/cli.log" 2>&1) & ;;
 	esac
 	sleep $((bound / 1000 + 1))
 	each_answered "$how with a dead disk"
 	take_last
 	for k in read mapped written listed; do
 		local v=last_$k
-		[ "${!v}" -le "$bound" ] && pass "$k" || fail "$how with a dead disk: last $k after ${!v} ms, at most $bound"
+		within "$how with a dead disk: last $k" "${!v}" "$bound" "$struck"
 	done
-	out=$(timeout 60 "$load" stop "$R/page" 20 2>&1) && pass 'nobody hangs' || fail "$how with a dead disk: left hanging until it thaws: $(head -n 5 <<<"$out")"
+	out=$("$load" stop "$R/page" 20 2>&1) && pass 'nobody hangs' || fail "$how with a dead disk: left hanging until it thaws: $(head -n 5 <<<"$out")"
 	if [ "$how" = kill ]; then # the worker hangs on, with the control socket open
 		t0=$(now_ms)
 		same "$how: status while the worker cannot end" dead "$(json state)"
-		[ $(($(now_ms) - t0)) -lt 2500 ] && pass 'status is quick' || fail "$how: status took $(($(now_ms) - t0)) ms"
+		within "$how: status" $(($(now_ms) - t0)) 2500 "$t0"
 	fi
 	thaw
 	kill $watch 2>/dev/null
@@ -62,19 +65,20 @@ frozen() {
 	key enable
 	# thawed, its threads end, and the mount with them if it was taken away
 	if [ "$state" = dead ]; then
-		for i in $(seq 100); do [ -z "$(mount_pids)" ] && break; sleep 0.05; done
+		await 30 no_mount_pids
 		same "$how: processes of the dead mount after the thaw" '' "$(mount_pids)"
 	fi
 	same "$how: processes in D state after the thaw" '' "$(stuck)"
-	timeout 60 "$BYOKFS" umount "$M" >>"$W/cli.log" 2>&1
-	for i in $(seq 100); do [ -z "$(mount_pids)" ] && break; sleep 0.05; done
+	timeout $HANG "$BYOKFS" umount "$M" >>"$W/cli.log" 2>&1
+	await $HANG no_mount_pids
 	mount_store disk/store || return 1
 	load_check "$how with a dead disk"
 	umount_store
 }
 
 new_store disk/store
+beside_start
 frozen kill 1000 || exit
 frozen lock 6000 || exit
 frozen order 6000 || exit
-expect 'verify' timeout 60 "$BYOKFS" verify "$W/disk/store"
+expect 'verify' "$BYOKFS" verify "$W/disk/store"

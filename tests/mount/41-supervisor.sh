@@ -6,20 +6,16 @@
 B=$BYOKFS
 M=$W/mnt
 new_store store
+beside_start
 
-# await TEXT SECONDS COMMAND...: it succeeds within so long
-await() {
-	local text=$1 i n=$(($2 * 20))
+# timely TEXT SECONDS COMMAND...: it succeeds within so long
+timely() {
+	local text=$1 bound=$2 t0
 	shift 2
-	for i in $(seq $n); do
-		"$@" >/dev/null 2>&1 && { pass "$text"; return 0; }
-		sleep 0.05
-	done
-	fail "$text: not after $((n / 20)) s"
-	return 1
+	t0=$(now_ms)
+	await $((bound + 60)) "$@" || { fail "$text: not after $((bound + 60)) s"; return 1; }
+	within "$text" $(($(now_ms) - t0)) $((bound * 1000)) "$t0"
 }
-unmounted() { ! is_mounted "$M"; }
-no_daemons() { [ -z "$(our_daemons)" ]; }
 dead() { [ "$(state_of)" = dead ]; }
 
 # --- signals go to the supervisor
@@ -38,22 +34,22 @@ wait_state locked 5
 refused 'locked by SIGUSR1' 'permission denied' '' cat "$M/f"
 expect 'unlock' "$B" unlock "$M"
 kill -TERM "$daemon"
-await 'SIGTERM unmounts' 10 unmounted
+timely 'SIGTERM unmounts' 10 unmounted
 wait "$daemon"
 same 'exit code after SIGTERM' 0 $?
-await 'nothing is left' 5 no_daemons
+timely 'nothing is left' 5 no_daemons
 
 # files open: the first signal frees the mount point, the second ends the session at once
 mount_logged store "$W/log"
 exec 8<"$M/f"
 kill -TERM "$daemon"
-await 'the mount point is free at the first signal' 10 unmounted
+timely 'the mount point is free at the first signal' 10 unmounted
 sleep 0.3
 kill -0 "$daemon" 2>/dev/null && pass 'the session goes on while a file is open' || fail 'the session ended with a file open'
-same 'and serves it' one "$(timeout 5 cat <&8)"
+same 'and serves it' one "$(timeout $HANG cat <&8)"
 kill -INT "$daemon"
-await 'the second signal ends it' 10 no_daemons
-if timeout 5 head -c 1 <&8 >/dev/null 2>&1; then fail 'an open file is served after the session has ended'; else pass 'nothing is served after it'; fi
+timely 'the second signal ends it' 10 no_daemons
+if timeout $HANG head -c 1 <&8 >/dev/null 2>&1; then fail 'an open file is served after the session has ended'; else pass 'nothing is served after it'; fi
 exec 8<&-
 wait "$daemon" 2>/dev/null
 expect 'verify' "$B" verify "$W/store"
@@ -65,7 +61,7 @@ refused 'mount with the key disabled' 'disabled' 3 "$B" mount "$W/store" "$M"
 refused 'the same in the foreground' 'disabled' 3 "$B" mount -f "$W/store" "$M"
 key enable
 refused 'no such store' 'no such file|not a store' '' "$B" mount "$W/none" "$M"
-await 'no process is left of a mount that failed' 5 no_daemons
+timely 'no process is left of a mount that failed' 5 no_daemons
 unmounted && pass 'and no mount' || fail 'a mount that failed is mounted'
 
 # --- --notify-command
@@ -116,12 +112,12 @@ mount_store store --notify-command "$W/slow"
 t0=$(now_ms)
 "$B" lock "$M"
 t1=$(now_ms)
-[ $((t1 - t0)) -lt 3000 ] && pass 'a hanging command does not hold up the lock' || fail "lock took $((t1 - t0)) ms"
+within 'a hanging command does not hold up the lock' $((t1 - t0)) 3000 "$t0"
 figure "lock with a hanging notify command: $((t1 - t0)) ms"
 "$B" unlock "$M" >/dev/null
 umount_store
-sleep 0.2
-same 'no hanging command is left' '' "$(pgrep -f "$W/slow" | tr '\n' ' ')"
+no_slow_command() { ! pgrep -f "$W/slow"; }
+timely 'no hanging command is left' 2 no_slow_command
 refused 'a notify command that is not there' 'notify' 2 "$B" mount "$W/store" "$M" --notify-command "$W/none"
 
 # --- --respawn
@@ -135,15 +131,15 @@ for turn in 1 2; do
 	s=$(pid_of)
 	kill -9 "$w"
 	reborn() { local n; n=$(worker_of); [ -n "$n" ] && [ "$n" != "$w" ] && [ "$(state_of)" = active ]; }
-	await "mounted again, turn $turn" 15 reborn || break
+	timely "mounted again, turn $turn" 15 reborn || break
 	same 'the supervisor is the same' "$s" "$(pid_of)"
 	same 'content' two "$(cat "$M/g")"
 done
-if timeout 5 head -c 1 <&8 >/dev/null 2>&1; then fail 'a handle from before the death is served'; else pass 'old handles stay dead'; fi
+if timeout $HANG head -c 1 <&8 >/dev/null 2>&1; then fail 'a handle from before the death is served'; else pass 'old handles stay dead'; fi
 exec 8<&-
 kill -9 "$(worker_of)"
-await 'not a third time in ten minutes' 15 dead
-await 'the supervisor ends' 15 no_daemons
+timely 'not a third time in ten minutes' 15 dead
+timely 'the supervisor ends' 15 no_daemons
 is_mounted "$M" && pass 'what is mounted stays, and answers errors' || fail 'the mount point is bare after the last death'
 refused 'an error' 'not connected' '' ls "$M/"
 expect 'byokfs umount clears it' "$B" umount "$M"
@@ -152,7 +148,7 @@ expect 'byokfs umount clears it' "$B" umount "$M"
 mount_store store --respawn
 "$B" lock "$M" >/dev/null
 kill -9 "$(worker_of)"
-await 'a mount that was locked is not mounted again' 15 no_daemons
+timely 'a mount that was locked is not mounted again' 15 no_daemons
 refused 'and answers errors' 'not connected' '' cat "$M/g"
 expect 'byokfs umount clears it' "$B" umount "$M"
 
@@ -161,7 +157,7 @@ mount_store store --respawn
 key disable
 wait_state locked 10
 kill -9 "$(worker_of)"
-await 'without the key nothing is mounted again' 15 no_daemons
+timely 'without the key nothing is mounted again' 15 no_daemons
 is_mounted "$M" && pass 'the dead mount stays' || fail 'the mount point is bare'
 key enable
 expect 'byokfs mount clears the remains' "$B" mount "$W/store" "$M"

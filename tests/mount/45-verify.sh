@@ -8,7 +8,7 @@ S=$W/store
 code() {
 	local text=$1 want=$2 rc
 	shift 2
-	timeout 120 "$@" </dev/null >"$W/out" 2>"$W/err"
+	timeout 300 "$@" </dev/null >"$W/out" 2>"$W/err"
 	rc=$?
 	if [ $rc -eq "$want" ]; then pass "$text"; else fail "$text: exit $rc, expected $want: $(tail -n 3 "$W/out" "$W/err")"; fi
 }

@@ -12,12 +12,8 @@ python3 "$here/tree.py" make "$W/source" --small --entries 2500 || fail 'making 
 # kill_daemon: SIGKILL to every process of the mount, then the dead mount off
 kill_daemon() {
 	kill_daemons
-	for _ in $(seq 100); do
-		is_mounted "$W/mnt" || return 0
-		umount "$W/mnt" 2>/dev/null || umount -f "$W/mnt" 2>/dev/null || umount -l "$W/mnt" 2>/dev/null
-		sleep 0.02
-	done
-	fail 'the dead mount does not go away'
+	umount_dead() { unmounted || umount "$W/mnt" || umount -f "$W/mnt" || umount -l "$W/mnt"; unmounted; }
+	await $HANG umount_dead || fail 'the dead mount does not go away'
 }
 
 remounts=0
@@ -39,6 +35,7 @@ for wrap in store file; do
 		mkdir "$W/mnt/acks"
 		"$writer" write "$W/mnt/acks" "$W/ack.log" $((round * 31)) 0 16 >/dev/null 2>&1 &
 		w=$!
+		await $HANG test -s "$W/ack.log"
 		sleep 0.$((RANDOM % 9 + 1))
 		[ $((round % 3)) -ne 0 ] || sync -f "$W/mnt" &
 		sleep 0.$((RANDOM % 9 + 1))
@@ -87,15 +84,14 @@ kill_daemon
 # dead mount would be: that fails.
 rsync_hangs=0
 end_rsync() {
-	local p i
-	for i in $(seq 50); do kill -0 "$1" 2>/dev/null || break; sleep 0.1; done
-	if kill -0 "$1" 2>/dev/null; then
-		rsync_hangs=$((rsync_hangs + 1))
-		for p in $(pgrep -f -- "^rsync .*$W/mnt/tree"); do
-			! grep -qE 'fuse|request_wait' "/proc/$p/wchan" "/proc/$p/stack" 2>/dev/null || fail "rsync hangs in the dead mount: $(head -n 3 "/proc/$p/stack")"
-			kill -9 "$p" 2>/dev/null
-		done
-	fi
+	local p left
+	rsync_left() { ! kill -0 $r 2>/dev/null || pgrep -f -- "^rsync .*$W/mnt/tree" | tr '\n' ' '; }
+	left=$(settle 10 rsync_left)
+	[ -z "$left" ] || rsync_hangs=$((rsync_hangs + 1))
+	for p in $left; do
+		! grep -qE 'fuse|request_wait' "/proc/$p/wchan" "/proc/$p/stack" 2>/dev/null || fail "rsync hangs in the dead mount: $(head -n 3 "/proc/$p/stack")"
+		kill -9 "$p" 2>/dev/null
+	done
 	wait "$1" 2>/dev/null
 }
 
@@ -104,6 +100,7 @@ remount tree || exit
 for round in $(seq $rounds); do
 	rsync -aHAX --numeric-ids "$W/source/" "$W/mnt/tree/" >/dev/null 2>&1 &
 	r=$!
+	await $HANG test -d "$W/mnt/tree"
 	sleep 0.$((RANDOM % 9 + 1))
 	kill_daemon
 	end_rsync $r

@@ -64,7 +64,7 @@ expect '--version' "$B" --version
 # the key
 key disable
 refuse_mount 'key disabled before mount' 'disabled'
-REVOKED=$(timeout 60 "$B" mount "$W/store" "$W/mnt" </dev/null >/dev/null 2>&1; echo $?)
+REVOKED=$(timeout $HANG "$B" mount "$W/store" "$W/mnt" </dev/null >/dev/null 2>&1; echo $?)
 man=$(cat "$tree"/tools/*.[1-8] "$tree"/tools/man/* 2>/dev/null)
 grep -qE "(^|[^0-9])$REVOKED([^0-9]|$)" <<<"$(grep -iE -A3 -B3 'refus|revok' <<<"$man")" && pass "exit code $REVOKED of a refusal is in the manual" || fail "exit code $REVOKED of a refusal by the KMS is not in the manual"
 figure "exit code of a refusal by the KMS: $REVOKED"
@@ -155,13 +155,13 @@ umount_store
 
 # read-only backing, and -o ro
 mount --bind "$W/store" "$W/store" && mount -o remount,bind,ro "$W/store"
-if timeout 30 "$B" mount "$W/store" "$W/mnt" </dev/null >"$W/out" 2>&1; then
+if timeout $HANG "$B" mount "$W/store" "$W/mnt" </dev/null >"$W/out" 2>&1; then
 	same 'read-only backing: content' precious "$(cat "$W/mnt/f" 2>&1)"
 	refused 'read-only backing: write' 'read-only' '' touch "$W/mnt/new"
 	umount_store
 else
 	grep -qi 'read-only' "$W/out" && pass 'read-only backing is refused by name' || fail "read-only backing: $(tail -n 1 "$W/out")"
-	timeout 30 "$B" mount "$W/store" "$W/mnt" -o ro </dev/null >"$W/out" 2>&1 && {
+	timeout $HANG "$B" mount "$W/store" "$W/mnt" -o ro </dev/null >"$W/out" 2>&1 && {
 		same 'read-only backing, -o ro: content' precious "$(cat "$W/mnt/f" 2>&1)"
 		umount_store
 	} || fail "read-only backing with -o ro: $(tail -n 1 "$W/out")"
@@ -197,6 +197,8 @@ if mountpoint -q "$W/small"; then
 fi
 
 # EIO from the disk
+# traced: strace has each thread of the worker
+traced() { ! grep -h '^TracerPid:[[:space:]]*0$' "/proc/$(worker_of)/task"/*/status; }
 if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
 	put_back
 	for call in pwritev,pwrite64,pwritev2 fsync,fdatasync,sync_file_range; do
@@ -204,9 +206,9 @@ if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
 		mount_logged store "$W/log" || continue
 		head -c 200000 /dev/urandom >"$W/new"
 		cp "$W/mnt/f" "$W/f.before"
-		timeout 60 strace -f -qq -p "$(worker_of)" -o "$W/trace" -e trace="$call" -e inject="$call":error=EIO:when=1+ 2>>"$W/cli.log" &
+		timeout 300 strace -f -qq -p "$(worker_of)" -o "$W/trace" -e trace="$call" -e inject="$call":error=EIO:when=1+ 2>>"$W/cli.log" &
 		st=$!
-		sleep 1
+		awaited 'strace traces all threads' $HANG traced
 		out=$(python3 - "$W/mnt/g" "$W/new" <<'PY' 2>&1
 import os, sys
 data = open(sys.argv[2], 'rb').read()

@@ -25,17 +25,17 @@ if mount -t overlay -o "lowerdir=$(readlink -f /sbin),upperdir=$W/up,workdir=$W/
 	BYOKFS=$(readlink -f /sbin)/byokfs
 	new_store store
 	mkdir -p "$W/mnt"
-	expect 'mount -t fuse.byokfs' timeout 30 mount -t fuse.byokfs "$W/store" "$W/mnt"
+	expect 'mount -t fuse.byokfs' timeout $HANG mount -t fuse.byokfs "$W/store" "$W/mnt"
 	is_mounted "$W/mnt" && pass 'mounted' || fail 'mount -t fuse.byokfs mounted nothing'
 	echo x >"$W/mnt/f"
 	grep " $W/mnt " /proc/self/mounts | grep -q nosuid && grep " $W/mnt " /proc/self/mounts | grep -q nodev && pass 'nosuid,nodev' || fail "options: $(grep " $W/mnt " /proc/self/mounts)"
-	expect 'umount(8)' timeout 30 umount "$W/mnt"
-	sleep 1
+	expect 'umount(8)' timeout $HANG umount "$W/mnt"
+	awaited 'the daemon ends' $HANG no_daemons
 	printf '%s %s fuse.byokfs noauto,ro 0 0\n' "$W/store" "$W/mnt" >"$W/fstab"
-	expect 'fstab line' timeout 30 mount --fstab "$W/fstab" "$W/mnt"
+	expect 'fstab line' timeout $HANG mount --fstab "$W/fstab" "$W/mnt"
 	same 'content' x "$(cat "$W/mnt/f" 2>&1)"
 	refused 'ro is kept' 'read-only' '' touch "$W/mnt/g"
-	expect 'umount(8) again' timeout 30 umount "$W/mnt"
+	expect 'umount(8) again' timeout $HANG umount "$W/mnt"
 	umount -l "$(readlink -f /sbin)"
 else
 	skip 'no overlay mount over /sbin here'

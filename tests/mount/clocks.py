@@ -7,7 +7,7 @@ $CLOCKSHIM is the library that shows the daemon its clocks (clockshim.c). The mo
 import errno, mmap, os, re, signal, struct, sys, threading, time
 
 sys.dont_write_bytecode = True
-from causes import BYOKFS, DATA, PAGE, SLACK, Rig, main, now
+from causes import DATA, HANG, PAGE, Rig, main, now
 
 HOUR, DAY = 3600, 86400
 LOCK_TIME = 3.0  # after a suspend pages are gone within the lock time
@@ -50,6 +50,17 @@ class ClockRig(Rig):
         """When the first good answer to a question asked after WALL came; the log's line is written at the answer."""
         good = [ms / 1000 for ms, op, answer in self.calls() if op == 'unwrap:keyring' and answer == 'ok' and ms / 1000 >= wall]
         return min(good) if good else None
+
+    def in_time(self, t, since):
+        """T is at most the lock time, and what a slow machine adds."""
+        return t is not None and (t <= LOCK_TIME or t <= LOCK_TIME + self.extra(since))
+
+    def becomes(self, pattern):
+        """The state matches, after a while on a slow machine."""
+        end = now() + HANG
+        while now() < end and not re.match(pattern, self.state_now()):
+            time.sleep(0.05)
+        return re.match(pattern, self.state_now()) is not None
 
     def worker(self):
         s = self.status()
@@ -122,18 +133,18 @@ def suspend_silent(mode, cause, final):
         t0 = now()
         r.set_clock(boot=HOUR)
         wall = time.time()
-        t = r.until('locked', t0, LOCK_TIME + 3)
+        t = r.until('locked', t0, HANG)
         time.sleep(final)
         readers.end()
         data = readers.data_after(wall)
         r.check(len(readers.asked) > 50 and not data, f'no request is answered with data after the resume ({len(data)} were)')
         seen = readers.last_cached(wall)
-        r.check(max(seen) <= LOCK_TIME, f'cached pages are gone within {LOCK_TIME:.0f} s (read {seen[0]:.2f}, mapped {seen[1]:.2f})')
+        r.check(r.in_time(max(seen), t0), f'cached pages are gone within {LOCK_TIME:.0f} s (read {seen[0]:.2f}, mapped {seen[1]:.2f})')
         word = (r.changes(t0)[-1:] or [(0, '')])[0][1]
-        r.check(t is not None and t <= LOCK_TIME and word == f'locked ({cause})', f'locked ({cause}): {r.changes(t0)}')
+        r.check(r.in_time(t, t0) and word == f'locked ({cause})', f'locked ({cause}): {r.changes(t0)}')
         r.check(not readers.odd(wall, ['EACCES']), f'refused by EACCES only: {readers.odd(wall, ["EACCES"])}')
         r.check_locked(mode)
-        b = r.comes_back(LOCK_TIME + 8)
+        b = r.comes_back(LOCK_TIME + 7)
         r.figure(f'first refusal at once, cached pages until {seen[0]:.2f} s (mapped {seen[1]:.2f}), locked after {t or -1:.2f} s, '
                  f'back {b:.2f} s after the KMS')
         r.let_go()
@@ -151,14 +162,17 @@ def jump_good(jump):
         r.set_clock(boot=jump)
         wall = time.time()
         time.sleep(LOCK_TIME + 1)
+        end = now() + HANG
+        while now() < end and not readers.data_after(wall):
+            time.sleep(0.1)
         readers.end()
         first = r.unwraps_from(wall)
         early = readers.data_after(wall, first)
         back = [t1 for _, t1 in readers.data_after(wall)]
         r.check(first is not None and not early, f'no data before a new unwrap ({len(early)} were)')
-        r.check(back and min(back) - wall <= LOCK_TIME, f'serves again by itself: {r.changes(t0)}')
+        r.check(back and r.in_time(min(back) - wall, t0), f'serves again by itself: {r.changes(t0)}')
         r.check(not readers.odd(wall, ['EACCES']), f'refused by EACCES only: {readers.odd(wall, ["EACCES"])}')
-        r.check(r.state_now() == 'active' and r.read() == 0, 'active, the same handle reads')
+        r.check(r.becomes('active') and r.read() == 0, 'active, the same handle reads')
         r.figure(f'new unwrap after {(first or 0) - wall:.2f} s, first data after {min(back, default=0) - wall:.2f} s: {r.changes(t0)}')
         r.let_go()
         r.umount()
@@ -179,7 +193,7 @@ def wall_clock(r):
         seen = s.get('last_good', 0) - time.time()
         r.check(abs(seen - jump) < 5, f'the daemon sees that clock ({seen:+.0f} s)')
         r.check(not r.changes(t0), f'nothing changes at {jump:+d} s: {r.changes(t0)}')
-        r.check(1 <= min(lefts) and max(lefts) <= 3, f'the lease runs as before at {jump:+d} s: {min(lefts)} to {max(lefts)} s left')
+        r.check((1 <= min(lefts) or 1 - r.extra(t0) <= min(lefts)) and max(lefts) <= 3, f'the lease runs as before at {jump:+d} s: {min(lefts)} to {max(lefts)} s left')
         r.check(not readers.odd(wall, []), f'all is served at {jump:+d} s: {readers.odd(wall, [])}')
     readers.end()
     r.figure(f'wall clock by an hour and a day, forwards and back: 0 changes, {len(readers.asked)} reads served')
@@ -191,25 +205,25 @@ def grace_and_clocks(r):
     """The deadline of grace is fixed at its entry: the wall clock does not move it, a suspend counts."""
     r.begin('lease=3s,grace=60s')
     r.mode('down')
-    g = r.until('grace', r.mode_at, 3 + SLACK)
+    g = r.until('grace', r.mode_at, HANG)
     readers = Readers(r)
     t0 = now()
     for jump in (DAY, -DAY):
         r.set_clock(real=jump)
         time.sleep(1)
         s = r.status()
-        r.check(s.get('state') == 'grace' and 54 <= s.get('grace_left_s', 0) <= 61,
+        r.check(s.get('state') == 'grace' and 54 - r.extra(t0) <= s.get('grace_left_s', 0) <= 61,
                 f'grace runs as before at {jump:+d} s: {s.get("state")}, {s.get("grace_left_s")} s left')
     r.check(g is not None and not r.changes(t0) and not readers.odd(time.time() - 2, []), f'all is served: {r.changes(t0)}')
     t1 = now()
     r.set_clock(boot=HOUR)
     wall = time.time()
-    t = r.until('locked', t1, LOCK_TIME + 3)
+    t = r.until('locked', t1, HANG)
     time.sleep(0.5)
     readers.end()
     data, seen = readers.data_after(wall), readers.last_cached(wall)
     r.check(not data, f'no request is answered with data after a suspend past the deadline ({len(data)} were)')
-    r.check(t is not None and t <= LOCK_TIME and max(seen) <= LOCK_TIME, f'locked, cached pages gone: {r.changes(t1)}, {seen}')
+    r.check(r.in_time(t, t1) and r.in_time(max(seen), t1), f'locked, cached pages gone: {r.changes(t1)}, {seen}')
     r.comes_back()
     r.figure(f'wall clock +-1 day: grace as before; a suspend past the deadline: locked after {t or -1:.2f} s')
     r.let_go()
@@ -223,16 +237,17 @@ def stopped(seconds, mode, dies):
         pid = r.worker()
         readers = Readers(r)
         time.sleep(0.3)
-        stop = time.time()
+        stop, stopped_at = time.time(), now()
         os.kill(pid, signal.SIGSTOP)
         r.mode(mode)
         time.sleep(seconds)
-        wall, t0 = time.time(), now()
+        wall = time.time()
         try:
             os.kill(pid, signal.SIGCONT)
         except ProcessLookupError:
             pass
         time.sleep(LOCK_TIME + 0.5)
+        r.becomes('active' if mode == 'ok' and not dies else 'locked|EACCES|ENOTCONN')
         readers.end()
         first = r.unwraps_from(wall)
         # what was asked before the stop may have been decided before it
@@ -240,8 +255,8 @@ def stopped(seconds, mode, dies):
         r.check(not early, f'no request is answered with data before a new unwrap ({len(early)} were)')
         seen = readers.last_cached(stop, first)
         # by read: the kernel asks when the attributes are as old as the lease; mapped: until the supervisor or the lock comes
-        r.check(seen[0] <= 2 + SLACK, f'cached pages are not read for longer than the lease ({seen[0]:.2f} s)')
-        r.check(mode == 'ok' or seen[1] <= seconds + LOCK_TIME, f'mapped pages are gone within the lock time ({seen[1]:.2f} s)')
+        r.check(r.within(seen[0], 2, stopped_at), f'cached pages are not read for longer than the lease ({seen[0]:.2f} s)')
+        r.check(mode == 'ok' or r.in_time(seen[1] - seconds, stopped_at), f'mapped pages are gone within the lock time ({seen[1]:.2f} s)')
         left = [t for t in readers.threads if t.is_alive()]
         r.check(not left, f'no reader is left hanging ({len(left)})')
         odd = readers.odd(stop, ['EACCES'] if not dies else ['EACCES', 'ENOTCONN', 'ECONNABORTED', 'EIO'])
@@ -249,7 +264,7 @@ def stopped(seconds, mode, dies):
         state = r.state_now()
         if dies:
             r.check(not os.path.exists(f'/proc/{pid}') and state in ('EACCES', 'ENOTCONN'), f'the supervisor has ended it ({state})')
-            r.check(seen[1] <= 7, f'nothing mapped for longer than the watch takes ({seen[1]:.2f} s)')
+            r.check(seen[1] <= 7 or seen[1] <= 7 + r.extra(stopped_at), f'nothing mapped for longer than the watch takes ({seen[1]:.2f} s)')
         elif mode == 'ok':
             r.check(state == 'active' and r.read() == 0, f'active again by itself, on the same handle ({state})')
         else:

@@ -5,10 +5,11 @@
  *   load run DIR PAGE LOG MARKER [MIB] [COUNT]   until the phase is `ended`; COUNT readers and writers each (32)
  *   load phase PAGE serving|told|back|dead|ended
  *   load kill PAGE SIGNAL PID...                 the phase is `dead`, and at once the signal
- *   load wait PAGE answered|served SECONDS       each worker since the phase began; exit 1 and a line for each that was not
+ *   load wait PAGE answered|served SECONDS       each worker since the phase began; exit 1 and a line for each that was not,
+ *                                                when none of these has moved for SECONDS: the others are only slow
  *   load last PAGE                               ms from told, or dead, to the last success of each kind, `name=ms`
  *   load report PAGE                             answers other than success; exit 1 when one is not of the design's
- *   load stop PAGE SECONDS                       ended; exit 1 and a line for each worker that is still there
+ *   load stop PAGE SECONDS                       ended; exit 1 and a line for each worker that is still there (as for wait)
  *   load check DIR LOG MARKER                    the unchanging files and the big one; the records are ackwriter's to check
  *
  * PAGE is a file outside the mount that all share; LOG has what fsync, msync or close covered, as ackwriter writes it, so
@@ -22,6 +23,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -910,22 +912,93 @@ static void say_worker(const struct worker *w)
 	puts("");
 }
 
-static int wait_for(int want_served, double seconds)
+/* Gone, or ended and not yet waited for. */
+static int is_gone(int pid)
 {
-	int64_t end = now_ns() + (int64_t)(seconds * 1e9);
-	uint32_t number = atomic_load(&shared->number), left = 1;
+	char path[64], text[512] = "";
+	const char *p;
+	FILE *f;
 
-	while (left && now_ns() < end) {
-		usleep(10000);
-		left = !atomic_load(&shared->started);
-		for (uint32_t i = 0; i < shared->n_workers; i++) {
-			const struct worker *w = &shared->worker[i];
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 1;
+	p = fgets(text, sizeof(text), f) ? strrchr(text, ')') : NULL;
+	fclose(f);
+	return !p || p[2] == 'Z' || p[2] == 'X';
+}
 
-			left += atomic_load(want_served ? &w->served : &w->answered) < number;
+/*
+ * What changes whenever a process runs: its time on the processor, its switches. One that waits for its turn, or whose call
+ * goes on, moves; one that hangs does not.
+ */
+static uint64_t moves(int pid)
+{
+	char path[64], text[512];
+	uint64_t sum = 0, n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	while (f && fgets(text, sizeof(text), f))
+		if (strstr(text, "ctxt_switches:") && sscanf(strchr(text, ':') + 1, "%" SCNu64, &n) == 1)
+			sum += n;
+	if (f)
+		fclose(f);
+	return sum;
+}
+
+/* Answered or served since the phase began (WANT_SERVED), or gone (WANT_GONE). */
+enum want { WANT_ANSWERED, WANT_SERVED, WANT_GONE };
+
+static bool is_done(const struct worker *w, enum want want)
+{
+	if (want == WANT_GONE)
+		return is_gone(atomic_load(&w->pid));
+	return atomic_load(want == WANT_SERVED ? &w->served : &w->answered) >= atomic_load(&shared->number);
+}
+
+/* How many workers are not done, or have not been started; AT is their moves, taken once in a while. */
+static uint32_t count_left(enum want want, uint64_t *at)
+{
+	uint32_t left = want != WANT_GONE && !atomic_load(&shared->started);
+
+	for (uint32_t i = 0; i < shared->n_workers; i++) {
+		if (is_done(&shared->worker[i], want))
+			continue;
+		left++;
+		if (at)
+			*at += moves(atomic_load(&shared->worker[i].pid));
+	}
+	return left;
+}
+
+/*
+ * Each worker is done, or somebody hangs: no worker has become done, and none of those that are not has moved, for SECONDS.
+ * To be served again is a thing that a worker does: one that is refused for ever moves as well, so there must be progress.
+ */
+static int wait_for(enum want want, double seconds)
+{
+	int64_t since = now_ns(), began = since;
+	uint64_t was = 0;
+	uint32_t left, before = UINT32_MAX;
+
+	for (unsigned n = 0; (left = count_left(want, NULL)) > 0; n++) {
+		if (n % 20 == 0) {
+			uint64_t at = 0;
+
+			left = count_left(want, &at);
+			if (left != before || (at != was && want != WANT_SERVED))
+				since = now_ns();
+			was = at;
+			before = left;
 		}
+		if (now_ns() - since > (int64_t)(seconds * 1e9) || now_ns() - began > (int64_t)(15 * seconds * 1e9))
+			break;
+		usleep(10000);
 	}
 	for (uint32_t i = 0; left && i < shared->n_workers; i++)
-		if (atomic_load(want_served ? &shared->worker[i].served : &shared->worker[i].answered) < number)
+		if (!is_done(&shared->worker[i], want))
 			say_worker(&shared->worker[i]);
 	return left ? 1 : 0;
 }
@@ -972,40 +1045,10 @@ static int report(void)
 	return bad || wrongs ? 1 : 0;
 }
 
-/* Gone, or ended and not yet waited for. */
-static int is_gone(int pid)
-{
-	char path[64], text[512] = "";
-	const char *p;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return 1;
-	p = fgets(text, sizeof(text), f) ? strrchr(text, ')') : NULL;
-	fclose(f);
-	return !p || p[2] == 'Z' || p[2] == 'X';
-}
-
 static int stop(double seconds)
 {
-	int64_t end = now_ns() + (int64_t)(seconds * 1e9);
-	uint32_t left = 1;
-
 	set_phase("ended");
-	while (left) {
-		left = 0;
-		for (uint32_t i = 0; i < shared->n_workers; i++)
-			left += !is_gone(atomic_load(&shared->worker[i].pid));
-		if (left && now_ns() > end)
-			break;
-		usleep(10000);
-	}
-	for (uint32_t i = 0; left && i < shared->n_workers; i++)
-		if (!is_gone(atomic_load(&shared->worker[i].pid)))
-			say_worker(&shared->worker[i]);
-	return left ? 1 : 0;
+	return wait_for(WANT_GONE, seconds);
 }
 
 static unsigned check_pages(int fd, uint32_t file, uint32_t pages, uint64_t generation)
@@ -1066,7 +1109,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (strcmp(what, "wait") == 0 && argc == 5)
-		return wait_for(strcmp(argv[3], "served") == 0, atof(argv[4]));
+		return wait_for(strcmp(argv[3], "served") == 0 ? WANT_SERVED : WANT_ANSWERED, atof(argv[4]));
 	if (strcmp(what, "last") == 0)
 		return last();
 	if (strcmp(what, "report") == 0)

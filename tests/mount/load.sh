@@ -22,19 +22,20 @@ load_start() {
 	rm -f "$R/page"
 	$as "$load" run "$M/load" "$R/page" "$R/ack.log" "$R/marker" $big_mib $workers >>"$W/cli.log" 2>&1 &
 	loader=$!
-	for _ in $(seq 100); do [ -s "$R/page" ] && break; sleep 0.05; done
+	await $HANG test -s "$R/page"
 	sleep 0.1
-	out=$(timeout 60 "$load" wait "$R/page" served 40 2>&1) || { fail "the load does not start: $(head -n 5 <<<"$out") $("$load" report "$R/page" | grep -E '^(bad|wrong)' | head -n 5)"; return 1; }
+	out=$("$load" wait "$R/page" served 40 2>&1) || { fail "the load does not start: $(head -n 5 <<<"$out") $("$load" report "$R/page" | grep -E '^(bad|wrong)' | head -n 5)"; return 1; }
 }
 phase() { "$load" phase "$R/page" "$1"; }
-# each_answered TEXT: every worker was answered, whatever it was, since the phase began
+# each_answered TEXT: every worker was answered, whatever it was, since the phase began; who does not move for 20 s hangs
 each_answered() {
 	local out
-	out=$(timeout 60 "$load" wait "$R/page" answered 20 2>&1) && pass "$1: everybody is answered" || fail "$1: not answered within 20 s: $(head -n 6 <<<"$out")"
+	out=$("$load" wait "$R/page" answered 20 2>&1) && pass "$1: everybody is answered" || fail "$1: not answered, and has not moved for 20 s: $(head -n 6 <<<"$out")"
 }
+# each_served TEXT: the same, with data
 each_served() {
 	local out
-	out=$(timeout 60 "$load" wait "$R/page" served 20 2>&1) && pass "$1: everybody is served on the old handles" || fail "$1: not served within 20 s: $(head -n 6 <<<"$out")"
+	out=$("$load" wait "$R/page" served 20 2>&1) && pass "$1: everybody is served on the old handles" || fail "$1: nobody more was served for 20 s: $(head -n 6 <<<"$out")"
 }
 # last_of KIND...: the latest of these, ms after the announcement
 last_of() {
@@ -56,7 +57,7 @@ take_last() {
 # load_stop TEXT: the workers end; what they were answered is in $W/report
 load_stop() {
 	local out
-	out=$(timeout 60 "$load" stop "$R/page" 20 2>&1) && pass "$1: the load ends" || { fail "$1: hung: $(head -n 6 <<<"$out")"; kill -9 $loader 2>/dev/null; }
+	out=$("$load" stop "$R/page" 20 2>&1) && pass "$1: the load ends" || { fail "$1: hung: $(head -n 6 <<<"$out")"; kill -9 $loader 2>/dev/null; }
 	"$load" report "$R/page" >"$W/report" 2>&1
 	same "$1: answers that the design does not have" '' "$(sed -n 's/^bad //p' "$W/report" | head -n 8 | tr '\n' ';')"
 	same "$1: contents that are neither right nor refused" '' "$(sed -n 's/^wrong //p' "$W/report" | head -n 4 | tr '\n' ';')"
@@ -66,8 +67,8 @@ load_stop() {
 # load_check TEXT: on a fresh mount, all that fsync, msync or close covered
 load_check() {
 	local out
-	out=$($as timeout 120 "$load" check "$M/load" "$R/ack.log" "$R/marker" 2>&1) && pass "$1: files" || fail "$1: $(tail -n 4 <<<"$out")"
-	out=$($as timeout 120 "$acks" check "$M/load" "$R/ack.log" 2>&1) && pass "$1: records" || fail "$1: $(tail -n 5 <<<"$out")"
+	out=$($as "$load" check "$M/load" "$R/ack.log" "$R/marker" 2>&1) && pass "$1: files" || fail "$1: $(tail -n 4 <<<"$out")"
+	out=$($as "$acks" check "$M/load" "$R/ack.log" 2>&1) && pass "$1: records" || fail "$1: $(tail -n 5 <<<"$out")"
 	checked=$(tail -n 1 <<<"$out")
 }
 
@@ -77,7 +78,7 @@ programs_start() {
 	: >"$W/programs"
 	(
 		while [ -e "$W/programs" ]; do
-			timeout -k 2 20 $as rsync -a "$W/source/" "$M/rsync/"
+			timeout -k 2 60 $as rsync -a "$W/source/" "$M/rsync/"
 			$as rm -rf "$M/rsync"
 			sleep 0.2
 		done
@@ -86,7 +87,7 @@ programs_start() {
 	(
 		while [ -e "$W/programs" ]; do
 			$as mkdir "$M/tar"
-			timeout -k 2 20 $as tar -cf "$M/tar/archive" -C "$W" source; timeout -k 2 20 $as tar -xf "$M/tar/archive" -C "$M/tar"
+			timeout -k 2 60 $as tar -cf "$M/tar/archive" -C "$W" source; timeout -k 2 60 $as tar -xf "$M/tar/archive" -C "$M/tar"
 			$as rm -rf "$M/tar"
 			sleep 0.2
 		done
@@ -95,16 +96,12 @@ programs_start() {
 }
 # program_pids: rsync, tar and rm of ours
 program_pids() { pgrep -f -- "^(rsync|tar|rm) .*($M|$W/source)"; }
-# programs_stop TEXT: they end; rsync 3.5.0 can lock itself up after many errors (50-kill.sh), which is not ours to judge,
-# but a process inside a call to the mount is
+# programs_stop TEXT: they end, however slowly. What does not move any more: rsync 3.5.0 can lock itself up after many errors
+# (50-kill.sh), which is not ours to judge, but a process inside a call to the mount is
 programs_stop() {
-	local p i
+	local p
 	rm -f "$W/programs"
-	for i in $(seq 100); do
-		[ -n "$(program_pids)" ] || break
-		sleep 0.1
-	done
-	for p in $(program_pids); do
+	for p in $(settle 15 program_pids); do
 		if grep -qE 'fuse|request_wait' "/proc/$p/wchan" "/proc/$p/stack" 2>/dev/null; then
 			fail "$1: $(tr '\0' ' ' <"/proc/$p/cmdline" | head -c 60) hangs in the mount: $(head -n 2 "/proc/$p/stack" | tr '\n' ' ')"
 		fi
@@ -117,17 +114,12 @@ programs_stop() {
 
 # mount_pids: the processes of our mounts; our_daemons (lib.sh) looks at each process there is, which takes its time here
 mount_pids() { pgrep -f -- "^$BYOKFS mount .*$W/" | tr '\n' ' '; }
-# stuck: processes of ours in D state that did not run in between: `PID WHERE, ` each
-sleeps() { awk '/^State/ {s = $2} /ctxt_switches/ {n = n " " $2} END {print s n}' "/proc/$1/status" 2>/dev/null; }
+no_mount_pids() { [ -z "$(mount_pids)" ]; }
+# stuck: processes of ours in D state that have not moved for five seconds: `PID in WHERE, ` each
+in_d_state() { ps -eo pid=,stat=,args= | awk '$2 ~ /^D/' | grep -F -e "$W/" | awk '{print $1}' | tr '\n' ' '; }
 stuck() {
 	local p
-	local -A was=()
-	for p in $(ps -eo pid=,stat=,args= | awk '$2 ~ /^D/' | grep -F -e "$W/" | awk '{print $1}'); do was[$p]=$(sleeps "$p"); done
-	[ ${#was[@]} -gt 0 ] || return 0
-	sleep 1.5
-	for p in "${!was[@]}"; do
-		case ${was[$p]} in D*) [ "$(sleeps "$p")" != "${was[$p]}" ] || printf '%s in %s, ' "$p" "$(cat "/proc/$p/wchan" 2>/dev/null)" ;; esac
-	done
+	for p in $(settle 5 in_d_state); do printf '%s in %s, ' "$p" "$(cat "/proc/$p/wchan" 2>/dev/null)"; done
 }
 
 # middle and most of the numbers given

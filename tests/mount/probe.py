@@ -229,7 +229,7 @@ def main():
     o = p.parse_args()
     w = Watch(o.mnt)
     bad = []
-    if not w.until(lambda s: s == 'ok', 20):
+    if not w.until(lambda s: s == 'ok', 120):
         bad.append(f'not all served at the start: {[(n, w.state.get(n)) for n in w.names if w.state.get(n) != "ok"]}')
     time.sleep(0.5)
     w.strange.clear()
