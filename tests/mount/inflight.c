@@ -4,7 +4,8 @@
  *
  *   inflight write FILE BYTES over|grow COMMAND...   one write(2), COMMAND (the lock) run in the middle of it; tells what
  *                                                    could be read, waits for a line (the key is back), checks the old handle
- *                                                    (INFLIGHT_MS: how long it lasts; its buffer is made while it is read)
+ *                                                    (INFLIGHT_MS: how long it lasts at least, half of it after the lock; its
+ *                                                    buffer is made while it is read)
  *   inflight check FILE BYTES WRITTEN                after the return: EIO or what was written, never anything else
  *   inflight cached DIR OPEN COMMAND...              poll contents of OPEN files and attributes of all while COMMAND locks
  *   inflight make DIR N                              N small files in folders of 1,000
@@ -93,7 +94,8 @@ static struct {
 struct probe {
 	const char *name;
 	uint64_t (*once)(size_t page); /* not 0: the first word that was read */
-	long tries, hits, old, late;   /* old: of the store; late: a second and more after the write(2) had ended */
+	_Atomic long tries;
+	long hits, old, late; /* old: of the store; late: a second and more after the write(2) had ended */
 	double last;
 	pthread_t thread;
 };
@@ -196,6 +198,17 @@ static struct probe probes[] = {
 };
 #define N_PROBES (sizeof(probes) / sizeof(*probes))
 
+#define TRIES_WANTED 200
+
+/* Each has been tried often enough to say something, on a slow machine too. */
+static bool all_probed(void)
+{
+	for (size_t i = 0; i < N_PROBES; i++)
+		if (probes[i].tries < TRIES_WANTED)
+			return false;
+	return true;
+}
+
 static void *probe_thread(void *arg)
 {
 	struct probe *p = arg;
@@ -222,10 +235,14 @@ static void *probe_thread(void *arg)
 	return NULL;
 }
 
-/* The write(2) reads memory that comes into being page by page, so that it lasts as long as it shall on any machine. */
+/*
+ * The write(2) reads memory that comes into being page by page, so that it lasts as long as it shall on any machine: the
+ * second half only when the lock has been carried out.
+ */
 static struct {
 	int fd;
 	useconds_t pause;
+	_Atomic size_t pieces; /* given so far */
 } slow;
 
 #define SLOW_PIECE (256u << 10)
@@ -243,7 +260,10 @@ static void *slow_thread(void *arg)
 
 		fill(piece, at, SLOW_PIECE, NEW);
 		usleep(slow.pause);
+		while (at >= g.len / 2 && !g.locked)
+			usleep(1000);
 		(void)ioctl(slow.fd, UFFDIO_COPY, &copy);
+		slow.pieces++;
 	}
 	return NULL;
 }
@@ -285,8 +305,8 @@ static void tell(void)
 	printf("write %ld %s in_flight_ms %.0f fsync1 %s fsync2 %s close %s\n", (long)g.result, name_of(g.err),
 	       g.write_end - g.locked_at, name_of(sync1), name_of(sync2), name_of(end));
 	for (size_t i = 0; i < N_PROBES; i++)
-		printf("probe %s tries %ld hits %ld old %ld late %ld last_ms %.1f\n", probes[i].name, probes[i].tries,
-		       probes[i].hits, probes[i].old, probes[i].late, probes[i].last);
+		printf("probe %s tries %ld hits %ld old %ld late %ld last_ms %.1f\n", probes[i].name,
+		       (long)probes[i].tries, probes[i].hits, probes[i].old, probes[i].late, probes[i].last);
 }
 
 static int cmd_write(char **argv)
@@ -316,7 +336,11 @@ static int cmd_write(char **argv)
 	for (size_t i = 0; i < N_PROBES; i++)
 		pthread_create(&probes[i].thread, NULL, probe_thread, &probes[i]);
 	pthread_create(&w, NULL, write_thread, NULL);
-	usleep(ms ? 300000 : 5000);
+	/* in the middle: a tenth of it is written */
+	while (ms && slow.pieces < g.len / SLOW_PIECE / 10 && !g.written)
+		usleep(1000);
+	if (!ms)
+		usleep(5000);
 	rc = run(argv + 3);
 	g.locked_at = now();
 	g.locked = true;
@@ -324,6 +348,8 @@ static int cmd_write(char **argv)
 		fprintf(stderr, "the lock command ended with %d\n", rc);
 	pthread_join(w, NULL);
 	usleep(2500000);
+	while (!all_probed())
+		usleep(10000);
 	g.over = true;
 	for (size_t i = 0; i < N_PROBES; i++)
 		pthread_join(probes[i].thread, NULL);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * For LD_PRELOAD: every read and write of a file of the store takes longer, as on a slow disk. $SLOWSTORE is a file with two
+ * numbers of 15 places, the microseconds of a read and of a write; they may be changed while it is mounted.
+ */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define PLACES 15
+enum { READ, WRITE };
+
+static const char *told;
+
+__attribute__((constructor)) static void begin(void)
+{
+	const char *path = getenv("SLOWSTORE");
+	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	void *map = fd < 0 ? MAP_FAILED : mmap(NULL, 2 * PLACES + 1, PROT_READ, MAP_SHARED, fd, 0);
+
+	if (map == MAP_FAILED)
+		abort();
+	told = map;
+	close(fd);
+}
+
+static void slow(int what)
+{
+	useconds_t us = (useconds_t)atoi(told + what * PLACES);
+
+	if (us)
+		usleep(us);
+}
+
+/* The function NAME that this one stands before. */
+static void *real(const char *name)
+{
+	return dlsym(RTLD_NEXT, name);
+}
+
+ssize_t pread(int fd, void *buf, size_t len, off_t off)
+{
+	static ssize_t (*next)(int, void *, size_t, off_t);
+
+	if (!next)
+		*(void **)&next = real("pread");
+	slow(READ);
+	return next(fd, buf, len, off);
+}
+
+ssize_t pread64(int fd, void *buf, size_t len, off_t off)
+{
+	return pread(fd, buf, len, off);
+}
+
+ssize_t preadv(int fd, const struct iovec *iov, int n, off_t off)
+{
+	static ssize_t (*next)(int, const struct iovec *, int, off_t);
+
+	if (!next)
+		*(void **)&next = real("preadv");
+	slow(READ);
+	return next(fd, iov, n, off);
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t len, off_t off)
+{
+	static ssize_t (*next)(int, const void *, size_t, off_t);
+
+	if (!next)
+		*(void **)&next = real("pwrite");
+	slow(WRITE);
+	return next(fd, buf, len, off);
+}
+
+ssize_t pwrite64(int fd, const void *buf, size_t len, off_t off)
+{
+	return pwrite(fd, buf, len, off);
+}
+
+ssize_t pwritev(int fd, const struct iovec *iov, int n, off_t off)
+{
+	static ssize_t (*next)(int, const struct iovec *, int, off_t);
+
+	if (!next)
+		*(void **)&next = real("pwritev");
+	slow(WRITE);
+	return next(fd, iov, n, off);
+}
