@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# Manual pages: clean under mandoc, and every option of every --help stands in one of them.
+# Manual pages: clean under mandoc, every option of every --help stands in one. tests/README.md: names what there is.
 . "$(dirname "$0")/lib.sh"
 
 program=
@@ -35,7 +35,20 @@ if [ -n "$program" ] && [ -x "$program" ]; then
 	echo "options of $n help texts looked up"
 fi
 
+# the table of behaviours and tests
+for t in $(grep -oE '\btest_[a-z_0-9]+' tests/README.md | sort -u); do
+	[ -e "tests/unit/$t.c" ] || finding "tests/README.md: there is no tests/unit/$t.c"
+done
+for t in $(grep -oE '`[0-9]{2}-[a-z-]+`' tests/README.md | tr -d '`' | sort -u); do
+	[ -e "tests/mount/$t.sh" ] || finding "tests/README.md: there is no tests/mount/$t.sh"
+done
+for t in tests/mount/[0-9][0-9]-*.sh; do
+	t=$(basename "$t" .sh)
+	[ ! -e "tests/mount/$t.sh" ] || grep -qF "\`$t\`" tests/README.md || finding "tests/README.md: $t is not in it"
+done
+
 if [ -z "${RULE_NO_SELF_TEST:-}" ]; then
+	self_test 'test that is not there' tests/README.md 'test_planted\n'
 	self_test 'bad manual page' tools/planted.1 '.TH\n.NOSUCH macro\n.Bl\n'
 fi
 finish
