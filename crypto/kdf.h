@@ -19,7 +19,7 @@ struct hmac_part {
 	size_t len;
 };
 
-/* HMAC over N parts, one after another. KEY is KEY_LEN bytes. -ENOMEM, -EIO. */
+/* HMAC over N parts, one after another. KEY is KEY_LEN bytes. -EIO. */
 int hmac_sha256(const uint8_t key[KEY_LEN], const struct hmac_part *part, size_t n, uint8_t mac[MAC_LEN]) MUST_CHECK;
 /* HKDF-Extract; SALT NULL stands for 32 zero bytes. */
 int kdf_extract(const uint8_t salt[KEY_LEN], const uint8_t *ikm, size_t len, uint8_t prk[KEY_LEN]) MUST_CHECK;
