@@ -37,7 +37,7 @@ static const char *const found_name[] = {
 	[AUDIT_UNKNOWN] = "unknown", [AUDIT_CUT] = "cut",     [AUDIT_MISSING] = "missing",
 };
 
-const char *audit_found_name(enum audit_found f)
+static const char *audit_found_name(enum audit_found f)
 {
 	return (size_t)f < ARRAY_LEN(found_name) && found_name[f] ? found_name[f] : "";
 }

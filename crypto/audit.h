@@ -22,7 +22,6 @@ enum audit_found {
 	AUDIT_CUT,     /* what this host remembers is not there */
 	AUDIT_MISSING, /* no log at all, and this host remembers one */
 };
-const char *audit_found_name(enum audit_found f);
 
 /* The text of one event: time, event and members, ready to be sealed later. Zeroed it is empty. */
 struct audit_text {

@@ -4,34 +4,23 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-static const struct {
-	const char *name;
-	int error;
-} classes[] = {
-	[KMS_OK] = {"ok", 0},
-	[KMS_REVOKED] = {"revoked", -EKEYREVOKED},
-	[KMS_TRANSIENT] = {"transient", -ETIMEDOUT},
-	[KMS_MISCONFIGURED] = {"misconfigured", -EINVAL},
-	[KMS_AUTH] = {"auth", -EACCES},
-	[KMS_CORRUPT] = {"corrupt", -EBADMSG},
+static const int errors[] = {
+	[KMS_OK] = 0,         [KMS_REVOKED] = -EKEYREVOKED, [KMS_TRANSIENT] = -ETIMEDOUT, [KMS_MISCONFIGURED] = -EINVAL,
+	[KMS_AUTH] = -EACCES, [KMS_CORRUPT] = -EBADMSG,
 };
 
-static int class_valid(enum kms_class c)
+static bool class_valid(enum kms_class c)
 {
-	return c >= KMS_OK && (size_t)c < ARRAY_LEN(classes);
-}
-
-const char *kms_class_name(enum kms_class class)
-{
-	return class_valid(class) ? classes[class].name : "unknown";
+	return c >= KMS_OK && (size_t)c < ARRAY_LEN(errors);
 }
 
 int kms_class_errno(enum kms_class class)
 {
-	return class_valid(class) ? classes[class].error : -ETIMEDOUT;
+	return class_valid(class) ? errors[class] : -ETIMEDOUT;
 }
 
 int kms_verdict_set(struct kms_verdict *v, enum kms_class class, const char *code, const char *fmt, ...)
@@ -53,12 +42,12 @@ int kms_verdict_ok(struct kms_verdict *v)
 	return 0;
 }
 
-int kms_verdict_settle(struct kms_verdict *v, int rc, const char *ref)
+int kms_verdict_settle(struct kms_verdict *v, int r, const char *ref)
 {
 	v->code[sizeof(v->code) - 1] = '\0';
 	v->text[sizeof(v->text) - 1] = '\0';
-	if (!class_valid(v->class) || (rc == 0) != (v->class == KMS_OK))
-		return kms_verdict_set(v, KMS_TRANSIENT, rc == -ECANCELED ? "cancelled" : "garbled",
+	if (!class_valid(v->class) || (r == 0) != (v->class == KMS_OK))
+		return kms_verdict_set(v, KMS_TRANSIENT, r == -ECANCELED ? "cancelled" : "garbled",
 				       "the answer for %.180s makes no sense", ref);
 	return kms_class_errno(v->class);
 }

@@ -5,8 +5,6 @@
 
 #include "kms/provider.h"
 
-/* "ok", "revoked", "transient", "misconfigured", "auth", "corrupt". */
-const char *kms_class_name(enum kms_class class);
 /* 0, -EKEYREVOKED, -ETIMEDOUT, -EINVAL, -EACCES, -EBADMSG; -ETIMEDOUT for a value that is no class. */
 int kms_class_errno(enum kms_class class);
 
@@ -17,9 +15,9 @@ int kms_verdict_set(struct kms_verdict *v, enum kms_class class, const char *cod
 int kms_verdict_ok(struct kms_verdict *v);
 
 /*
- * Make RC and V agree after a provider's call: only 0 together with KMS_OK is good; anything that contradicts itself
+ * Make R and V agree after a provider's call: only 0 together with KMS_OK is good; anything that contradicts itself
  * becomes TRANSIENT (a bad answer says nothing). Returns kms_class_errno() of what V says then.
  */
-int kms_verdict_settle(struct kms_verdict *v, int rc, const char *ref);
+int kms_verdict_settle(struct kms_verdict *v, int r, const char *ref);
 
 #endif

@@ -33,7 +33,8 @@ void emit_escaped(FILE *out, const char *text)
 	}
 }
 
-void emit_json_string(FILE *out, const char *text)
+/* A JSON string, quotes included, escaped as crypto/json.h says. */
+static void emit_json_string(FILE *out, const char *text)
 {
 	fputc('"', out);
 	while (*text) {

@@ -37,7 +37,5 @@ __attribute__((format(printf, 3, 4))) void emit_fmt(struct emit *e, const char *
  * hold any byte.
  */
 void emit_escaped(FILE *out, const char *text);
-/* A JSON string, quotes included, escaped as crypto/json.h says. */
-void emit_json_string(FILE *out, const char *text);
 
 #endif

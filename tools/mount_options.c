@@ -235,7 +235,8 @@ static int unknown_word(const char *word)
 	return cmd_usage("mount", "unknown mount option '%s'", word);
 }
 
-int mount_options_word(struct mount_options *m, char *word)
+/* One word of -o, "name" or "name=value"; it is taken apart in place and must live on. Errors are printed. */
+static int mount_options_word(struct mount_options *m, char *word)
 {
 	if (strncmp(word, "x-", 2) == 0 || strncmp(word, "X-", 2) == 0 || strncmp(word, "comment=", 8) == 0 ||
 	    word[0] == 0)

@@ -33,7 +33,5 @@ void mount_options_init(struct mount_options *m);
 void mount_options_wipe(struct mount_options *m);
 /* Read the command line: CMD_OK, or CMD_USAGE with the error printed. */
 int mount_options_read(struct mount_options *m, int argc, char **argv) MUST_CHECK;
-/* One word of -o, "name" or "name=value"; it is taken apart in place and must live on. Errors are printed. */
-int mount_options_word(struct mount_options *m, char *word) MUST_CHECK;
 
 #endif

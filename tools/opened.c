@@ -296,7 +296,7 @@ enum cmd_exit opened_end(struct opened *o, int verified)
 	enum cmd_exit code = CMD_OK;
 
 	if (o->begun) {
-		int r = store_end(o->store, o->gate, verified);
+		int r = store_end(o->store, verified);
 		if (r < 0)
 			code = (enum cmd_exit)cmd_fail(CMD_FAILED, "cannot close the session of %s: %s", o->store->path,
 						       strerror(-r));

@@ -12,8 +12,10 @@
 
 #define BAR 20
 #define DRAW_MS 200
+#define VERIFY_BYTES_LEN 32
 
-void verify_show_bytes(uint64_t n, char out[VERIFY_BYTES_LEN])
+/* "1.2 GiB" into OUT. */
+static void verify_show_bytes(uint64_t n, char out[VERIFY_BYTES_LEN])
 {
 	static const char *const unit[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
 	double v = (double)n;

@@ -29,8 +29,4 @@ void verify_show_progress(void *arg, const struct check_counts *c);
 void verify_show_log(struct verify_show *s, const char *text);
 void verify_show_end(struct verify_show *s, const struct check_counts *c, const struct verify_result *r);
 
-#define VERIFY_BYTES_LEN 32
-/* "1.2 GiB" into OUT. */
-void verify_show_bytes(uint64_t n, char out[VERIFY_BYTES_LEN]);
-
 #endif

@@ -38,9 +38,6 @@ void audit_stop(struct audit *a, const struct audit_text *last);
 void audit_event(struct audit_text *t, const char *event);
 void audit_say(struct audit *a, const struct audit_text *t);
 
-/* Members `uid`, `pid` and, where the system knows who logged in, `login_uid`. */
-void audit_who(struct audit_text *t, unsigned uid, int pid);
-
 /* The events that have a form of their own. */
 struct audit_mount {
 	const char *mountpoint;

@@ -105,7 +105,8 @@ static unsigned login_uid(int pid)
 	return uid;
 }
 
-void audit_who(struct audit_text *t, unsigned uid, int pid)
+/* Members `uid`, `pid` and, where the system knows who logged in, `login_uid`. */
+static void audit_who(struct audit_text *t, unsigned uid, int pid)
 {
 	unsigned login = login_uid(pid);
 

@@ -101,9 +101,6 @@ void check_count(struct check_run *run, const struct check_counts *add);
 void check_stop(struct check_run *run, int err);
 /* 1 if ERR came from a gate that has locked (then the run is stopped), else 0. */
 int check_locked(struct check_run *run, int err);
-/* Path of a folder and NAME (may be NULL) on disk or in the mount; malloc'ed, NULL when unknown or out of memory. */
-char *check_path_disk(const struct check_dir *dir, const char *name);
-char *check_path_plain(const struct check_dir *dir, const char *plain);
 struct check_dir *check_dir_get(struct check_dir *dir);
 void check_dir_put(struct check_dir *dir);
 

@@ -95,7 +95,8 @@ static char *join(const struct check_dir *dir, const char *name, int plain)
 	return path;
 }
 
-char *check_path_disk(const struct check_dir *dir, const char *name)
+/* Path of a folder and NAME (may be NULL) on disk; malloc'ed, NULL when out of memory. */
+static char *check_path_disk(const struct check_dir *dir, const char *name)
 {
 	char *path = join(dir, name, 0);
 	if (path)
@@ -103,7 +104,8 @@ char *check_path_disk(const struct check_dir *dir, const char *name)
 	return path;
 }
 
-char *check_path_plain(const struct check_dir *dir, const char *plain)
+/* The same in the mount; NULL when unknown, too. */
+static char *check_path_plain(const struct check_dir *dir, const char *plain)
 {
 	char *path = join(dir, plain, 1);
 	/* The root's own name is empty: "//a" for "/a", "/" alone for itself. */

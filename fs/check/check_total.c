@@ -41,7 +41,8 @@ static struct level *up(struct level *l)
 	return parent;
 }
 
-uint64_t check_total_bytes(const struct stat *st)
+/* The bytes of one file that a check reads: holes are passed over. */
+static uint64_t check_total_bytes(const struct stat *st)
 {
 	uint64_t used = (uint64_t)st->st_blocks * 512;
 	return used < (uint64_t)st->st_size ? used : (uint64_t)st->st_size;

@@ -16,7 +16,4 @@ struct check_total {
 void check_total_begin(struct check_total *t);
 void check_total_end(struct check_total *t);
 
-/* The bytes of one file that a check reads: holes are passed over. */
-uint64_t check_total_bytes(const struct stat *st);
-
 #endif

@@ -280,17 +280,3 @@ int pin_file_beside(const char *store_path, const uint8_t store_id[ID_LEN], cons
 		return -ENAMETOOLONG;
 	return store_open_file(fd, name, flags);
 }
-
-int pin_file_remove(const char *store_path, const uint8_t store_id[ID_LEN])
-{
-	char name[PIN_NAME_MAX];
-	AUTO(auto_close) int fd = state_dir_open(0);
-	if (fd == -ENOENT)
-		return 0;
-	if (fd < 0)
-		return fd;
-	pin_name(store_path, store_id, name);
-	if (unlinkat(fd, name, 0) < 0 && errno != ENOENT)
-		return -errno;
-	return 0;
-}

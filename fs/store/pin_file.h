@@ -21,8 +21,6 @@ int pin_file_only(const char *store_path, struct pin **out) MUST_CHECK;
 int pin_file_write(const char *store_path, const struct keyring *k) MUST_CHECK;
 /* Remove every pin of STORE_ID, for whatever path: an older keyring was accepted by order. Absent is no error. */
 int pin_file_forget(const uint8_t store_id[ID_LEN]) MUST_CHECK;
-/* Remove the pin of this path and store; absent is no error. */
-int pin_file_remove(const char *store_path, const uint8_t store_id[ID_LEN]) MUST_CHECK;
 /*
  * Open what this host keeps beside the pin of this path and store: the pin's name with ENDING (".audit") for ".pin". A
  * descriptor, or -ENOENT, -EPERM as above, or as open(2).

@@ -89,7 +89,7 @@ int store_owner(const struct store *s, struct store_owner *out) MUST_CHECK;
 int store_begin(struct store *s, struct gate *g, void (*log)(int priority, const char *text),
 		char why[STORE_WHY_MAX]) MUST_CHECK;
 /* Mark the session clean if it was clean before or VERIFIED says that verify has passed; unmap. */
-int store_end(struct store *s, struct gate *g, int verified) MUST_CHECK;
+int store_end(struct store *s, int verified) MUST_CHECK;
 
 /* Id of this boot of the machine; zeros when the system does not tell. */
 void store_boot_id(uint8_t id[ID_LEN]);

@@ -38,8 +38,6 @@ void store_path_hash(const char *text, char out[17]);
 /* Text read from a disk goes to a terminal or log: control characters become '?'. */
 void store_printable(char *text);
 
-/* Let go of the owner lock, if it is held. */
-void store_unlock(struct store *s);
 /* STORE/byokfs/inflight with all its blocks allocated, every slot empty. */
 int store_inflight_make(int own_fd, size_t slot_len) MUST_CHECK;
 

@@ -150,12 +150,6 @@ int store_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX])
 	return 0;
 }
 
-void store_unlock(struct store *s)
-{
-	/* The text stays: it means nothing without the lock. */
-	auto_close(&s->lock_fd);
-}
-
 int store_owner(const struct store *s, struct store_owner *out)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -385,9 +379,9 @@ int store_begin(struct store *s, struct gate *g, log_fn log, char why[STORE_WHY_
 	return r;
 }
 
-int store_end(struct store *s, struct gate *g, int verified)
+int store_end(struct store *s, int verified)
 {
-	(void)g; /* The record was sealed at the beginning: the gate may be locked by now, with no key to seal one. */
+	/* The record was sealed at the beginning: the gate may be locked by now, with no key to seal one. */
 	if (s->inflight != NULL)
 		munmap(s->inflight, INFLIGHT_SLOTS * s->slot_len);
 	s->inflight = NULL;

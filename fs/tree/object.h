@@ -65,7 +65,5 @@ int obj_sync_up(struct tree *t, struct node *n) MUST_CHECK;
 void obj_cache_id(struct node *n, const uint8_t id[ID_LEN]);
 int obj_sidecar_write(struct node *dir, int dir_fd, const struct disk_name *dn, bool *made) MUST_CHECK;
 void obj_sidecar_remove(int dir_fd, const struct disk_name *dn);
-/* The mode to create with: umask where the parent has no default ACL. */
-mode_t obj_mode(struct node *dir, int dir_fd, const struct make *m);
 
 #endif

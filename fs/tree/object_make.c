@@ -30,7 +30,8 @@ static bool has_default_acl(struct node *dir, int dir_fd)
 	return known == 2;
 }
 
-mode_t obj_mode(struct node *dir, int dir_fd, const struct make *m)
+/* The mode to create with: umask where the parent has no default ACL. */
+static mode_t obj_mode(struct node *dir, int dir_fd, const struct make *m)
 {
 	mode_t mode = m->mode & 07777;
 

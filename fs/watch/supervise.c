@@ -31,7 +31,6 @@
 #define DYING_MS 50           /* from the first thread's end to the last one's */
 #define FORGET_EVERY_MS 50
 #define FORGET_MORE_MS 4000 /* 2 GiB, the most that a write(2) takes, needs 2 s here */
-#define STOP_MS 5000
 #define REAP_MS 5000
 #define RESPAWN_WINDOW_MS 600000
 #define RESPAWNS_MAX 64u

@@ -106,14 +106,6 @@ static int head_find(const char *path, struct keystore_head *head, char why[KEYS
 	return r ? keystore_say(why, r, "%s/%s: %s", path, KEYSTORE_HEAD_FILE, strerror(-r)) : 0;
 }
 
-int keystore_needs_passphrase(const char *path, char why[KEYSTORE_WHY_MAX])
-{
-	struct keystore_head head;
-	int r = head_find(path, &head, why);
-
-	return r ? r : head.protection == KEYSTORE_PASSPHRASE;
-}
-
 static int master_open(struct keystore *ks, const struct keystore_head *head, const struct passphrase_source *src,
 		       char why[KEYSTORE_WHY_MAX])
 {

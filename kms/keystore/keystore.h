@@ -65,8 +65,6 @@ void keystore_key_wipe(struct keystore_key *key);
 
 /* Make a keystore in PATH (absent, or an empty directory). WHY gets one sentence on any error, here and below. */
 int keystore_create(const struct keystore_init *how, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
-/* 1 if the keystore at PATH needs a passphrase, 0 if not, negative errno. */
-int keystore_needs_passphrase(const char *path, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 /* -ENOENT no keystore there, -EKEYREJECTED wrong passphrase, -EPERM others may read it, -ENOKEY no passphrase at hand. */
 int keystore_open(const char *path, const struct passphrase_source *src, struct keystore **out,
 		  char why[KEYSTORE_WHY_MAX]) MUST_CHECK;

@@ -272,7 +272,7 @@ static int end(const struct kms *k, const struct call *c, int r, struct kms_verd
 		v->class = (enum kms_class)77;
 	if (!r && c->mode == FAKE_LIAR2)
 		r = -EIO;
-	snprintf(text, sizeof(text), "%s%s%s", kms_class_name(v->class), v->code[0] ? " " : "", v->code);
+	snprintf(text, sizeof(text), "%s%s%s", fake_class_name(v->class), v->code[0] ? " " : "", v->code);
 	note(k, c, text);
 	return r;
 }

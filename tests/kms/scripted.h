@@ -63,6 +63,8 @@ extern const struct kms_provider fake_provider;
  */
 extern const struct kms_provider fault_provider;
 
+/* "ok", "revoked", "transient", "misconfigured", "auth", "corrupt"; "unknown". */
+const char *fake_class_name(enum kms_class class);
 /* Every fake as at the start, and with a watch_fd. */
 void fake_reset(void);
 /* What fake:I answers from now on. */

@@ -10,6 +10,20 @@
 #include "kms/custody.h"
 #include "tests/kms/scripted.h"
 
+const char *fake_class_name(enum kms_class class)
+{
+	static const char *const names[] = {
+		[KMS_OK] = "ok",
+		[KMS_REVOKED] = "revoked",
+		[KMS_TRANSIENT] = "transient",
+		[KMS_MISCONFIGURED] = "misconfigured",
+		[KMS_AUTH] = "auth",
+		[KMS_CORRUPT] = "corrupt",
+	};
+
+	return class >= KMS_OK && class < ARRAY_LEN(names) ? names[class] : "unknown";
+}
+
 void fake_reset(void)
 {
 	for (int i = 0; i < FAKES; i++) {

@@ -119,8 +119,6 @@ START_TEST(test_passphrase)
 
 	ck_assert_int_eq(keystore_create(&how, why), 0);
 	ck_assert_int_eq(keystore_create(&how, why), -ENOTEMPTY);
-	ck_assert_int_eq(keystore_needs_passphrase("p", why), 1);
-	ck_assert_int_eq(keystore_needs_passphrase("k", why), 0);
 	put("good", "correct horse\n", 14);
 	put("dos", "correct horse\r\n", 15);
 	put("bare", "correct horse", 13);
@@ -470,7 +468,7 @@ static void unwraps(const struct kms_wrapped *w, enum kms_class class, const cha
 	struct kms_verdict v;
 	int r = kms_unwrap(kms, &purpose, w, plain, &v);
 
-	ck_assert_msg(v.class == class, "%s, wanted %s: %s", kms_class_name(v.class), kms_class_name(class), v.text);
+	ck_assert_msg(v.class == class, "class %d, wanted %d: %s", v.class, class, v.text);
 	ck_assert_int_eq(r, kms_class_errno(class));
 	memset(wanted, class == KMS_OK ? 7 : 0, sizeof(wanted));
 	ck_assert_mem_eq(plain, wanted, sizeof(wanted));

@@ -173,8 +173,6 @@ END_TEST
 
 START_TEST(test_classes)
 {
-	ck_assert_str_eq(kms_class_name(KMS_REVOKED), "revoked");
-	ck_assert_str_eq(kms_class_name((enum kms_class)0), "unknown");
 	ck_assert_int_eq(kms_class_errno(KMS_OK), 0);
 	ck_assert_int_eq(kms_class_errno((enum kms_class)99), -ETIMEDOUT);
 }
@@ -265,7 +263,7 @@ static struct kms_base liar_kms = {.provider = &liar_provider, .ref = "liar:"};
 /* V fits A, and is such that it can be shown. */
 static void judged(const struct answer *a, int r, const struct kms_verdict *v)
 {
-	ck_assert_msg(v->class == a->verdict, "%s: %s", a->what, kms_class_name(v->class));
+	ck_assert_msg(v->class == a->verdict, "%s: %s", a->what, fake_class_name(v->class));
 	ck_assert_int_eq(r, kms_class_errno(a->verdict));
 	ck_assert(memchr(v->code, 0, sizeof(v->code)) && memchr(v->text, 0, sizeof(v->text)));
 	ck_assert_uint_eq(liar.calls_inside, liar.asked);

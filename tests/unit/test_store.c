@@ -150,7 +150,7 @@ START_TEST(session_counts)
 	ck_assert_int_eq(rig.store->unclean, 0);
 	uint64_t first = rig.store->session.number;
 	ck_assert_ptr_nonnull(rig.store->inflight);
-	ck_assert_int_eq(store_end(rig.store, rig.gate, 0), 0);
+	ck_assert_int_eq(store_end(rig.store, 0), 0);
 	ck_assert_ptr_null(rig.store->inflight);
 	reopen();
 	begin_ok();
@@ -161,16 +161,16 @@ START_TEST(session_counts)
 	begin_ok();
 	ck_assert_int_eq(rig.store->unclean, 1);
 	ck_assert_uint_eq(rig.store->session.dirty_since, first + 1);
-	ck_assert_int_eq(store_end(rig.store, rig.gate, 0), 0);
+	ck_assert_int_eq(store_end(rig.store, 0), 0);
 	reopen();
 	begin_ok();
 	ck_assert_int_eq(rig.store->unclean, 1);
 	ck_assert_uint_eq(rig.store->session.dirty_since, first + 1);
-	ck_assert_int_eq(store_end(rig.store, rig.gate, 1), 0);
+	ck_assert_int_eq(store_end(rig.store, 1), 0);
 	reopen();
 	begin_ok();
 	ck_assert_int_eq(rig.store->unclean, 0);
-	ck_assert_int_eq(store_end(rig.store, rig.gate, 0), 0);
+	ck_assert_int_eq(store_end(rig.store, 0), 0);
 }
 END_TEST
 
@@ -178,7 +178,7 @@ START_TEST(session_ends_clean_when_locked)
 {
 	begin_ok();
 	ck_assert_int_eq(gate_lock(rig.gate, "the test"), 0);
-	ck_assert_int_eq(store_end(rig.store, rig.gate, 0), 0);
+	ck_assert_int_eq(store_end(rig.store, 0), 0);
 	reopen();
 	begin_ok();
 	ck_assert_int_eq(rig.store->unclean, 0);
@@ -189,7 +189,7 @@ START_TEST(session_damaged_is_unclean)
 {
 	uint8_t buf[SESSION_LEN + 1];
 	begin_ok();
-	ck_assert_int_eq(store_end(rig.store, rig.gate, 0), 0);
+	ck_assert_int_eq(store_end(rig.store, 0), 0);
 	ck_assert_uint_eq(load(STORE_OWN "/" STORE_SESSION, buf, sizeof(buf)), SESSION_LEN);
 	for (size_t i = 0; i < SESSION_LEN; i++) {
 		uint8_t bad[SESSION_LEN];
@@ -214,13 +214,13 @@ START_TEST(read_only_writes_nothing)
 	const struct store_open how = {.path = rig.path, .read_only = 1};
 	uint8_t before[SESSION_LEN], after[SESSION_LEN];
 	struct store *s;
-	store_unlock(rig.store);
+	auto_close(&rig.store->lock_fd);
 	load(STORE_OWN "/" STORE_SESSION, before, sizeof(before));
 	ck_assert_int_eq(store_open(&how, &s, why), 0);
 	ck_assert_int_eq(store_lock(s, "/mnt", why), 0);
 	ck_assert_int_eq(store_begin(s, rig.gate, log_line, why), 0);
 	ck_assert_ptr_null(s->inflight);
-	ck_assert_int_eq(store_end(s, rig.gate, 1), 0);
+	ck_assert_int_eq(store_end(s, 1), 0);
 	store_close(s);
 	load(STORE_OWN "/" STORE_SESSION, after, sizeof(after));
 	ck_assert_mem_eq(before, after, sizeof(before));
