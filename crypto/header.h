@@ -37,11 +37,11 @@ int header_check(const uint8_t *buf, size_t len, int i, const struct store_keys 
 int header_write(const struct header_wrap *wrap, const struct store_keys *store, const struct file_keys *file,
 		 uint8_t *buf, size_t len) MUST_CHECK;
 /*
- * Put WRAP into the slot that is not the newest, leaving the other alone; *OFF and *SLOT_LEN say which bytes of BUF
+ * Put WRAP into the slot that is not the newest, leaving the other alone; *OFF and *CHANGED_LEN say which bytes of BUF
  * changed (to be written alone). "Newest" counts only a slot whose MAC holds. -EINVAL unless WRAP's sequence is higher
  * than its; -EBADMSG if no slot's MAC holds.
  */
 int header_rewrap(uint8_t *buf, size_t len, const struct header_wrap *wrap, const struct store_keys *store,
-		  const struct file_keys *file, size_t *off, size_t *slot_len) MUST_CHECK;
+		  const struct file_keys *file, size_t *off, size_t *changed_len) MUST_CHECK;
 
 #endif

@@ -81,7 +81,7 @@ static int since_read(const char *text, char out[AUDIT_TIME_LEN + 1])
 	}
 	int good = n == 10 || n == 13 || n == 16 || n == 19;
 	for (size_t i = 0; good && i < n; i++) {
-		out[i] = text[i] == ' ' && form[i] == 'T' ? 'T' : text[i];
+		out[i] = (char)(text[i] == ' ' && form[i] == 'T' ? 'T' : text[i]);
 		good = form[i] == 'd' ? text[i] >= '0' && text[i] <= '9' : out[i] == form[i];
 	}
 	if (!good)

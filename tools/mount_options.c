@@ -275,7 +275,7 @@ static int long_word(struct mount_options *m, const char *name)
 
 	snprintf(word, sizeof(word), "%s", name);
 	for (char *p = word; *p; p++)
-		*p = *p == '-' ? '_' : *p;
+		*p = (char)(*p == '-' ? '_' : *p);
 	return optarg != NULL ? value_word(m, word, optarg) : plain_word(m, word);
 }
 

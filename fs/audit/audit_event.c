@@ -99,7 +99,7 @@ static unsigned login_uid(int pid)
 	FILE *f = fopen(path, "re");
 	if (f == NULL)
 		return NO_LOGIN;
-	if (fscanf(f, "%u", &uid) != 1)
+	if (fscanf(f, "%u", &uid) != 1) /* NOLINT(cert-err34-c): the kernel writes a number that fits */
 		uid = NO_LOGIN;
 	fclose(f);
 	return uid;

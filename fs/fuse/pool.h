@@ -20,7 +20,7 @@ typedef void pool_job(struct file_work *work, void *arg);
 /* THREADS of each lane. */
 int pool_new(const struct layout *l, const unsigned threads[POOL_LANES], struct pool **out) MUST_CHECK;
 /* -ENOMEM, -ECANCELED: the job was not queued. */
-int pool_submit(struct pool *p, enum pool_lane lane, pool_job *job, void *arg) MUST_CHECK;
+int pool_submit(struct pool *p, enum pool_lane lane, pool_job *run, void *arg) MUST_CHECK;
 /* Wipe the buffers of threads that are idle; busy ones wipe theirs after the job. */
 void pool_wipe(struct pool *p);
 /* Finishes what is queued and ends the threads; whatever is submitted later is refused. NULL is legal, and twice. */

@@ -67,7 +67,7 @@ static size_t pin_name(const char *store_path, const uint8_t store_id[ID_LEN], c
 	for (const char *p = last != NULL ? last + 1 : store_path; *p != 0 && n < sizeof(part) - 1; p++) {
 		char c = *p;
 		int fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-		part[n++] = fine ? c : '_';
+		part[n++] = (char)(fine ? c : '_');
 	}
 	part[n] = 0;
 	store_path_hash(store_path, hash);

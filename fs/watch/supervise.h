@@ -72,7 +72,7 @@ struct ended_note {
 int ended_read(const char *mountpoint, struct ended_note *out) MUST_CHECK;
 int ended_write(const struct ended_note *n) MUST_CHECK;
 /* Pure: the lines of a note, taken apart in place. -EUCLEAN. */
-int ended_parse(char *text, struct ended_note *out) MUST_CHECK;
+int ended_parse(char *text, struct ended_note *n) MUST_CHECK;
 void ended_forget(const char *mountpoint);
 
 #endif
