@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "fs/watch/mountinfo.h"
-#include "fs/watch/supervise.h"
+#include "fs/watch/ended.h"
 #include "tools/mounts.h"
 
 #define STATUS_TIMEOUT_MS 10000u

@@ -10,7 +10,7 @@
 
 #include "fs/audit/audit_check.h"
 #include "fs/audit/audit_file.h"
-#include "fs/watch/supervise.h"
+#include "fs/watch/ended.h"
 #include "tools/ask.h"
 #include "tools/audit_show.h"
 #include "tools/emit.h"

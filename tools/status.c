@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "fs/store/store.h"
-#include "fs/watch/supervise.h"
+#include "fs/watch/ended.h"
 #include "tools/ask.h"
 #include "tools/emit.h"
 #include "tools/mounts.h"

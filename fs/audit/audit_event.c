@@ -8,7 +8,7 @@
 
 #include "fs/audit/audit_own.h"
 #include "fs/store/store_own.h"
-#include "fs/watch/supervise.h"
+#include "fs/watch/ended.h"
 
 #define NO_LOGIN 4294967295u
 

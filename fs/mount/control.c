@@ -20,7 +20,7 @@
 #include "fs/audit/audit.h"
 #include "fs/store/store_own.h"
 #include "fs/watch/control_own.h"
-#include "fs/watch/supervise.h"
+#include "fs/watch/worker.h"
 
 #define CLIENTS_MAX 64 /* each may be silent for IO_TIMEOUT_S: none holds up another */
 #define IO_TIMEOUT_S 5

@@ -21,8 +21,11 @@
 #include "fs/lock/janitor.h"
 #include "fs/lock/lock.h"
 #include "fs/tree/tree.h"
+#include "fs/watch/ended.h"
 #include "fs/watch/link.h"
+#include "fs/watch/mnt.h"
 #include "fs/watch/takeover.h"
+#include "fs/watch/worker.h"
 
 #define LOST_PAUSE_MS 30
 #define LOST_STAY_MS 4000 /* as the supervisor does after a takeover */
@@ -286,13 +289,13 @@ static bool take_link(struct fs *fs, unsigned *stops)
  */
 static void lost_stay(struct fs *fs)
 {
-	struct connection c;
+	struct fuse_conn c;
 
-	connection_open(&c, fs->fuse_fd, fs->cfg.mountpoint);
+	fuse_conn_open(&c, fs->fuse_fd, fs->cfg.mountpoint);
 	for (int ms = 0; ms < LOST_STAY_MS; ms += LOST_STEP_MS) {
 		clock_pause(LOST_STEP_MS);
 		if (fs->lost_cut)
-			connection_forget(&c, atomic_load(&fs->cfg.worker->page->high));
+			fuse_conn_forget(&c, atomic_load(&fs->cfg.worker->page->high));
 	}
 }
 
@@ -304,7 +307,7 @@ static void supervisor_lost(struct fs *fs)
 {
 	struct ended_note n = {.when = time(NULL), .who = "worker", .why = "the supervisor died: locked and closed"};
 	int64_t wait_ms = atomic_load(&fs->cfg.worker->page->drain_ms) + LOST_LOCK_MS;
-	struct connection c;
+	struct fuse_conn c;
 
 	/* Killed at the same moment, this process must not be in the middle of a lock: its threads would wait for one another. */
 	clock_pause(LOST_PAUSE_MS);
@@ -314,11 +317,11 @@ static void supervisor_lost(struct fs *fs)
 	gate_lock_signal(fs->cfg.gate);
 	for (; wait_ms > 0 && gate_state(fs->cfg.gate) != GATE_LOCKED; wait_ms -= 5)
 		clock_pause(5);
-	connection_open(&c, fs->fuse_fd, fs->cfg.mountpoint);
+	fuse_conn_open(&c, fs->fuse_fd, fs->cfg.mountpoint);
 	fs->lost = true;
-	fs->lost_cut = connection_cut(&c);
+	fs->lost_cut = fuse_conn_cut(&c);
 	if (fs->lost_cut)
-		connection_forget(&c, atomic_load(&fs->cfg.worker->page->high));
+		fuse_conn_forget(&c, atomic_load(&fs->cfg.worker->page->high));
 	fs->mounted = false;
 	snprintf(n.mountpoint, sizeof(n.mountpoint), "%s", fs->cfg.mountpoint);
 	snprintf(n.store, sizeof(n.store), "%s", fs->cfg.store->path);
@@ -360,7 +363,7 @@ int fs_wait(struct fs *fs)
 			p[1].fd = -1; /* its descriptor says the rest */
 		}
 	}
-	atomic_store(&w->page->serving, 2);
+	atomic_store(&w->page->phase, WATCH_ENDING);
 	return 0;
 }
 

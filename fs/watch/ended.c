@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The note that the end of a mount leaves in the run-time directory: for status, and for the next mount's audit log. */
+#include "fs/watch/ended.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +13,6 @@
 #include "crypto/auto.h"
 #include "fs/watch/control.h"
 #include "fs/store/store_own.h"
-#include "fs/watch/supervise.h"
 
 #define NOTE_MAX 16384u
 
@@ -19,13 +20,13 @@ static int note_dir(bool create)
 {
 	char dir[256];
 	struct stat st;
-	int r = control_dir(dir, sizeof(dir)), fd;
+	int r = control_dir(dir, sizeof(dir));
 
 	if (r)
 		return r;
 	if (create && mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return -errno;
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0)
@@ -53,22 +54,23 @@ static void one_line(char *text)
 int ended_write(const struct ended_note *n)
 {
 	struct ended_note copy = *n;
-	char name[32], *text = malloc(NOTE_MAX);
+	AUTO(auto_free) char *text = malloc(NOTE_MAX);
 	AUTO(auto_close) int dir = note_dir(true);
-	int r = text ? dir : -ENOMEM, len;
+	char name[32];
 
-	if (r >= 0) {
-		one_line(copy.mountpoint);
-		one_line(copy.store);
-		one_line(copy.why);
-		note_name(n->mountpoint, name);
-		len = snprintf(text, NOTE_MAX, "byokfs ended 1\n%s\n%s\n%s\n%s\n%lld\n%d\n", copy.mountpoint,
-			       copy.store, copy.who, copy.why, (long long)copy.when, copy.reported);
-		r = len > 0 && (size_t)len < NOTE_MAX ? store_write_file(dir, name, text, (size_t)len, 0600)
-						      : -ENAMETOOLONG;
-	}
-	free(text);
-	return r < 0 ? r : 0;
+	if (dir < 0)
+		return dir;
+	if (!text)
+		return -ENOMEM;
+	one_line(copy.mountpoint);
+	one_line(copy.store);
+	one_line(copy.why);
+	note_name(n->mountpoint, name);
+	int len = snprintf(text, NOTE_MAX, "byokfs ended 1\n%s\n%s\n%s\n%s\n%lld\n%d\n", copy.mountpoint, copy.store,
+			   copy.who, copy.why, (long long)copy.when, copy.reported);
+	if (len <= 0 || (size_t)len >= NOTE_MAX)
+		return -ENAMETOOLONG;
+	return store_write_file(dir, name, text, (size_t)len, 0600);
 }
 
 /* The next line of *P into OUT; false when there is none or it is too long. */
@@ -103,22 +105,17 @@ int ended_parse(char *text, struct ended_note *n)
 int ended_read(const char *mountpoint, struct ended_note *out)
 {
 	AUTO(auto_close) int dir = note_dir(false);
-	uint8_t *data = NULL;
-	char name[32], *text;
+	AUTO(auto_free) uint8_t *data = NULL;
+	char name[32];
 	size_t len;
-	int r = dir;
 
-	if (r < 0)
+	if (dir < 0)
 		return -ENOENT;
 	note_name(mountpoint, name);
-	r = store_read_file(dir, name, NOTE_MAX, &data, &len);
-	if (r)
+	if (store_read_file(dir, name, NOTE_MAX, &data, &len))
 		return -ENOENT;
-	text = strndup((char *)data, len);
-	free(data);
-	r = text && ended_parse(text, out) == 0 && strcmp(out->mountpoint, mountpoint) == 0 ? 0 : -ENOENT;
-	free(text);
-	return r;
+	AUTO(auto_free) char *text = strndup((char *)data, len);
+	return text && ended_parse(text, out) == 0 && strcmp(out->mountpoint, mountpoint) == 0 ? 0 : -ENOENT;
 }
 
 void ended_forget(const char *mountpoint)

@@ -3,7 +3,10 @@
 #ifndef FS_LINK_H
 #define FS_LINK_H
 
-#include "fs/watch/supervise.h"
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "fs/store/store.h"
 
 enum link_type {
 	LINK_MOUNT = 1, /* worker: mount now */
@@ -24,9 +27,14 @@ struct link_msg {
 	char text[STORE_WHY_MAX]; /* why, or the reason */
 };
 
-/* FD goes along unless it is -1. NOWAIT: -EAGAIN instead of waiting for room. */
+/* Send M; FD goes along unless it is -1. NOWAIT: -EAGAIN instead of waiting for room. -EPIPE: the other one is gone. */
 int link_send(int sock, const struct link_msg *m, int fd, bool nowait) MUST_CHECK;
-/* Wait for a packet; *FD is -1 without a descriptor. -EPIPE: the other one is gone. */
+/*
+ * Wait for a packet. *FD is the caller's, -1 where none came with it, as always on an error. -EPIPE: the other one is gone;
+ * -EPROTO: no packet of ours.
+ */
 int link_receive(int sock, struct link_msg *m, int *fd) MUST_CHECK;
+/* recvmsg(2) of up to LEN bytes: how many, 0 at the end, negative errno. *FD is a descriptor that came along, or -1. */
+ssize_t link_take(int sock, void *buf, size_t len, int *fd) MUST_CHECK;
 
 #endif

@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
+#include "fs/watch/link.h"
 #include "fs/watch/mountinfo.h"
 
 #define MAX_READ (1u << 20)
@@ -64,27 +66,6 @@ static int user_options(const struct mnt_config *cfg, char *opts, size_t len)
 	return 0;
 }
 
-/* The descriptor comes over the socket as SCM_RIGHTS. */
-static int receive_fd(int sock)
-{
-	char byte, control[CMSG_SPACE(sizeof(int))];
-	struct iovec iov = {&byte, 1};
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-	struct cmsghdr *c;
-	ssize_t n;
-	int fd;
-
-	do {
-		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-	if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(sizeof(int)))
-		return -EPERM;
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
-}
-
 /* Only what fusermount3 needs of the environment is passed on. */
 static void exec_fusermount(char *const argv[], int sock)
 {
@@ -121,7 +102,7 @@ static int run_fusermount(char *const argv[], int sock)
 
 static int mount_as_user(const struct mnt_config *cfg, int *fd, char why[STORE_WHY_MAX])
 {
-	char opts[8192], mountpoint[4096];
+	char opts[8192], mountpoint[4096], byte;
 	char *argv[] = {(char[]){FUSERMOUNT}, (char[]){"-o"}, opts, (char[]){"--"}, mountpoint, NULL};
 	int sock[2], r = user_options(cfg, opts, sizeof(opts));
 
@@ -132,7 +113,11 @@ static int mount_as_user(const struct mnt_config *cfg, int *fd, char why[STORE_W
 		return explain(-errno, why, "cannot talk to", FUSERMOUNT);
 	r = run_fusermount(argv, sock[0]);
 	close(sock[0]);
-	*fd = r ? r : receive_fd(sock[1]);
+	*fd = r;
+	if (!r && link_take(sock[1], &byte, 1, fd) <= 0)
+		auto_close(fd);
+	if (!r && *fd < 0)
+		*fd = -EPERM;
 	close(sock[1]);
 	if (r == -ENOENT)
 		return explain(r, why, "a plain user's mount needs", FUSERMOUNT " (package fuse3)");

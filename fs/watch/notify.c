@@ -24,6 +24,7 @@
 
 struct notify {
 	char *command;
+	int limit_ms;
 	void (*log)(int priority, const char *text);
 	char *queue[NOTIFY_QUEUE]; /* malloc'ed lines */
 	unsigned n;
@@ -39,13 +40,14 @@ static void say(struct notify *n, const char *what)
 	n->log(LOG_WARNING, text);
 }
 
-struct notify *notify_new(const char *command, void (*log)(int priority, const char *text))
+struct notify *notify_new(const char *command, int limit_ms, void (*log)(int priority, const char *text))
 {
 	struct notify *n = command ? calloc(1, sizeof(*n)) : NULL;
 
 	if (!n)
 		return NULL;
 	n->command = strdup(command);
+	n->limit_ms = limit_ms;
 	n->log = log;
 	if (n->command)
 		return n;
@@ -114,7 +116,6 @@ static int run(struct notify *n, const char *line)
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none;
-	int r;
 
 	if (in < 0)
 		return -ENOMEM;
@@ -127,7 +128,7 @@ static int run(struct notify *n, const char *line)
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setpgroup(&attr, 0);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-	r = -posix_spawn(&n->pid, n->command, &files, &attr, argv, env);
+	int r = -posix_spawn(&n->pid, n->command, &files, &attr, argv, env);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&files);
 	if (r)
@@ -149,18 +150,16 @@ static void end_run(struct notify *n)
 static bool running(struct notify *n)
 {
 	int status;
-	pid_t got;
 
 	if (!n->pid)
 		return false;
-	got = waitpid(n->pid, &status, WNOHANG);
+	pid_t got = waitpid(n->pid, &status, WNOHANG);
 	if (got == 0 && clock_ms(CLOCK_MONOTONIC) < n->until)
 		return true;
-	if (got == 0) {
+	if (got == 0)
 		end_run(n);
-	} else if (got == n->pid && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
+	else if (got == n->pid && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
 		say(n, "failed");
-	}
 	n->pid = 0;
 	return false;
 }
@@ -175,7 +174,7 @@ unsigned notify_step(struct notify *n)
 
 		memmove(n->queue, n->queue + 1, --n->n * sizeof(n->queue[0]));
 		free(line);
-		n->until = clock_ms(CLOCK_MONOTONIC) + NOTIFY_LIMIT_MS;
+		n->until = clock_ms(CLOCK_MONOTONIC) + n->limit_ms;
 		if (r)
 			say(n, strerror(-r));
 	}

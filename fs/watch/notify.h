@@ -22,8 +22,11 @@ struct notify_facts {
 
 struct notify;
 
-/* COMMAND is the path of a program, without arguments; it gets no environment but PATH. NULL: notify_* do nothing. */
-struct notify *notify_new(const char *command, void (*log)(int priority, const char *text));
+/*
+ * COMMAND is the path of a program, without arguments; it gets no environment but PATH, and is killed after LIMIT_MS. NULL
+ * when COMMAND is, or without memory: then notify_* do nothing.
+ */
+struct notify *notify_new(const char *command, int limit_ms, void (*log)(int priority, const char *text));
 /* Queue a run; never waits. */
 void notify_say(struct notify *n, const struct notify_facts *f);
 /* Start, reap, kill what is due. Call it often. Returns how many runs are left. */

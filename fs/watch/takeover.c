@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Abort first, then invalidate: the other way round waits for a dead server, for good (design: section 6). */
+/* Abort first, then invalidate: the other way round waits for a dead server, for good. */
 #include "fs/watch/takeover.h"
 
 #include <errno.h>
@@ -26,20 +26,18 @@ struct inval {
 	struct fuse_notify_inval_inode_out body;
 };
 
-void connection_open(struct connection *c, int fd, const char *mountpoint)
+void fuse_conn_open_at(struct fuse_conn *c, int fd, const char *mountpoint, const struct fuse_places *places)
 {
-	char abort_file[80];
+	char file[sizeof(c->control) + 8];
 	struct mountinfo m;
 
-	memset(c, 0, sizeof(*c));
-	c->fd = fd;
-	c->mountpoint = mountpoint;
-	if (mountinfo_find(MOUNTINFO_SELF, mountpoint, &m) == 0) {
+	*c = (struct fuse_conn){.fd = fd, .mountpoint = mountpoint};
+	if (mountinfo_find(places->table, mountpoint, &m) == 0) {
 		c->mount_id = m.id;
-		snprintf(c->control, sizeof(c->control), "/sys/fs/fuse/connections/%u", m.minor);
+		snprintf(c->control, sizeof(c->control), "%s/%u", places->connections, m.minor);
 	}
-	snprintf(abort_file, sizeof(abort_file), "%s/abort", c->control);
-	if (c->control[0] && access(abort_file, W_OK) == 0) {
+	snprintf(file, sizeof(file), "%s/abort", c->control);
+	if (c->control[0] && access(file, W_OK) == 0) {
 		snprintf(c->how, sizeof(c->how), "fusectl");
 		return;
 	}
@@ -47,22 +45,28 @@ void connection_open(struct connection *c, int fd, const char *mountpoint)
 	snprintf(c->how, sizeof(c->how), geteuid() == 0 ? "forced unmount" : "answering");
 }
 
-bool connection_gone(const struct connection *c)
+void fuse_conn_open(struct fuse_conn *c, int fd, const char *mountpoint)
+{
+	const struct fuse_places kernels = {MOUNTINFO_SELF, "/sys/fs/fuse/connections"};
+
+	fuse_conn_open_at(c, fd, mountpoint, &kernels);
+}
+
+bool fuse_conn_gone(const struct fuse_conn *c)
 {
 	struct pollfd p = {.fd = c->fd};
 
 	return poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
 }
 
-static bool abort_fusectl(const struct connection *c)
+static bool abort_fusectl(const struct fuse_conn *c)
 {
-	char path[80];
-	AUTO(auto_close) int fd = -1;
+	char path[sizeof(c->control) + 8];
 
 	if (!c->control[0])
 		return false;
 	snprintf(path, sizeof(path), "%s/abort", c->control);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
+	AUTO(auto_close) int fd = open(path, O_WRONLY | O_CLOEXEC);
 	return fd >= 0 && write(fd, "1", 1) == 1;
 }
 
@@ -70,17 +74,14 @@ static bool abort_fusectl(const struct connection *c)
 static bool in_mount(int fd, int id)
 {
 	char path[48], text[512];
-	AUTO(auto_close) int info = -1;
-	const char *field;
-	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	info = open(path, O_RDONLY | O_CLOEXEC);
-	n = info < 0 ? -1 : read(info, text, sizeof(text) - 1);
+	AUTO(auto_close) int info = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = info < 0 ? -1 : read(info, text, sizeof(text) - 1);
 	if (n <= 0)
 		return false;
 	text[n] = '\0';
-	field = strstr(text, "mnt_id:");
+	const char *field = strstr(text, "mnt_id:");
 	return field && strtol(field + 7, NULL, 10) == id;
 }
 
@@ -95,7 +96,7 @@ bool mount_in_place(const char *mountpoint, int id)
  * The descriptor keeps the mount busy, so that the unmount fails after it has aborted: what stays is a mount that answers
  * errors, not a bare folder into which the next backup goes in clear. What is mounted over it is left alone.
  */
-static bool abort_forced(const struct connection *c)
+static bool abort_forced(const struct fuse_conn *c)
 {
 	AUTO(auto_close) int hold = open(c->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
@@ -103,10 +104,10 @@ static bool abort_forced(const struct connection *c)
 		return false;
 	if (umount2(c->mountpoint, MNT_FORCE | UMOUNT_NOFOLLOW) && errno != EBUSY)
 		return false;
-	return connection_gone(c);
+	return fuse_conn_gone(c);
 }
 
-static int notify(int fd, void *packet, size_t len)
+static int send_packet(int fd, void *packet, size_t len)
 {
 	struct iovec iov = {packet, len};
 
@@ -118,7 +119,7 @@ static void resend(int fd)
 {
 	struct fuse_out_header h = {.len = sizeof(h), .error = NOTIFY_RESEND};
 
-	(void)(notify(fd, &h, sizeof(h)) == 0); /* an older kernel: what the dead one held waits for the unmount */
+	(void)(send_packet(fd, &h, sizeof(h)) == 0); /* an older kernel: what the dead one held waits for the unmount */
 }
 
 /* The head of a request at BUF, or false for those that get no answer. */
@@ -135,35 +136,34 @@ static bool wants_answer(const uint8_t *buf, ssize_t n, uint64_t *unique)
 
 static void *answer_all(void *arg)
 {
-	struct connection *c = arg;
+	struct fuse_conn *c = arg;
 	uint8_t *buf = malloc(REQUEST_MAX);
 
 	resend(c->fd);
 	while (buf && !atomic_load(&c->stop)) {
 		struct pollfd p = {.fd = c->fd, .events = POLLIN};
 		struct fuse_out_header out = {.len = sizeof(out), .error = -EACCES};
-		ssize_t n;
 
 		if (poll(&p, 1, ANSWER_LOOK_MS) <= 0)
 			continue;
-		n = read(c->fd, buf, REQUEST_MAX);
+		ssize_t n = read(c->fd, buf, REQUEST_MAX);
 		if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOENT)
 			break;
-		if (n > 0 && wants_answer(buf, n, &out.unique) && notify(c->fd, &out, sizeof(out)) == -EPERM)
+		if (n > 0 && wants_answer(buf, n, &out.unique) && send_packet(c->fd, &out, sizeof(out)) == -EPERM)
 			break;
 	}
 	free(buf);
 	return NULL;
 }
 
-bool connection_cut(struct connection *c)
+bool fuse_conn_cut(struct fuse_conn *c)
 {
-	return connection_gone(c) || abort_fusectl(c) || abort_forced(c);
+	return fuse_conn_gone(c) || abort_fusectl(c) || abort_forced(c);
 }
 
-void connection_abort(struct connection *c)
+void fuse_conn_abort(struct fuse_conn *c)
 {
-	if (connection_cut(c))
+	if (fuse_conn_cut(c))
 		return;
 	snprintf(c->how, sizeof(c->how), "answering");
 	/* its server is dead or dying: it must not take a request from under us and leave us waiting for the next */
@@ -171,7 +171,7 @@ void connection_abort(struct connection *c)
 	c->answering = pthread_create(&c->answerer, NULL, answer_all, c) == 0;
 }
 
-void connection_forget(const struct connection *c, uint64_t high)
+void fuse_conn_forget(const struct fuse_conn *c, uint64_t high)
 {
 	struct inval m = {.head = {.len = sizeof(m), .error = FUSE_NOTIFY_INVAL_INODE}};
 
@@ -179,12 +179,12 @@ void connection_forget(const struct connection *c, uint64_t high)
 	for (int pass = 0; pass < 2; pass++) {
 		for (uint64_t id = 1; id <= high; id++) {
 			m.body.ino = id;
-			(void)(notify(c->fd, &m, sizeof(m)) == 0); /* -ENOENT: the kernel does not know it */
+			(void)(send_packet(c->fd, &m, sizeof(m)) == 0); /* -ENOENT: the kernel does not know it */
 		}
 	}
 }
 
-void connection_close(struct connection *c, bool alone)
+void fuse_conn_close(struct fuse_conn *c, bool alone)
 {
 	atomic_store(&c->stop, alone);
 	if (c->answering)

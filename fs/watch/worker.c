@@ -1,67 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The link between supervisor and worker, and the worker's end of it. */
+/* What a worker asks of its supervisor and tells it. */
+#include "fs/watch/worker.h"
+
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "fs/watch/link.h"
-
-int link_send(int sock, const struct link_msg *m, int fd, bool nowait)
-{
-	struct link_msg copy = *m;
-	struct iovec iov = {&copy, sizeof(copy)};
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t n;
-
-	if (fd >= 0) {
-		struct cmsghdr *c = &control.align;
-
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-		msg.msg_control = control.room;
-		msg.msg_controllen = sizeof(control.room);
-	}
-	do {
-		n = sendmsg(sock, &msg, MSG_NOSIGNAL | (nowait ? MSG_DONTWAIT : 0));
-	} while (n < 0 && errno == EINTR);
-	return n == (ssize_t)sizeof(copy) ? 0 : n < 0 ? -errno : -EPIPE;
-}
-
-int link_receive(int sock, struct link_msg *m, int *fd)
-{
-	struct iovec iov = {m, sizeof(*m)};
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control)};
-	struct cmsghdr *c;
-	ssize_t n;
-
-	*fd = -1;
-	do {
-		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len >= CMSG_LEN(sizeof(int)))
-		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
-	if (n != (ssize_t)sizeof(*m))
-		return n == 0 ? -EPIPE : -EPROTO;
-	m->text[sizeof(m->text) - 1] = '\0';
-	m->how[sizeof(m->how) - 1] = '\0';
-	return 0;
-}
 
 int worker_mount(struct worker *w, int *fd, char why[STORE_WHY_MAX])
 {
@@ -85,7 +29,7 @@ void worker_serving(struct worker *w)
 {
 	const struct link_msg m = {.type = LINK_SERVING};
 
-	atomic_store(&w->page->serving, 1);
+	atomic_store(&w->page->phase, WATCH_SERVING);
 	(void)(link_send(w->sock, &m, -1, false) == 0); /* its death is noticed elsewhere */
 }
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/watch/supervise.h"
+#include "fs/watch/ended.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

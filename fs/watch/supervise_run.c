@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One worker's life: started, listened to, watched. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "crypto/auto.h"
+#include "fs/watch/ended.h"
+#include "fs/watch/link.h"
+#include "fs/watch/supervise_own.h"
+
+#define TICK_MS 100
+#define STEP_MAX_MS 300
+#define DYING_MS 50 /* from the first thread's end to the last one's */
+
+/* Starting */
+
+static void child(struct supervisor *s, int sock, pid_t parent)
+{
+	struct worker w = {.sock = sock, .supervisor = parent, .page = s->page};
+
+	close(s->signal_fd);
+	sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+	w.supervisor_fd = (int)syscall(SYS_pidfd_open, parent, 0);
+	/* Dead already: nobody would watch over this mount. */
+	int code = w.supervisor_fd < 0 || getppid() != parent ? 1 : s->cfg->work(&w, s->cfg->arg);
+	fflush(NULL);
+	_exit(code);
+}
+
+int run_start(struct supervisor *s)
+{
+	struct run *r = &s->run;
+	pid_t parent = getpid();
+	int pair[2];
+
+	*r = (struct run){.fuse_fd = -1, .pid_fd = -1};
+	memset(s->page, 0, sizeof(*s->page));
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	fflush(NULL);
+	r->pid = fork();
+	if (r->pid == 0) {
+		close(pair[0]);
+		child(s, pair[1], parent);
+	}
+	close(pair[1]);
+	r->sock = pair[0];
+	if (r->pid > 0)
+		r->pid_fd = (int)syscall(SYS_pidfd_open, r->pid, 0);
+	return r->pid < 0 || r->pid_fd < 0 ? -errno : 0;
+}
+
+/* What the worker says, and signals */
+
+void run_unmount(struct supervisor *s, int id)
+{
+	const char *mountpoint = s->cfg->mnt.mountpoint;
+
+	if (mount_in_place(mountpoint, id))
+		(void)((s->cfg->umount ? s->cfg->umount : mnt_umount)(mountpoint, true) == 0);
+}
+
+/* Mount for it. What a worker before it has left on the mount point makes room now, and not before. */
+static void answer_mount(struct supervisor *s)
+{
+	struct link_msg m = {.type = LINK_MOUNTED};
+	struct run *r = &s->run;
+	int fd = -1;
+
+	if (s->dead_id)
+		run_unmount(s, s->dead_id);
+	m.error = (s->cfg->mount ? s->cfg->mount : mnt_mount)(&s->cfg->mnt, &fd, m.text);
+	if (!m.error) {
+		r->fuse_fd = fd;
+		fuse_conn_open(&r->conn, fd, s->cfg->mnt.mountpoint);
+		snprintf(m.how, sizeof(m.how), "%s", r->conn.how);
+	}
+	(void)(link_send(r->sock, &m, fd, false) == 0); /* its death is seen by its pidfd */
+}
+
+void run_tell(struct supervisor *s, const char *from, const char *to, const char *cause, const char *reason)
+{
+	const struct notify_facts f = {
+		.mountpoint = s->cfg->mnt.mountpoint,
+		.store = s->cfg->mnt.source,
+		.from = from,
+		.to = to,
+		.cause = cause,
+		.reason = reason,
+		.when = time(NULL),
+		.supervisor_pid = getpid(),
+		.worker_pid = s->run.pid,
+	};
+
+	notify_say(s->notify, &f);
+}
+
+/* True when there was a message. */
+static bool take_message(struct supervisor *s)
+{
+	struct link_msg m;
+	int fd;
+
+	if (link_receive(s->run.sock, &m, &fd))
+		return false;
+	if (fd >= 0)
+		close(fd);
+	if (m.type == LINK_MOUNT && s->run.fuse_fd < 0) {
+		answer_mount(s);
+	} else if (m.type == LINK_SERVING) {
+		ended_forget(s->cfg->mnt.mountpoint);
+		if (!s->served)
+			s->cfg->ready();
+		s->served = true;
+	} else if (m.type == LINK_CHANGE) {
+		run_tell(s, gate_state_name((enum gate_state)m.from), gate_state_name((enum gate_state)m.to),
+			 gate_cause_name((enum gate_cause)m.cause), m.text);
+	}
+	return true;
+}
+
+static void take_signal(struct supervisor *s)
+{
+	struct signalfd_siginfo info;
+	struct link_msg m = {.type = LINK_STOP};
+	struct run *r = &s->run;
+
+	if (read(s->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	m.signal = (int)info.ssi_signo;
+	m.uid = info.ssi_uid;
+	m.pid = (int)info.ssi_pid;
+	if (info.ssi_signo == SIGUSR1)
+		m.type = LINK_LOCK;
+	else if (atomic_load(&s->page->phase) == WATCH_STARTING)
+		kill(r->pid, SIGTERM); /* perhaps at a prompt: nothing is mounted that is in use */
+	(void)(link_send(r->sock, &m, -1, true) == 0);
+}
+
+/* Watching */
+
+int run_reap(struct run *r, int limit_ms)
+{
+	struct pollfd p = {.fd = r->pid_fd, .events = POLLIN};
+	int status;
+
+	if (poll(&p, 1, limit_ms) != 1 || waitpid(r->pid, &status, WNOHANG) != r->pid)
+		return -1;
+	return status;
+}
+
+/*
+ * Killed, but not ended: a thread that waits for its own mount (the syncfs of a lock) cannot die before the connection is
+ * aborted, and until then the pidfd is silent. The state of the first thread tells.
+ */
+static bool is_dying(const struct run *r)
+{
+	char path[32], text[512];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)r->pid);
+	AUTO(auto_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	const char *state = strrchr(text, ')'); /* the name before it may hold anything */
+	return state && (strncmp(state, ") Z", 3) == 0 || strncmp(state, ") X", 3) == 0);
+}
+
+/* The worker has ended: in good order (its exit code in *CODE), or not. */
+static enum run_end worker_ended(struct supervisor *s, int *code)
+{
+	struct run *r = &s->run;
+	int phase = atomic_load(&s->page->phase), status = run_reap(r, 0);
+
+	*code = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+	r->pid = 0;
+	if (phase != WATCH_SERVING && WIFEXITED(status))
+		return RUN_DONE;
+	if (WIFEXITED(status))
+		snprintf(r->why, sizeof(r->why), "the worker ended by itself with code %d", WEXITSTATUS(status));
+	else
+		snprintf(r->why, sizeof(r->why), "the worker was killed by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
+	if (phase == WATCH_SERVING)
+		return RUN_TAKEN;
+	s->cfg->log(LOG_ERR, r->why);
+	return RUN_DONE;
+}
+
+/* Is the worker, which lives and serves, in order? False with the reason in run.why. */
+static bool in_order(struct supervisor *s)
+{
+	const struct gate_beacon *b = &s->page->gate;
+	struct run *r = &s->run;
+	/* the state first: what belongs to it was stored before it */
+	struct health_look look = {.own_ms = s->own.ms, .state = (enum gate_state)atomic_load(&b->state)};
+
+	look.beat = atomic_load(&b->beat);
+	look.deadline = atomic_load(&b->deadline);
+	look.drain_ms = atomic_load(&s->page->drain_ms);
+	look.now = clock_ms(CLOCK_BOOTTIME);
+	if (!r->serves)
+		health_begin(&r->health, look.own_ms);
+	r->serves = true;
+	return health_look(&r->health, &s->limits->health, &look, r->why);
+}
+
+enum run_end run_watch(struct supervisor *s, int *code)
+{
+	struct run *r = &s->run;
+	struct pollfd p[3] = {{r->pid_fd, POLLIN, 0}, {r->sock, POLLIN, 0}, {s->signal_fd, POLLIN, 0}};
+	bool said = false;
+
+	if (poll(p, 3, TICK_MS) < 0 && errno != EINTR)
+		return RUN_ON;
+	own_time_look(&s->own, clock_ms(CLOCK_MONOTONIC), STEP_MAX_MS);
+	if (p[1].revents & POLLIN)
+		said = take_message(s);
+	if (p[2].revents & POLLIN)
+		take_signal(s);
+	(void)notify_step(s->notify);
+	/* what it said last is read before its end is looked at */
+	if ((p[0].revents & POLLIN) && !said)
+		return worker_ended(s, code);
+	if (p[0].revents & POLLIN || atomic_load(&s->page->phase) != WATCH_SERVING)
+		return RUN_ON;
+	if (is_dying(r) && poll(p, 1, DYING_MS) == 0) {
+		snprintf(r->why, sizeof(r->why), "the worker was killed, and a thread of it hangs");
+		return RUN_TAKEN;
+	}
+	return in_order(s) ? RUN_ON : RUN_TAKEN;
+}
