@@ -10,11 +10,10 @@
 
 #include "crypto/kdf.h"
 #include "crypto/keys_private.h"
+#include "crypto/magic.h"
 #include "crypto/secret.h"
 
 #define MAGIC "BYOKFS1A"
-#define MAGIC_LEN 8u
-#define MAGIC_FAMILY_LEN 6u
 #define HASH_LEN crypto_hash_sha256_BYTES
 #define MAC_HEX (2 * MAC_LEN)
 #define TAIL_LABEL ",\"mac\":\""
@@ -342,10 +341,9 @@ void audit_end_write(const struct audit_end *e, uint8_t buf[AUDIT_END_LEN])
 int audit_end_parse(const uint8_t *buf, size_t len, struct audit_end *out)
 {
 	uint8_t hash[HASH_LEN];
-	if (len < MAGIC_LEN || memcmp(buf, MAGIC, MAGIC_FAMILY_LEN) != 0 || buf[7] != MAGIC[7])
-		return -EUCLEAN;
-	if (buf[6] != MAGIC[6])
-		return buf[6] > MAGIC[6] && buf[6] <= '9' ? -ENOTSUP : -EUCLEAN;
+	int r = magic_check(buf, len, MAGIC);
+	if (r)
+		return r;
 	if (len != AUDIT_END_LEN)
 		return -EUCLEAN;
 	crypto_hash_sha256(hash, buf, AUDIT_END_LEN - HASH_LEN);

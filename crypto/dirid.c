@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "crypto/magic.h"
 #include "crypto/name.h"
 
 #define MAGIC "BYOKFS1I"
-#define MAGIC_LEN 8u
 #define MACED_LEN (MAGIC_LEN + ID_LEN)
 
 int dirid_new(const struct store_keys *keys, uint8_t id[ID_LEN], uint8_t file[DIRID_LEN])
@@ -25,4 +25,12 @@ int dirid_parse(const struct store_keys *keys, const uint8_t *file, size_t len, 
 	if (!rc)
 		memcpy(id, file + MAGIC_LEN, ID_LEN);
 	return rc;
+}
+
+int dirid_peek(const uint8_t *file, size_t len, uint8_t id[ID_LEN])
+{
+	int r = len == DIRID_LEN ? magic_check(file, len, MAGIC) : -EUCLEAN;
+	if (!r)
+		memcpy(id, file + MAGIC_LEN, ID_LEN);
+	return r;
 }

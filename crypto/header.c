@@ -9,10 +9,9 @@
 #include "crypto/block.h"
 #include "crypto/kdf.h"
 #include "crypto/keys_private.h"
+#include "crypto/magic.h"
 
 #define MAGIC "BYOKFS1H"
-#define MAGIC_LEN 8u
-#define MAGIC_FAMILY_LEN 6u /* "BYOKFS": the same in every version */
 #define SUITE_1 1u
 #define IMMUTABLE_LEN 64u
 #define IMMUTABLE_USED 26u
@@ -68,10 +67,9 @@ static int slot_parse(const uint8_t *slot, size_t len, struct header_wrap *w)
 
 static int immutable_parse(const uint8_t *buf, struct header *out)
 {
-	if (memcmp(buf, MAGIC, MAGIC_FAMILY_LEN) != 0 || buf[7] != MAGIC[7])
-		return -EUCLEAN;
-	if (buf[6] != MAGIC[6])
-		return buf[6] > MAGIC[6] && buf[6] <= '9' ? -ENOTSUP : -EUCLEAN;
+	int r = magic_check(buf, IMMUTABLE_LEN, MAGIC);
+	if (r)
+		return r;
 	memcpy(out->file_id, buf + 8, ID_LEN);
 	out->suite = be16_get(buf + 24);
 	if (out->suite != SUITE_1)
@@ -103,6 +101,16 @@ int header_newest(const struct header *h, int skip)
 			best = i;
 	}
 	return best;
+}
+
+bool header_slot_blank(const uint8_t *buf, size_t len, int i)
+{
+	return block_is_zero(buf + slot_off(len, i), slot_len(len));
+}
+
+bool header_bound(const uint8_t *buf, size_t len)
+{
+	return !block_is_zero(buf + len - BINDING_LEN, BINDING_LEN);
 }
 
 static int slot_mac(const uint8_t *buf, size_t len, int i, const struct file_keys *file, uint8_t mac[MAC_LEN])

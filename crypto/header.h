@@ -3,6 +3,8 @@
 #ifndef CRYPTO_HEADER_H
 #define CRYPTO_HEADER_H
 
+#include <stdbool.h>
+
 #include "crypto/keys.h"
 #include "crypto/layout.h"
 
@@ -30,6 +32,9 @@ struct header {
 int header_parse(const uint8_t *buf, size_t len, struct header *out) MUST_CHECK;
 /* Index of the slot to try first (highest sequence), or -1; with SKIP >= 0, the other one. */
 int header_newest(const struct header *h, int skip);
+/* Of LEN = H bytes: was slot I never written; is the binding area, which no version fills yet, anything but empty? */
+bool header_slot_blank(const uint8_t *buf, size_t len, int i);
+bool header_bound(const uint8_t *buf, size_t len);
 /* Check slot I's MAC under FILE's keys: the key commitment. -EBADMSG. BUF/LEN are the bytes parsed. */
 int header_check(const uint8_t *buf, size_t len, int i, const struct store_keys *store,
 		 const struct file_keys *file) MUST_CHECK;

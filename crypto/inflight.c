@@ -5,8 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "crypto/magic.h"
+
 #define MAGIC "BYOKFS1T"
-#define MAGIC_LEN 8u
 #define OFF_MARK 8u
 #define OFF_EXTENTS 64u
 #define EXTENT_LEN 16u

@@ -40,6 +40,11 @@ size_t inflight_slot_len(const struct layout *l);
  * data at SLOT + INFLIGHT_HEAD_LEN.
  */
 void inflight_fill(uint8_t *slot, const struct inflight *f, const char *path);
+/* Where the data of SLOT are. */
+static inline uint8_t *inflight_data(uint8_t *slot)
+{
+	return slot + INFLIGHT_HEAD_LEN;
+}
 /* Mark valid (release store, after everything is in place), or empty. */
 void inflight_mark(uint8_t *slot, int valid);
 /*

@@ -8,8 +8,8 @@
 
 #include "crypto/block.h"
 #include "crypto/keyring_private.h"
+#include "crypto/magic.h"
 
-#define MAGIC_FAMILY_LEN 6u
 #define VERSIONED_LEN 40u /* magic to compat: at this place in every version */
 
 /* A cursor over the slots' bytes. */
@@ -29,10 +29,9 @@ static int keyring_len_check(const uint8_t *buf, size_t len)
 /* Magic, version, features: a newer format is told apart before its unknown parts are looked at. */
 static int version_check(const uint8_t *buf, size_t len)
 {
-	if (len < VERSIONED_LEN || memcmp(buf, KEYRING_MAGIC, MAGIC_FAMILY_LEN) != 0 || buf[7] != KEYRING_MAGIC[7])
-		return -EUCLEAN;
-	if (buf[6] != KEYRING_MAGIC[6])
-		return buf[6] > KEYRING_MAGIC[6] && buf[6] <= '9' ? -ENOTSUP : -EUCLEAN;
+	int r = len < VERSIONED_LEN ? -EUCLEAN : magic_check(buf, len, KEYRING_MAGIC);
+	if (r)
+		return r;
 	uint16_t major = be16_get(buf + 8), reader = be16_get(buf + 10);
 	if (reader == 0 || major < reader)
 		return -EUCLEAN;

@@ -12,7 +12,8 @@
 #define BLOCK_LEN_MAX (1u << 20)
 #define HEADER_LEN_STORE 512u
 #define HEADER_LEN_FILE 4096u
-#define SEGMENT_LEN (1ull << 30) /* plain bytes under one content key */
+#define EMPTY_FILE_MAX (HEADER_LEN_FILE + FINAL_OVERHEAD) /* size on disk of an empty file, at most */
+#define SEGMENT_LEN (1ull << 30)                          /* plain bytes under one content key */
 
 /* H and B of the store. */
 struct layout {
@@ -41,6 +42,17 @@ static inline uint64_t layout_record_len(const struct layout *l)
 static inline uint64_t layout_record_off(const struct layout *l, uint64_t no)
 {
 	return l->header_len + no * layout_record_len(l);
+}
+
+/* Length of the final record of a file of SIZE bytes, and the longest that one can be. */
+static inline uint32_t layout_final_len(const struct layout *l, uint64_t size)
+{
+	return FINAL_OVERHEAD + (uint32_t)(size % l->block_len);
+}
+
+static inline size_t layout_final_room(const struct layout *l)
+{
+	return (size_t)FINAL_OVERHEAD + l->block_len;
 }
 
 /* Size on disk of a plain file of SIZE bytes. */

@@ -39,11 +39,19 @@ int name_encode(const struct store_keys *keys, enum name_mode mode, const uint8_
  */
 int name_decode(const struct store_keys *keys, enum name_mode mode, const uint8_t dir_id[ID_LEN], const char *disk,
 		const uint8_t *sidecar, size_t sidecar_len, char plain[NAME_LEN_MAX + 1]) MUST_CHECK;
+/* Length of the name in a sidecar of LEN bytes, 0 if it can hold none. */
+static inline size_t name_sidecar_holds(size_t len)
+{
+	return len > TAG_LEN && len <= NAME_SIDECAR_MAX ? len - TAG_LEN : 0;
+}
+
 /* Name of the sidecar that belongs to the long entry DISK. */
 void name_sidecar(const char *disk, char sidecar[NAME_LEN_MAX + 1]);
 
 /* A new random directory id and the bytes of its file. */
 int dirid_new(const struct store_keys *keys, uint8_t id[ID_LEN], uint8_t file[DIRID_LEN]) MUST_CHECK;
+/* What the file says, unauthenticated, for a look without keys. -EUCLEAN, -ENOTSUP a newer format. */
+int dirid_peek(const uint8_t *file, size_t len, uint8_t id[ID_LEN]) MUST_CHECK;
 /* -EBADMSG. */
 int dirid_parse(const struct store_keys *keys, const uint8_t *file, size_t len, uint8_t id[ID_LEN]) MUST_CHECK;
 

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/magic.h"
+
 #define MAGIC "BYOKFS1P"
-#define MAGIC_LEN 8u
-#define MAGIC_FAMILY_LEN 6u
 #define FIXED_LEN 48u
 #define HASH_LEN crypto_hash_sha256_BYTES
 #define REFS_MAX 60u /* the longest ones still fit PIN_LEN_MAX */
@@ -55,11 +55,9 @@ int pin_write(const struct pin *p, uint8_t **out, size_t *len)
 static int frame_check(const uint8_t *buf, size_t len)
 {
 	uint8_t hash[HASH_LEN];
-	if (len < FIXED_LEN + HASH_LEN || len > PIN_LEN_MAX || memcmp(buf, MAGIC, MAGIC_FAMILY_LEN) != 0 ||
-	    buf[7] != MAGIC[7])
-		return -EUCLEAN;
-	if (buf[6] != MAGIC[6])
-		return buf[6] > MAGIC[6] && buf[6] <= '9' ? -ENOTSUP : -EUCLEAN;
+	int r = len < FIXED_LEN + HASH_LEN || len > PIN_LEN_MAX ? -EUCLEAN : magic_check(buf, len, MAGIC);
+	if (r)
+		return r;
 	crypto_hash_sha256(hash, buf, len - HASH_LEN);
 	if (be32_get(buf + 8) != len || sodium_memcmp(hash, buf + len - HASH_LEN, HASH_LEN) != 0)
 		return -EUCLEAN;

@@ -5,8 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "crypto/magic.h"
+
 #define MAGIC "BYOKFS1M"
-#define MAGIC_LEN 8u
 #define MACED_LEN (SESSION_LEN - MAC_LEN)
 
 int session_write(const struct store_keys *keys, const struct session *s, uint8_t buf[SESSION_LEN])
@@ -35,4 +36,15 @@ int session_parse(const struct store_keys *keys, const uint8_t *buf, size_t len,
 	out->state = (enum session_state)state;
 	out->dirty_since = be64_get(buf + 24);
 	return out->number && out->dirty_since <= out->number ? 0 : -EBADMSG;
+}
+
+int session_peek(const uint8_t *buf, size_t len, struct session *out)
+{
+	int r = len == SESSION_LEN ? magic_check(buf, len, MAGIC) : -EUCLEAN;
+	if (r)
+		return r;
+	out->number = be64_get(buf + 8);
+	out->state = (enum session_state)be32_get(buf + 16);
+	out->dirty_since = be64_get(buf + 24);
+	return 0;
 }

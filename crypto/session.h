@@ -16,6 +16,11 @@ struct session {
 };
 
 int session_write(const struct store_keys *keys, const struct session *s, uint8_t buf[SESSION_LEN]) MUST_CHECK;
+/*
+ * What the record says, unauthenticated, for a look without keys; a state that is none is left for the caller to see.
+ * -EUCLEAN, -ENOTSUP a newer format.
+ */
+int session_peek(const uint8_t *buf, size_t len, struct session *out) MUST_CHECK;
 /* -EBADMSG. */
 int session_parse(const struct store_keys *keys, const uint8_t *buf, size_t len, struct session *out) MUST_CHECK;
 

@@ -7,9 +7,9 @@
 
 #include "crypto/aead.h"
 #include "crypto/keys_private.h"
+#include "crypto/magic.h"
 
 #define MAGIC "BYOKFS1S"
-#define MAGIC_LEN 8u
 #define HEAD_LEN 28u    /* magic, object id, payload length */
 #define PAYLOAD_MIN 11u /* type, major, minor, target length */
 #define PAYLOAD_MAX (PAYLOAD_MIN + SPECIAL_TARGET_MAX)
@@ -91,4 +91,17 @@ int special_open(const struct store_keys *keys, enum object_type type, const uin
 	rc = payload_parse(plain, plain_len, out);
 	secret_wipe(plain, plain_len);
 	return rc || out->type == type ? rc : -EBADMSG;
+}
+
+int special_peek(const uint8_t *record, size_t len, struct special_head *out)
+{
+	int r = len < HEAD_LEN ? -EUCLEAN : magic_check(record, len, MAGIC);
+	if (r)
+		return r;
+	uint32_t payload_len = be32_get(record + 24);
+	memcpy(out->object_id, record + MAGIC_LEN, ID_LEN);
+	out->record_len = HEAD_LEN + (uint64_t)payload_len + AEAD_OVERHEAD;
+	out->possible = payload_len >= PAYLOAD_MIN && payload_len <= PAYLOAD_MAX;
+	out->target_len = payload_len > PAYLOAD_MIN ? payload_len - PAYLOAD_MIN : 0;
+	return 0;
 }

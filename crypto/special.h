@@ -3,6 +3,8 @@
 #ifndef CRYPTO_SPECIAL_H
 #define CRYPTO_SPECIAL_H
 
+#include <stdbool.h>
+
 #include "crypto/keys.h"
 #include "crypto/layout.h"
 
@@ -17,6 +19,14 @@ struct special {
 	char target[SPECIAL_TARGET_MAX + 1]; /* of a symlink */
 };
 
+/* What the head of a record says in clear, unauthenticated. */
+struct special_head {
+	uint8_t object_id[ID_LEN];
+	uint64_t record_len; /* head to tag */
+	bool possible;       /* a record may be so long */
+	uint32_t target_len; /* if it is a symlink */
+};
+
 /* Seal S (object_id is drawn anew and set) into RECORD; *LEN is its length. -EINVAL, -EIO. */
 int special_seal(const struct store_keys *keys, struct special *s, uint8_t record[SPECIAL_RECORD_MAX],
 		 size_t *len) MUST_CHECK;
@@ -26,5 +36,7 @@ int special_seal(const struct store_keys *keys, struct special *s, uint8_t recor
  */
 int special_open(const struct store_keys *keys, enum object_type type, const uint8_t *record, size_t len,
 		 struct special *out) MUST_CHECK;
+/* Look at a record without keys. -EUCLEAN, -ENOTSUP a newer format. */
+int special_peek(const uint8_t *record, size_t len, struct special_head *out) MUST_CHECK;
 
 #endif

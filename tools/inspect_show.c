@@ -11,10 +11,8 @@
 #include "crypto/inflight.h"
 #include "crypto/name.h"
 #include "crypto/session.h"
+#include "crypto/special.h"
 #include "fs/store/store.h"
-
-#define MAGIC_LEN 8u
-#define BINDING_LEN 128u
 
 static const char *const kind_name[] = {
 	[INSPECT_UNKNOWN] = "unknown",
@@ -53,7 +51,7 @@ static enum inspect_kind kind_by_letter(char letter)
 enum inspect_kind inspect_kind_of(const struct inspected *in)
 {
 	/* The version digit is the parser's to judge: a newer file is still of its kind. */
-	if (in->len >= MAGIC_LEN && memcmp(in->bytes, "BYOKFS", 6) == 0)
+	if (in->len >= 8 && memcmp(in->bytes, "BYOKFS", 6) == 0)
 		return kind_by_letter((char)in->bytes[7]);
 	if (strncmp(in->name, SIDECAR_PREFIX, strlen(SIDECAR_PREFIX)) == 0)
 		return INSPECT_SIDECAR;
@@ -124,7 +122,7 @@ static int show_file(const struct inspected *in, struct emit *e)
 	emit_u64(e, "suite", h.suite);
 	emit_u64(e, "header_size", len);
 	show_wraps(&h, e, len == HEADER_LEN_STORE);
-	emit_str(e, "binding", block_is_zero(in->bytes + len - BINDING_LEN, BINDING_LEN) ? "unbound" : "set");
+	emit_str(e, "binding", header_bound(in->bytes, len) ? "set" : "unbound");
 	if (!in->layout.block_len) {
 		emit_str(e, "contents", "unknown without the store's block size (--block-size)");
 		return 0;
@@ -136,52 +134,50 @@ static int show_file(const struct inspected *in, struct emit *e)
 static int show_special(const struct inspected *in, struct emit *e)
 {
 	static const char *const name[] = {"symlink", "fifo", "socket", "character device", "block device"};
-	uint64_t size, payload;
-	if (in->len < 28)
-		return -EUCLEAN;
-	if (in->bytes[6] != '1')
-		return in->bytes[6] > '1' ? -ENOTSUP : -EUCLEAN;
-	emit_hex(e, "object_id", in->bytes + 8, ID_LEN);
-	payload = be32_get(in->bytes + 24);
+	struct special_head head;
+	uint64_t size;
+	int r = special_peek(in->bytes, in->len, &head);
+	if (r)
+		return r;
+	emit_hex(e, "object_id", head.object_id, ID_LEN);
 	if (in->layout.block_len) {
 		enum object_type type = layout_classify(&in->layout, in->size, &size);
 		if (type < OBJECT_SYMLINK)
 			return -EUCLEAN;
 		emit_str(e, "type", name[type - OBJECT_SYMLINK]);
-		if (type == OBJECT_SYMLINK && payload > 11)
-			emit_u64(e, "target_length", payload - 11);
+		if (type == OBJECT_SYMLINK && head.target_len)
+			emit_u64(e, "target_length", head.target_len);
 	}
-	return payload >= 11 && payload <= 4106 ? 0 : -EUCLEAN;
+	return head.possible ? 0 : -EUCLEAN;
 }
 
 static int show_session(const struct inspected *in, struct emit *e)
 {
-	if (in->size != SESSION_LEN || in->len != SESSION_LEN)
-		return -EUCLEAN;
-	if (in->bytes[6] != '1')
-		return in->bytes[6] > '1' ? -ENOTSUP : -EUCLEAN;
-	uint32_t state = be32_get(in->bytes + 16);
-	emit_u64(e, "number", be64_get(in->bytes + 8));
-	emit_str(e, "state", state == SESSION_CLEAN ? "clean" : state == SESSION_OPEN ? "open" : "invalid");
-	emit_u64(e, "dirty_since", be64_get(in->bytes + 24));
-	return state == SESSION_CLEAN || state == SESSION_OPEN ? 0 : -EUCLEAN;
+	struct session s;
+	int r = in->size == SESSION_LEN ? session_peek(in->bytes, in->len, &s) : -EUCLEAN;
+	if (r)
+		return r;
+	emit_u64(e, "number", s.number);
+	emit_str(e, "state", s.state == SESSION_CLEAN ? "clean" : s.state == SESSION_OPEN ? "open" : "invalid");
+	emit_u64(e, "dirty_since", s.dirty_since);
+	return s.state == SESSION_CLEAN || s.state == SESSION_OPEN ? 0 : -EUCLEAN;
 }
 
 static int show_dirid(const struct inspected *in, struct emit *e)
 {
-	if (in->size != DIRID_LEN || in->len != DIRID_LEN)
-		return -EUCLEAN;
-	if (in->bytes[6] != '1')
-		return in->bytes[6] > '1' ? -ENOTSUP : -EUCLEAN;
-	emit_hex(e, "directory_id", in->bytes + MAGIC_LEN, ID_LEN);
-	return 0;
+	uint8_t id[ID_LEN];
+	int r = in->size == DIRID_LEN ? dirid_peek(in->bytes, in->len, id) : -EUCLEAN;
+	if (!r)
+		emit_hex(e, "directory_id", id, ID_LEN);
+	return r;
 }
 
 static int show_sidecar(const struct inspected *in, struct emit *e)
 {
-	if (in->size <= TAG_LEN || in->size > NAME_SIDECAR_MAX)
+	size_t len = name_sidecar_holds(in->size);
+	if (!len)
 		return -EUCLEAN;
-	emit_u64(e, "name_length", in->size - TAG_LEN);
+	emit_u64(e, "name_length", len);
 	emit_fmt(e, "entry", "%s%s", LONG_PREFIX, in->name + strlen(SIDECAR_PREFIX));
 	return 0;
 }

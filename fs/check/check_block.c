@@ -153,7 +153,7 @@ static int earlier_end(struct check_target *t, uint64_t no)
 		return found;
 	t->end = (struct recover_end){
 		.blocks = no,
-		.disk_size = layout_record_off(t->file.layout, no) + FINAL_OVERHEAD + head.tail_len,
+		.disk_size = layout_record_off(t->file.layout, no) + layout_final_len(t->file.layout, head.tail_len),
 		.flags = head.flags,
 		.sealed = 1,
 	};

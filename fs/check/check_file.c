@@ -50,7 +50,7 @@ static void say_stump(struct check_run *run, const struct check_at *at)
 static int is_blank(struct check_work *w, int fd, const struct stat *st)
 {
 	uint64_t size = (uint64_t)st->st_size, room = w->room * w->record_len;
-	if (size < w->run->layout->header_len + (uint64_t)FINAL_OVERHEAD)
+	if (size < layout_disk_size(w->run->layout, 0))
 		return 1;
 	for (uint64_t off = 0; off < size;) {
 		off_t data = lseek(fd, (off_t)off, SEEK_DATA);
@@ -202,10 +202,13 @@ static void check_regular(struct check_work *w, const struct check_at *at, struc
 			  strerror(-err));
 }
 
-/* 1 if nothing but zeros follows the record, whose length stands in it: head 28, nonce and tag 28 (FORMAT.md). */
-static int blank_behind(struct check_work *w, const struct opened *o)
+/* 1 if nothing but zeros follows the record, whose length stands in it. */
+static int blank_behind(struct check_work *w, const struct opened *o, size_t len)
 {
-	uint64_t off = 28u + (uint64_t)be32_get(w->cipher + 24) + 28u, size = (uint64_t)o->st.st_size;
+	struct special_head head;
+	if (special_peek(w->cipher, len, &head))
+		return 0;
+	uint64_t off = head.record_len, size = (uint64_t)o->st.st_size;
 	size_t room = w->room * w->record_len;
 	while (off < size) {
 		size_t n = size - off < room ? (size_t)(size - off) : room;
@@ -241,7 +244,7 @@ static void check_special(struct check_work *w, const struct check_at *at, struc
 			  err == -EBADMSG ? "it does not authenticate" : strerror(-err));
 		return;
 	}
-	if (!blank_behind(w, o))
+	if (!blank_behind(w, o, len))
 		check_say(run, at, FINDING(CHECK_SPECIAL, CHECK_NOTE),
 			  "there is something behind the record of a special object");
 	enum check_seen seen = CHECK_NEW;

@@ -6,9 +6,6 @@
 
 #include "fs/check/check_own.h"
 
-#define IMMUTABLE_LEN 64u /* FORMAT.md "Header" */
-#define BINDING_LEN 128u
-
 static void say(struct check_run *run, const struct check_at *at, const char *text)
 {
 	/* The file opens all the same: nothing is lost. */
@@ -33,16 +30,15 @@ static int slot_check(const struct recover *r, const uint8_t *bytes, int i)
 void check_header(struct check_run *run, const struct check_at *at, const struct recover *r, const uint8_t *bytes,
 		  const struct header *h)
 {
-	size_t slot_len = (r->layout->header_len - IMMUTABLE_LEN - BINDING_LEN) / 2;
+	size_t len = r->layout->header_len;
 	for (int i = 0; i < 2; i++) {
-		const uint8_t *slot = bytes + IMMUTABLE_LEN + (size_t)i * slot_len;
 		int known = h->slots & (1 << i);
-		int err = known ? slot_check(r, bytes, i) : block_is_zero(slot, slot_len) ? 0 : -EBADMSG;
+		int err = known ? slot_check(r, bytes, i) : header_slot_blank(bytes, len, i) ? 0 : -EBADMSG;
 		if (err == -EBADMSG)
 			say(run, at, "one of the two wraps in its header is not whole; the other one opens it");
 		else if (check_locked(run, err))
 			return;
 	}
-	if (!block_is_zero(bytes + r->layout->header_len - BINDING_LEN, BINDING_LEN))
+	if (header_bound(bytes, len))
 		say(run, at, "the reserved end of its header is not empty");
 }

@@ -69,13 +69,13 @@ static int blank_file(struct check_run *run, uint8_t *bytes, size_t *len)
 		gate_leave(run->cfg->gate);
 	}
 	gate_key_close(key);
-	*len = (size_t)run->layout->header_len + FINAL_OVERHEAD;
+	*len = layout_disk_size(run->layout, 0);
 	return err;
 }
 
 int check_fill_stump(struct check_run *run, const struct check_at *at)
 {
-	uint8_t bytes[HEADER_LEN_FILE + FINAL_OVERHEAD];
+	uint8_t bytes[EMPTY_FILE_MAX];
 	size_t len;
 	struct stat st;
 	AUTO(auto_close) int fd = store_open_lifted(at->dir->fd, at->name, O_RDWR);

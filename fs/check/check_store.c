@@ -90,7 +90,8 @@ int check_says_unclean(const struct store *s)
 	size_t len = 0;
 	if (store_read_file(s->own_fd, STORE_SESSION, SESSION_LEN, &record, &len))
 		return 0;
-	int open = len == SESSION_LEN && be32_get(record + 16) == SESSION_OPEN; /* FORMAT.md "Session" */
+	struct session session;
+	int open = session_peek(record, len, &session) == 0 && session.state == SESSION_OPEN;
 	free(record);
 	return open;
 }

@@ -26,8 +26,7 @@ int file_work_init(struct file_work *w, const struct layout *l, uint8_t *slot)
 	memset(w, 0, sizeof(*w));
 	w->slot = slot;
 	w->plain_len = blocks * l->block_len;
-	w->cipher_len = blocks * (l->block_len + BLOCK_OVERHEAD) +
-			FILE_OLD_MAX * (FINAL_OVERHEAD + (size_t)l->block_len);
+	w->cipher_len = blocks * layout_record_len(l) + FILE_OLD_MAX * layout_final_room(l);
 	w->edge_len = 3 * (size_t)l->block_len;
 	w->plain = malloc(w->plain_len);
 	w->cipher = malloc(w->cipher_len);
@@ -109,10 +108,10 @@ int file_old_read(struct file *f, struct file_work *w, const struct file_old *ol
 {
 	const struct layout *l = &f->env->layout;
 	uint64_t whole = f->size / l->block_len;
-	size_t stride = FINAL_OVERHEAD + (size_t)l->block_len;
+	size_t stride = layout_final_room(l);
 
 	for (unsigned i = 0; i < n; i++) {
-		size_t len = old[i].no < whole ? layout_record_len(l) : FINAL_OVERHEAD + f->size % l->block_len;
+		size_t len = old[i].no < whole ? layout_record_len(l) : layout_final_len(l, f->size);
 		int r;
 
 		if (old[i].no > whole)
@@ -128,7 +127,7 @@ int file_old_open(struct file *f, struct file_work *w, struct block_cipher *c, c
 {
 	const struct layout *l = &f->env->layout;
 	uint64_t whole = f->size / l->block_len;
-	size_t stride = FINAL_OVERHEAD + (size_t)l->block_len, tail = f->size % l->block_len;
+	size_t stride = layout_final_room(l);
 	struct final_head head;
 
 	w->dirty = true;
@@ -142,7 +141,7 @@ int file_old_open(struct file *f, struct file_work *w, struct block_cipher *c, c
 		if (old[i].no < whole)
 			r = block_open(c, old[i].no, 1, f->flags, cipher, old[i].plain, NULL);
 		else if (old[i].no == whole)
-			r = final_open(c, whole, cipher, FINAL_OVERHEAD + tail, &head, old[i].plain);
+			r = final_open(c, whole, cipher, layout_final_len(l, f->size), &head, old[i].plain);
 		if (r)
 			return r == -EBADMSG ? file_corrupt(f, "block", old[i].no) : r;
 	}
@@ -152,7 +151,7 @@ int file_old_open(struct file *f, struct file_work *w, struct block_cipher *c, c
 int file_commit(struct file *f, struct file_work *w, struct inflight *in)
 {
 	char path[INFLIGHT_PATH_MAX];
-	uint8_t *data = w->slot + INFLIGHT_HEAD_LEN;
+	uint8_t *data = inflight_data(w->slot);
 	int r = 0;
 
 	memcpy(in->boot_id, f->env->boot_id, ID_LEN);
@@ -176,17 +175,17 @@ uint32_t file_unend(const struct file *f, uint64_t next, uint8_t *out)
 {
 	const struct layout *l = &f->env->layout;
 	uint64_t whole = f->size / l->block_len;
-	uint32_t tail = (uint32_t)(f->size % l->block_len), record = (uint32_t)layout_record_len(l);
+	uint32_t final = layout_final_len(l, f->size), record = (uint32_t)layout_record_len(l);
 
-	if (tail == 0) {
-		memset(out, 0, FINAL_OVERHEAD);
-		return FINAL_OVERHEAD;
+	if (f->size % l->block_len == 0) {
+		memset(out, 0, final);
+		return final;
 	}
 	/* F > R - B: a long tail's record reaches a few bytes into the next one, which is a hole unless it is written now */
-	if (next <= whole + 1 || FINAL_OVERHEAD + tail <= record)
+	if (next <= whole + 1 || final <= record)
 		return record;
-	memset(out + record, 0, FINAL_OVERHEAD + tail - record);
-	return FINAL_OVERHEAD + tail;
+	memset(out + record, 0, final - record);
+	return final;
 }
 
 void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len)
@@ -199,7 +198,7 @@ void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t l
 	};
 	int r;
 
-	memcpy(w->slot + INFLIGHT_HEAD_LEN, raw, len);
+	memcpy(inflight_data(w->slot), raw, len);
 	r = file_commit(f, w, &in);
 	if (!r)
 		return;
@@ -231,7 +230,7 @@ static int file_load(struct file *f, struct file_work *w)
 	if (r)
 		return r;
 	w->dirty = true;
-	r = final_open(&b.open, end.no, w->cipher, FINAL_OVERHEAD + f->size % l->block_len, &head, w->plain);
+	r = final_open(&b.open, end.no, w->cipher, layout_final_len(l, f->size), &head, w->plain);
 	file_borrow_end(&b);
 	if (r)
 		return r;
@@ -309,14 +308,14 @@ int file_blank(struct file_env *env, uint8_t *bytes, struct gate_key **key)
 /* A create that a crash cut off before its one write: it is an empty file, and becomes one now. */
 static int fill_stump(struct file *f)
 {
-	uint8_t bytes[HEADER_LEN_FILE + FINAL_OVERHEAD] = {0};
+	uint8_t bytes[EMPTY_FILE_MAX] = {0};
 	int r;
 
 	if (!f->env->unclean || !f->writable)
 		return f->env->unclean ? -EROFS : file_corrupt(f, "an empty store file, header", 0);
 	r = file_blank(f->env, bytes, &f->key);
 	if (!r)
-		r = store_pwrite_full(f->fd, bytes, f->env->layout.header_len + FINAL_OVERHEAD, 0);
+		r = store_pwrite_full(f->fd, bytes, layout_disk_size(&f->env->layout, 0), 0);
 	if (!r)
 		atomic_fetch_add(&f->env->recovered, 1);
 	memcpy(f->file_id, bytes + HEADER_ID_OFF, ID_LEN);

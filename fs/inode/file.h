@@ -73,7 +73,7 @@ static inline int file_fd(const struct file *f)
  * -EACCES locked, -EIO not authentic, or as open(2). May call the KMS with wrap type `file`.
  */
 int file_open(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out) MUST_CHECK;
-/* The bytes of a new empty file: header and final record, layout.header_len + FINAL_OVERHEAD of them, and its key. */
+/* The bytes of a new empty file: header and final record, layout_disk_size() of 0, and its key. */
 int file_blank(struct file_env *env, uint8_t *bytes, struct gate_key **key) MUST_CHECK;
 /* Make the open file of a node just created with those BYTES, one writable handle: FD and KEY are taken over. */
 struct file_new {

@@ -21,9 +21,9 @@ static int seal_resize(struct file *f, struct file_work *w, const struct file_re
 	const struct layout *l = layout(f);
 	uint64_t whole = f->size / l->block_len, new_whole = z->size / l->block_len;
 	struct final_head head = {z->size % l->block_len, z->flags, f->generation + 1};
-	uint8_t *out = w->slot + INFLIGHT_HEAD_LEN, *zeros = w->edge + l->block_len;
+	uint8_t *out = inflight_data(w->slot), *zeros = w->edge + l->block_len;
 	bool grows = new_whole > whole;
-	uint32_t len = FINAL_OVERHEAD + head.tail_len;
+	uint32_t len = layout_final_len(l, head.tail_len);
 	int r;
 
 	memset(zeros, 0, l->block_len);
@@ -42,7 +42,7 @@ static int seal_resize(struct file *f, struct file_work *w, const struct file_re
 /* Bytes by which the final record of a long tail reaches into the next record's place. */
 static size_t overlap(const struct layout *l, uint64_t size)
 {
-	uint64_t len = FINAL_OVERHEAD + size % l->block_len;
+	uint64_t len = layout_final_len(l, size);
 
 	return len > layout_record_len(l) ? len - layout_record_len(l) : 0;
 }
@@ -72,9 +72,9 @@ static int prepare(struct file *f, struct file_work *w, struct file_resize *z, s
 	if (!r)
 		r = seal_resize(f, w, z, &keys.seal, in);
 	file_borrow_end(&keys);
-	z->saved = w->cipher + FINAL_OVERHEAD + l->block_len;
-	z->saved_len = FINAL_OVERHEAD + f->size % l->block_len;
-	z->next = overlaps ? w->cipher + 2 * (FINAL_OVERHEAD + (size_t)l->block_len) : NULL;
+	z->saved = w->cipher + layout_final_room(l);
+	z->saved_len = layout_final_len(l, f->size);
+	z->next = overlaps ? w->cipher + 2 * layout_final_room(l) : NULL;
 	return r;
 }
 

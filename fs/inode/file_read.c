@@ -41,7 +41,7 @@ static int fetch(struct file *f, struct file_work *w, uint64_t off, size_t *len,
 		*len = f->size - off;
 	last = (off + *len - 1) / l->block_len;
 	s->first = off / l->block_len;
-	s->final_len = last == whole ? FINAL_OVERHEAD + f->size % l->block_len : 0;
+	s->final_len = last == whole ? layout_final_len(l, f->size) : 0;
 	s->n = (last == whole ? whole : last + 1) - s->first;
 	s->flags = f->flags;
 	r = store_pread_full(f->fd, w->cipher, s->n * layout_record_len(l) + s->final_len,

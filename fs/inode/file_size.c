@@ -72,7 +72,7 @@ static int zero_records(struct file *f, struct file_work *w, uint64_t first, uin
 		n = last - first < most ? last - first : most;
 		in.extent[0] = (struct inflight_extent){layout_record_off(l, first),
 							(uint32_t)(n * layout_record_len(l))};
-		memset(w->slot + INFLIGHT_HEAD_LEN, 0, in.extent[0].len);
+		memset(inflight_data(w->slot), 0, in.extent[0].len);
 		r = file_commit(f, w, &in);
 	}
 	return r;

@@ -76,7 +76,7 @@ static void plan_edges(const struct file *f, const struct file_work *w, struct e
 /* The old final record is put back if the write fails: keep it raw. An empty one is sealed again instead of being read. */
 static void plan_saved(const struct file *f, const struct file_work *w, struct edit *e)
 {
-	size_t stride = FINAL_OVERHEAD + (size_t)block_len(f);
+	size_t stride = layout_final_room(&f->env->layout);
 	unsigned i;
 
 	if (!e->final || f->size % block_len(f) == 0)
@@ -86,7 +86,7 @@ static void plan_saved(const struct file *f, const struct file_work *w, struct e
 	if (i == e->n_old)
 		add_old(e, e->whole, NULL);
 	e->saved = w->cipher + i * stride;
-	e->saved_len = FINAL_OVERHEAD + f->size % block_len(f);
+	e->saved_len = layout_final_len(&f->env->layout, f->size);
 }
 
 static void plan(const struct file *f, const struct file_work *w, const struct file_write *wr, struct edit *e)
@@ -106,7 +106,7 @@ static void plan(const struct file *f, const struct file_work *w, const struct f
 	e->pad = e->first > e->whole && tail > 0;
 	e->unend = e->first > e->whole && tail == 0;
 	e->saved = e->empty;
-	e->saved_len = FINAL_OVERHEAD;
+	e->saved_len = sizeof(e->empty);
 	plan_edges(f, w, e);
 	plan_saved(f, w, e);
 }
@@ -146,7 +146,7 @@ static const uint8_t *plain_of(const struct edit *e, uint64_t no, uint32_t b)
 }
 
 /* Seal whole blocks FROM..TO-1, those that lie one behind another in the request in one call. */
-static int seal_blocks(struct block_cipher *c, const struct edit *e, uint64_t to, uint32_t b, uint8_t **out)
+static int seal_blocks(struct block_cipher *c, const struct edit *e, uint64_t to, const struct layout *l, uint8_t **out)
 {
 	uint64_t no = e->first;
 	int r = 0;
@@ -157,8 +157,8 @@ static int seal_blocks(struct block_cipher *c, const struct edit *e, uint64_t to
 
 		if (direct)
 			stop = to == e->last + 1 && e->edge_last ? to - 1 : to;
-		r = block_seal(c, no, stop - no, plain_of(e, no, b), *out);
-		*out += (stop - no) * ((size_t)b + BLOCK_OVERHEAD);
+		r = block_seal(c, no, stop - no, plain_of(e, no, l->block_len), *out);
+		*out += (stop - no) * layout_record_len(l);
 		no = stop;
 	}
 	return r;
@@ -168,7 +168,7 @@ static int seal_blocks(struct block_cipher *c, const struct edit *e, uint64_t to
 static int seal_edit(struct file *f, struct file_work *w, struct edit *e, struct block_cipher *c, struct inflight *in)
 {
 	const struct layout *l = &f->env->layout;
-	uint8_t *data = w->slot + INFLIGHT_HEAD_LEN, *out = data;
+	uint8_t *data = inflight_data(w->slot), *out = data;
 	struct final_head head = {e->new_size % l->block_len, e->flags, f->generation + 1};
 	uint64_t to = e->final ? e->new_whole : e->last + 1;
 	int r = 0;
@@ -183,11 +183,11 @@ static int seal_edit(struct file *f, struct file_work *w, struct edit *e, struct
 		data = out;
 	}
 	if (!r)
-		r = seal_blocks(c, e, to, l->block_len, &out);
+		r = seal_blocks(c, e, to, l, &out);
 	if (!r && e->final) {
 		r = final_seal(c, e->new_whole, &head, head.tail_len ? plain_of(e, e->new_whole, l->block_len) : NULL,
 			       out);
-		out += FINAL_OVERHEAD + head.tail_len;
+		out += layout_final_len(l, e->new_size);
 	}
 	in->extent[in->n_extents++] = (struct inflight_extent){layout_record_off(l, e->first), (uint32_t)(out - data)};
 	return r;
@@ -236,7 +236,7 @@ static void keep_holes(struct file *f)
 static void undo_edit(struct file *f, struct file_work *w, const struct edit *e)
 {
 	const struct layout *l = &f->env->layout;
-	size_t stride = FINAL_OVERHEAD + (size_t)l->block_len;
+	size_t stride = layout_final_room(l);
 
 	keep_holes(f);
 	for (unsigned i = 0; i < e->n_old; i++) {

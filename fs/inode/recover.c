@@ -114,7 +114,7 @@ int recover_final_at(const struct recover *r, uint64_t no, struct final_head *he
 		return err;
 	if (final_head_parse(r->layout, front, sizeof(front), &seen) || block_is_zero(front, sizeof(front)))
 		return 0;
-	uint64_t len = (uint64_t)FINAL_OVERHEAD + seen.tail_len;
+	uint64_t len = layout_final_len(r->layout, seen.tail_len);
 	if ((uint64_t)st.st_size < off + len)
 		return 0;
 	err = open_final(r, no, len, &seen);
@@ -129,7 +129,7 @@ int recover_final_at(const struct recover *r, uint64_t no, struct final_head *he
 static void end_at_final(struct scan *s, uint64_t no, const struct final_head *head)
 {
 	s->end.blocks = no;
-	s->end.disk_size = layout_record_off(s->r->layout, no) + FINAL_OVERHEAD + head->tail_len;
+	s->end.disk_size = layout_record_off(s->r->layout, no) + layout_final_len(s->r->layout, head->tail_len);
 	s->end.flags = head->flags;
 	s->end.sealed = 1;
 	s->end.bad = s->bad;
@@ -260,7 +260,7 @@ static int find(struct scan *s)
 		return -EBADMSG;
 	s->end.flags = s->end.holes ? FINAL_SPARSE : 0;
 	s->end.generation = s->generation + 1;
-	s->end.disk_size = layout_record_off(s->r->layout, s->end.blocks) + FINAL_OVERHEAD;
+	s->end.disk_size = layout_disk_size(s->r->layout, s->end.blocks * s->r->layout->block_len);
 	return 0;
 }
 
@@ -317,7 +317,7 @@ static int check_end(const struct recover *r)
 	if (layout_classify(r->layout, (uint64_t)st.st_size, &plain_size) != OBJECT_FILE)
 		return -EBADMSG;
 	uint64_t no = plain_size / r->layout->block_len;
-	return open_final(r, no, FINAL_OVERHEAD + plain_size % r->layout->block_len, &head);
+	return open_final(r, no, layout_final_len(r->layout, plain_size), &head);
 }
 
 static void say(const struct recover *r, const struct recover_end *end, void (*log)(int priority, const char *text))

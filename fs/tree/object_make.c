@@ -150,7 +150,7 @@ static int make_file(struct tree *t, const struct make *m, struct place *p, cons
 		    obj_mode(m->at.dir, dir_fd, m));
 	if (fd < 0)
 		return place_undo(p, NULL, 0, -errno);
-	r = store_pwrite_full(fd, bytes, t->env.layout.header_len + FINAL_OVERHEAD, 0);
+	r = store_pwrite_full(fd, bytes, layout_disk_size(&t->env.layout, 0), 0);
 	if (!r)
 		r = give_to_creator(fd, dir_fd, m);
 	if (r)
@@ -163,7 +163,7 @@ static int make_file(struct tree *t, const struct make *m, struct place *p, cons
 int obj_create(struct tree *t, const struct make *m, struct node **out, struct stat *st, struct file **file)
 {
 	AUTO(place_end) struct place p;
-	uint8_t bytes[HEADER_LEN_FILE + FINAL_OVERHEAD];
+	uint8_t bytes[EMPTY_FILE_MAX];
 	struct gate_key *key = NULL;
 	int fd = -1, r;
 

@@ -56,10 +56,16 @@ START_TEST(store_vector)
 	struct file_keys *out = NULL;
 	ck_assert_int_eq(store_keys_add(store, 1, vector_bytes(&v, "store_key_1")), 0);
 	ck_assert_int_eq(dek_unwrap(store, h.wrap[0].number, h.file_id, h.wrap[0].wrapped, &out), 0);
+	ck_assert(!header_slot_blank(buf, HEADER_LEN_STORE, 0) && header_slot_blank(buf, HEADER_LEN_STORE, 1));
+	ck_assert(!header_bound(buf, HEADER_LEN_STORE));
 	/* Written again from its parts: the same bytes. */
 	uint8_t again[HEADER_LEN_STORE];
 	ck_assert_int_eq(header_write(&h.wrap[0], store, out, again, sizeof(again)), 0);
 	ck_assert_mem_eq(again, buf, sizeof(again));
+	again[HEADER_LEN_STORE - 128] = 1;
+	ck_assert(header_bound(again, sizeof(again)) && header_slot_blank(again, sizeof(again), 1));
+	again[HEADER_LEN_STORE - 129] = 1;
+	ck_assert(!header_slot_blank(again, sizeof(again), 1));
 	file_keys_free(out);
 	keys_drop();
 }

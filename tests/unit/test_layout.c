@@ -74,6 +74,9 @@ START_TEST(every_size)
 		} else if (disk >= f0 && (disk - f0) % r < 4096) {
 			ck_assert_int_eq(type, OBJECT_FILE);
 			ck_assert_uint_eq(layout_disk_size(&small, back), disk);
+			ck_assert_uint_eq(layout_record_off(&small, back / 4096) + layout_final_len(&small, back),
+					  disk);
+			ck_assert_uint_lt(layout_final_len(&small, back), layout_final_room(&small));
 			files++;
 		} else if (disk > f0 + 4096 && disk <= f0 + 4096 + 5) {
 			ck_assert_int_eq(type, OBJECT_SYMLINK + (int)(disk - f0 - 4096) - 1);

@@ -253,6 +253,16 @@ START_TEST(plain_mode)
 }
 END_TEST
 
+START_TEST(sidecar_holds)
+{
+	ck_assert_uint_eq(name_sidecar_holds(0), 0);
+	ck_assert_uint_eq(name_sidecar_holds(TAG_LEN), 0);
+	ck_assert_uint_eq(name_sidecar_holds(TAG_LEN + 1), 1);
+	ck_assert_uint_eq(name_sidecar_holds(NAME_SIDECAR_MAX), NAME_LEN_MAX);
+	ck_assert_uint_eq(name_sidecar_holds(NAME_SIDECAR_MAX + 1), 0);
+}
+END_TEST
+
 START_TEST(directory_id)
 {
 	AUTO(vector_free) struct vector v;
@@ -272,6 +282,13 @@ START_TEST(directory_id)
 	}
 	for (size_t len = 0; len <= DIRID_LEN + 1; len++)
 		ck_assert_int_eq(dirid_parse(k, file, len, id), len == DIRID_LEN ? 0 : -EBADMSG);
+	/* Without keys: what the file says. */
+	memset(id, 0, sizeof(id));
+	for (size_t len = 0; len <= DIRID_LEN + 1; len++)
+		ck_assert_int_eq(dirid_peek(file, len, id), len == DIRID_LEN ? 0 : -EUCLEAN);
+	ck_assert_mem_eq(id, made, ID_LEN);
+	file[6] = '2';
+	ck_assert_int_eq(dirid_peek(file, DIRID_LEN, id), -ENOTSUP);
 	store_keys_free(k);
 	store_keys_free(stranger);
 }
@@ -289,6 +306,7 @@ int main(void)
 		{"kinds", kinds},
 		{"plain mode", plain_mode},
 		{"directory id", directory_id},
+		{"what a sidecar holds", sidecar_holds},
 	};
 	return test_main("name", list, ARRAY_LEN(list));
 }

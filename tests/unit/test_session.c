@@ -72,12 +72,36 @@ START_TEST(impossible)
 }
 END_TEST
 
+/* A look without keys says what the record says, true or not. */
+START_TEST(peeked)
+{
+	struct store_keys *k = test_store(1);
+	uint8_t buf[SESSION_LEN + 1] = {0};
+	struct session s = {.number = 5, .state = SESSION_OPEN, .dirty_since = 2}, out;
+
+	ck_assert_int_eq(session_write(k, &s, buf), 0);
+	for (size_t len = 0; len <= SESSION_LEN + 1; len++)
+		ck_assert_int_eq(session_peek(buf, len, &out), len == SESSION_LEN ? 0 : -EUCLEAN);
+	ck_assert(out.number == 5 && out.state == SESSION_OPEN && out.dirty_since == 2);
+	buf[19] = 7;
+	buf[SESSION_LEN - 1] ^= 1;
+	ck_assert_int_eq(session_peek(buf, SESSION_LEN, &out), 0);
+	ck_assert_int_eq((int)out.state, 7);
+	buf[6] = '2';
+	ck_assert_int_eq(session_peek(buf, SESSION_LEN, &out), -ENOTSUP);
+	buf[7] = 'X';
+	ck_assert_int_eq(session_peek(buf, SESSION_LEN, &out), -EUCLEAN);
+	store_keys_free(k);
+}
+END_TEST
+
 int main(void)
 {
 	const struct test_entry list[] = {
 		{"vectors", session_vectors},
 		{"altered", altered},
 		{"impossible", impossible},
+		{"peeked", peeked},
 	};
 	return test_main("session", list, ARRAY_LEN(list));
 }

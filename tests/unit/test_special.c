@@ -122,13 +122,41 @@ START_TEST(what_may_be_sealed)
 }
 END_TEST
 
+/* A look without keys says what the head says, and never reads behind it. */
+START_TEST(peeked)
+{
+	static uint8_t record[SPECIAL_RECORD_MAX];
+	struct store_keys *k = test_store(1);
+	struct special_head head;
+	size_t len;
+
+	link_make(7);
+	ck_assert_int_eq(special_seal(k, &s, record, &len), 0);
+	ck_assert_int_eq(special_peek(record, len, &head), 0);
+	ck_assert_mem_eq(head.object_id, s.object_id, ID_LEN);
+	ck_assert(head.record_len == len && head.target_len == 7 && head.possible);
+	for (size_t n = 0; n < len; n++)
+		ck_assert_int_eq(special_peek(record, n, &head), n < 28 ? -EUCLEAN : 0);
+	memset(record + 24, 0xff, 4);
+	ck_assert_int_eq(special_peek(record, len, &head), 0);
+	ck_assert(head.record_len == 28 + 0xffffffffull + 28 && !head.possible);
+	memset(record + 24, 0, 4);
+	ck_assert_int_eq(special_peek(record, len, &head), 0);
+	ck_assert(head.target_len == 0 && !head.possible);
+	record[6] = '2';
+	ck_assert_int_eq(special_peek(record, len, &head), -ENOTSUP);
+	record[6] = '0';
+	ck_assert_int_eq(special_peek(record, len, &head), -EUCLEAN);
+	store_keys_free(k);
+}
+END_TEST
+
 int main(void)
 {
 	const struct test_entry list[] = {
-		{"vectors", special_vectors},
-		{"round trip", round_trip},
-		{"altered", altered},
-		{"what may be sealed", what_may_be_sealed},
+		{"vectors", special_vectors}, {"round trip", round_trip},
+		{"altered", altered},         {"what may be sealed", what_may_be_sealed},
+		{"peeked", peeked},
 	};
 	return test_main("special", list, ARRAY_LEN(list));
 }
