@@ -3,7 +3,7 @@
 # Runs one scenario as root in a mount namespace of its own: tests/mount/in-namespace.sh NAME PROGRAM
 #
 # /var/lib/byokfs and /run/byokfs are empty there. A mount or a process that the scenario leaves, a report of a sanitizer and
-# the end of its time (480 s; 4 h with BYOKFS_LONG) make it fail; what was left is killed.
+# the end of its time (900 s; 4 h with BYOKFS_LONG) make it fail; what was left is killed.
 set -u
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
@@ -11,7 +11,7 @@ name=${1:?name of the scenario}
 BYOKFS=$(readlink -f "${2:?path of the program}")
 build=$(dirname "$(dirname "$BYOKFS")")
 reports=$build/reports/$name
-limit=480
+limit=900
 [ -z "${BYOKFS_LONG:-}" ] || limit=14400
 
 if [ "${3:-}" = inside ]; then
@@ -52,7 +52,7 @@ left() {
 			if ($2 == ns || index($2, build) == 1 && !index(before, " " part[3] " ")) print part[3]
 		}' | sort -u
 }
-for _ in $(seq 20); do [ -n "$(left)" ] || break; sleep 0.1; done
+for _ in $(seq 100); do [ -n "$(left)" ] || break; sleep 0.1; done
 for p in $(left); do
 	echo "  FAIL: a process was left: $p $(sed -n 's/^State:[[:space:]]*//p' "/proc/$p/status" 2>/dev/null) $(tr '\0' ' ' <"/proc/$p/cmdline" 2>/dev/null | head -c 200)"
 	kill -9 "$p" 2>/dev/null
