@@ -195,7 +195,7 @@ fi
 # --- a user's mount: two people order
 U=65534
 chmod 755 "$W"
-mkdir "$W/dev" && mount -t tmpfs -o mode=755,dev none "$W/dev" && mknod -m 666 "$W/dev/fuse" c 10 229 && mount --bind "$W/dev/fuse" /dev/fuse || fail 'a /dev/fuse for users'
+fuse_for_users
 mkdir -p /run/user && mount -t tmpfs -o mode=755 none /run/user || fail 'a /run/user of our own'
 install -d -o $U -g $U "$W/home" "$W/home/mnt" && install -d -m 700 -o $U -g $U /run/user/$U
 install -m 755 "$BYOKFS" "$W/byokfs"

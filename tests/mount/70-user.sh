@@ -5,8 +5,7 @@
 
 U=65534
 chmod 755 "$W"
-# /dev/fuse may be 0600 here: a node of mode 0666 over it, in this mount namespace only
-mkdir "$W/dev" && mount -t tmpfs -o mode=755,dev none "$W/dev" && mknod -m 666 "$W/dev/fuse" c 10 229 && mount --bind "$W/dev/fuse" /dev/fuse || fail 'a /dev/fuse for users'
+fuse_for_users
 install -d -o $U -g $U "$W/home" "$W/home/run"
 install -m 755 "$BYOKFS" "$W/byokfs"
 real=$BYOKFS

@@ -82,6 +82,17 @@ tool() {
 
 now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
 
+# fuse_for_users: what a plain user's mount needs and a bare system may lack, in this mount namespace only: a /dev/fuse that
+# is open to him, and an /etc/mtab, without which fusermount3 unmounts nothing (systemd makes it at the first boot)
+fuse_for_users() {
+	mkdir "$W/dev" && mount -t tmpfs -o mode=755,dev none "$W/dev" && mknod -m 666 "$W/dev/fuse" c 10 229 &&
+		mount --bind "$W/dev/fuse" /dev/fuse || fail 'a /dev/fuse for users'
+	[ ! -e /etc/mtab ] || return 0
+	mkdir "$W/etc" && mount -t tmpfs -o mode=755 none "$W/etc" && mkdir "$W/etc/upper" "$W/etc/work" &&
+		mount -t overlay -o "lowerdir=/etc,upperdir=$W/etc/upper,workdir=$W/etc/work" none /etc &&
+		ln -s /proc/self/mounts /etc/mtab || fail 'an /etc/mtab'
+}
+
 # --- waiting, and bounds in time
 
 # await SECONDS COMMAND...: until it succeeds; SECONDS are a bound of nothing, they only end a test that would wait for ever
