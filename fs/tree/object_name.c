@@ -145,8 +145,11 @@ static int empty_out(struct tree *t, int dir_fd, const char *disk, struct emptie
 	if (r)
 		return r;
 	e->fd = openat(dir_fd, disk, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (e->fd < 0)
-		return -errno;
+	if (e->fd < 0) {
+		r = -errno;
+		put_back(t, e, dir_fd, disk);
+		return r;
+	}
 	r = only_own_names(t, e->fd, false);
 	if (r >= 0) {
 		fd = store_open_file(e->fd, DIRID_NAME, O_RDONLY);
