@@ -283,6 +283,9 @@ int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags)
 		return -ENOENT;
 	if ((flags & RENAME_NOREPLACE) && b.there)
 		return -EEXIST;
+	/* rename(2): two names of one object both stay. Nothing happens on disk, so nothing may happen to sidecar and table. */
+	if (b.there && a.st.st_dev == b.st.st_dev && a.st.st_ino == b.st.st_ino)
+		return 0;
 	r = rename_on_disk(t, &a, &b, flags, &e);
 	if (r)
 		return r;
