@@ -128,9 +128,10 @@ static void forget_id(struct tree *t, int fd)
 
 static void put_back(struct tree *t, struct emptied *e, int dir_fd, const char *disk)
 {
-	/* Should even this fail, the folder is an empty one without an id, which gets a new one at its next use. */
+	/* Should even this fail, the folder is an empty one without an id, which gets a new one in a session after a crash. */
 	if (e->had_id && store_write_file(e->fd, DIRID_NAME, e->id_file, DIRID_LEN, 0600)) {
 		e->had_id = false;
+		atomic_store(&t->env.half_done, true);
 		forget_id(t, e->fd);
 	}
 	if (e->lifted)
