@@ -315,7 +315,7 @@ static int sync_folder(struct tree *t, struct node *dir, unsigned owes)
 int obj_sync_up(struct tree *t, struct node *n)
 {
 	struct node *parent, *held = NULL;
-	uint32_t owed = 0; /* by HELD, the folder below; a new one owes its entry in this one too */
+	uint32_t owed = node_owes(n); /* by the folder below; a new one owes its entry in this one too */
 	char name[256];
 	int r = 0;
 
