@@ -47,7 +47,7 @@ int obj_sidecar_write(struct node *dir, int dir_fd, const struct disk_name *dn, 
 	*made = false;
 	if (!dn->sidecar[0])
 		return 0;
-	fd = store_openat(dir_fd, dn->sidecar, O_WRONLY | O_CREAT | O_NONBLOCK, 0600);
+	fd = store_openat(dir_fd, dn->sidecar, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0600);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
@@ -56,6 +56,10 @@ int obj_sidecar_write(struct node *dir, int dir_fd, const struct disk_name *dn, 
 	*made = fstatat(dir_fd, dn->name, &st, AT_SYMLINK_NOFOLLOW) != 0;
 	r = store_pwrite_full(fd, dn->sidecar_data, dn->sidecar_len, 0);
 	node_owe(dir, NODE_UNSYNCED_SIDECAR);
+	if (r && *made) {
+		obj_sidecar_remove(dir_fd, dn);
+		*made = false;
+	}
 	return r;
 }
 
@@ -323,10 +327,11 @@ int obj_special_new(struct tree *t, const struct make *m, struct node **out, str
 	const struct store_keys *keys;
 	struct sealed sealed;
 	struct special s;
-	int r = place_begin(t, m->at, &p);
+	int r = special_of(m, &s);
 
+	memset(&p, 0, sizeof(p.dir));
 	if (!r)
-		r = special_of(m, &s);
+		r = place_begin(t, m->at, &p);
 	if (!r)
 		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
 	if (r)
