@@ -145,6 +145,16 @@ static int announce(struct tree *t, const struct make *m, const char *disk, stru
 	return node_lookup(&t->nodes, &key, m->at.dir, disk, out);
 }
 
+/* What a reply tells of N, which counts one look-up; without a reply there is none. */
+static int answer(struct tree *t, struct node *n, struct stat *st)
+{
+	int r = obj_attr(t, n, st);
+
+	if (r)
+		node_forget(&t->nodes, n, 1);
+	return r;
+}
+
 static int make_file(struct tree *t, const struct make *m, struct place *p, const uint8_t *bytes, int *out)
 {
 	AUTO(auto_close) int fd = -1;
@@ -347,9 +357,7 @@ int obj_special_new(struct tree *t, const struct make *m, struct node **out, str
 	if (fstatat(p.dir.d->fd, p.dn.name, st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	r = announce(t, m, p.dn.name, key_of(st, (int)s.type), out);
-	if (!r)
-		r = obj_attr(t, *out, st);
-	return r;
+	return r ? r : answer(t, *out, st);
 }
 
 int obj_link(struct tree *t, struct node *n, struct at at, struct stat *st)
@@ -375,5 +383,5 @@ int obj_link(struct tree *t, struct node *n, struct at at, struct stat *st)
 		return -errno;
 	/* the reply counts one look-up */
 	r = node_lookup(&t->nodes, &(struct node_key){st->st_dev, st->st_ino, n->type}, NULL, NULL, &same);
-	return r ? r : obj_attr(t, n, st);
+	return r ? r : answer(t, n, st);
 }
