@@ -277,9 +277,15 @@ int obj_getattr(struct tree *t, struct node *n, struct stat *st)
  */
 static int check_folder(struct tree *t, struct node *n)
 {
+	const struct store_keys *keys;
 	uint8_t id[ID_LEN];
+	int r = n->type != OBJECT_DIR || t->env.unclean ? 0 : obj_dir_id(t, n, id);
 
-	return n->type != OBJECT_DIR || t->env.unclean ? 0 : obj_dir_id(t, n, id);
+	/* A plain user's own folder that he may not search: nothing in it is reached, but it is seen and can be changed. */
+	if (r != -EACCES || geteuid() == 0 || gate_enter(t->env.gate, GATE_USE_NEW, &keys))
+		return r;
+	gate_leave(t->env.gate);
+	return 0;
 }
 
 int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct node **out, struct stat *st)
