@@ -176,14 +176,13 @@ static int make_file(struct tree *t, const struct make *m, struct place *p, cons
 
 int obj_create(struct tree *t, const struct make *m, struct node **out, struct stat *st, struct file **file)
 {
-	AUTO(place_end) struct place p;
+	AUTO(place_end) struct place p = {0};
 	uint8_t bytes[EMPTY_FILE_MAX];
 	struct gate_key *key = NULL;
-	int fd = -1, r;
+	int fd = -1, r = file_blank(&t->env, bytes, &key);
 
-	r = place_begin(t, m->at, &p);
 	if (!r)
-		r = file_blank(&t->env, bytes, &key);
+		r = place_begin(t, m->at, &p);
 	if (!r)
 		r = make_file(t, m, &p, bytes, &fd);
 	if (!r && fstat(fd, st))
@@ -331,32 +330,39 @@ static int write_special(struct tree *t, const struct make *m, struct place *p, 
 	return r ? place_undo(p, tmp, 0, r) : 0;
 }
 
-int obj_special_new(struct tree *t, const struct make *m, struct node **out, struct stat *st)
+/* Sealed before anything is on disk: what cannot be sealed leaves no sidecar. */
+static int seal_special(struct tree *t, const struct make *m, struct sealed *sealed)
 {
-	AUTO(place_end) struct place p;
 	const struct store_keys *keys;
-	struct sealed sealed;
 	struct special s;
 	int r = special_of(m, &s);
 
-	memset(&p, 0, sizeof(p.dir));
-	if (!r)
-		r = place_begin(t, m->at, &p);
 	if (!r)
 		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
-	if (r)
-		return r;
-	r = special_seal(keys, &s, sealed.record, &sealed.len);
-	sealed.type = s.type;
-	gate_leave(t->env.gate);
+	if (!r) {
+		r = special_seal(keys, &s, sealed->record, &sealed->len);
+		gate_leave(t->env.gate);
+	}
+	sealed->type = s.type;
 	secret_wipe(s.target, sizeof(s.target));
+	return r;
+}
+
+int obj_special_new(struct tree *t, const struct make *m, struct node **out, struct stat *st)
+{
+	AUTO(place_end) struct place p = {0};
+	struct sealed sealed;
+	int r = seal_special(t, m, &sealed);
+
+	if (!r)
+		r = place_begin(t, m->at, &p);
 	if (!r)
 		r = write_special(t, m, &p, &sealed);
 	if (r)
 		return r;
 	if (fstatat(p.dir.d->fd, p.dn.name, st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
-	r = announce(t, m, p.dn.name, key_of(st, (int)s.type), out);
+	r = announce(t, m, p.dn.name, key_of(st, (int)sealed.type), out);
 	return r ? r : answer(t, *out, st);
 }
 
