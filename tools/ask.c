@@ -17,20 +17,19 @@
 static enum cmd_exit silence(const char *mountpoint, int r)
 {
 	if (!mounts_is(mountpoint))
-		return (enum cmd_exit)cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", mountpoint);
+		return cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", mountpoint);
 	if (r == -EPERM)
-		return (enum cmd_exit)cmd_fail(
-			CMD_NOT_ALLOWED, "%s was mounted by someone else: ask as root or as that user", mountpoint);
+		return cmd_fail(CMD_NOT_ALLOWED, "%s was mounted by someone else: ask as root or as that user",
+				mountpoint);
 	if (r == -ENOENT && mounts_is_dead(mountpoint))
-		return (enum cmd_exit)cmd_fail(
-			CMD_FAILED, "the daemon of %s has died: byokfs umount it, then mount it again", mountpoint);
+		return cmd_fail(CMD_FAILED, "the daemon of %s has died: byokfs umount it, then mount it again",
+				mountpoint);
 	if (r == -ENOENT)
-		return (enum cmd_exit)cmd_fail(
-			CMD_FAILED,
-			"nobody answers for %s: its daemon is gone, or it was mounted by someone "
-			"else",
-			mountpoint);
-	return (enum cmd_exit)cmd_fail(CMD_FAILED, "the daemon of %s does not answer: %s", mountpoint, strerror(-r));
+		return cmd_fail(CMD_FAILED,
+				"nobody answers for %s: its daemon is gone, or it was mounted by someone "
+				"else",
+				mountpoint);
+	return cmd_fail(CMD_FAILED, "the daemon of %s does not answer: %s", mountpoint, strerror(-r));
 }
 
 static unsigned timeout_of(const char *mountpoint, enum control_command cmd)
@@ -47,9 +46,9 @@ enum cmd_exit ask_mount(const char *mountpoint, enum control_command cmd, char *
 	char *text = NULL;
 	int r = control_call(mountpoint, cmd, timeout_of(mountpoint, cmd), &text);
 
-	if (error != NULL)
+	if (error)
 		*error = r;
-	if (r < 0 && text == NULL)
+	if (r < 0 && !text)
 		return silence(mountpoint, r);
 	if (r < 0) {
 		enum cmd_exit code = r == -EACCES ? CMD_REFUSED : cmd_exit_of(r);
@@ -65,11 +64,11 @@ char *ask_value(const char *answer, const char *key, unsigned n)
 {
 	size_t len = strlen(key);
 
-	for (const char *p = answer; p != NULL && *p != 0; p = strchr(p, '\n') != NULL ? strchr(p, '\n') + 1 : NULL) {
+	for (const char *p = answer; p && *p != 0; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
 		if (strncmp(p, key, len) != 0 || p[len] != ' ' || n-- > 0)
 			continue;
 		char *value = strndup(p + len + 1, strcspn(p + len + 1, "\n"));
-		if (value != NULL)
+		if (value)
 			mountinfo_unescape(value);
 		return value;
 	}

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/audit/audit_check.h"
 #include "fs/audit/audit_file.h"
 #include "fs/watch/ended.h"
@@ -53,8 +54,8 @@ static const struct option longs[] = {
 
 struct audit_cmd {
 	struct opened_config open;
-	int verify, json, help;
-	int show_only, verify_only; /* such an option was given */
+	bool verify, json, help;
+	bool show_only, verify_only; /* such an option was given */
 	char since[AUDIT_TIME_LEN + 1];
 	struct emit emit;
 };
@@ -74,12 +75,12 @@ static int since_read(const char *text, char out[AUDIT_TIME_LEN + 1])
 	uint64_t ago;
 	struct tm tm;
 
-	if (cmd_number(text, "smhd", 0, SINCE_MAX, &ago) == 0 && n > 0 && strchr("smhd", text[n - 1]) != NULL) {
+	if (cmd_number(text, "smhd", 0, SINCE_MAX, &ago) == 0 && n > 0 && strchr("smhd", text[n - 1])) {
 		time_t t = time(NULL) - (time_t)ago;
-		if (gmtime_r(&t, &tm) != NULL && strftime(out, AUDIT_TIME_LEN + 1, "%Y-%m-%dT%H:%M:%S", &tm) > 0)
+		if (gmtime_r(&t, &tm) && strftime(out, AUDIT_TIME_LEN + 1, "%Y-%m-%dT%H:%M:%S", &tm) > 0)
 			return CMD_OK;
 	}
-	int good = n == 10 || n == 13 || n == 16 || n == 19;
+	bool good = n == 10 || n == 13 || n == 16 || n == 19;
 	for (size_t i = 0; good && i < n; i++) {
 		out[i] = (char)(text[i] == ' ' && form[i] == 'T' ? 'T' : text[i]);
 		good = form[i] == 'd' ? text[i] >= '0' && text[i] <= '9' : out[i] == form[i];
@@ -94,20 +95,20 @@ static int option_take(struct audit_cmd *a, int c)
 {
 	switch (c) {
 	case OPT_JSON:
-		a->json = 1;
+		a->json = true;
 		return CMD_OK;
 	case OPT_SINCE:
-		a->show_only = 1;
+		a->show_only = true;
 		return since_read(optarg, a->since);
 	case OPT_KMS:
-		a->verify_only = 1;
+		a->verify_only = true;
 		return opened_add_ref(&a->open, "audit", optarg);
 	case OPT_PASSPHRASE:
-		a->verify_only = 1;
+		a->verify_only = true;
 		a->open.passphrase_file = optarg;
 		return CMD_OK;
 	case 'h':
-		a->help = 1;
+		a->help = true;
 		return CMD_OK;
 	default:
 		return CMD_USAGE;
@@ -128,8 +129,8 @@ static int options_read(struct audit_cmd *a, int argc, char **argv)
 	const char *word = argv[optind], *near = cmd_near(word, words);
 	a->verify = strcmp(word, "verify") == 0;
 	if (!a->verify && strcmp(word, "show") != 0)
-		return near != NULL ? cmd_usage("audit", "'%s': did you mean '%s'?", word, near)
-				    : cmd_usage("audit", "show or verify, not '%s'", word);
+		return near ? cmd_usage("audit", "'%s': did you mean '%s'?", word, near)
+			    : cmd_usage("audit", "show or verify, not '%s'", word);
 	if (optind != argc - 2)
 		return cmd_usage("audit", "%s", optind == argc - 1 ? "STORE is missing" : "one STORE only");
 	if (a->verify ? a->show_only : a->verify_only)
@@ -142,7 +143,7 @@ static int options_read(struct audit_cmd *a, int argc, char **argv)
 /* STORE itself, or the store that is mounted on it; malloc'ed. A dead mount has left a note. */
 static char *store_path(const char *path)
 {
-	AUTO(cmd_free_at) char *answer = NULL;
+	AUTO(auto_free) char *answer = NULL;
 	char canonical[MOUNTS_PATH_MAX];
 	struct ended_note n;
 
@@ -178,11 +179,11 @@ static void show_piece(struct audit_cmd *a, uint64_t at, const struct audit_piec
 
 static int show_all(struct audit_cmd *a, const struct store *s)
 {
-	AUTO(cmd_free_at) struct audit_reader *reader = calloc(1, sizeof(*reader));
+	AUTO(auto_free) struct audit_reader *reader = calloc(1, sizeof(*reader));
 	struct audit_piece p;
 	uint64_t at = 0;
 
-	if (reader == NULL)
+	if (!reader)
 		return cmd_fail(CMD_FAILED, "out of memory");
 	int r = audit_reader_open(reader, s->own_fd);
 	if (r == -ENOENT)
@@ -199,7 +200,7 @@ static int show_all(struct audit_cmd *a, const struct store *s)
 
 static int show(struct audit_cmd *a)
 {
-	const struct store_open how = {.path = a->open.path, .no_pin_check = 1, .read_only = 1};
+	const struct store_open how = {.path = a->open.path, .no_pin_check = true, .read_only = true};
 	AUTO(store_close_at) struct store *s = NULL;
 	char why[STORE_WHY_MAX];
 
@@ -235,7 +236,7 @@ static void problem(void *arg, const struct audit_problem *p)
 	emit_close(e);
 }
 
-static void summary(struct audit_cmd *a, const struct store *s, const struct audit_checked *c, int live)
+static void summary(struct audit_cmd *a, const struct store *s, const struct audit_checked *c, bool live)
 {
 	struct emit *e = &a->emit;
 
@@ -283,14 +284,14 @@ static int verify(struct audit_cmd *a)
 	struct opened o;
 
 	a->open.mountpoint = "";
-	a->open.read_only = a->open.look_only = 1;
+	a->open.read_only = a->open.look_only = true;
 	a->open.may_prompt = isatty(STDIN_FILENO);
 	a->open.log = log_quiet;
 	int code = opened_begin(&a->open, &o);
 	if (code != CMD_OK)
 		return code;
 	code = verify_opened(a, &o);
-	int end = opened_end(&o, 0);
+	int end = opened_end(&o, false);
 	return code != CMD_OK ? code : end;
 }
 
@@ -305,8 +306,8 @@ int cmd_audit(int argc, char **argv)
 	}
 	if (r != CMD_OK)
 		return r;
-	AUTO(cmd_free_at) char *path = store_path(a.open.path);
-	if (path == NULL)
+	AUTO(auto_free) char *path = store_path(a.open.path);
+	if (!path)
 		return cmd_fail(CMD_FAILED, "cannot tell which store is mounted on %s", a.open.path);
 	a.open.path = path;
 	a.emit = (struct emit){.out = stdout, .json = a.json};

@@ -64,7 +64,7 @@ void audit_show_line(FILE *out, const struct audit_line *l)
 	fprintf(out, "%.*s %llu.%llu %.*s", (int)AUDIT_TIME_LEN, l->time, (unsigned long long)l->session,
 		(unsigned long long)l->line, (int)l->event_len, l->event);
 	while (take_member(&w, key, value, sizeof(key))) {
-		bool quote = value[0] == 0 || strchr(value, ' ') != NULL;
+		bool quote = value[0] == 0 || strchr(value, ' ');
 		fputc(' ', out);
 		emit_escaped(out, key);
 		fputs(quote ? "=\"" : "=", out);

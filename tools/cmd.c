@@ -5,16 +5,10 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define WORD_MAX 32
 #define LONGS_MAX 64
-
-void cmd_free_at(void *p)
-{
-	free(*(void **)p);
-}
 
 /* Messages */
 
@@ -114,7 +108,7 @@ const char *cmd_near(const char *word, const char *const *list)
 	const char *best = NULL;
 	unsigned best_distance = strlen(word) <= 3 ? 2 : 3; /* exclusive */
 
-	for (; *list != NULL; list++) {
+	for (; *list; list++) {
 		unsigned n = distance(word, *list);
 		if (n < best_distance) {
 			best = *list;
@@ -132,12 +126,12 @@ static void option_unknown(const char *name, const char *word, const struct opti
 	char plain[WORD_MAX + 1];
 	size_t n = 0;
 
-	for (; longs[n].name != NULL && n < LONGS_MAX; n++)
+	for (; longs[n].name && n < LONGS_MAX; n++)
 		list[n] = longs[n].name;
 	list[n] = NULL;
 	snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(word, "="), word);
 	const char *near = cmd_near(plain, list);
-	if (near != NULL)
+	if (near)
 		cmd_usage(name, "unknown option '--%s': did you mean '--%s'?", plain, near);
 	else
 		cmd_usage(name, "unknown option '--%s'", plain);
@@ -202,7 +196,7 @@ int cmd_number(const char *text, const char *suffixes, uint64_t lo, uint64_t hi,
 	if (p == text)
 		return -EINVAL;
 	if (*p != 0) {
-		if (p[1] != 0 || suffixes == NULL || strchr(suffixes, *p) == NULL)
+		if (p[1] != 0 || !suffixes || !strchr(suffixes, *p))
 			return -EINVAL;
 		factor = suffix_factor(*p);
 	}

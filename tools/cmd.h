@@ -56,7 +56,4 @@ const char *cmd_near(const char *word, const char *const *list);
 /* A number in LO..HI with an optional suffix of SUFFIXES ("smhd": seconds and more; "kM": 1024s; NULL: none). -EINVAL. */
 int cmd_number(const char *text, const char *suffixes, uint64_t lo, uint64_t hi, uint64_t *out) MUST_CHECK;
 
-/* For AUTO(): frees *(void **)P. */
-void cmd_free_at(void *p);
-
 #endif

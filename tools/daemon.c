@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -14,8 +15,8 @@
 
 static struct {
 	struct daemon_config cfg;
-	int pipe_fd;  /* the child's end, -1 in the foreground */
-	int detached; /* no terminal any more; set before the last thread that logs starts to matter */
+	int pipe_fd;           /* the child's end, -1 in the foreground */
+	_Atomic bool detached; /* no terminal any more; set before the last thread that logs starts to matter */
 } d = {.pipe_fd = -1};
 
 /* The parent's part: the child's word, or how it died without one. */
@@ -77,7 +78,7 @@ static void leave(void)
 {
 	if (chdir("/") < 0)
 		daemon_log(LOG_DEBUG, "cannot leave the current folder");
-	__atomic_store_n(&d.detached, 1, __ATOMIC_RELEASE);
+	atomic_store(&d.detached, true);
 	leave_terminal();
 }
 
@@ -114,6 +115,6 @@ void daemon_log(int priority, const char *text)
 	syslog(priority, "%s: %s", d.cfg.mountpoint, text);
 	if (d.cfg.foreground)
 		fprintf(stderr, "byokfs: %s\n", text);
-	else if (priority <= LOG_WARNING && !__atomic_load_n(&d.detached, __ATOMIC_ACQUIRE))
+	else if (priority <= LOG_WARNING && !atomic_load(&d.detached))
 		fprintf(stderr, "byokfs: warning: %s\n", text);
 }

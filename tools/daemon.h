@@ -3,11 +3,11 @@
 #ifndef TOOLS_DAEMON_H
 #define TOOLS_DAEMON_H
 
-#include "crypto/attr.h"
+#include <stdbool.h>
 
 /* Where the log goes besides syslog. Before daemon_ready() warnings go to the terminal too. */
 struct daemon_config {
-	int foreground;
+	bool foreground;
 	const char *mountpoint; /* begins each line of syslog */
 };
 

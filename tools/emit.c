@@ -53,7 +53,7 @@ static void put_key(struct emit *e, const char *key)
 		if (e->depth && e->some[e->depth - 1])
 			fputs(", ", e->out);
 		if (e->depth)
-			e->some[e->depth - 1] = 1;
+			e->some[e->depth - 1] = true;
 		if (key) {
 			emit_json_string(e->out, key);
 			fputs(": ", e->out);
@@ -77,7 +77,7 @@ static void put_end(struct emit *e)
 		fputc('\n', e->out);
 }
 
-static void level(struct emit *e, const char *key, int list)
+static void level(struct emit *e, const char *key, bool list)
 {
 	if (e->depth == EMIT_DEPTH)
 		return;
@@ -88,18 +88,18 @@ static void level(struct emit *e, const char *key, int list)
 		put_key(e, key);
 		fputc('\n', e->out);
 	}
-	e->some[e->depth] = 0;
+	e->some[e->depth] = false;
 	e->list[e->depth++] = list;
 }
 
 void emit_open(struct emit *e, const char *key)
 {
-	level(e, key, 0);
+	level(e, key, false);
 }
 
 void emit_list(struct emit *e, const char *key)
 {
-	level(e, key, 1);
+	level(e, key, true);
 }
 
 void emit_close(struct emit *e)
@@ -138,7 +138,7 @@ void emit_i64(struct emit *e, const char *key, int64_t value)
 	put_end(e);
 }
 
-void emit_bool(struct emit *e, const char *key, int value)
+void emit_bool(struct emit *e, const char *key, bool value)
 {
 	put_key(e, key);
 	fputs(e->json ? (value ? "true" : "false") : (value ? "yes" : "no"), e->out);

@@ -3,6 +3,7 @@
 #ifndef TOOLS_EMIT_H
 #define TOOLS_EMIT_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "crypto/attr.h"
@@ -12,10 +13,10 @@
 /* Zeroed but for `out` and `json`. JSON comes on one line. */
 struct emit {
 	FILE *out;
-	int json;
+	bool json;
 	int depth;
-	int some[EMIT_DEPTH]; /* JSON: this level has a member already */
-	int list[EMIT_DEPTH];
+	bool some[EMIT_DEPTH]; /* JSON: this level has a member already */
+	bool list[EMIT_DEPTH]; /* this level is a list, not an object */
 };
 
 /* A nested object (emit_open) or list of objects (emit_list); the outermost has KEY NULL, members of a list too. */
@@ -27,7 +28,7 @@ void emit_close(struct emit *e);
 void emit_str(struct emit *e, const char *key, const char *value);
 void emit_u64(struct emit *e, const char *key, uint64_t value);
 void emit_i64(struct emit *e, const char *key, int64_t value);
-void emit_bool(struct emit *e, const char *key, int value);
+void emit_bool(struct emit *e, const char *key, bool value);
 void emit_hex(struct emit *e, const char *key, const uint8_t *bytes, size_t len);
 /* printf into a string member, up to 1,023 bytes. */
 __attribute__((format(printf, 3, 4))) void emit_fmt(struct emit *e, const char *key, const char *fmt, ...);

@@ -53,7 +53,7 @@ struct init {
 	const char *ref[KEYRING_SLOTS_MAX];
 	struct kms *kek[KEYRING_SLOTS_MAX];
 	uint32_t n_keks;
-	int help;
+	bool help;
 };
 
 static void init_wipe(struct init *in)
@@ -118,7 +118,7 @@ static int option_take(struct init *in, int c)
 		in->passphrase_file = optarg;
 		return CMD_OK;
 	case 'h':
-		in->help = 1;
+		in->help = true;
 		return CMD_OK;
 	default:
 		return CMD_USAGE;
@@ -182,7 +182,7 @@ static int keks_open(struct init *in)
 	struct keyring *k = in->keyring;
 
 	k->slot = calloc(k->n_slots, sizeof(*k->slot));
-	if (k->slot == NULL)
+	if (!k->slot)
 		return cmd_fail(CMD_FAILED, "out of memory");
 	for (uint32_t i = 0; i < k->n_slots; i++) {
 		int r = ref_check(in, &k->slot[i], in->ref[i]);
@@ -215,11 +215,11 @@ static int folder_check(const char *path)
 	const struct dirent *e;
 	int n = 0;
 
-	if (d == NULL && errno == ENOENT)
+	if (!d && errno == ENOENT)
 		return CMD_OK;
-	if (d == NULL)
+	if (!d)
 		return cmd_fail(cmd_exit_of(-errno), "cannot make a store in %s: %s", path, strerror(errno));
-	while ((e = readdir(d)) != NULL)
+	while ((e = readdir(d)))
 		n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
 	closedir(d);
 	if (n > 0)
@@ -268,7 +268,7 @@ int cmd_init(int argc, char **argv)
 {
 	AUTO(init_wipe) struct init in = {.keyring = calloc(1, sizeof(*in.keyring))};
 
-	if (in.keyring == NULL)
+	if (!in.keyring)
 		return cmd_fail(CMD_FAILED, "out of memory");
 	in.keyring->wrap_type = WRAP_STORE;
 	in.keyring->name_mode = NAMES_SIV;

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "crypto/header.h"
 #include "crypto/keyring.h"
 #include "crypto/pin.h"
@@ -43,7 +44,7 @@ static const struct option longs[] = {
 
 struct inspect {
 	const char *path;
-	int json, help;
+	bool json, help;
 	struct layout given; /* by options; zeros: not given */
 	char dir[PATH_MAX];  /* canonical folder of FILE */
 	char name[NAME_MAX + 1];
@@ -63,7 +64,7 @@ static int option_take(struct inspect *i, int c)
 	uint64_t n;
 	switch (c) {
 	case OPT_JSON:
-		i->json = 1;
+		i->json = true;
 		return CMD_OK;
 	case OPT_BLOCK:
 		if (cmd_number(optarg, "kKM", BLOCK_LEN_MIN, BLOCK_LEN_MAX, &n) < 0 || (n & (n - 1)))
@@ -78,7 +79,7 @@ static int option_take(struct inspect *i, int c)
 		i->given.header_len = (uint32_t)n;
 		return CMD_OK;
 	case 'h':
-		i->help = 1;
+		i->help = true;
 		return CMD_OK;
 	default:
 		return CMD_USAGE;
@@ -139,7 +140,7 @@ static void find_store(struct inspect *i)
 		if (fd >= 0)
 			close(fd);
 		char *slash = strrchr(path, '/');
-		if (i->store[0] || slash == NULL || path[1] == '\0')
+		if (i->store[0] || !slash || path[1] == '\0')
 			return;
 		slash[slash == path] = '\0';
 	}
@@ -160,41 +161,46 @@ static int not_regular(const struct inspect *i, mode_t mode)
 				    : "not a file of a store");
 }
 
-static int open_file(struct inspect *i)
+static int read_front(struct inspect *i)
 {
-	struct stat st;
-	int dir = open(i->dir, O_PATH | O_DIRECTORY | O_CLOEXEC), err = 0;
-	if (dir < 0 || fstatat(dir, i->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		err = -errno;
-	if (!err && !S_ISREG(st.st_mode)) {
-		close(dir);
-		return not_regular(i, st.st_mode);
-	}
-	if (!err)
-		i->in.fd = store_open_file(dir, i->name, O_RDONLY);
-	if (!err && i->in.fd < 0)
-		err = i->in.fd;
-	if (dir >= 0)
-		close(dir);
-	if (!err && fstat(i->in.fd, &st) < 0)
-		err = -errno;
-	if (!err) {
-		i->in.size = (uint64_t)st.st_size;
-		/* Files and slots: the front. Keyrings and pins: all of it, and one byte more to see that there is more. */
-		i->in.len = i->in.size < PIN_LEN_MAX + 1 ? (size_t)i->in.size : PIN_LEN_MAX + 1;
-		i->in.bytes = malloc(i->in.len + 1);
-		err = i->in.bytes ? store_pread_full(i->in.fd, i->in.bytes, i->in.len, 0) : -ENOMEM;
-	}
-	return err ? cmd_fail(cmd_exit_of(err), "cannot read %s: %s", i->path, strerror(-err)) : CMD_OK;
+	/* Files and slots: the front. Keyrings and pins: all of it, and one byte more to see that there is more. */
+	i->in.len = i->in.size < PIN_LEN_MAX + 1 ? (size_t)i->in.size : PIN_LEN_MAX + 1;
+	i->in.bytes = malloc(i->in.len + 1);
+	return i->in.bytes ? store_pread_full(i->in.fd, i->in.bytes, i->in.len, 0) : -ENOMEM;
 }
 
-static int is_long_header(const struct inspected *in)
+static int cannot_read(const struct inspect *i, int r)
+{
+	return cmd_fail(cmd_exit_of(r), "cannot read %s: %s", i->path, strerror(-r));
+}
+
+static int open_file(struct inspect *i)
+{
+	AUTO(auto_close) int dir = open(i->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (dir < 0 || fstatat(dir, i->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return cannot_read(i, -errno);
+	if (!S_ISREG(st.st_mode))
+		return not_regular(i, st.st_mode);
+	i->in.fd = store_open_file(dir, i->name, O_RDONLY);
+	if (i->in.fd < 0)
+		return cannot_read(i, i->in.fd);
+	if (fstat(i->in.fd, &st) < 0)
+		return cannot_read(i, -errno);
+	i->in.size = (uint64_t)st.st_size;
+	int r = read_front(i);
+	return r ? cannot_read(i, r) : CMD_OK;
+}
+
+static bool is_long_header(const struct inspected *in)
 {
 	struct header h;
 	return in->len >= HEADER_LEN_FILE && header_parse(in->bytes, HEADER_LEN_FILE, &h) == 0;
 }
 
-static void show(struct inspect *i, enum inspect_kind kind, int *err)
+/* 0, or what inspect_show() says of it. */
+static int show(struct inspect *i, enum inspect_kind kind)
 {
 	struct emit e = {.out = stdout, .json = i->json};
 	emit_open(&e, NULL);
@@ -205,24 +211,25 @@ static void show(struct inspect *i, enum inspect_kind kind, int *err)
 	if (i->in.len >= 8 && memcmp(i->in.bytes, "BYOKFS", 6) == 0)
 		emit_fmt(&e, "format", "%c", i->in.bytes[6] >= '0' && i->in.bytes[6] <= '9' ? i->in.bytes[6] : '?');
 	emit_u64(&e, "disk_size", i->in.size);
-	*err = inspect_show(&i->in, kind, &e);
-	emit_bool(&e, "well_formed", !*err);
+	int r = inspect_show(&i->in, kind, &e);
+	emit_bool(&e, "well_formed", !r);
 	emit_close(&e);
+	return r;
 }
 
 static int inspect(struct inspect *i)
 {
-	int err = split_path(i);
-	if (err)
-		return cmd_fail(cmd_exit_of(err), "cannot find %s: %s", i->path, strerror(-err));
+	int r = split_path(i);
+	if (r)
+		return cmd_fail(cmd_exit_of(r), "cannot find %s: %s", i->path, strerror(-r));
 	find_store(i);
 	if (i->given.block_len)
 		i->in.layout.block_len = i->given.block_len;
 	if (i->given.header_len)
 		i->in.layout.header_len = i->given.header_len;
-	int r = open_file(i);
-	if (r != CMD_OK)
-		return r;
+	int code = open_file(i);
+	if (code != CMD_OK)
+		return code;
 	/* Without a keyring to ask, the length that makes a header of it; one of 512 never reads as one of 4096. */
 	if (!i->in.layout.header_len)
 		i->in.layout.header_len = is_long_header(&i->in) ? HEADER_LEN_FILE : HEADER_LEN_STORE;
@@ -230,12 +237,12 @@ static int inspect(struct inspect *i)
 	enum inspect_kind kind = inspect_kind_of(&i->in);
 	if (kind == INSPECT_UNKNOWN && !i->store[0])
 		return cmd_fail(CMD_USAGE, "%s is not a file of a store", i->path);
-	show(i, kind, &err);
-	if (err == -ENOTSUP)
+	r = show(i, kind);
+	if (r == -ENOTSUP)
 		return cmd_fail(CMD_DAMAGED, "%s is of a newer format than this version knows, or damaged", i->path);
-	if (err == -EUCLEAN)
+	if (r == -EUCLEAN)
 		return cmd_fail(CMD_DAMAGED, "%s is malformed: run byokfs verify", i->path);
-	return err ? cmd_fail(cmd_exit_of(err), "cannot show %s: %s", i->path, strerror(-err)) : CMD_OK;
+	return r ? cmd_fail(cmd_exit_of(r), "cannot show %s: %s", i->path, strerror(-r)) : CMD_OK;
 }
 
 int cmd_inspect(int argc, char **argv)

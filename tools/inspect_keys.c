@@ -7,7 +7,7 @@
 #include "kms/provider.h"
 #include "tools/inspect_show.h"
 
-const char *inspect_algorithm(unsigned algorithm, int store)
+const char *inspect_algorithm(unsigned algorithm, bool store)
 {
 	static const char *const name[] = {
 		[KMS_ALG_LOCAL_AES256GCM] = "AES-256-GCM of a local keystore",
@@ -37,7 +37,7 @@ static void show_slots(const struct keyring *k, struct emit *e)
 		emit_str(e, "reference", s->ref);
 		emit_str(e, "version", s->version);
 		emit_u64(e, "algorithm", s->algorithm);
-		emit_str(e, "algorithm_name", inspect_algorithm(s->algorithm, 0));
+		emit_str(e, "algorithm_name", inspect_algorithm(s->algorithm, false));
 		emit_u64(e, "wrapped_length", s->wrapped_len);
 		emit_close(e);
 	}
@@ -60,9 +60,9 @@ static void show_config(const struct keyring *k, struct emit *e)
 int inspect_show_keyring(const struct inspected *in, struct emit *e)
 {
 	struct keyring *k = NULL;
-	int err = keyring_parse(in->bytes, in->len, &k);
-	if (err)
-		return err;
+	int r = keyring_parse(in->bytes, in->len, &k);
+	if (r)
+		return r;
 	show_config(k, e);
 	show_slots(k, e);
 	keyring_free(k);
@@ -73,9 +73,9 @@ int inspect_show_pin(const struct inspected *in, struct emit *e)
 {
 	struct pin *p = NULL;
 	struct keyring *k = NULL;
-	int err = pin_parse(in->bytes, in->len, &p);
-	if (err)
-		return err;
+	int r = pin_parse(in->bytes, in->len, &p);
+	if (r)
+		return r;
 	emit_hex(e, "store_id", p->store_id, ID_LEN);
 	emit_u64(e, "highest_sequence", p->sequence);
 	emit_list(e, "references");
@@ -86,8 +86,8 @@ int inspect_show_pin(const struct inspected *in, struct emit *e)
 	}
 	emit_close(e);
 	emit_u64(e, "keyring_length", p->keyring_len);
-	err = p->keyring_len ? keyring_parse(p->keyring, p->keyring_len, &k) : 0;
-	if (!err && k) {
+	r = p->keyring_len ? keyring_parse(p->keyring, p->keyring_len, &k) : 0;
+	if (!r && k) {
 		emit_open(e, "keyring");
 		show_config(k, e);
 		show_slots(k, e);
@@ -95,5 +95,5 @@ int inspect_show_pin(const struct inspected *in, struct emit *e)
 		keyring_free(k);
 	}
 	pin_free(p);
-	return err;
+	return r;
 }

@@ -62,7 +62,7 @@ enum inspect_kind inspect_kind_of(const struct inspected *in)
 	return in->size == 0 ? INSPECT_STUMP : INSPECT_UNKNOWN;
 }
 
-static void show_wraps(const struct header *h, struct emit *e, int store)
+static void show_wraps(const struct header *h, struct emit *e, bool store)
 {
 	emit_list(e, "wraps");
 	for (int i = 0; i < 2; i++) {
@@ -115,9 +115,9 @@ static int show_file(const struct inspected *in, struct emit *e)
 {
 	struct header h;
 	size_t len = in->layout.header_len;
-	int err = in->len < len ? -EUCLEAN : header_parse(in->bytes, len, &h);
-	if (err)
-		return err;
+	int r = in->len < len ? -EUCLEAN : header_parse(in->bytes, len, &h);
+	if (r)
+		return r;
 	emit_hex(e, "file_id", h.file_id, ID_LEN);
 	emit_u64(e, "suite", h.suite);
 	emit_u64(e, "header_size", len);
@@ -206,7 +206,7 @@ static int show_inflight(const struct inspected *in, struct emit *e)
 {
 	uint8_t *head;
 	unsigned valid = 0;
-	int bad = 0;
+	bool bad = false;
 	if (!in->layout.block_len) {
 		emit_str(e, "slots", "unknown without the store's block size (--block-size)");
 		return 0;
@@ -222,19 +222,19 @@ static int show_inflight(const struct inspected *in, struct emit *e)
 	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++) {
 		struct inflight f;
 		const char *path;
-		int err = store_pread_full(in->fd, head, INFLIGHT_HEAD_LEN, (uint64_t)i * slot_len);
-		if (!err)
-			err = inflight_parse(head, slot_len, &in->layout, &f, &path);
-		if (err == -ENOENT)
+		int r = store_pread_full(in->fd, head, INFLIGHT_HEAD_LEN, (uint64_t)i * slot_len);
+		if (!r)
+			r = inflight_parse(head, slot_len, &in->layout, &f, &path);
+		if (r == -ENOENT)
 			continue;
 		emit_open(e, NULL);
 		emit_u64(e, "slot", i);
-		emit_str(e, "state", err ? "malformed" : "valid");
-		if (!err)
+		emit_str(e, "state", r ? "malformed" : "valid");
+		if (!r)
 			show_slot(&f, path, e);
 		emit_close(e);
-		bad |= err != 0;
-		valid += !err;
+		bad = bad || r;
+		valid += !r;
 	}
 	emit_close(e);
 	emit_u64(e, "valid", valid);

@@ -40,6 +40,6 @@ int inspect_show(const struct inspected *in, enum inspect_kind kind, struct emit
 int inspect_show_keyring(const struct inspected *in, struct emit *e) MUST_CHECK;
 int inspect_show_pin(const struct inspected *in, struct emit *e) MUST_CHECK;
 /* Name of a wrap's algorithm; STORE: the one of wrap type `store`. */
-const char *inspect_algorithm(unsigned algorithm, int store);
+const char *inspect_algorithm(unsigned algorithm, bool store);
 
 #endif

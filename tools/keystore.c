@@ -42,7 +42,7 @@ static const char help[] =
 struct args {
 	const char *command, *dir, *name;
 	const char *passphrase_file, *file, *type;
-	int no_passphrase, purge_protection, json, help;
+	bool no_passphrase, purge_protection, json, help;
 	uint64_t retention_days;
 };
 
@@ -93,7 +93,8 @@ static void keystore_close_at(struct keystore **ks)
 
 static int do_init(const struct args *a, struct keystore *none)
 {
-	struct passphrase_source src = {.file = a->passphrase_file, .may_prompt = 1, .new_one = 1, .what = a->dir};
+	struct passphrase_source src = {
+		.file = a->passphrase_file, .may_prompt = true, .new_one = true, .what = a->dir};
 	AUTO(secret_free_at) char *passphrase = NULL;
 	struct keystore_init how = {.path = a->dir};
 	char why[KEYSTORE_WHY_MAX];
@@ -244,34 +245,34 @@ static int do_show(const struct args *a, struct keystore *ks)
 	return keystore_show_key(ks, a->name, a->json);
 }
 
-static const struct command {
+static const struct keystore_command {
 	const char *word;
 	const char *title; /* for messages */
 	int (*run)(const struct args *a, struct keystore *ks);
 	const struct option *options;
-	int named, opened; /* takes NAME; works on an open keystore */
+	bool named, opened; /* takes NAME; works on an open keystore */
 } commands[] = {
-	{"init", "keystore init", do_init, of_init, 0, 0},
-	{"create", "keystore create", do_create, of_create, 1, 1},
-	{"import", "keystore import", do_import, of_import, 1, 1},
-	{"list", "keystore list", do_list, of_show, 0, 1},
-	{"show", "keystore show", do_show, of_show, 1, 1},
-	{"rotate", "keystore rotate", do_rotate, of_rotate, 1, 1},
-	{"disable", "keystore disable", do_disable, of_state, 1, 1},
-	{"enable", "keystore enable", do_enable, of_state, 1, 1},
-	{"delete", "keystore delete", do_delete, of_delete, 1, 1},
-	{"recover", "keystore recover", do_recover, of_state, 1, 1},
-	{"purge", "keystore purge", do_purge, of_state, 1, 1},
+	{"init", "keystore init", do_init, of_init, false, false},
+	{"create", "keystore create", do_create, of_create, true, true},
+	{"import", "keystore import", do_import, of_import, true, true},
+	{"list", "keystore list", do_list, of_show, false, true},
+	{"show", "keystore show", do_show, of_show, true, true},
+	{"rotate", "keystore rotate", do_rotate, of_rotate, true, true},
+	{"disable", "keystore disable", do_disable, of_state, true, true},
+	{"enable", "keystore enable", do_enable, of_state, true, true},
+	{"delete", "keystore delete", do_delete, of_delete, true, true},
+	{"recover", "keystore recover", do_recover, of_state, true, true},
+	{"purge", "keystore purge", do_purge, of_state, true, true},
 };
 
-static int take_option(struct args *a, const struct command *c, int option)
+static int take_option(struct args *a, const struct keystore_command *c, int option)
 {
 	switch (option) {
 	case OPT_PASSPHRASE:
 		a->passphrase_file = optarg;
 		return CMD_OK;
 	case OPT_NO_PASSPHRASE:
-		a->no_passphrase = 1;
+		a->no_passphrase = true;
 		return CMD_OK;
 	case OPT_FILE:
 		a->file = optarg;
@@ -280,26 +281,26 @@ static int take_option(struct args *a, const struct command *c, int option)
 		a->type = optarg;
 		return CMD_OK;
 	case OPT_PROTECT:
-		a->purge_protection = 1;
+		a->purge_protection = true;
 		return CMD_OK;
 	case OPT_JSON:
-		a->json = 1;
+		a->json = true;
 		return CMD_OK;
 	case OPT_RETENTION:
 		if (cmd_number(optarg, NULL, 0, KEYSTORE_RETENTION_MAX, &a->retention_days) == 0)
 			return CMD_OK;
 		return cmd_usage(c->title, "--retention-days is 0 to %u, not '%s'", KEYSTORE_RETENTION_MAX, optarg);
 	case 'h':
-		a->help = 1;
+		a->help = true;
 		return CMD_OK;
 	default:
 		return CMD_USAGE;
 	}
 }
 
-static int take_words(struct args *a, const struct command *c, int argc, char **argv)
+static int take_words(struct args *a, const struct keystore_command *c, int argc, char **argv)
 {
-	int wanted = 1 + c->named;
+	int wanted = c->named ? 2 : 1;
 
 	if (argc < 1)
 		return cmd_usage(c->title, "KEYDIR is missing");
@@ -314,9 +315,9 @@ static int take_words(struct args *a, const struct command *c, int argc, char **
 	return CMD_OK;
 }
 
-static int run_opened(const struct command *c, const struct args *a)
+static int run_opened(const struct keystore_command *c, const struct args *a)
 {
-	struct passphrase_source src = {.file = a->passphrase_file, .may_prompt = 1, .what = a->dir};
+	struct passphrase_source src = {.file = a->passphrase_file, .may_prompt = true, .what = a->dir};
 	AUTO(keystore_close_at) struct keystore *ks = NULL;
 	char why[KEYSTORE_WHY_MAX];
 	int r;
@@ -331,7 +332,7 @@ static int run_opened(const struct command *c, const struct args *a)
 	return r ? act_fail(r, why) : c->run(a, ks);
 }
 
-static int run_command(const struct command *c, int argc, char **argv)
+static int run_command(const struct keystore_command *c, int argc, char **argv)
 {
 	struct args a = {.command = c->word, .retention_days = KEYSTORE_RETENTION_DAYS};
 	static char title[32];

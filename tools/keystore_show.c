@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "crypto/auto.h"
 #include "tools/cmd.h"
 #include "tools/emit.h"
 
@@ -55,7 +56,7 @@ static void emit_summary(struct emit *e, const struct keystore_key *key)
 		emit_str(e, "recoverable_until", when(keystore_retention_end(key), text));
 }
 
-struct listing {
+struct key_listing {
 	struct emit e;
 	size_t n, damaged;
 };
@@ -67,7 +68,7 @@ static const char *broken(int r)
 
 static void list_json(void *arg, const struct keystore_key *key, int r)
 {
-	struct listing *l = arg;
+	struct key_listing *l = arg;
 
 	l->damaged += r != 0;
 	emit_open(&l->e, NULL);
@@ -82,7 +83,7 @@ static void list_json(void *arg, const struct keystore_key *key, int r)
 
 static void list_line(void *arg, const struct keystore_key *key, int r)
 {
-	struct listing *l = arg;
+	struct key_listing *l = arg;
 	char text[TIME_MAX], type[16];
 
 	if (l->n++ == 0)
@@ -101,9 +102,9 @@ static void list_line(void *arg, const struct keystore_key *key, int r)
 	putchar('\n');
 }
 
-int keystore_show_list(const struct keystore *ks, int json)
+int keystore_show_list(const struct keystore *ks, bool json)
 {
-	struct listing l = {.e = {.out = stdout, .json = 1}};
+	struct key_listing l = {.e = {.out = stdout, .json = true}};
 	char why[KEYSTORE_WHY_MAX];
 	int r;
 
@@ -153,9 +154,9 @@ static int show_fail(const struct keystore *ks, const char *name, int r)
 	return cmd_fail(cmd_exit_of(r), "cannot read key %s of keystore %s: %s", name, keystore_path(ks), strerror(-r));
 }
 
-int keystore_show_key(const struct keystore *ks, const char *name, int json)
+int keystore_show_key(const struct keystore *ks, const char *name, bool json)
 {
-	AUTO(cmd_free_at) struct keystore_key *key = calloc(1, sizeof(*key));
+	AUTO(auto_free) struct keystore_key *key = calloc(1, sizeof(*key));
 	struct emit e = {.out = stdout, .json = json};
 	int r = key ? keystore_load(ks, name, key) : -ENOMEM;
 

@@ -3,10 +3,12 @@
 #ifndef TOOLS_KEYSTORE_SHOW_H
 #define TOOLS_KEYSTORE_SHOW_H
 
+#include <stdbool.h>
+
 #include "kms/keystore/keystore.h"
 
 /* Both print, and return an exit code: CMD_DAMAGED if a key file is not what the keystore wrote. */
-int keystore_show_list(const struct keystore *ks, int json);
-int keystore_show_key(const struct keystore *ks, const char *name, int json);
+int keystore_show_list(const struct keystore *ks, bool json);
+int keystore_show_key(const struct keystore *ks, const char *name, bool json);
 
 #endif

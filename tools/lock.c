@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crypto/auto.h"
 #include "tools/ask.h"
 #include "tools/mounts.h"
 
@@ -30,7 +31,7 @@ static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
 
 static int order(int argc, char **argv, enum control_command cmd, const char *help)
 {
-	AUTO(cmd_free_at) char *answer = NULL;
+	AUTO(auto_free) char *answer = NULL;
 	char path[MOUNTS_PATH_MAX];
 	int c;
 

@@ -11,13 +11,13 @@
 #include "tools/cmd.h"
 #include "tools/version.h"
 
-struct command {
+struct subcommand {
 	const char *name;
 	int (*run)(int argc, char **argv);
 	const char *summary;
 };
 
-static const struct command commands[] = {
+static const struct subcommand commands[] = {
 	{"init", cmd_init, "make a store"},
 	{"mount", cmd_mount, "mount a store"},
 	{"umount", cmd_umount, "unmount it, and wait until the store is closed"},
@@ -38,7 +38,7 @@ static void help(void)
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		printf("  %-9s %s\n", commands[i].name, commands[i].summary);
 	puts("\nKMS references:");
-	for (size_t i = 0; kms_provider_at(i) != NULL; i++)
+	for (size_t i = 0; kms_provider_at(i); i++)
 		printf("  %s:...  %s\n", kms_provider_at(i)->scheme, kms_provider_at(i)->description);
 	puts("\n'byokfs COMMAND --help' explains a command, with an example. --version tells the versions.\n"
 	     "\nExample:\n"
@@ -56,7 +56,7 @@ static int unknown(const char *word)
 		names[i] = commands[i].name;
 	names[ARRAY_LEN(commands)] = NULL;
 	const char *near = cmd_near(word, names);
-	if (near != NULL)
+	if (near)
 		fprintf(stderr, "byokfs: unknown command '%s': did you mean '%s'?\n", word, near);
 	else
 		fprintf(stderr, "byokfs: unknown command '%s'\n", word);

@@ -65,9 +65,9 @@ static int folder_empty(const char *path)
 	const struct dirent *e;
 	int n = 0;
 
-	if (dir == NULL)
+	if (!dir)
 		return -errno;
-	while ((e = readdir(dir)) != NULL)
+	while ((e = readdir(dir)))
 		n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
 	closedir(dir);
 	return n == 0;
@@ -101,7 +101,7 @@ static int clear_dead(const char *path)
 	return clear_dead(path);
 }
 
-static int is_below(const char *path, const char *dir)
+static bool is_below(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);
 
@@ -124,7 +124,7 @@ static int mountpoint_check(const struct mount_options *m, char path[MOUNTS_PATH
 		return cmd_fail(cmd_exit_of(-errno), "mount point %s: %s", path, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return cmd_fail(CMD_NOT_FOUND, "mount point %s is not a folder", path);
-	if (realpath(m->open.path, store) != NULL && is_below(path, store))
+	if (realpath(m->open.path, store) && is_below(path, store))
 		return cmd_fail(CMD_USAGE, "mount point %s lies in the store %s: the store would be hidden below it",
 				path, store);
 	r = folder_empty(path);
@@ -142,9 +142,9 @@ static int mountpoint_check(const struct mount_options *m, char path[MOUNTS_PATH
 
 /* The daemon: a supervisor, and a worker that serves */
 
-static int allow_other(const struct mount_options *m)
+static bool allow_other(const struct mount_options *m)
 {
-	return m->allow_other >= 0 ? m->allow_other : geteuid() == 0;
+	return m->allow_other == ALLOW_OTHER || (m->allow_other == ALLOW_BY_USER && geteuid() == 0);
 }
 
 /* What this machine and this user allow, told at each mount; how many keys fit is the gate's to tell. */
@@ -272,7 +272,7 @@ static int work(struct worker *w, void *arg)
 	if (code != CMD_OK)
 		return code;
 	code = run_audited(m, w, &o);
-	int end = opened_end(&o, 0);
+	int end = opened_end(&o, false);
 	daemon_log(LOG_INFO, "unmounted");
 	return code != CMD_OK ? code : end;
 }
@@ -281,7 +281,7 @@ static int daemon_main(struct mount_options *m, const char *mountpoint)
 {
 	char store[MOUNTS_PATH_MAX];
 
-	if (realpath(m->open.path, store) == NULL)
+	if (!realpath(m->open.path, store))
 		return cmd_fail(cmd_exit_of(-errno), "store %s: %s", m->open.path, strerror(errno));
 	m->open.mountpoint = mountpoint;
 	m->open.log = daemon_log;

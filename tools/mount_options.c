@@ -87,15 +87,12 @@ static const char *const others[] = {"ro",
 
 void mount_options_init(struct mount_options *m)
 {
-	memset(m, 0, sizeof(*m));
-	m->allow_other = -1;
-	m->flags = MS_NOSUID | MS_NODEV;
-	m->open.grace_ms = GRACE_MS_DEFAULT;
+	*m = (struct mount_options){.flags = MS_NOSUID | MS_NODEV, .open = {.grace_ms = GRACE_MS_DEFAULT}};
 }
 
 void mount_options_wipe(struct mount_options *m)
 {
-	while (m->texts != NULL) {
+	while (m->texts) {
 		struct option_text *t = m->texts;
 		m->texts = t->next;
 		free(t);
@@ -199,13 +196,13 @@ static int plain_word(struct mount_options *m, const char *word)
 	if (strcmp(word, "ro") == 0 || strcmp(word, "rw") == 0)
 		m->open.read_only = word[1] == 'o';
 	else if (strcmp(word, "allow_other") == 0 || strcmp(word, "noallow_other") == 0)
-		m->allow_other = word[0] == 'a';
+		m->allow_other = word[0] == 'a' ? ALLOW_OTHER : ALLOW_NO_OTHER;
 	else if (strcmp(word, "accept_older_keyring") == 0)
-		m->open.accept_older = 1;
+		m->open.accept_older = true;
 	else if (strcmp(word, "protect_mountpoint") == 0)
-		m->protect_mountpoint = 1;
+		m->protect_mountpoint = true;
 	else if (strcmp(word, "audit_syslog") == 0)
-		m->audit_syslog = 1;
+		m->audit_syslog = true;
 	else if (strcmp(word, "wait") == 0)
 		m->wait_ms = UINT_MAX;
 	else if (strcmp(word, "respawn") == 0)
@@ -222,15 +219,15 @@ static int unknown_word(const char *word)
 
 	for (size_t i = 0; i < ARRAY_LEN(flag_words); i++)
 		list[n++] = flag_words[i].word;
-	for (size_t i = 0; ignored[i] != NULL; i++)
+	for (size_t i = 0; ignored[i]; i++)
 		list[n++] = ignored[i];
-	for (size_t i = 0; others[i] != NULL; i++)
+	for (size_t i = 0; others[i]; i++)
 		list[n++] = others[i];
 	list[n] = NULL;
 	const char *near = cmd_near(word, list);
-	if (near != NULL && strcmp(near, word) == 0)
+	if (near && strcmp(near, word) == 0)
 		return cmd_usage("mount", "mount option '%s' needs a value, or takes none", word);
-	if (near != NULL)
+	if (near)
 		return cmd_usage("mount", "unknown mount option '%s': did you mean '%s'?", word, near);
 	return cmd_usage("mount", "unknown mount option '%s'", word);
 }
@@ -241,13 +238,13 @@ static int mount_options_word(struct mount_options *m, char *word)
 	if (strncmp(word, "x-", 2) == 0 || strncmp(word, "X-", 2) == 0 || strncmp(word, "comment=", 8) == 0 ||
 	    word[0] == 0)
 		return CMD_OK;
-	for (size_t i = 0; ignored[i] != NULL; i++)
+	for (size_t i = 0; ignored[i]; i++)
 		if (strcmp(word, ignored[i]) == 0)
 			return CMD_OK;
 	char *value = strchr(word, '=');
-	if (value != NULL)
+	if (value)
 		*value++ = 0;
-	int r = value != NULL ? value_word(m, word, value) : plain_word(m, word);
+	int r = value ? value_word(m, word, value) : plain_word(m, word);
 	return r < 0 ? unknown_word(word) : r;
 }
 
@@ -258,13 +255,13 @@ static int list_words(struct mount_options *m, const char *text)
 	char *rest;
 	int r = CMD_OK;
 
-	if (t == NULL)
+	if (!t)
 		return cmd_fail(CMD_FAILED, "out of memory");
 	memcpy(t->text, text, strlen(text) + 1);
 	t->next = m->texts;
 	m->texts = t;
 	rest = t->text;
-	for (char *word; r == CMD_OK && (word = strsep(&rest, ",")) != NULL;)
+	for (char *word; r == CMD_OK && (word = strsep(&rest, ","));)
 		r = mount_options_word(m, word);
 	return r;
 }
@@ -276,22 +273,22 @@ static int long_word(struct mount_options *m, const char *name)
 	snprintf(word, sizeof(word), "%s", name);
 	for (char *p = word; *p; p++)
 		*p = (char)(*p == '-' ? '_' : *p);
-	return optarg != NULL ? value_word(m, word, optarg) : plain_word(m, word);
+	return optarg ? value_word(m, word, optarg) : plain_word(m, word);
 }
 
 static int option_take(struct mount_options *m, int c)
 {
 	switch (c) {
 	case 'f':
-		m->foreground = 1;
+		m->foreground = true;
 		return CMD_OK;
 	case 'o':
 		return list_words(m, optarg);
 	case 'h':
-		m->help = 1;
+		m->help = true;
 		return CMD_OK;
 	default:
-		for (const struct option *o = longs; o->name != NULL; o++)
+		for (const struct option *o = longs; o->name; o++)
 			if (o->val == c)
 				return long_word(m, o->name);
 		return CMD_USAGE;

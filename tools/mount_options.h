@@ -11,20 +11,23 @@ struct option_text {
 	char text[];
 };
 
+/* May other users use the mount? By default, if root mounts it. */
+enum allow_other { ALLOW_BY_USER = 0, ALLOW_OTHER, ALLOW_NO_OTHER };
+
 struct mount_options {
 	struct opened_config open; /* strings are argv's or of `texts` */
 	const char *mountpoint;    /* as given */
-	int foreground;
-	int unmount_on_revoke;
-	int allow_other;     /* 1, 0, -1 = by user: root yes, others no */
+	bool foreground;
+	bool unmount_on_revoke;
+	enum allow_other allow_other;
 	unsigned long flags; /* MS_NOSUID, MS_NODEV, ... */
 	unsigned
 		wait_ms; /* --wait: how long to ask a silent KMS before the mount fails; 0 = once, UINT_MAX = for ever */
 	unsigned respawns;          /* --respawn[=N]: how often in ten minutes to mount again by itself; 0 = never */
 	const char *notify_command; /* --notify-command: program run at each change of state, or NULL */
-	int protect_mountpoint;     /* --protect-mountpoint */
-	int audit_syslog;           /* --audit-syslog */
-	int help;
+	bool protect_mountpoint;    /* --protect-mountpoint */
+	bool audit_syslog;          /* --audit-syslog */
+	bool help;
 	struct option_text *texts;
 };
 

@@ -28,7 +28,7 @@ int mounts_canonical(const char *path, char out[MOUNTS_PATH_MAX])
 {
 	char copy[MOUNTS_PATH_MAX], copy2[MOUNTS_PATH_MAX], parent[PATH_MAX];
 
-	if (realpath(path, out) != NULL)
+	if (realpath(path, out))
 		return 0;
 	int error = -errno;
 	if (error == -ENOENT || strlen(path) >= sizeof(copy))
@@ -36,7 +36,7 @@ int mounts_canonical(const char *path, char out[MOUNTS_PATH_MAX])
 	memcpy(copy, path, strlen(path) + 1);
 	memcpy(copy2, path, strlen(path) + 1);
 	const char *last = basename(copy2);
-	if (strcmp(last, ".") == 0 || strcmp(last, "..") == 0 || realpath(dirname(copy), parent) == NULL)
+	if (strcmp(last, ".") == 0 || strcmp(last, "..") == 0 || !realpath(dirname(copy), parent))
 		return error;
 	int n = snprintf(out, MOUNTS_PATH_MAX, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, last);
 	return n < 0 || (size_t)n >= MOUNTS_PATH_MAX ? -ENAMETOOLONG : 0;
@@ -44,7 +44,7 @@ int mounts_canonical(const char *path, char out[MOUNTS_PATH_MAX])
 
 void mounts_free(char **list)
 {
-	for (char **p = list; p != NULL && *p != NULL; p++)
+	for (char **p = list; p && *p; p++)
 		free(*p);
 	free(list);
 }
@@ -52,9 +52,9 @@ void mounts_free(char **list)
 /* Takes PATH over. */
 static int list_add(char ***list, size_t *n, char *path)
 {
-	char **more = path == NULL ? NULL : realloc(*list, (*n + 2) * sizeof(*more));
+	char **more = path ? realloc(*list, (*n + 2) * sizeof(*more)) : NULL;
 
-	if (more == NULL) {
+	if (!more) {
 		free(path);
 		return -ENOMEM;
 	}
@@ -96,7 +96,7 @@ static int statfs_error(const char *mountpoint)
 {
 	struct pollfd p = {.events = POLLIN};
 	struct statfs st;
-	int status = 0, late;
+	int status = 0;
 
 	pid_t pid = fork();
 	if (pid < 0)
@@ -105,7 +105,7 @@ static int statfs_error(const char *mountpoint)
 		_exit(statfs(mountpoint, &st) < 0 ? errno : 0);
 	AUTO(auto_close) int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	p.fd = fd;
-	late = fd >= 0 && poll(&p, 1, (int)ALIVE_TIMEOUT_MS) == 0;
+	bool late = fd >= 0 && poll(&p, 1, (int)ALIVE_TIMEOUT_MS) == 0;
 	if (late)
 		kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -113,7 +113,7 @@ static int statfs_error(const char *mountpoint)
 	return late ? ETIMEDOUT : WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 }
 
-int mounts_is_dead(const char *mountpoint)
+bool mounts_is_dead(const char *mountpoint)
 {
 	char *answer = NULL;
 
@@ -121,7 +121,7 @@ int mounts_is_dead(const char *mountpoint)
 	int r = control_call(mountpoint, CONTROL_STATUS, ALIVE_TIMEOUT_MS, &answer);
 	free(answer);
 	if (r != -ENOENT)
-		return 0;
+		return false;
 	int error = statfs_error(mountpoint);
 	return error == ENOTCONN || error == ECONNABORTED || error == ETIMEDOUT;
 }

@@ -16,9 +16,9 @@
 int mounts_canonical(const char *path, char out[MOUNTS_PATH_MAX]) MUST_CHECK;
 /* A byokfs is mounted on MOUNTPOINT (canonical). False also when the mount table cannot be read. */
 bool mounts_is(const char *mountpoint) MUST_CHECK;
-/* 1 if what is mounted there has no daemon any more (and answers errors, or within two seconds nothing at all). */
-int mounts_is_dead(const char *mountpoint);
-/* Unmount; DETACH: even if busy. Root by umount2(2), a user through fusermount3. -EBUSY, -EPERM, -EINVAL not mounted. */
+/* What is mounted there has no daemon any more: it answers errors, or within two seconds nothing at all. */
+bool mounts_is_dead(const char *mountpoint);
+/* mnt_umount(), for a plain user of his own mounts only (-EPERM); DETACH ends a connection that hangs, too. */
 int mounts_umount(const char *mountpoint, bool detach) MUST_CHECK;
 /* All of them: a malloc'ed array of malloc'ed paths with a NULL at the end; mounts_free(). */
 int mounts_list(char ***out) MUST_CHECK;

@@ -33,13 +33,13 @@ static unsigned kms_timeout(const struct opened_config *cfg)
  */
 static struct {
 	void (*log)(int priority, const char *text);
-	int is_mount;
-	_Atomic int closing;
+	bool is_mount;
+	_Atomic bool closing;
 } words;
 
 static void gate_log(int priority, const char *text)
 {
-	if (words.log == NULL || (words.closing && !words.is_mount))
+	if (!words.log || (words.closing && !words.is_mount))
 		return;
 	words.log(words.closing && priority < LOG_INFO ? LOG_INFO : priority, text);
 }
@@ -60,7 +60,7 @@ static void kek_list_close(struct kek_list *l)
 enum cmd_exit opened_add_ref(struct opened_config *cfg, const char *command, const char *ref)
 {
 	if (cfg->n_refs == OPENED_REFS_MAX)
-		return (enum cmd_exit)cmd_usage(command, "more than %u KMS references", OPENED_REFS_MAX);
+		return cmd_usage(command, "more than %u KMS references", OPENED_REFS_MAX);
 	cfg->ref[cfg->n_refs++] = ref;
 	return CMD_OK;
 }
@@ -77,7 +77,7 @@ enum cmd_exit opened_kms_error(int error, const struct kms_verdict *v, const cha
 		code = CMD_PASSPHRASE;
 	else if (strcmp(v->code, "no-keystore") == 0 || strcmp(v->code, "no-such-key") == 0)
 		code = CMD_NOT_FOUND;
-	return (enum cmd_exit)cmd_fail(code, "KMS %s: %s", ref, v->text[0] != 0 ? v->text : strerror(-error));
+	return cmd_fail(code, "KMS %s: %s", ref, v->text[0] != 0 ? v->text : strerror(-error));
 }
 
 /* A keystore in the store would travel with the ciphertext: whoever takes one takes the other. */
@@ -86,12 +86,11 @@ static enum cmd_exit ref_outside(const char *ref, const struct store *s)
 	int r = kms_ref_inside(ref, s->path);
 
 	if (r == 1)
-		return (enum cmd_exit)cmd_fail(CMD_NOT_TRUSTED,
-					       "the keys of %s lie inside the store %s: move the keystore out of it",
-					       ref, s->path);
+		return cmd_fail(CMD_NOT_TRUSTED, "the keys of %s lie inside the store %s: move the keystore out of it",
+				ref, s->path);
 	if (r < 0 && r != -ENOENT)
-		return (enum cmd_exit)cmd_fail(cmd_exit_of(r), "cannot tell whether the keys of %s lie inside %s: %s",
-					       ref, s->path, strerror(-r));
+		return cmd_fail(cmd_exit_of(r), "cannot tell whether the keys of %s lie inside %s: %s", ref, s->path,
+				strerror(-r));
 	return CMD_OK;
 }
 
@@ -101,11 +100,11 @@ static enum cmd_exit ref_outside(const char *ref, const struct store *s)
 struct waiting {
 	const struct opened_config *cfg;
 	int64_t until; /* ms of CLOCK_BOOTTIME */
-	int told, interrupted;
+	bool told, interrupted;
 };
 
-/* Sleep until the next question; whoever started it may end it. 0 = a signal came. */
-static int wait_pause(void)
+/* Sleep until the next question; whoever started it may end it. False: a signal came. */
+static bool wait_pause(void)
 {
 	const struct timespec pause = {.tv_sec = WAIT_PAUSE_S};
 	sigset_t end, before;
@@ -120,24 +119,24 @@ static int wait_pause(void)
 	return got < 0;
 }
 
-/* The KMS is silent, WHY: 1 when it is to be asked again. */
-static int wait_more(struct waiting *w, const char *why)
+/* The KMS is silent, WHY: true when it is to be asked again. */
+static bool wait_more(struct waiting *w, const char *why)
 {
 	char text[KMS_TEXT_MAX + 128];
 
 	if (w->cfg->wait_ms == 0 || (w->cfg->wait_ms != UINT_MAX && clock_ms(CLOCK_BOOTTIME) >= w->until))
-		return 0;
+		return false;
 	if (!w->told) {
 		snprintf(text, sizeof(text), "waiting for the KMS (Ctrl-C ends it): %.*s", (int)KMS_TEXT_MAX, why);
 		w->cfg->log(LOG_WARNING, text);
-		w->told = 1;
+		w->told = true;
 	}
 	w->interrupted = !wait_pause();
 	return !w->interrupted;
 }
 
 /* A keystore that is not there is a medium that may be brought yet. */
-static int is_silence(const struct kms_verdict *v)
+static bool is_silence(const struct kms_verdict *v)
 {
 	return v->class == KMS_TRANSIENT || strcmp(v->code, "no-keystore") == 0;
 }
@@ -189,17 +188,16 @@ static enum cmd_exit gate_try(struct waiting *w, struct opened *o, int *error, c
 	};
 	int r = gate_new(&gc, &o->gate);
 	if (r < 0)
-		return (enum cmd_exit)cmd_fail(
-			r == -EINVAL ? CMD_USAGE : CMD_FAILED, "cannot make the gate: %s%s", strerror(-r),
-			r == -EINVAL ? " (lease must be at least twice poll, grace at most 7 days)" : "");
+		return cmd_fail(r == -EINVAL ? CMD_USAGE : CMD_FAILED, "cannot make the gate: %s%s", strerror(-r),
+				r == -EINVAL ? " (lease must be at least twice poll, grace at most 7 days)" : "");
 	l.n = 0; /* the gate's now */
 	while ((*error = gate_open(o->gate, why)) == -ETIMEDOUT && wait_more(w, why))
 		;
 	if (*error == 0)
 		return CMD_OK;
-	words.closing = 1;
+	words.closing = true;
 	gate_close(o->gate);
-	words.closing = 0;
+	words.closing = false;
 	o->gate = NULL;
 	return *error == -EACCES ? CMD_REFUSED : cmd_exit_of(*error);
 }
@@ -228,15 +226,15 @@ static enum cmd_exit gate_begin(const struct opened_config *cfg, struct opened *
 			return code;
 		if (error == -EBADMSG && store_next_keyring(o->store) == 0)
 			continue;
-		return (enum cmd_exit)cmd_fail(code, "cannot open the store %s: %s%s", o->store->path,
-					       why[0] != 0 ? why : strerror(-error), silence_hint(&w, error));
+		return cmd_fail(code, "cannot open the store %s: %s%s", o->store->path,
+				why[0] != 0 ? why : strerror(-error), silence_hint(&w, error));
 	}
 }
 
 static enum cmd_exit open_error(int r, const char *why)
 {
 	/* -EPERM is the pin's word here, not the operating system's. */
-	return (enum cmd_exit)cmd_fail(r == -EPERM ? CMD_NOT_TRUSTED : cmd_exit_of(r), "%s", why);
+	return cmd_fail(r == -EPERM ? CMD_NOT_TRUSTED : cmd_exit_of(r), "%s", why);
 }
 
 static enum cmd_exit begin(const struct opened_config *cfg, const struct store_open *how, struct opened *o)
@@ -260,7 +258,7 @@ static enum cmd_exit begin(const struct opened_config *cfg, const struct store_o
 	r = store_begin(o->store, o->gate, cfg->log, why);
 	if (r < 0)
 		return open_error(r, why);
-	o->begun = 1;
+	o->begun = true;
 	return CMD_OK;
 }
 
@@ -269,13 +267,13 @@ enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened *out)
 	char text[OPENED_REFS_MAX][KMS_REF_MAX + 1], why[KMS_TEXT_MAX] = "";
 	const char *ref[OPENED_REFS_MAX];
 
-	memset(out, 0, sizeof(*out));
+	*out = (struct opened){0};
 	words.log = cfg->log;
 	words.is_mount = cfg->mountpoint[0] != 0;
-	words.closing = 0;
+	words.closing = false;
 	for (size_t i = 0; i < cfg->n_refs; i++) {
 		if (kms_ref_normalise(cfg->ref[i], text[i], why) < 0)
-			return (enum cmd_exit)cmd_fail(CMD_USAGE, "KMS reference '%s': %s", cfg->ref[i], why);
+			return cmd_fail(CMD_USAGE, "KMS reference '%s': %s", cfg->ref[i], why);
 		ref[i] = text[i];
 	}
 	const struct store_open how = {
@@ -287,23 +285,22 @@ enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened *out)
 	};
 	enum cmd_exit code = begin(cfg, &how, out);
 	if (code != CMD_OK)
-		opened_end(out, 0);
+		opened_end(out, false);
 	return code;
 }
 
-enum cmd_exit opened_end(struct opened *o, int verified)
+enum cmd_exit opened_end(struct opened *o, bool verified)
 {
 	enum cmd_exit code = CMD_OK;
 
 	if (o->begun) {
 		int r = store_end(o->store, verified);
 		if (r < 0)
-			code = (enum cmd_exit)cmd_fail(CMD_FAILED, "cannot close the session of %s: %s", o->store->path,
-						       strerror(-r));
+			code = cmd_fail(CMD_FAILED, "cannot close the session of %s: %s", o->store->path, strerror(-r));
 	}
-	words.closing = 1;
+	words.closing = true;
 	gate_close(o->gate);
 	store_close(o->store);
-	memset(o, 0, sizeof(*o));
+	*o = (struct opened){0};
 	return code;
 }

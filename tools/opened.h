@@ -3,6 +3,8 @@
 #ifndef TOOLS_OPENED_H
 #define TOOLS_OPENED_H
 
+#include <stdbool.h>
+
 #include "fs/store/store.h"
 #include "kms/gate.h"
 #include "tools/cmd.h"
@@ -13,14 +15,14 @@ struct opened_config {
 	const char *path;                 /* STORE */
 	const char *ref[OPENED_REFS_MAX]; /* --kms, as given */
 	size_t n_refs;
-	int accept_older;
-	int read_only;
-	int look_only;               /* keys only: no owner lock, no session; beside a mount too */
+	bool accept_older;
+	bool read_only;
+	bool look_only;              /* keys only: no owner lock, no session; beside a mount too */
 	const char *passphrase_file; /* NULL: credentials directory, then prompt */
-	int may_prompt;
+	bool may_prompt;
 	const char *mountpoint;                         /* canonical; "" for verify */
 	unsigned poll_ms, lease_ms, grace_ms, drain_ms; /* 0 = the gate's defaults */
-	int manual_return;                              /* --restore=manual */
+	bool manual_return;                             /* --restore=manual */
 	unsigned wait_ms;           /* --wait: how long to ask a silent KMS before giving up; UINT_MAX = for ever */
 	struct gate_beacon *beacon; /* for the gate; NULL = none */
 	void (*log)(int priority, const char *text);
@@ -30,7 +32,7 @@ struct opened_config {
 struct opened {
 	struct store *store;
 	struct gate *gate;
-	int begun;
+	bool begun; /* by store_begin() */
 };
 
 /*
@@ -39,7 +41,7 @@ struct opened {
  */
 enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened *out);
 /* store_end, gate_close, store_close. VERIFIED says that a whole check has passed. */
-enum cmd_exit opened_end(struct opened *o, int verified);
+enum cmd_exit opened_end(struct opened *o, bool verified);
 
 /* Take one more --kms REF: CMD_OK, or the error was printed. COMMAND names the subcommand. */
 enum cmd_exit opened_add_ref(struct opened_config *cfg, const char *command, const char *ref);

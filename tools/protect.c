@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* `byokfs mount --protect-mountpoint`: a target that is not mounted must not take the next backup in clear. */
-#include "crypto/auto.h"
 #include "tools/protect.h"
 
 #include <errno.h>
@@ -10,6 +9,8 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "crypto/auto.h"
 
 static int flags_get(int fd, int *flags)
 {
@@ -21,7 +22,7 @@ static int flags_set(int fd, int flags)
 	return ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0 ? -errno : 0;
 }
 
-int protect_is_immutable(const char *path)
+bool protect_is_immutable(const char *path)
 {
 	AUTO(auto_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int flags = 0;
@@ -37,7 +38,7 @@ static const char *flags_error(int r)
 }
 
 /* Owner and mode; an immutable folder must be opened up for it. */
-static void owner_set(int fd, const char *path, int immutable, int flags)
+static void owner_set(int fd, const char *path, bool immutable, int flags)
 {
 	if (immutable && flags_set(fd, flags & ~FS_IMMUTABLE_FL) < 0)
 		cmd_warn("%s is immutable, and its owner or mode cannot be changed", path);
@@ -57,8 +58,8 @@ int protect_mountpoint(const char *path)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return cmd_fail(cmd_exit_of(-errno), "mount point %s: %s", path, strerror(errno));
 	int r = flags_get(fd, &flags);
-	int immutable = r == 0 && (flags & FS_IMMUTABLE_FL) != 0;
-	int owned = st.st_uid == 0 && st.st_gid == 0 && (st.st_mode & 07777) == 0;
+	bool immutable = r == 0 && (flags & FS_IMMUTABLE_FL) != 0;
+	bool owned = st.st_uid == 0 && st.st_gid == 0 && (st.st_mode & 07777) == 0;
 	if (!owned)
 		owner_set(fd, path, immutable, flags);
 	if (r == 0 && !(immutable && owned))

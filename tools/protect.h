@@ -3,6 +3,8 @@
 #ifndef TOOLS_PROTECT_H
 #define TOOLS_PROTECT_H
 
+#include <stdbool.h>
+
 #include "tools/cmd.h"
 
 /*
@@ -10,7 +12,7 @@
  * cannot do is told as a warning and is no failure. CMD_OK, or the error was printed: not root, no such folder.
  */
 int protect_mountpoint(const char *path) MUST_CHECK;
-/* 1 if the folder PATH is immutable, else 0. */
-int protect_is_immutable(const char *path);
+/* The folder PATH is immutable. False also where that cannot be told. */
+bool protect_is_immutable(const char *path);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "crypto/auto.h"
 #include "fs/store/store.h"
 #include "fs/watch/ended.h"
 #include "tools/ask.h"
@@ -67,12 +68,12 @@ static const char *const numbers[] = {"since",
 static const char *const booleans[] = {"ordered", "read_only", NULL};
 static const char *const times[] = {"since", "last_good", "last_refusal", NULL};
 
-static int is_in(const char *key, const char *const *list)
+static bool is_in(const char *key, const char *const *list)
 {
-	for (; *list != NULL; list++)
+	for (; *list; list++)
 		if (strcmp(key, *list) == 0)
-			return 1;
-	return 0;
+			return true;
+	return false;
 }
 
 static void put_time(struct emit *e, const char *key, uint64_t value)
@@ -83,14 +84,14 @@ static void put_time(struct emit *e, const char *key, uint64_t value)
 
 	if (value == 0)
 		emit_str(e, key, "never");
-	else if (localtime_r(&t, &tm) != NULL && strftime(text, sizeof(text), "%F %T %z", &tm) > 0)
+	else if (localtime_r(&t, &tm) && strftime(text, sizeof(text), "%F %T %z", &tm) > 0)
 		emit_str(e, key, text);
 }
 
 static void put_value(struct emit *e, const char *key, const char *value)
 {
 	uint64_t n = 0;
-	int is_number = cmd_number(value, NULL, 0, UINT64_MAX, &n) == 0;
+	bool is_number = cmd_number(value, NULL, 0, UINT64_MAX, &n) == 0;
 
 	if (is_number && is_in(key, times) && !e->json)
 		put_time(e, key, n);
@@ -118,7 +119,7 @@ static void put_answer_refs(struct emit *e, const char *answer)
 	const char *view[KEYRING_SLOTS_MAX];
 	unsigned n = 0;
 
-	while (n < KEYRING_SLOTS_MAX && (ref[n] = ask_value(answer, "kms", n)) != NULL) {
+	while (n < KEYRING_SLOTS_MAX && (ref[n] = ask_value(answer, "kms", n))) {
 		view[n] = ref[n];
 		n++;
 	}
@@ -130,7 +131,7 @@ static void put_answer_refs(struct emit *e, const char *answer)
 /* All lines of a mount's answer, in its order; the repeated `kms` as one list. */
 static void put_answer(struct emit *e, const char *answer)
 {
-	int refs_done = 0;
+	bool refs_done = false;
 
 	for (const char *p = answer; *p != 0; p += strcspn(p, "\n") + (p[strcspn(p, "\n")] == '\n')) {
 		char key[64];
@@ -140,11 +141,12 @@ static void put_answer(struct emit *e, const char *answer)
 		memcpy(key, p, len);
 		key[len] = 0;
 		if (strcmp(key, "kms") != 0) {
-			AUTO(cmd_free_at) char *value = ask_value(answer, key, 0);
-			if (value != NULL && (value[0] != 0 || e->json))
+			AUTO(auto_free) char *value = ask_value(answer, key, 0);
+			if (value && (value[0] != 0 || e->json))
 				put_value(e, key, value);
-		} else if (!refs_done++) {
+		} else if (!refs_done) {
 			put_answer_refs(e, answer);
+			refs_done = true;
 		}
 	}
 }
@@ -153,7 +155,7 @@ static void put_answer(struct emit *e, const char *answer)
 static void put_silent(struct emit *e, const char *mountpoint)
 {
 	struct ended_note n;
-	int known = ended_read(mountpoint, &n) == 0;
+	bool known = ended_read(mountpoint, &n) == 0;
 
 	emit_str(e, "state", known || mounts_is_dead(mountpoint) ? "dead" : "unknown");
 	emit_str(e, "reason", known ? n.why : "the daemon does not answer");
@@ -170,7 +172,7 @@ static void put_silent(struct emit *e, const char *mountpoint)
 
 static enum cmd_exit one_mount(struct emit *e, const char *mountpoint)
 {
-	AUTO(cmd_free_at) char *answer = NULL;
+	AUTO(auto_free) char *answer = NULL;
 	enum cmd_exit code = ask_mount(mountpoint, CONTROL_STATUS, &answer, NULL);
 
 	emit_open(e, NULL);
@@ -188,11 +190,11 @@ static void put_store(struct emit *e, const struct store *s, const struct store_
 	const struct keyring *k = s->keyring;
 	const char *ref[KEYRING_SLOTS_MAX];
 
-	emit_str(e, "state", owner != NULL ? "in use" : "not mounted");
+	emit_str(e, "state", owner ? "in use" : "not mounted");
 	if (e->json)
 		emit_str(e, "reason", "");
-	emit_i64(e, "pid", owner != NULL ? owner->pid : 0);
-	if (owner != NULL) {
+	emit_i64(e, "pid", owner ? owner->pid : 0);
+	if (owner) {
 		emit_str(e, "host", owner->host);
 		emit_str(e, "mountpoint", owner->mountpoint);
 	}
@@ -217,17 +219,17 @@ static void store_close_at(struct store **s)
 /* Nothing is contacted and nothing written. */
 static enum cmd_exit one_store(struct emit *e, const char *path)
 {
-	const struct store_open how = {.path = path, .no_pin_check = 1, .read_only = 1};
+	const struct store_open how = {.path = path, .no_pin_check = true, .read_only = true};
 	AUTO(store_close_at) struct store *s = NULL;
 	char why[STORE_WHY_MAX], mountpoint[MOUNTS_PATH_MAX];
 	struct store_owner owner;
 
 	int r = store_open(&how, &s, why);
 	if (r == -ENOENT)
-		return (enum cmd_exit)cmd_fail(CMD_NOT_FOUND, "%s is neither a byokfs mount nor a store", path);
+		return cmd_fail(CMD_NOT_FOUND, "%s is neither a byokfs mount nor a store", path);
 	if (r < 0)
-		return (enum cmd_exit)cmd_fail(cmd_exit_of(r), "%s", why);
-	int owned = store_owner(s, &owner) == 0;
+		return cmd_fail(cmd_exit_of(r), "%s", why);
+	bool owned = store_owner(s, &owner) == 0;
 	if (owned && owner.mountpoint[0] != 0 && mounts_canonical(owner.mountpoint, mountpoint) == 0 &&
 	    mounts_is(mountpoint))
 		return one_mount(e, mountpoint);
@@ -244,23 +246,23 @@ static enum cmd_exit all_mounts(struct emit *e)
 
 	int r = mounts_list(&list);
 	if (r < 0)
-		return (enum cmd_exit)cmd_fail(CMD_FAILED, "cannot read the mount table: %s", strerror(-r));
+		return cmd_fail(CMD_FAILED, "cannot read the mount table: %s", strerror(-r));
 	if (e->json) {
 		emit_open(e, NULL);
 		emit_list(e, "mounts");
 	}
-	for (char **p = list; *p != NULL; p++) {
+	for (char **p = list; *p; p++) {
 		enum cmd_exit one = one_mount(e, *p);
 		if (one != CMD_OK)
 			code = one;
-		if (!e->json && p[1] != NULL)
+		if (!e->json && p[1])
 			fputc('\n', e->out);
 	}
 	if (e->json) {
 		emit_close(e);
 		emit_close(e);
 	}
-	if (*list == NULL && !e->json)
+	if (!*list && !e->json)
 		puts("No byokfs is mounted.");
 	mounts_free(list);
 	return code;
@@ -279,7 +281,7 @@ int cmd_status(int argc, char **argv)
 		}
 		if (c != OPT_JSON)
 			return CMD_USAGE;
-		e.json = 1;
+		e.json = true;
 	}
 	if (argc - optind > 1)
 		return cmd_usage("status", "one MOUNTPOINT or STORE only");

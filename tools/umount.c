@@ -29,13 +29,13 @@ static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
 /* A descriptor of the daemon's process, taken before the unmount: a number could be another's afterwards. */
 static int daemon_fd(const char *mountpoint)
 {
-	AUTO(cmd_free_at) char *answer = NULL;
+	AUTO(auto_free) char *answer = NULL;
 	uint64_t pid;
 
 	if (control_call(mountpoint, CONTROL_STATUS, 5000, &answer) < 0)
 		return -1;
-	AUTO(cmd_free_at) char *text = ask_value(answer, "pid", 0);
-	if (text == NULL || cmd_number(text, NULL, 1, INT32_MAX, &pid) < 0)
+	AUTO(auto_free) char *text = ask_value(answer, "pid", 0);
+	if (!text || cmd_number(text, NULL, 1, INT32_MAX, &pid) < 0)
 		return -1;
 	return (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
 }
@@ -43,7 +43,7 @@ static int daemon_fd(const char *mountpoint)
 /* Who unmounts stands in the audit log; a daemon that does not take it is unmounted all the same. */
 static void announce(const char *mountpoint)
 {
-	AUTO(cmd_free_at) char *answer = NULL;
+	AUTO(auto_free) char *answer = NULL;
 
 	(void)(control_call(mountpoint, CONTROL_UNMOUNTING, 2000, &answer) == 0);
 }

@@ -47,7 +47,7 @@ static const struct option longs[] = {
 
 struct verify {
 	struct opened_config open;
-	int no_key, repair, json, help;
+	bool no_key, repair, json, help;
 	struct verify_show show;
 	struct check_counts counts;
 	struct verify_result result;
@@ -100,13 +100,13 @@ static int option_take(struct verify *v, int c)
 {
 	switch (c) {
 	case OPT_NO_KEY:
-		v->no_key = 1;
+		v->no_key = true;
 		return CMD_OK;
 	case OPT_REPAIR:
-		v->repair = 1;
+		v->repair = true;
 		return CMD_OK;
 	case OPT_JSON:
-		v->json = 1;
+		v->json = true;
 		return CMD_OK;
 	case OPT_KMS:
 		return opened_add_ref(&v->open, "verify", optarg);
@@ -114,7 +114,7 @@ static int option_take(struct verify *v, int c)
 		v->open.passphrase_file = optarg;
 		return CMD_OK;
 	case 'h':
-		v->help = 1;
+		v->help = true;
 		return CMD_OK;
 	default:
 		return CMD_USAGE;
@@ -137,17 +137,17 @@ static int options_read(struct verify *v, int argc, char **argv)
 }
 
 /* What the outcome of a pass means as an exit code. */
-static int outcome(struct verify *v, int err)
+static int outcome(struct verify *v, int r)
 {
 	const struct check_counts *c = &v->counts;
-	v->result.complete = !err;
-	if (err == -EINTR)
+	v->result.complete = !r;
+	if (r == -EINTR)
 		return cmd_fail(CMD_FAILED, "interrupted: not all of the store was looked at");
-	if (err == -EMFILE || err == -ENFILE)
+	if (r == -EMFILE || r == -ENFILE)
 		return cmd_fail(CMD_FAILED,
 				"too many open files: the folders are nested too deep for the limit (ulimit -n)");
-	if (err && err != -EACCES)
-		return cmd_fail(cmd_exit_of(err), "cannot check the store: %s", strerror(-err));
+	if (r && r != -EACCES)
+		return cmd_fail(cmd_exit_of(r), "cannot check the store: %s", strerror(-r));
 	/* What a crash left is no damage: the mount makes good of it. It only keeps the store from counting as clean. */
 	return c->damage ? CMD_DAMAGED : CMD_OK;
 }
@@ -180,25 +180,25 @@ static struct check_config check_of(struct verify *v, const struct store *s, str
  */
 static int look_before(struct verify *v)
 {
-	const struct store_open how = {.path = v->open.path, .no_pin_check = 1, .read_only = 1};
+	const struct store_open how = {.path = v->open.path, .no_pin_check = true, .read_only = true};
 	char why[STORE_WHY_MAX] = "";
-	int err = store_open(&how, &v->before, why);
-	if (err) {
+	int r = store_open(&how, &v->before, why);
+	if (r) {
 		v->before = NULL;
-		return cmd_fail(cmd_exit_of(err), "%s", why);
+		return cmd_fail(cmd_exit_of(r), "%s", why);
 	}
 	struct check_config cfg = check_of(v, v->before, NULL);
 	cfg.begins = !v->no_key;
-	err = check_own(&cfg, &v->counts);
-	if (!err && v->no_key) {
+	r = check_own(&cfg, &v->counts);
+	if (!r && v->no_key) {
 		catch_signals();
 		check_keyring(&cfg, &v->counts);
-		err = check_data(&cfg, &v->counts);
+		r = check_data(&cfg, &v->counts);
 	}
-	if (!err && !v->no_key &&
+	if (!r && !v->no_key &&
 	    store_read_file(v->before->own_fd, STORE_SESSION, SESSION_LEN, &v->session, &v->session_len))
 		v->session_len = 0;
-	return outcome(v, err);
+	return outcome(v, r);
 }
 
 /*
@@ -212,12 +212,12 @@ static int begin_writing(struct opened *o)
 	if (!s->read_only || !s->unclean || (s->keyring->ro_compat & ~FEATURES_RO_COMPAT_KNOWN) ||
 	    faccessat(s->own_fd, ".", W_OK, 0) < 0)
 		return CMD_OK;
-	s->read_only = 0;
-	int err = store_begin(s, o->gate, log_line, why);
-	if (!err)
+	s->read_only = false;
+	int r = store_begin(s, o->gate, log_line, why);
+	if (!r)
 		return CMD_OK;
-	o->begun = 0;
-	return cmd_fail(cmd_exit_of(err), "%s", why);
+	o->begun = false;
+	return cmd_fail(cmd_exit_of(r), "%s", why);
 }
 
 static int check_all(struct verify *v, struct opened *o)
@@ -227,16 +227,16 @@ static int check_all(struct verify *v, struct opened *o)
 	before.repair = !o->store->read_only;
 	check_keyring(&before, &v->counts);
 	/* Its thread renews the lease for as long as the check takes, and sees a refusal. */
-	int err = gate_start(o->gate, &none);
-	if (!err && v->session_len == SESSION_LEN)
-		err = check_session(&cfg, v->session, v->session_len, &v->counts);
-	if (!err)
-		err = check_data(&cfg, &v->counts);
-	if (!err && v->repair && syncfs(o->store->data_fd) < 0)
-		err = -errno;
+	int r = gate_start(o->gate, &none);
+	if (!r && v->session_len == SESSION_LEN)
+		r = check_session(&cfg, v->session, v->session_len, &v->counts);
+	if (!r)
+		r = check_data(&cfg, &v->counts);
+	if (!r && v->repair && syncfs(o->store->data_fd) < 0)
+		r = -errno;
 	v->result.unclean = o->store->unclean;
-	int code = outcome(v, err);
-	return err == -EACCES ? locked(o->gate) : code;
+	int code = outcome(v, r);
+	return r == -EACCES ? locked(o->gate) : code;
 }
 
 static int verify_with_key(struct verify *v)
@@ -254,7 +254,7 @@ static int verify_with_key(struct verify *v)
 	if (code == CMD_OK)
 		code = check_all(v, &o);
 	/* Whatever verify says of the store it says of all of it, and only then does the crash count as dealt with. */
-	int passed = code == CMD_OK && v->result.complete && !v->counts.crash;
+	bool passed = code == CMD_OK && v->result.complete && !v->counts.crash;
 	v->result.marked_clean = passed && o.store->unclean && !o.store->read_only;
 	int end = opened_end(&o, passed);
 	return code == CMD_OK ? end : code;

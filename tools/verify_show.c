@@ -30,12 +30,13 @@ static void verify_show_bytes(uint64_t n, char out[VERIFY_BYTES_LEN])
 		snprintf(out, VERIFY_BYTES_LEN, "%.1f %s", v, unit[i]);
 }
 
-void verify_show_begin(struct verify_show *s, int json)
+void verify_show_begin(struct verify_show *s, bool json)
 {
-	memset(s, 0, sizeof(*s));
-	s->json = json;
-	s->terminal = isatty(STDERR_FILENO);
-	s->begun_ms = clock_ms(CLOCK_MONOTONIC);
+	*s = (struct verify_show){
+		.json = json,
+		.terminal = isatty(STDERR_FILENO),
+		.begun_ms = clock_ms(CLOCK_MONOTONIC),
+	};
 }
 
 /* Take the progress line away before something else is printed. */
@@ -43,7 +44,7 @@ static void clear(struct verify_show *s)
 {
 	if (s->drawn)
 		fputs("\r\033[K", stderr);
-	s->drawn = 0;
+	s->drawn = false;
 }
 
 static void problem_line(const struct check_problem *p)
@@ -62,7 +63,7 @@ static void problem_line(const struct check_problem *p)
 
 static void problem_json(const struct check_problem *p)
 {
-	struct emit e = {.out = stdout, .json = 1};
+	struct emit e = {.out = stdout, .json = true};
 	emit_open(&e, NULL);
 	emit_str(&e, "type", "problem");
 	emit_str(&e, "severity", check_severity_name(p->severity));
@@ -107,7 +108,7 @@ void verify_show_progress(void *arg, const struct check_counts *c)
 	if (!s->terminal || now - s->drawn_ms < DRAW_MS || spent <= 0)
 		return;
 	s->drawn_ms = now;
-	s->drawn = 1;
+	s->drawn = true;
 	char done[VERIFY_BYTES_LEN], rate[VERIFY_BYTES_LEN], all[VERIFY_BYTES_LEN], left[VERIFY_BYTES_LEN],
 		bar[BAR + 1];
 	verify_show_bytes(c->bytes, done);
@@ -137,7 +138,7 @@ void verify_show_log(struct verify_show *s, const char *text)
 
 static void summary_json(const struct verify_show *s, const struct check_counts *c, const struct verify_result *r)
 {
-	struct emit e = {.out = stdout, .json = 1};
+	struct emit e = {.out = stdout, .json = true};
 	emit_open(&e, NULL);
 	emit_str(&e, "type", "summary");
 	emit_str(&e, "store", r->store);

@@ -3,12 +3,14 @@
 #ifndef TOOLS_VERIFY_SHOW_H
 #define TOOLS_VERIFY_SHOW_H
 
+#include <stdbool.h>
+
 #include "fs/check/check.h"
 
 struct verify_show {
-	int json;
-	int terminal; /* stderr is one: there is a progress line */
-	int drawn;    /* it stands there now */
+	bool json;
+	bool terminal; /* stderr is one: there is a progress line */
+	bool drawn;    /* it stands there now */
 	int64_t begun_ms;
 	int64_t drawn_ms;
 };
@@ -16,12 +18,12 @@ struct verify_show {
 /* What the summary says beside the counts. */
 struct verify_result {
 	const char *store;
-	int with_key, unclean, complete; /* complete: all of it was looked at */
-	int marked_clean;
+	bool with_key, unclean, complete; /* complete: all of it was looked at */
+	bool marked_clean;
 	int exit_code;
 };
 
-void verify_show_begin(struct verify_show *s, int json);
+void verify_show_begin(struct verify_show *s, bool json);
 /* Callbacks for struct check_config, ARG is the verify_show. */
 void verify_show_problem(void *arg, const struct check_problem *p);
 void verify_show_progress(void *arg, const struct check_counts *c);

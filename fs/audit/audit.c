@@ -105,7 +105,7 @@ static void to_syslog(const struct audit_out *o)
 {
 	const char *at = o->bytes;
 
-	for (const char *end; (end = memchr(at, '\n', (size_t)(o->bytes + o->len - at))) != NULL; at = end + 1)
+	for (const char *end; (end = memchr(at, '\n', (size_t)(o->bytes + o->len - at))); at = end + 1)
 		syslog(LOG_AUTH | LOG_NOTICE, "%.*s", (int)(end - at), at);
 }
 
@@ -267,7 +267,7 @@ static char *kms_text(const struct keyring *k)
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
 
-	if (f == NULL)
+	if (!f)
 		return NULL;
 	for (uint32_t i = 0; i < k->n_slots; i++)
 		fprintf(f, "%s%s", i > 0 ? " " : "", k->slot[i].ref);
@@ -283,10 +283,10 @@ static struct audit *audit_alloc(const struct audit_config *cfg)
 	struct audit *a = calloc(1, sizeof(*a));
 	pthread_condattr_t attr;
 
-	if (a == NULL)
+	if (!a)
 		return NULL;
 	a->cfg = *cfg;
-	a->store_read_only = cfg->store->read_only != 0;
+	a->store_read_only = cfg->store->read_only;
 	a->file.fd = a->file.end_fd = a->file.own_fd = -1;
 	a->out = calloc(1, sizeof(*a->out));
 	a->kms = kms_text(cfg->store->keyring);
@@ -296,7 +296,7 @@ static struct audit *audit_alloc(const struct audit_config *cfg)
 	pthread_cond_init(&a->more, &attr);
 	pthread_cond_init(&a->done, &attr);
 	pthread_condattr_destroy(&attr);
-	if (a->out != NULL && a->kms != NULL)
+	if (a->out && a->kms)
 		return a;
 	audit_free(a);
 	return NULL;
@@ -333,7 +333,7 @@ int audit_start(const struct audit_config *cfg, struct audit **out, char why[STO
 	if (cfg->store->read_only && !cfg->to_syslog)
 		return 0;
 	struct audit *a = audit_alloc(cfg);
-	if (a == NULL)
+	if (!a)
 		r = -ENOMEM;
 	if (r == 0 && !a->store_read_only)
 		r = audit_file_open(&a->file, cfg->store);
@@ -346,7 +346,7 @@ int audit_start(const struct audit_config *cfg, struct audit **out, char why[STO
 	if (r < 0) {
 		snprintf(why, STORE_WHY_MAX, "cannot write the audit log %.300s/" STORE_OWN "/" STORE_AUDIT ": %s",
 			 cfg->store->path, r == -EUCLEAN ? "it is no regular file: move it away" : strerror(-r));
-		if (a != NULL)
+		if (a)
 			audit_free(a);
 		return r;
 	}
@@ -356,11 +356,11 @@ int audit_start(const struct audit_config *cfg, struct audit **out, char why[STO
 
 void audit_stop(struct audit *a, const struct audit_text *last)
 {
-	if (a == NULL)
+	if (!a)
 		return;
 	const struct timespec until = clock_timespec(clock_ms(CLOCK_MONOTONIC) + STOP_MS);
 	pthread_mutex_lock(&a->lock);
-	if (last != NULL && !a->stop) {
+	if (last && !a->stop) {
 		memcpy(a->last.text, last->text, last->len);
 		a->last.len = last->len;
 	}
@@ -382,7 +382,7 @@ void audit_stop(struct audit *a, const struct audit_text *last)
 void audit_stats(struct audit *a, struct audit_stats *out)
 {
 	*out = (struct audit_stats){0};
-	if (a == NULL)
+	if (!a)
 		return;
 	pthread_mutex_lock(&a->lock);
 	out->lines = a->lines;

@@ -19,7 +19,7 @@ struct audit_config {
 	/* Begun; may be closed only after audit_stop(). Read-only: lines go to syslog at most. */
 	const struct store *store;
 	struct gate *gate; /* ACTIVE; used by audit_start() only */
-	int to_syslog;     /* facility AUTH, too */
+	bool to_syslog;    /* facility AUTH, too */
 	void (*log)(int priority, const char *text);
 };
 
@@ -41,8 +41,8 @@ void audit_say(struct audit *a, const struct audit_text *t);
 /* The events that have a form of their own. */
 struct audit_mount {
 	const char *mountpoint;
-	int read_only, unmount_on_revoke, manual_return;
-	int accepted_older;
+	bool read_only, unmount_on_revoke, manual_return;
+	bool accepted_older;                  /* --accept-older-keyring */
 	unsigned poll_ms, lease_ms, grace_ms; /* 0 = default */
 };
 /* The session's first line; and a second one when the mount before this one has left a note that it was ended. */

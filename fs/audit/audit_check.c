@@ -38,7 +38,7 @@ static const char *const trouble_name[] = {
 
 const char *audit_trouble_name(enum audit_trouble t)
 {
-	return (size_t)t < ARRAY_LEN(trouble_name) && trouble_name[t] != NULL ? trouble_name[t] : "";
+	return (size_t)t < ARRAY_LEN(trouble_name) && trouble_name[t] ? trouble_name[t] : "";
 }
 
 static void chain_free_at(struct audit_chain **c)
@@ -167,7 +167,7 @@ static void impostor(struct walk *w, const struct audit_line *l)
 static int take_first(struct walk *w, const char *text, const struct audit_line *l)
 {
 	AUTO(chain_free_at) struct audit_chain *c = NULL;
-	uint64_t before = w->chain != NULL ? audit_chain_session(w->chain) : 0;
+	uint64_t before = w->chain ? audit_chain_session(w->chain) : 0;
 
 	int r = audit_chain_new(w->key, l->session, &c);
 	if (r < 0)
@@ -197,7 +197,7 @@ static int take_first(struct walk *w, const char *text, const struct audit_line 
 /* L is authentic and further on than wanted, or of a session whose beginning is missing. */
 static int jump(struct walk *w, const struct audit_line *l)
 {
-	if (w->chain == NULL || l->session != audit_chain_session(w->chain)) {
+	if (!w->chain || l->session != audit_chain_session(w->chain)) {
 		struct audit_chain *c = NULL;
 		int r = audit_chain_new(w->key, l->session, &c);
 		if (r < 0)
@@ -232,8 +232,8 @@ static void stray(struct walk *w, const struct audit_line *l)
 /* A line of the session that is read: the wanted one, or any other. */
 static int take_next(struct walk *w, const char *text, const struct audit_line *l)
 {
-	uint64_t session = w->chain != NULL ? audit_chain_session(w->chain) : 0;
-	uint64_t want = w->chain != NULL ? audit_chain_line(w->chain) : 1;
+	uint64_t session = w->chain ? audit_chain_session(w->chain) : 0;
+	uint64_t want = w->chain ? audit_chain_line(w->chain) : 1;
 
 	if (l->session == session && l->line == want) {
 		if (audit_chain_check(w->chain, text, l) == 0)
@@ -253,7 +253,7 @@ static int take_next(struct walk *w, const char *text, const struct audit_line *
 
 static int take_line(struct walk *w, const struct audit_piece *p, const struct audit_line *l)
 {
-	uint64_t session = w->chain != NULL ? audit_chain_session(w->chain) : 0;
+	uint64_t session = w->chain ? audit_chain_session(w->chain) : 0;
 
 	if (w->end_known && l->session == w->end.session && l->line == w->end.line &&
 	    memcmp(l->mac, w->end.mac, MAC_LEN) == 0)
@@ -311,20 +311,20 @@ static void judge_end(struct walk *w, bool ended)
 static int walk(struct walk *w, int own_fd)
 {
 	struct audit_reader *reader = malloc(sizeof(*reader));
-	struct audit_piece p = {.ended = 1};
+	struct audit_piece p = {.ended = true};
 	bool ended = true;
 
-	if (reader == NULL)
+	if (!reader)
 		return -ENOMEM;
 	int r = audit_reader_open(reader, own_fd);
-	int open = r == 0;
+	bool open = r == 0;
 	if (r == -ENOENT)
 		r = 0;
 	while (open && r == 0) {
 		r = audit_reader_next(reader, &p);
 		if (r <= 0)
 			break;
-		ended = p.ended != 0;
+		ended = p.ended;
 		r = take(w, &p);
 	}
 	if (open)

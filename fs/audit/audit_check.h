@@ -3,6 +3,8 @@
 #ifndef FS_AUDIT_CHECK_H
 #define FS_AUDIT_CHECK_H
 
+#include <stdbool.h>
+
 #include "fs/store/store.h"
 #include "kms/gate.h"
 
@@ -20,7 +22,7 @@ const char *audit_trouble_name(enum audit_trouble t); /* "changed", "removed", .
 
 struct audit_problem {
 	enum audit_trouble trouble;
-	int damage;
+	bool damage;
 	uint64_t at;            /* number of the line in the file, from 1; 0: the log as a whole */
 	uint64_t session, line; /* as the line says, or should; 0 unknown */
 	const char *text;       /* one sentence; lives during the call */
@@ -29,14 +31,14 @@ struct audit_problem {
 struct audit_check_config {
 	const struct store *store; /* open; begun or not */
 	struct gate *gate;         /* ACTIVE */
-	int live;                  /* mounted: the end may move meanwhile */
+	bool live;                 /* mounted: the end may move meanwhile */
 	void (*problem)(void *arg, const struct audit_problem *p);
 	void *arg;
 };
 struct audit_checked {
 	uint64_t lines, sessions; /* authentic */
 	uint64_t damage, notes;
-	int end_known; /* this host remembers an end */
+	bool end_known; /* this host remembers an end */
 };
 /* -EACCES (the gate locked), -ENOMEM, -EIO, -EUCLEAN (no regular file). A damaged log is no error. */
 int audit_check(const struct audit_check_config *cfg, struct audit_checked *out) MUST_CHECK;

@@ -37,7 +37,7 @@ static const uint8_t kind_of[] = {
 
 void audit_denied(struct audit *a, uint32_t opcode)
 {
-	if (a == NULL)
+	if (!a)
 		return;
 	unsigned kind = opcode < ARRAY_LEN(kind_of) ? kind_of[opcode] : KIND_OTHER;
 	atomic_fetch_add_explicit(&a->denied_all[kind], 1, memory_order_relaxed);
@@ -45,7 +45,7 @@ void audit_denied(struct audit *a, uint32_t opcode)
 
 void audit_corrupt(struct audit *a, const _Atomic uint64_t *count)
 {
-	if (a == NULL)
+	if (!a)
 		return;
 	pthread_mutex_lock(&a->lock);
 	a->corrupt = count;
@@ -79,7 +79,7 @@ void audit_tell_counts(struct audit *a)
 
 	tell_denied(a);
 	pthread_mutex_lock(&a->lock);
-	uint64_t now = a->corrupt != NULL ? atomic_load(a->corrupt) : a->corrupt_told;
+	uint64_t now = a->corrupt ? atomic_load(a->corrupt) : a->corrupt_told;
 	pthread_mutex_unlock(&a->lock);
 	if (now <= a->corrupt_told)
 		return;
@@ -97,7 +97,7 @@ static unsigned login_uid(int pid)
 
 	snprintf(path, sizeof(path), "/proc/%d/loginuid", pid);
 	FILE *f = fopen(path, "re");
-	if (f == NULL)
+	if (!f)
 		return NO_LOGIN;
 	if (fscanf(f, "%u", &uid) != 1) /* NOLINT(cert-err34-c): the kernel writes a number that fits */
 		uid = NO_LOGIN;
@@ -147,7 +147,7 @@ void audit_mounted(struct audit *a, const struct audit_mount *m)
 {
 	struct audit_text t;
 
-	if (a == NULL)
+	if (!a)
 		return;
 	audit_event(&t, "mount");
 	audit_who(&t, getuid(), (int)getpid());
@@ -174,7 +174,7 @@ void audit_locked(struct audit *a, const struct fs_lock_report *r, int64_t refus
 {
 	struct audit_text t;
 
-	if (a == NULL)
+	if (!a)
 		return;
 	audit_event(&t, "locked");
 	if (refused_at > 0)
@@ -193,7 +193,7 @@ void audit_returned(struct audit *a, const struct fs_lock_report *r)
 {
 	struct audit_text t;
 
-	if (a == NULL || r->started == 0)
+	if (!a || r->started == 0)
 		return;
 	audit_event(&t, "returned");
 	audit_text_u64(&t, "sealed_bytes", r->sealed_bytes);
@@ -215,7 +215,7 @@ void audit_ending(struct audit *a, const char *why)
 {
 	struct audit_text t;
 
-	if (a == NULL)
+	if (!a)
 		return;
 	audit_event(&t, "ended");
 	audit_text_str(&t, "by", "worker");
@@ -227,17 +227,17 @@ void audit_change(struct audit *a, const struct gate_change *c)
 {
 	struct audit_text t;
 
-	if (a == NULL)
+	if (!a)
 		return;
 	audit_event(&t, "state");
 	audit_text_str(&t, "from", gate_state_name(c->from));
 	audit_text_str(&t, "to", gate_state_name(c->to));
 	if (c->cause != GATE_CAUSE_NONE)
 		audit_text_str(&t, "cause", gate_cause_name(c->cause));
-	if (c->reason != NULL && c->reason[0] != 0)
+	if (c->reason && c->reason[0] != 0)
 		audit_text_str(&t, "reason", c->reason);
 	audit_text_str(&t, "kms", a->kms);
-	if (c->key_version != NULL && c->key_version[0] != 0)
+	if (c->key_version && c->key_version[0] != 0)
 		audit_text_str(&t, "key_version", c->key_version);
 	/* What was denied while it was locked stands before the return in time, and soon after it in the log. */
 	if (c->to == GATE_ACTIVE)
@@ -249,11 +249,11 @@ void audit_ordered(struct audit *a, const struct audit_order *o)
 {
 	struct audit_text t;
 
-	if (a == NULL)
+	if (!a)
 		return;
 	audit_event(&t, "order");
 	audit_text_str(&t, "order", o->order);
-	if (o->signal != NULL)
+	if (o->signal)
 		audit_text_str(&t, "signal", o->signal);
 	if (o->pid != 0)
 		audit_who(&t, o->uid, o->pid);

@@ -68,9 +68,9 @@ static int line_ending_at(int fd, uint64_t end, struct audit_line *out)
 	if (r < 0)
 		return r;
 	const char *before = memrchr(buf, '\n', n - 1);
-	if (buf[n - 1] != '\n' || (before == NULL && n < end))
+	if (buf[n - 1] != '\n' || (!before && n < end))
 		return -EBADMSG;
-	const char *from = before != NULL ? before + 1 : buf;
+	const char *from = before ? before + 1 : buf;
 	r = audit_line_parse(from, (size_t)(buf + n - 1 - from), out);
 	out->time = out->event = out->members = NULL; /* they would lead into our buffer */
 	return r;
@@ -87,7 +87,7 @@ static int torn_bytes(int fd, uint64_t size, uint64_t *torn)
 		if (r < 0)
 			return r;
 		const char *last = memrchr(buf, '\n', n);
-		if (last != NULL) {
+		if (last) {
 			*torn = size - (end - n + (uint64_t)(last + 1 - buf));
 			return 0;
 		}
@@ -98,7 +98,7 @@ static int torn_bytes(int fd, uint64_t size, uint64_t *torn)
 }
 
 /* What the host remembers is there, where it was. */
-static int end_is_there(int fd, uint64_t size, const struct audit_end *e)
+static bool end_is_there(int fd, uint64_t size, const struct audit_end *e)
 {
 	struct audit_line l = {0};
 
@@ -158,7 +158,7 @@ int audit_file_open(struct audit_file *f, const struct store *s)
 {
 	*f = (struct audit_file){.fd = -1, .end_fd = -1, .path = strdup(s->path)};
 	f->own_fd = fcntl(s->own_fd, F_DUPFD_CLOEXEC, 0);
-	if (f->own_fd < 0 || f->path == NULL)
+	if (f->own_fd < 0 || !f->path)
 		return -ENOMEM;
 	f->end_fd = pin_file_beside(s->path, s->keyring->store_id, END_SUFFIX, O_RDWR | O_CREAT);
 	int r = f->end_fd < 0 ? -ENOENT : end_read_fd(f->end_fd, s->keyring->store_id, &f->end);
@@ -245,18 +245,18 @@ static int pass_long(struct audit_reader *r, struct audit_piece *out)
 	const char *end = NULL;
 	ssize_t n = 1;
 
-	while (end == NULL && n > 0) {
+	while (!end && n > 0) {
 		n = pread(r->fd, buf, sizeof(buf), (off_t)off);
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		end = n > 0 ? memchr(buf, '\n', (size_t)n) : NULL;
-		off += end != NULL ? (uint64_t)(end + 1 - buf) : n > 0 ? (uint64_t)n : 0;
+		off += end ? (uint64_t)(end + 1 - buf) : n > 0 ? (uint64_t)n : 0;
 		n = n < 0 ? 1 : n;
 	}
-	out->too_long = 1;
-	out->ended = end != NULL;
+	out->too_long = true;
+	out->ended = end;
 	out->end = off;
-	out->len = (size_t)(off - r->off) - (end != NULL);
+	out->len = (size_t)(off - r->off) - (end ? 1 : 0);
 	r->buf[AUDIT_LINE_MAX] = 0;
 	out->text = r->buf;
 	r->off = off;
@@ -269,7 +269,7 @@ int audit_reader_next(struct audit_reader *r, struct audit_piece *out)
 	char *end;
 
 	*out = (struct audit_piece){0};
-	while ((end = memchr(r->buf + r->at, '\n', r->len - r->at)) == NULL) {
+	while (!(end = memchr(r->buf + r->at, '\n', r->len - r->at))) {
 		if (r->at == 0 && r->len == sizeof(r->buf) - 1)
 			return pass_long(r, out);
 		ssize_t n = fill(r);

@@ -3,6 +3,8 @@
 #ifndef FS_AUDIT_FILE_H
 #define FS_AUDIT_FILE_H
 
+#include <stdbool.h>
+
 #include "crypto/audit.h"
 #include "fs/store/store.h"
 
@@ -52,8 +54,8 @@ void audit_reader_close(struct audit_reader *r);
 struct audit_piece {
 	const char *text; /* NUL behind it; until the next call. Of a piece that is too long, its beginning */
 	size_t len;       /* without the newline; all of it, also where `text` is shorter */
-	int ended;        /* by a newline */
-	int too_long;     /* no line of ours */
+	bool ended;       /* by a newline */
+	bool too_long;    /* no line of ours */
 	uint64_t end;     /* offset behind it, newline included */
 };
 /* 1 and the next piece, 0 at the end, negative errno. */

@@ -26,7 +26,7 @@ static void push(struct audit *a, const struct audit_text *t)
 
 void audit_say(struct audit *a, const struct audit_text *t)
 {
-	if (a == NULL)
+	if (!a)
 		return;
 	/* The thread holds this lock for a copy in memory at most. */
 	pthread_mutex_lock(&a->lock);

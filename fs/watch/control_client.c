@@ -61,7 +61,7 @@ int control_answer_parse(const char *buf, size_t len, int *error, const char **b
 	const char *end = len > 0 && len <= CONTROL_MESSAGE_MAX ? memchr(buf, '\n', len) : NULL;
 	int n = 0;
 
-	if (end == NULL || memchr(buf, 0, len) != NULL)
+	if (!end || memchr(buf, 0, len))
 		return -EPROTO;
 	if (end == buf + 2 && memcmp(buf, "ok", 2) == 0) {
 		*error = 0;
@@ -93,7 +93,7 @@ int control_dir_at(uid_t uid, unsigned i, char *out, size_t len)
 		return -ENOENT;
 	if (uid == 0)
 		n = snprintf(out, len, "/run/byokfs");
-	else if (i == 0 && (xdg == NULL || xdg[0] != '/' || strlen(xdg) > 70))
+	else if (i == 0 && (!xdg || xdg[0] != '/' || strlen(xdg) > 70))
 		return -ENOENT;
 	else if (i == 0)
 		n = snprintf(out, len, "%s/byokfs", xdg);
@@ -236,7 +236,7 @@ int control_call(const char *mountpoint, enum control_command cmd, unsigned time
 	if (fd < 0)
 		return fd;
 	AUTO(auto_free) char *buf = malloc(CONTROL_MESSAGE_MAX);
-	if (buf == NULL)
+	if (!buf)
 		return -ENOMEM;
 	if (send(fd, request, strlen(request), MSG_NOSIGNAL) != (ssize_t)strlen(request))
 		return -EPIPE;
@@ -246,5 +246,5 @@ int control_call(const char *mountpoint, enum control_command cmd, unsigned time
 	if (r < 0)
 		return r;
 	*answer = strndup(body, body_len);
-	return *answer == NULL ? -ENOMEM : error;
+	return !*answer ? -ENOMEM : error;
 }

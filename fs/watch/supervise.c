@@ -136,7 +136,7 @@ static int supervise_runs(struct supervisor *s)
 			return 1;
 		}
 		own_time_look(&s->own, clock_ms(CLOCK_MONOTONIC), 0); /* a start is not the worker's time */
-		while ((end = run_watch(s, &code)) == RUN_ON)
+		while ((end = run_look(s, &code)) == RUN_ON)
 			;
 		if (end == RUN_TAKEN) {
 			code = 1;

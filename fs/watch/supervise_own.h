@@ -46,7 +46,7 @@ struct supervisor {
 /* Fork the next worker. */
 int run_start(struct supervisor *s) MUST_CHECK;
 /* Wait for a moment, take what the worker says and what signals ask. *CODE is the worker's exit code on RUN_DONE. */
-enum run_end run_watch(struct supervisor *s, int *code);
+enum run_end run_look(struct supervisor *s, int *code);
 /* Wait LIMIT_MS for the worker's end: its wait(2) status, or -1 when it has not ended. */
 int run_reap(struct run *r, int limit_ms);
 /* Have the notify command told of a change. */

@@ -216,7 +216,7 @@ static bool in_order(struct supervisor *s)
 	return health_look(&r->health, &s->limits->health, &look, r->why);
 }
 
-enum run_end run_watch(struct supervisor *s, int *code)
+enum run_end run_look(struct supervisor *s, int *code)
 {
 	struct run *r = &s->run;
 	struct pollfd p[3] = {{r->pid_fd, POLLIN, 0}, {r->sock, POLLIN, 0}, {s->signal_fd, POLLIN, 0}};
