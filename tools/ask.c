@@ -3,6 +3,7 @@
 #include "tools/ask.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,23 @@
 #define STATUS_TIMEOUT_MS 10000u
 #define ENDED_TIMEOUT_MS 500u   /* a note says that it has ended: its worker may hang, with the socket open */
 #define ORDER_TIMEOUT_MS 90000u /* a lock seals what was accepted, an unlock asks the KMS */
+
+int ask_mountpoint(int argc, char **argv, const char *help, char path[MOUNTS_PATH_MAX])
+{
+	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
+	int c;
+
+	while ((c = cmd_option(argc, argv, "h", longs)) != -1) {
+		if (c != 'h')
+			return CMD_USAGE;
+		fputs(help, stdout);
+		return -1;
+	}
+	if (optind != argc - 1)
+		return cmd_usage(argv[0], "%s", optind == argc ? "MOUNTPOINT is missing" : "one MOUNTPOINT only");
+	int r = mounts_canonical(argv[optind], path);
+	return r < 0 ? cmd_fail(cmd_exit_of(r), "%s: %s", argv[optind], strerror(-r)) : CMD_OK;
+}
 
 static enum cmd_exit silence(const char *mountpoint, int r)
 {

@@ -5,7 +5,13 @@
 
 #include "fs/watch/control.h"
 #include "tools/cmd.h"
+#include "tools/mounts.h"
 
+/*
+ * The command line of a subcommand that takes MOUNTPOINT and nothing else: CMD_OK and the canonical PATH; -1 when HELP was
+ * printed instead; else the error was printed.
+ */
+int ask_mountpoint(int argc, char **argv, const char *help, char path[MOUNTS_PATH_MAX]) MUST_CHECK;
 /*
  * Ask the mount at MOUNTPOINT (canonical). CMD_OK and its answer (malloc'ed, never NULL), or the error is printed. 0 or the
  * negative errno goes to *ERROR (may be NULL).

@@ -259,7 +259,7 @@ static void summary(struct audit_cmd *a, const struct store *s, const struct aud
 	emit_close(e);
 }
 
-static int verify_opened(struct audit_cmd *a, const struct opened *o)
+static int verify_opened(struct audit_cmd *a, const struct opened_store *o)
 {
 	struct store_owner owner;
 	struct audit_check_config cfg = {
@@ -281,7 +281,7 @@ static int verify_opened(struct audit_cmd *a, const struct opened *o)
 
 static int verify(struct audit_cmd *a)
 {
-	struct opened o;
+	struct opened_store o;
 
 	a->open.mountpoint = "";
 	a->open.read_only = a->open.look_only = true;
@@ -291,7 +291,7 @@ static int verify(struct audit_cmd *a)
 	if (code != CMD_OK)
 		return code;
 	code = verify_opened(a, &o);
-	int end = opened_end(&o, false);
+	int end = opened_close(&o, false);
 	return code != CMD_OK ? code : end;
 }
 

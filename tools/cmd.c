@@ -2,10 +2,13 @@
 /* Options, near misses and messages of the command line. */
 #include "tools/cmd.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "crypto/layout.h"
 
 #define WORD_MAX 32
 #define LONGS_MAX 64
@@ -203,5 +206,30 @@ int cmd_number(const char *text, const char *suffixes, uint64_t lo, uint64_t hi,
 	if (factor == 0 || n > UINT64_MAX / factor || n * factor < lo || n * factor > hi)
 		return -EINVAL;
 	*out = n * factor;
+	return 0;
+}
+
+int cmd_block_size(const char *name, const char *text, uint32_t *len)
+{
+	uint64_t n;
+
+	if (cmd_number(text, "kKM", BLOCK_LEN_MIN, BLOCK_LEN_MAX, &n) < 0 || (n & (n - 1)) != 0)
+		return cmd_usage(name, "--block-size is a power of two from 4k to 1M, not '%s'", text);
+	*len = (uint32_t)n;
+	return CMD_OK;
+}
+
+/* Folders */
+
+int cmd_folder_empty(const char *path, bool *empty)
+{
+	DIR *dir = opendir(path);
+	const struct dirent *e;
+
+	if (!dir)
+		return -errno;
+	for (*empty = true; *empty && (e = readdir(dir));)
+		*empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+	closedir(dir);
 	return 0;
 }

@@ -4,6 +4,7 @@
 #define TOOLS_CMD_H
 
 #include <getopt.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "crypto/attr.h"
@@ -47,6 +48,12 @@ __attribute__((format(printf, 2, 3))) int cmd_usage(const char *name, const char
 __attribute__((format(printf, 2, 3))) int cmd_fail(enum cmd_exit code, const char *format, ...);
 /* "byokfs: warning: TEXT" on stderr. */
 __attribute__((format(printf, 1, 2))) void cmd_warn(const char *format, ...);
+/*
+ * The value of --block-size for the subcommand NAME: a power of two, CMD_OK and *LEN, or CMD_USAGE and the error is printed.
+ */
+int cmd_block_size(const char *name, const char *text, uint32_t *len) MUST_CHECK;
+/* Is the folder PATH empty? Negative errno. */
+int cmd_folder_empty(const char *path, bool *empty) MUST_CHECK;
 /* The exit code that says what a negative errno of store_*, kms_*, gate_open() or fs_*() means. 0 is CMD_OK. */
 enum cmd_exit cmd_exit_of(int error);
 

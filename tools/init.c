@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* `byokfs init`: make a store under one or more KEKs. */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,16 +78,6 @@ static int word_of(const char *option, const char *value, const char *const word
 	return -1;
 }
 
-static int option_block(struct init *in, const char *value)
-{
-	uint64_t n;
-
-	if (cmd_number(value, "kKM", BLOCK_LEN_MIN, BLOCK_LEN_MAX, &n) < 0 || (n & (n - 1)) != 0)
-		return cmd_usage("init", "--block-size is a power of two from 4k to 1M, not '%s'", value);
-	in->keyring->layout.block_len = (uint32_t)n;
-	return CMD_OK;
-}
-
 static int option_take(struct init *in, int c)
 {
 	static const char *const policies[2] = {"all", "any"}, *const wraps[2] = {"store", "file"};
@@ -110,7 +99,7 @@ static int option_take(struct init *in, int c)
 		k->wrap_type = i == 1 ? WRAP_FILE : WRAP_STORE;
 		return i < 0 ? CMD_USAGE : CMD_OK;
 	case OPT_BLOCK:
-		return option_block(in, optarg);
+		return cmd_block_size("init", optarg, &k->layout.block_len);
 	case OPT_PLAIN:
 		k->name_mode = NAMES_PLAIN;
 		return CMD_OK;
@@ -211,18 +200,14 @@ static int keks_open(struct init *in)
 /* Said before a passphrase is asked for; store_create() looks again. */
 static int folder_check(const char *path)
 {
-	DIR *d = opendir(path);
-	const struct dirent *e;
-	int n = 0;
+	bool empty;
+	int r = cmd_folder_empty(path, &empty);
 
-	if (!d && errno == ENOENT)
+	if (r == -ENOENT)
 		return CMD_OK;
-	if (!d)
-		return cmd_fail(cmd_exit_of(-errno), "cannot make a store in %s: %s", path, strerror(errno));
-	while ((e = readdir(d)))
-		n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
-	closedir(d);
-	if (n > 0)
+	if (r)
+		return cmd_fail(cmd_exit_of(r), "cannot make a store in %s: %s", path, strerror(-r));
+	if (!empty)
 		return cmd_fail(CMD_BUSY, "%s is not empty: a store is made in a new or an empty folder", path);
 	return CMD_OK;
 }

@@ -67,10 +67,7 @@ static int option_take(struct inspect *i, int c)
 		i->json = true;
 		return CMD_OK;
 	case OPT_BLOCK:
-		if (cmd_number(optarg, "kKM", BLOCK_LEN_MIN, BLOCK_LEN_MAX, &n) < 0 || (n & (n - 1)))
-			return cmd_usage("inspect", "--block-size is a power of two from 4k to 1M, not '%s'", optarg);
-		i->given.block_len = (uint32_t)n;
-		return CMD_OK;
+		return cmd_block_size("inspect", optarg, &i->given.block_len);
 	case OPT_HEADER:
 		if (cmd_number(optarg, "kK", HEADER_LEN_STORE, HEADER_LEN_FILE, &n) < 0 ||
 		    (n != HEADER_LEN_STORE && n != HEADER_LEN_FILE))

@@ -27,25 +27,14 @@ static const char unlock_help[] = "Usage: byokfs unlock MOUNTPOINT\n"
 				  "Example:\n"
 				  "  byokfs unlock /mnt/backup\n";
 
-static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
-
 static int order(int argc, char **argv, enum control_command cmd, const char *help)
 {
 	AUTO(auto_free) char *answer = NULL;
 	char path[MOUNTS_PATH_MAX];
-	int c;
 
-	while ((c = cmd_option(argc, argv, "h", longs)) != -1) {
-		if (c != 'h')
-			return CMD_USAGE;
-		fputs(help, stdout);
-		return CMD_OK;
-	}
-	if (optind != argc - 1)
-		return cmd_usage(argv[0], "%s", optind == argc ? "MOUNTPOINT is missing" : "one MOUNTPOINT only");
-	int r = mounts_canonical(argv[optind], path);
-	if (r < 0)
-		return cmd_fail(cmd_exit_of(r), "%s: %s", argv[optind], strerror(-r));
+	int r = ask_mountpoint(argc, argv, help, path);
+	if (r != CMD_OK)
+		return r < 0 ? CMD_OK : r;
 	enum cmd_exit code = ask_mount(path, cmd, &answer, NULL);
 	if (code == CMD_OK)
 		printf("%s is %s\n", path, cmd == CONTROL_LOCK ? "locked" : "unlocked");

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* `byokfs mount`: checks, then the daemon's whole life. */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,20 +58,6 @@ static const char help[] =
 
 /* The mount point */
 
-static int folder_empty(const char *path)
-{
-	DIR *dir = opendir(path);
-	const struct dirent *e;
-	int n = 0;
-
-	if (!dir)
-		return -errno;
-	while ((e = readdir(dir)))
-		n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
-	closedir(dir);
-	return n == 0;
-}
-
 /* An unmounted target that can be written sends the next backup in clear to the bare folder. */
 static void warn_writable(const char *path)
 {
@@ -112,6 +97,7 @@ static int mountpoint_check(const struct mount_options *m, char path[MOUNTS_PATH
 {
 	char store[MOUNTS_PATH_MAX];
 	struct stat st;
+	bool empty;
 
 	int r = mounts_canonical(m->mountpoint, path);
 	if (r < 0)
@@ -127,10 +113,10 @@ static int mountpoint_check(const struct mount_options *m, char path[MOUNTS_PATH
 	if (realpath(m->open.path, store) && is_below(path, store))
 		return cmd_fail(CMD_USAGE, "mount point %s lies in the store %s: the store would be hidden below it",
 				path, store);
-	r = folder_empty(path);
+	r = cmd_folder_empty(path, &empty);
 	if (r < 0)
 		return cmd_fail(cmd_exit_of(r), "mount point %s: %s", path, strerror(-r));
-	if (r == 0)
+	if (!empty)
 		return cmd_fail(CMD_BUSY,
 				"mount point %s is not empty: what lies in it would be hidden. Move it away first",
 				path);
@@ -159,7 +145,7 @@ static void log_limits(const struct fs_config *fc)
 	fc->log(LOG_INFO, text);
 }
 
-static int serve(struct fs *fs, const struct fs_config *fc, const struct opened *o)
+static int serve(struct fs *fs, const struct fs_config *fc, const struct opened_store *o)
 {
 	const struct control_config cc = {
 		.fs = fs,
@@ -207,7 +193,7 @@ static void log_mount(const struct mount_options *m, struct audit *audit)
 }
 
 /* LAST: the last line of the audit log, if the mount came about. */
-static int run(const struct mount_options *m, struct worker *w, struct opened *o, struct audit *audit,
+static int run(const struct mount_options *m, struct worker *w, struct opened_store *o, struct audit *audit,
 	       struct audit_text *last)
 {
 	const struct fs_config fc = {
@@ -242,7 +228,7 @@ static int run(const struct mount_options *m, struct worker *w, struct opened *o
 	return code;
 }
 
-static int run_audited(const struct mount_options *m, struct worker *w, struct opened *o)
+static int run_audited(const struct mount_options *m, struct worker *w, struct opened_store *o)
 {
 	const struct audit_config ac = {
 		.store = o->store, .gate = o->gate, .to_syslog = m->audit_syslog, .log = m->open.log};
@@ -262,7 +248,7 @@ static int run_audited(const struct mount_options *m, struct worker *w, struct o
 static int work(struct worker *w, void *arg)
 {
 	struct mount_options *m = arg;
-	struct opened o;
+	struct opened_store o;
 
 	/* One that is started again has no terminal; and what was typed once is not kept for it. */
 	m->open.may_prompt = m->respawns == 0 && isatty(STDIN_FILENO);
@@ -272,7 +258,7 @@ static int work(struct worker *w, void *arg)
 	if (code != CMD_OK)
 		return code;
 	code = run_audited(m, w, &o);
-	int end = opened_end(&o, false);
+	int end = opened_close(&o, false);
 	daemon_log(LOG_INFO, "unmounted");
 	return code != CMD_OK ? code : end;
 }

@@ -167,7 +167,7 @@ static enum cmd_exit keks_open(const struct opened_config *cfg, const struct sto
 }
 
 /* One try with the keyring copy in use: CMD_OK and the gate, else *ERROR says whether another copy is worth a try. */
-static enum cmd_exit gate_try(struct waiting *w, struct opened *o, int *error, char why[320])
+static enum cmd_exit gate_try(struct waiting *w, struct opened_store *o, int *error, char why[320])
 {
 	AUTO(kek_list_close) struct kek_list l = {0};
 	const struct opened_config *cfg = w->cfg;
@@ -214,7 +214,7 @@ static const char *silence_hint(const struct waiting *w, int error)
 				      "--wait keeps asking";
 }
 
-static enum cmd_exit gate_begin(const struct opened_config *cfg, struct opened *o)
+static enum cmd_exit gate_begin(const struct opened_config *cfg, struct opened_store *o)
 {
 	struct waiting w = {.cfg = cfg, .until = clock_ms(CLOCK_BOOTTIME) + cfg->wait_ms};
 
@@ -237,7 +237,7 @@ static enum cmd_exit open_error(int r, const char *why)
 	return cmd_fail(r == -EPERM ? CMD_NOT_TRUSTED : cmd_exit_of(r), "%s", why);
 }
 
-static enum cmd_exit begin(const struct opened_config *cfg, const struct store_open *how, struct opened *o)
+static enum cmd_exit begin(const struct opened_config *cfg, const struct store_open *how, struct opened_store *o)
 {
 	char why[STORE_WHY_MAX] = "";
 
@@ -262,12 +262,12 @@ static enum cmd_exit begin(const struct opened_config *cfg, const struct store_o
 	return CMD_OK;
 }
 
-enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened *out)
+enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened_store *out)
 {
 	char text[OPENED_REFS_MAX][KMS_REF_MAX + 1], why[KMS_TEXT_MAX] = "";
 	const char *ref[OPENED_REFS_MAX];
 
-	*out = (struct opened){0};
+	*out = (struct opened_store){0};
 	words.log = cfg->log;
 	words.is_mount = cfg->mountpoint[0] != 0;
 	words.closing = false;
@@ -285,11 +285,11 @@ enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened *out)
 	};
 	enum cmd_exit code = begin(cfg, &how, out);
 	if (code != CMD_OK)
-		opened_end(out, false);
+		opened_close(out, false);
 	return code;
 }
 
-enum cmd_exit opened_end(struct opened *o, bool verified)
+enum cmd_exit opened_close(struct opened_store *o, bool verified)
 {
 	enum cmd_exit code = CMD_OK;
 
@@ -301,6 +301,6 @@ enum cmd_exit opened_end(struct opened *o, bool verified)
 	words.closing = true;
 	gate_close(o->gate);
 	store_close(o->store);
-	*o = (struct opened){0};
+	*o = (struct opened_store){0};
 	return code;
 }

@@ -29,7 +29,7 @@ struct opened_config {
 };
 
 /* Zeroed, it holds nothing. */
-struct opened {
+struct opened_store {
 	struct store *store;
 	struct gate *gate;
 	bool begun; /* by store_begin() */
@@ -39,9 +39,9 @@ struct opened {
  * store_open, owner lock, KMS handles, gate (and the other keyring copy where the first does not open), store_begin. Errors
  * are printed; the exit code is returned and nothing stays open.
  */
-enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened *out);
+enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened_store *out);
 /* store_end, gate_close, store_close. VERIFIED says that a whole check has passed. */
-enum cmd_exit opened_end(struct opened *o, bool verified);
+enum cmd_exit opened_close(struct opened_store *o, bool verified);
 
 /* Take one more --kms REF: CMD_OK, or the error was printed. COMMAND names the subcommand. */
 enum cmd_exit opened_add_ref(struct opened_config *cfg, const char *command, const char *ref);

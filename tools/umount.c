@@ -24,8 +24,6 @@ static const char help[] = "Usage: byokfs umount MOUNTPOINT\n"
 			   "Example:\n"
 			   "  byokfs umount /mnt/backup\n";
 
-static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
-
 /* A descriptor of the daemon's process, taken before the unmount: a number could be another's afterwards. */
 static int daemon_fd(const char *mountpoint)
 {
@@ -92,19 +90,10 @@ static int wait_end(const char *path, int fd)
 int cmd_umount(int argc, char **argv)
 {
 	char path[MOUNTS_PATH_MAX];
-	int c;
 
-	while ((c = cmd_option(argc, argv, "h", longs)) != -1) {
-		if (c != 'h')
-			return CMD_USAGE;
-		fputs(help, stdout);
-		return CMD_OK;
-	}
-	if (optind != argc - 1)
-		return cmd_usage("umount", "%s", optind == argc ? "MOUNTPOINT is missing" : "one MOUNTPOINT only");
-	int r = mounts_canonical(argv[optind], path);
-	if (r < 0)
-		return cmd_fail(cmd_exit_of(r), "%s: %s", argv[optind], strerror(-r));
+	int r = ask_mountpoint(argc, argv, help, path);
+	if (r != CMD_OK)
+		return r < 0 ? CMD_OK : r;
 	if (!mounts_is(path))
 		return cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", path);
 	AUTO(auto_close) int fd = daemon_fd(path);

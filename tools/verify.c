@@ -205,7 +205,7 @@ static int look_before(struct verify *v)
  * A clean store is only read: a check that is killed leaves it as it was. One that a crash left is begun for writing, so
  * that the writes in flight are completed first and it can count as clean afterwards.
  */
-static int begin_writing(struct opened *o)
+static int begin_writing(struct opened_store *o)
 {
 	char why[STORE_WHY_MAX] = "";
 	struct store *s = o->store;
@@ -220,7 +220,7 @@ static int begin_writing(struct opened *o)
 	return cmd_fail(cmd_exit_of(r), "%s", why);
 }
 
-static int check_all(struct verify *v, struct opened *o)
+static int check_all(struct verify *v, struct opened_store *o)
 {
 	const struct gate_hooks none = {0};
 	struct check_config cfg = check_of(v, o->store, o->gate), before = check_of(v, v->before, NULL);
@@ -241,7 +241,7 @@ static int check_all(struct verify *v, struct opened *o)
 
 static int verify_with_key(struct verify *v)
 {
-	struct opened o;
+	struct opened_store o;
 	v->open.read_only = !v->repair;
 	v->open.mountpoint = "";
 	v->open.may_prompt = isatty(STDIN_FILENO);
@@ -256,7 +256,7 @@ static int verify_with_key(struct verify *v)
 	/* Whatever verify says of the store it says of all of it, and only then does the crash count as dealt with. */
 	bool passed = code == CMD_OK && v->result.complete && !v->counts.crash;
 	v->result.marked_clean = passed && o.store->unclean && !o.store->read_only;
-	int end = opened_end(&o, passed);
+	int end = opened_close(&o, passed);
 	return code == CMD_OK ? end : code;
 }
 
