@@ -165,7 +165,7 @@ static void show_piece(struct audit_cmd *a, uint64_t at, const struct audit_piec
 		fflush(stdout);
 		cmd_warn("line %llu of the log %s", (unsigned long long)at,
 			 r == -ENOTSUP ? "is of a newer version of byokfs"
-			 : p->ended    ? "is no line of byokfs"
+			 : p->ended    ? "was not written by byokfs"
 				       : "is unfinished");
 		return;
 	}
@@ -241,7 +241,7 @@ static void summary(struct audit_cmd *a, const struct store *s, const struct aud
 	struct emit *e = &a->emit;
 
 	if (!e->json) {
-		printf("%llu lines of %llu sessions are authentic; %llu damages, %llu notes%s\n",
+		printf("%llu lines of %llu sessions are authentic; damage: %llu, notes: %llu%s\n",
 		       (unsigned long long)c->lines, (unsigned long long)c->sessions, (unsigned long long)c->damage,
 		       (unsigned long long)c->notes,
 		       live ? ". The store is mounted: the log may have grown meanwhile" : "");
@@ -274,7 +274,7 @@ static int verify_opened(struct audit_cmd *a, const struct opened_store *o)
 	int r = audit_check(&cfg, &c);
 	if (r < 0)
 		return cmd_fail(cmd_exit_of(r), "cannot check the audit log of %s: %s", o->store->path,
-				r == -EUCLEAN ? "it is no regular file" : strerror(-r));
+				r == -EUCLEAN ? "it is not a regular file" : strerror(-r));
 	summary(a, o->store, &c, cfg.live);
 	return c.damage > 0 ? CMD_DAMAGED : CMD_OK;
 }

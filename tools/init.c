@@ -233,7 +233,7 @@ static void report(const struct init *in)
 	const struct keyring *k = in->keyring;
 	char dir[4096];
 
-	printf("Store %s made: id ", in->path);
+	printf("Store %s created: id ", in->path);
 	for (size_t i = 0; i < ID_LEN; i++)
 		printf("%02x", k->store_id[i]);
 	puts("");

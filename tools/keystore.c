@@ -114,7 +114,7 @@ static int do_init(const struct args *a, struct keystore *none)
 		return act_fail(r, why);
 	if (a->no_passphrase)
 		cmd_warn("whoever can read %s has the keys: its mode alone protects them", a->dir);
-	printf("Keystore %s is made. Back it up: without its keys nothing can be read.\n", a->dir);
+	printf("Keystore %s created. Back it up: without its keys nothing can be read.\n", a->dir);
 	return CMD_OK;
 }
 
@@ -137,7 +137,7 @@ static int add_key(const struct args *a, struct keystore *ks, const struct keyst
 
 	if (r)
 		return act_end(r, why);
-	printf("Key %s is %s. Its reference: local:%s/%s\n", a->name, new->material ? "imported" : "made",
+	printf("Key %s %s. Its reference: local:%s/%s\n", a->name, new->material ? "imported" : "created",
 	       keystore_path(ks), a->name);
 	return CMD_OK;
 }
@@ -307,7 +307,7 @@ static int take_words(struct args *a, const struct keystore_command *c, int argc
 	if (argc < wanted)
 		return cmd_usage(c->title, "NAME is missing: which key?");
 	if (argc > wanted)
-		return cmd_usage(c->title, "too many words: '%s'", argv[wanted]);
+		return cmd_usage(c->title, "too many arguments: '%s'", argv[wanted]);
 	a->dir = argv[0];
 	a->name = c->named ? argv[1] : NULL;
 	if (strcmp(c->word, "import") == 0 && !a->file)
@@ -323,9 +323,10 @@ static int run_opened(const struct keystore_command *c, const struct args *a)
 	int r;
 
 	if (c->named && keystore_name_check(a->name))
-		return cmd_usage(c->title,
-				 "'%s' is no key name: letters, digits, '.', '_' and '-', at most %u, no '.' in front",
-				 a->name, KEYSTORE_NAME_MAX);
+		return cmd_usage(
+			c->title,
+			"'%s' is not a key name: letters, digits, '.', '_' and '-', at most %u of them, not '.' first",
+			a->name, KEYSTORE_NAME_MAX);
 	r = keystore_open(a->dir, &src, &ks, why);
 	if (r == -EINVAL)
 		r = -EKEYREJECTED; /* an empty or overlong passphrase */

@@ -21,7 +21,7 @@ static const struct subcommand commands[] = {
 	{"init", cmd_init, "make a store"},
 	{"mount", cmd_mount, "mount a store"},
 	{"umount", cmd_umount, "unmount it, and wait until the store is closed"},
-	{"status", cmd_status, "say how a mount or a store is"},
+	{"status", cmd_status, "show the state of a mount or a store"},
 	{"lock", cmd_lock, "drop the keys of a mount now"},
 	{"unlock", cmd_unlock, "ask the KMS for them again"},
 	{"keystore", cmd_keystore, "make and manage a keystore and its keys (local:)"},

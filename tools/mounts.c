@@ -91,7 +91,7 @@ bool mounts_is(const char *mountpoint)
 	return mountinfo_find(MOUNTINFO_SELF, mountpoint, &m) == 0;
 }
 
-/* statfs(2) in a child of ours: a connection that nobody serves and nobody ends would keep the caller for good. */
+/* statfs(2) in a child of ours: a connection that nobody serves and nobody ends would hold the caller for ever. */
 static int statfs_error(const char *mountpoint)
 {
 	struct pollfd p = {.events = POLLIN};
@@ -117,7 +117,7 @@ bool mounts_is_dead(const char *mountpoint)
 {
 	char *answer = NULL;
 
-	/* Who listens is alive, or hangs. */
+	/* Whoever listens is alive, or hangs. */
 	int r = control_call(mountpoint, CONTROL_STATUS, ALIVE_TIMEOUT_MS, &answer);
 	free(answer);
 	if (r != -ENOENT)

@@ -209,7 +209,7 @@ static const char *silence_hint(const struct waiting *w, int error)
 		return "";
 	if (w->interrupted)
 		return " (interrupted)";
-	return w->cfg->wait_ms != 0 ? " (the time of --wait is over)"
+	return w->cfg->wait_ms != 0 ? " (--wait has run out)"
 				    : ". A mount begins with a good answer, and grace is only for one that serves; "
 				      "--wait keeps asking";
 }

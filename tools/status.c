@@ -13,17 +13,18 @@
 #include "tools/emit.h"
 #include "tools/mounts.h"
 
-static const char help[] = "Usage: byokfs status [MOUNTPOINT|STORE] [--json]\n"
-			   "Say how a mount is: its state and why, its keys, what was refused or found damaged. Of a "
-			   "store that is not mounted,\n"
-			   "say what can be read without a key. Without an argument: every mount.\n"
-			   "\n"
-			   "  --json       one line of JSON\n"
-			   "  -h, --help   this text\n"
-			   "\n"
-			   "Examples:\n"
-			   "  byokfs status /mnt/backup\n"
-			   "  byokfs status --json | python3 -m json.tool\n";
+static const char help[] =
+	"Usage: byokfs status [MOUNTPOINT|STORE] [--json]\n"
+	"Show the state of a mount and the reason for it, its keys, what was refused or found damaged. Of a "
+	"store that is not mounted,\n"
+	"show what can be read without a key. Without an argument: every mount.\n"
+	"\n"
+	"  --json       one line of JSON\n"
+	"  -h, --help   this text\n"
+	"\n"
+	"Examples:\n"
+	"  byokfs status /mnt/backup\n"
+	"  byokfs status --json | python3 -m json.tool\n";
 
 enum { OPT_JSON = 256 };
 static const struct option longs[] = {

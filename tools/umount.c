@@ -49,7 +49,8 @@ static void announce(const char *mountpoint)
 static int busy(const char *path)
 {
 	return cmd_fail(CMD_BUSY,
-			"%s is in use: files are open or a process has its folder there (fuser -vm %s names them)",
+			"%s is in use: files are open in it, or it is the current folder of a process (fuser -vm %s "
+			"names them)",
 			path, path);
 }
 

@@ -135,8 +135,8 @@ static void remember(struct audit *a)
 	pthread_mutex_unlock(&a->lock);
 	int r = audit_file_remember(&a->file, &a->end);
 	if (r < 0 && !a->end_told)
-		a->cfg.log(LOG_WARNING, "this host cannot remember where the audit log ends: if its last lines are cut "
-					"nothing will tell");
+		a->cfg.log(LOG_WARNING, "this host cannot remember where the audit log ends: if its last lines are "
+					"cut off, nothing will show it");
 	a->end_told = a->end_told || r < 0;
 }
 
@@ -345,7 +345,7 @@ int audit_start(const struct audit_config *cfg, struct audit **out, char why[STO
 	}
 	if (r < 0) {
 		snprintf(why, STORE_WHY_MAX, "cannot write the audit log %.300s/" STORE_OWN "/" STORE_AUDIT ": %s",
-			 cfg->store->path, r == -EUCLEAN ? "it is no regular file: move it away" : strerror(-r));
+			 cfg->store->path, r == -EUCLEAN ? "it is not a regular file: move it away" : strerror(-r));
 		if (a)
 			audit_free(a);
 		return r;

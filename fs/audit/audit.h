@@ -34,7 +34,7 @@ int audit_start(const struct audit_config *cfg, struct audit **out, char why[STO
  */
 void audit_stop(struct audit *a, const struct audit_text *last);
 
-/* An event of now; add members with audit_text_*(), then say it. Say never blocks, on any thread, under any lock. */
+/* An event of now; add members with audit_text_*(), then say it. audit_say() never blocks: any thread, under any lock. */
 void audit_event(struct audit_text *t, const char *event);
 void audit_say(struct audit *a, const struct audit_text *t);
 

@@ -100,7 +100,7 @@ static void odd_is_damage(struct walk *w)
 	if (w->odd_newer)
 		say(w, p, "line %" PRIu64 " of the file is of a newer version of byokfs", w->odd_at);
 	else
-		say(w, p, "line %" PRIu64 " of the file does not read as one: it was changed", w->odd_at);
+		say(w, p, "line %" PRIu64 " of the file cannot be read as a log line: it was changed", w->odd_at);
 	w->odd_len = 0;
 	w->doubt = true;
 	w->unread++;

@@ -49,7 +49,7 @@ bool health_look(struct health *h, const struct health_limits *limits, const str
 	}
 	if (silent <= limits->beats_missed)
 		return true;
-	snprintf(why, HEALTH_WHY_MAX, "the worker does not run any more (no beat for %" PRId64 " ms)",
+	snprintf(why, HEALTH_WHY_MAX, "the worker is no longer running (no beat for %" PRId64 " ms)",
 		 limits->beats_missed);
 	return false;
 }

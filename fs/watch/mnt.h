@@ -21,7 +21,7 @@ struct mnt_config {
  */
 int mnt_mount(const struct mnt_config *cfg, int *fd, char why[STORE_WHY_MAX]) MUST_CHECK;
 /*
- * By umount2(2), or for a plain user by fusermount3, who says nothing of why it fails: then -EBUSY. DETACH: at once, even
+ * By umount2(2), or for a plain user by fusermount3, which does not say why it failed: then -EBUSY. DETACH: at once, even
  * while files are open. -EINVAL: nothing is mounted there; -ENOENT: there is no fusermount3.
  */
 int mnt_umount(const char *mountpoint, bool detach) MUST_CHECK;

@@ -59,7 +59,7 @@ static void leave_note(struct supervisor *s)
 
 /*
  * A write(2) that was inside the kernel at the end goes on, reports success and fills pages behind the passes, which every
- * handle then reads until its attributes are too old, and a mapping for good. Nothing tells when it is over.
+ * handle then reads until its attributes are too old, and a mapping for good. Nothing shows when it is over.
  */
 static void forget_more(struct supervisor *s)
 {

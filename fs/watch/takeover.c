@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Abort first, then invalidate: the other way round waits for a dead server, for good. */
+/* Abort first, then invalidate: the other way round waits for ever for a dead server. */
 #include "fs/watch/takeover.h"
 
 #include <errno.h>
@@ -70,7 +70,7 @@ static bool abort_fusectl(const struct fuse_conn *c)
 	return fd >= 0 && write(fd, "1", 1) == 1;
 }
 
-/* FD (O_PATH) lies in mount ID: stat(2) would ask the server, who is dead. */
+/* FD (O_PATH) lies in mount ID: stat(2) would ask the server, which is dead. */
 static bool in_mount(int fd, int id)
 {
 	char path[48], text[512];

@@ -95,7 +95,7 @@ refused 'goes on being said too' 'gone' 5 "$BYOKFS" audit verify "$W/s"
 rm "$(log_of s)"
 mkfifo "$(log_of s)"
 mkdir -p "$W/mnt"
-refused 'a fifo in its place' 'no regular file' '' "$BYOKFS" mount "$W/s" "$W/mnt"
+refused 'a fifo in its place' 'not a regular file' '' "$BYOKFS" mount "$W/s" "$W/mnt"
 rm "$(log_of s)"
 
 # --- killed

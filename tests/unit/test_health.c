@@ -51,7 +51,7 @@ END_TEST
 START_TEST(no_beat)
 {
 	ck_assert_int_eq(go_on(20000, false, true), 4500);
-	ck_assert_str_eq(why, "the worker does not run any more (no beat for 4500 ms)");
+	ck_assert_str_eq(why, "the worker is no longer running (no beat for 4500 ms)");
 }
 END_TEST
 

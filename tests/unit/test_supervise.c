@@ -352,7 +352,7 @@ END_TEST
 
 START_TEST(hangs)
 {
-	taken(work_hangs, "the worker does not run any more (no beat for 300 ms)");
+	taken(work_hangs, "the worker is no longer running (no beat for 300 ms)");
 }
 END_TEST
 
