@@ -15,7 +15,7 @@
 #include "fs/fuse/ops.h"
 
 /* An open folder. */
-struct listing {
+struct open_folder {
 	pthread_mutex_t lock;
 	DIR *dir;  /* lock */
 	off_t pos; /* lock: where `dir` stands, -1 = unknown */
@@ -24,14 +24,14 @@ struct listing {
 };
 
 /* NULL: the root, opened by ourselves for syncfs(2) only. */
-static struct listing *listing_of(const struct fuse_file_info *fi)
+static struct open_folder *folder_of(const struct fuse_file_info *fi)
 {
-	return (struct listing *)(uintptr_t)fi->fh;
+	return (struct open_folder *)(uintptr_t)fi->fh;
 }
 
-static int listing_open(struct tree *t, struct node *n, struct listing **out)
+static int folder_open(struct tree *t, struct node *n, struct open_folder **out)
 {
-	AUTO(auto_free) struct listing *l = calloc(1, sizeof(*l));
+	AUTO(auto_free) struct open_folder *l = calloc(1, sizeof(*l));
 
 	if (!l)
 		return -ENOMEM;
@@ -53,7 +53,7 @@ static int listing_open(struct tree *t, struct node *n, struct listing **out)
 	return 0;
 }
 
-static void listing_close(struct listing *l)
+static void folder_close(struct open_folder *l)
 {
 	closedir(l->dir);
 	pthread_mutex_destroy(&l->lock);
@@ -73,14 +73,14 @@ static bool opendir_own(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct listing *l = NULL;
+	struct open_folder *l = NULL;
 
 	if (opendir_own(req, ino, fi))
 		return;
 	struct node *n = ops_admit(req, ino);
 	if (!n)
 		return;
-	int r = listing_open(req_tree(req), n, &l);
+	int r = folder_open(req_tree(req), n, &l);
 	if (r) {
 		fuse_reply_err(req, -r);
 		return;
@@ -88,20 +88,20 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fi->fh = (uint64_t)(uintptr_t)l;
 	atomic_fetch_or(&n->opened, 1);
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		listing_close(l);
+		folder_close(l);
 }
 
 static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	if (listing_of(fi))
-		listing_close(listing_of(fi));
+	if (folder_of(fi))
+		folder_close(folder_of(fi));
 	fuse_reply_err(req, 0);
 }
 
 /* ---- names ---- */
 
-static void log_alien(struct tree *t, const struct listing *l, const char *disk)
+static void log_alien(struct tree *t, const struct open_folder *l, const char *disk)
 {
 	char path[2048], text[2400];
 	size_t len = node_path(&t->nodes, l->node, path, sizeof(path) - 1);
@@ -112,7 +112,7 @@ static void log_alien(struct tree *t, const struct listing *l, const char *disk)
 	t->env.log(LOG_ERR, text);
 }
 
-static int decode(struct tree *t, const struct listing *l, const char *disk, char plain[NAME_LEN_MAX + 1])
+static int decode(struct tree *t, const struct open_folder *l, const char *disk, char plain[NAME_LEN_MAX + 1])
 {
 	AUTO(auto_free) uint8_t *data = NULL;
 	const struct store_keys *keys;
@@ -135,7 +135,7 @@ static int decode(struct tree *t, const struct listing *l, const char *disk, cha
 }
 
 /* The plain name of DISK: 0, -ENOENT for what is not to be listed, -EACCES. */
-static int plain_name(struct tree *t, const struct listing *l, const char *disk, char plain[NAME_LEN_MAX + 1])
+static int plain_name(struct tree *t, const struct open_folder *l, const char *disk, char plain[NAME_LEN_MAX + 1])
 {
 	enum entry_kind kind = name_kind(t->names, disk);
 
@@ -166,7 +166,8 @@ static bool is_dots(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-static size_t add_plain(fuse_req_t req, struct listing *l, const struct dirent *e, const char *name, struct reply *p)
+static size_t add_plain(fuse_req_t req, struct open_folder *l, const struct dirent *e, const char *name,
+			struct reply *p)
 {
 	struct stat st = {.st_ino = e->d_ino};
 	int type;
@@ -180,7 +181,7 @@ static size_t add_plain(fuse_req_t req, struct listing *l, const struct dirent *
 	return fuse_add_direntry(req, p->buf + p->used, p->size - p->used, name, &st, e->d_off);
 }
 
-static size_t add_plus(fuse_req_t req, struct listing *l, const struct dirent *e, const char *name, struct reply *p)
+static size_t add_plus(fuse_req_t req, struct open_folder *l, const struct dirent *e, const char *name, struct reply *p)
 {
 	struct tree *t = req_tree(req);
 	struct fuse_entry_param entry = {.attr = {.st_ino = e->d_ino, .st_mode = S_IFDIR}};
@@ -200,7 +201,7 @@ static size_t add_plus(fuse_req_t req, struct listing *l, const struct dirent *e
 }
 
 /* Fill P from the listing's position on; -EACCES when it locks on the way. Under the listing's lock. */
-static int list(fuse_req_t req, struct listing *l, off_t off, struct reply *p)
+static int list(fuse_req_t req, struct open_folder *l, off_t off, struct reply *p)
 {
 	struct dirent *e;
 
@@ -229,7 +230,7 @@ static int list(fuse_req_t req, struct listing *l, off_t off, struct reply *p)
 	return -errno;
 }
 
-static int fill_reply(fuse_req_t req, off_t off, struct listing *l, struct reply *p, bool plus)
+static int fill_reply(fuse_req_t req, off_t off, struct open_folder *l, struct reply *p, bool plus)
 {
 	p->buf = malloc(p->size);
 	p->counted = plus ? calloc(p->size / DIRENTPLUS_MIN + 1, sizeof(struct node *)) : NULL;
@@ -243,7 +244,7 @@ static int fill_reply(fuse_req_t req, off_t off, struct listing *l, struct reply
 	return p->used > 0 && r != -EACCES ? 0 : r; /* an error behind what fits is met again by the next request */
 }
 
-static void read_listing(fuse_req_t req, size_t size, off_t off, struct listing *l, bool plus)
+static void read_folder(fuse_req_t req, size_t size, off_t off, struct open_folder *l, bool plus)
 {
 	struct nodes *nodes = &req_tree(req)->nodes;
 	struct reply p = {.size = size};
@@ -266,13 +267,13 @@ static void read_listing(fuse_req_t req, size_t size, off_t off, struct listing 
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)ino;
-	read_listing(req, size, off, listing_of(fi), false);
+	read_folder(req, size, off, folder_of(fi), false);
 }
 
 static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)ino;
-	read_listing(req, size, off, listing_of(fi), true);
+	read_folder(req, size, off, folder_of(fi), true);
 }
 
 /* ---- fsyncdir ---- */
@@ -280,7 +281,7 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 static void job_fsyncdir(struct file_work *w, void *arg)
 {
 	struct deferred *d = arg;
-	const struct listing *l = listing_of(&d->fi);
+	const struct open_folder *l = folder_of(&d->fi);
 	uint32_t owes = node_owes(l->node);
 	int r = 0;
 
@@ -302,7 +303,7 @@ static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fus
 {
 	(void)ino;
 	(void)datasync;
-	if (!listing_of(fi))
+	if (!folder_of(fi))
 		fuse_reply_err(req, 0);
 	else
 		ops_defer(req, job_fsyncdir, &(struct deferred){.fi = *fi});

@@ -1,121 +1,34 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Locking is not done until the kernel has forgotten: the passes over every inode that it knows (design: section 6). */
-#include <errno.h>
+/* Locking is not done until the kernel has forgotten: the order in which it is made to (design: section 6). */
 #include <stdio.h>
-#include <sys/resource.h>
 #include <syslog.h>
 #include <time.h>
 
 #include "fs/lock/janitor.h"
 #include "fs/lock/lock_own.h"
+#include "fs/lock/pass.h"
 
-#define PASS_THREADS 4u
-#define BATCH 256u
 #define HANDLERS_WAIT_MS 500 /* past the drain limit */
 #define IN_FLIGHT_MS 250     /* after the order: what a write(2) then inside the kernel has added is still sealed */
-#define RETRIES_MAX 512u     /* per pass; what is more goes to the janitor at once */
 #define BEAT_MS 100
 
-/* What is to be forgotten, as lock_forget_inode() takes it. */
-#define ALL 0
-#define ATTRIBUTES (-1)
-
-/* One pass over one class of inodes, shared by its threads. */
-struct pass {
-	struct lock *lock;
-	enum node_class class;
-	int64_t off; /* ALL or ATTRIBUTES */
-	bool again;  /* the last pass: ids that were absent are tried again */
-	pthread_mutex_t mutex;
-	uint64_t next;                /* lock */
-	uint64_t absent[RETRIES_MAX]; /* lock: ENOENT, a reply may still be under way */
-	size_t n_absent;
-};
-
-/* ---- passes ---- */
-
-static int forget(const struct pass *p, uint64_t id)
+static void forget_attributes(struct lock *l, enum node_class class)
 {
-	return p->class == NODE_WRITTEN && p->off == ALL ? lock_forget(p->lock, id)
-							 : lock_forget_inode(p->lock, id, p->off, 0);
+	pass_run(l, &(struct pass_order){
+			    .class = class, .attributes_only = true, .threads = PASS_THREADS_MAX, .beat = true});
 }
 
-static void absent(struct pass *p, uint64_t id)
+static void forget_contents(struct lock *l, enum node_class class)
 {
-	bool kept;
-
-	pthread_mutex_lock(&p->mutex);
-	kept = p->n_absent < RETRIES_MAX;
-	if (kept)
-		p->absent[p->n_absent++] = id;
-	pthread_mutex_unlock(&p->mutex);
-	if (!kept)
-		janitor_absent(p->lock, id);
+	pass_run(l, &(struct pass_order){.class = class, .threads = PASS_THREADS_MAX, .beat = true});
 }
 
-static void *pass_thread(void *arg)
+/* No pass comes after this one, so absent ids are asked for again; late repeats, which hold nobody up, are the janitor's. */
+static void forget_for_good(struct lock *l, enum node_class class)
 {
-	struct pass *p = arg;
-	uint64_t ids[BATCH];
-
-	for (;;) {
-		size_t n;
-
-		pthread_mutex_lock(&p->mutex);
-		n = nodes_collect(p->lock->cfg.nodes, p->class, &p->next, ids, BATCH);
-		pthread_mutex_unlock(&p->mutex);
-		if (n == 0)
-			return NULL;
-		/* no lock is held here: with dirty pages the kernel waits for our own WRITE handlers */
-		for (size_t i = 0; i < n; i++)
-			if (forget(p, ids[i]) == -ENOENT && p->again)
-				absent(p, ids[i]);
-		lock_beat(p->lock);
-	}
+	pass_run(l, &(struct pass_order){
+			    .class = class, .threads = PASS_THREADS_MAX, .beat = true, .absent = janitor_absent});
 }
-
-/* An id that the kernel did not know yet: its reply was under way. Later repeats, which hold nobody up, are the janitor's. */
-static void pass_again(struct pass *p)
-{
-	static const unsigned wait_ms[] = {10, 100};
-
-	for (size_t w = 0; w < ARRAY_LEN(wait_ms) && p->n_absent > 0; w++) {
-		size_t left = 0;
-
-		clock_pause(wait_ms[w]);
-		for (size_t i = 0; i < p->n_absent; i++) {
-			uint64_t id = p->absent[i];
-
-			if (node_live(p->lock->cfg.nodes, id) && forget(p, id) == -ENOENT)
-				p->absent[left++] = id;
-		}
-		p->n_absent = left;
-		lock_beat(p->lock);
-	}
-	for (size_t i = 0; i < p->n_absent; i++)
-		janitor_absent(p->lock, p->absent[i]);
-}
-
-/* Nothing is allocated: a lock must not fail where memory is short. Fewer threads only make it slower. */
-static void pass_run(struct lock *l, enum node_class class, int64_t off, bool again)
-{
-	struct pass p = {.lock = l, .class = class, .off = off, .again = again, .next = 1};
-	pthread_t thread[PASS_THREADS];
-	unsigned n;
-
-	pthread_mutex_init(&p.mutex, NULL);
-	for (n = 0; n < PASS_THREADS - 1; n++)
-		if (pthread_create(&thread[n], NULL, pass_thread, &p))
-			break;
-	pass_thread(&p);
-	while (n > 0)
-		pthread_join(thread[--n], NULL);
-	if (again)
-		pass_again(&p);
-	pthread_mutex_destroy(&p.mutex);
-}
-
-/* ---- the order ---- */
 
 static void lock_begin(struct lock *l, int64_t until)
 {
@@ -141,14 +54,14 @@ static void write_back(struct lock *l, struct rootsync *sync, int64_t start, int
 	uint64_t before;
 
 	lock_forget_names(l);
-	pass_run(l, NODE_WRITTEN, ATTRIBUTES, false);
-	pass_run(l, NODE_OPENED, ATTRIBUTES, false);
-	pass_run(l, NODE_OPENED, ALL, false);
+	forget_attributes(l, NODE_WRITTEN);
+	forget_attributes(l, NODE_OPENED);
+	forget_contents(l, NODE_OPENED);
 	if (!rootsync_settle(sync, l, until + HANDLERS_WAIT_MS))
 		l->cfg.log(LOG_WARNING, "locking: syncfs of the mount point does not come back; going on without it");
 	do {
 		before = atomic_load(&l->writes);
-		pass_run(l, NODE_WRITTEN, ALL, false);
+		forget_contents(l, NODE_WRITTEN);
 	} while (atomic_load(&l->writes) != before && !lock_sealed(l) &&
 		 clock_ms(CLOCK_BOOTTIME) < start + IN_FLIGHT_MS);
 }
@@ -194,12 +107,11 @@ static void lock_note(struct lock *l, uint64_t contents_ms, uint64_t all_ms)
 
 void lock_drain(struct lock *l, unsigned drain_ms)
 {
-	int64_t start = clock_ms(CLOCK_BOOTTIME), until = start + drain_ms, contents;
-	struct rootsync *sync;
+	int64_t start = clock_ms(CLOCK_BOOTTIME), until = start + drain_ms;
 
 	lock_hurry();
 	lock_begin(l, until);
-	sync = rootsync_start(l, ROOTSYNC_WRITE_BACK);
+	struct rootsync *sync = rootsync_start(l, ROOTSYNC_WRITE_BACK);
 	write_back(l, sync, start, until);
 	rootsync_end(sync, l);
 	handlers_out(l, until + HANDLERS_WAIT_MS);
@@ -207,12 +119,12 @@ void lock_drain(struct lock *l, unsigned drain_ms)
 	sync = rootsync_start(l, ROOTSYNC_ASK_FIRST);
 	lock_forget_names(l);
 	(void)rootsync_settle(sync, l, clock_ms(CLOCK_BOOTTIME) + HANDLERS_WAIT_MS);
-	pass_run(l, NODE_WRITTEN, ALL, true);
-	pass_run(l, NODE_OPENED, ALL, true);
-	contents = clock_ms(CLOCK_BOOTTIME);
+	forget_for_good(l, NODE_WRITTEN);
+	forget_for_good(l, NODE_OPENED);
+	int64_t contents = clock_ms(CLOCK_BOOTTIME);
 	rootsync_end(sync, l);
-	pass_run(l, NODE_FOLDER, ALL, true);
-	pass_run(l, NODE_OTHER, ALL, true);
+	forget_for_good(l, NODE_FOLDER);
+	forget_for_good(l, NODE_OTHER);
 	janitor_locked(l);
 	lock_note(l, (uint64_t)(contents - start), (uint64_t)(clock_ms(CLOCK_BOOTTIME) - start));
 }

@@ -23,19 +23,17 @@ void lock_beat(struct lock *l)
 bool lock_writable(struct lock *l, uint64_t ino, uint64_t *size)
 {
 	struct node *n = node_pin(l->cfg.nodes, ino);
-	struct file *f;
-	bool r;
 
 	if (!n)
 		return false;
 	pthread_mutex_lock(&n->lock);
-	f = atomic_load(&n->file);
-	r = f && f->writers > 0;
+	struct file *f = atomic_load(&n->file);
+	bool writable = f && f->writers > 0;
 	if (size)
-		*size = r ? file_size(f) : 0;
+		*size = writable ? file_size(f) : 0;
 	pthread_mutex_unlock(&n->lock);
 	node_unpin(l->cfg.nodes, n);
-	return r;
+	return writable;
 }
 
 /*
@@ -44,15 +42,14 @@ bool lock_writable(struct lock *l, uint64_t ino, uint64_t *size)
  */
 int lock_forget(struct lock *l, uint64_t ino)
 {
-	uint64_t size, piece = PIECE, at;
-	int r;
+	uint64_t size, piece = PIECE;
 
 	if (!lock_writable(l, ino, &size))
 		return lock_forget_inode(l, ino, 0, 0);
 	while (size / piece >= PIECES_MAX)
 		piece *= 2;
-	at = (size / piece + 1 + WRITE_MAX / piece) * piece;
-	r = lock_forget_inode(l, ino, (int64_t)at, 0);
+	uint64_t at = (size / piece + 1 + WRITE_MAX / piece) * piece;
+	int r = lock_forget_inode(l, ino, (int64_t)at, 0);
 	while (!r && at > 0) {
 		at -= piece;
 		r = lock_forget_inode(l, ino, (int64_t)at, (int64_t)piece);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "fs/lock/lock_own.h"
+#include "fs/lock/pass.h"
 
 #define BEAT_MS 100
 #define END_WAIT_MS 1000
@@ -27,10 +28,10 @@
 struct rootsync {
 	pthread_mutex_t mutex;
 	pthread_cond_t news;
-	struct lock *lock; /* lock; NULL: nobody waits any more */
+	struct lock *lock; /* mutex; NULL: nobody waits any more */
 	enum rootsync_kind kind;
-	bool wanted;     /* lock: rounds, until settled */
-	bool stop, done; /* lock */
+	bool wanted;     /* mutex: rounds, until settled */
+	bool stop, done; /* mutex */
 	char path[];
 };
 
@@ -44,10 +45,8 @@ static void sync_free(struct rootsync *s)
 /* Is it our own root that this thread has opened, and did no other thread of ours open it since? */
 static bool sync_opened(struct rootsync *s)
 {
-	bool ours;
-
 	pthread_mutex_lock(&s->mutex);
-	ours = s->lock && atomic_load(&s->lock->root_opened_by) == gettid();
+	bool ours = s->lock && atomic_load(&s->lock->root_opened_by) == gettid();
 	pthread_mutex_unlock(&s->mutex);
 	return ours;
 }
@@ -55,12 +54,10 @@ static bool sync_opened(struct rootsync *s)
 /* Before a round: how many WRITE requests came so far, and may more be admitted? False: it is over. */
 static bool round_begin(struct rootsync *s, uint64_t *writes, bool *sealed)
 {
-	bool go;
-
 	pthread_mutex_lock(&s->mutex);
 	while (s->lock && !s->stop && !s->wanted)
 		pthread_cond_wait(&s->news, &s->mutex);
-	go = s->lock && !s->stop;
+	bool go = s->lock && !s->stop;
 	if (go) {
 		*writes = atomic_load(&s->lock->writes);
 		*sealed = lock_sealed(s->lock);
@@ -93,28 +90,24 @@ static void sync_rounds(struct rootsync *s, int fd)
 uint64_t lock_asked_id(const char *name)
 {
 	const size_t len = sizeof(NAME_PREFIX) - 1;
-	uint64_t id;
 	char *end;
 
 	if (strncmp(name, NAME_PREFIX, len) != 0 || name[len] < '1' || name[len] > '9')
 		return 0;
-	id = strtoull(name + len, &end, 10);
+	uint64_t id = strtoull(name + len, &end, 10);
 	return *end ? 0 : id;
 }
 
 /* The next of the files open for writing. */
 static size_t written_ids(struct rootsync *s, uint64_t *next, uint64_t ids[BATCH])
 {
-	size_t n = 0, left = 0;
+	size_t n = 0;
 
 	pthread_mutex_lock(&s->mutex);
-	while (s->lock && !s->stop && left == 0 &&
-	       (n = nodes_collect(s->lock->cfg.nodes, NODE_WRITTEN, next, ids, BATCH)) > 0)
-		for (size_t i = 0; i < n; i++)
-			if (lock_writable(s->lock, ids[i], NULL))
-				ids[left++] = ids[i];
+	if (s->lock && !s->stop)
+		n = pass_writable(s->lock, next, ids, BATCH);
 	pthread_mutex_unlock(&s->mutex);
-	return left;
+	return n;
 }
 
 /*
@@ -154,8 +147,6 @@ static int sync_open(struct rootsync *s)
 static void *sync_thread(void *arg)
 {
 	struct rootsync *s = arg;
-	bool left;
-	int fd;
 
 	/*
 	 * A table of descriptors of its own, empty: killed in the middle of syncfs(2), this thread sleeps until our requests
@@ -163,7 +154,7 @@ static void *sync_thread(void *arg)
 	 */
 	if (unshare(CLONE_FILES) == 0)
 		(void)(close_range(3, ~0u, 0) == 0);
-	fd = sync_open(s);
+	int fd = sync_open(s);
 	if (fd >= 0 && s->kind == ROOTSYNC_ASK_FIRST)
 		ask_first(s, fd);
 	if (fd >= 0) {
@@ -172,7 +163,7 @@ static void *sync_thread(void *arg)
 	}
 	pthread_mutex_lock(&s->mutex);
 	s->done = true;
-	left = !s->lock;
+	bool left = !s->lock;
 	pthread_cond_broadcast(&s->news);
 	pthread_mutex_unlock(&s->mutex);
 	if (left)
@@ -187,7 +178,6 @@ struct rootsync *rootsync_start(struct lock *l, enum rootsync_kind kind)
 	pthread_condattr_t cond;
 	pthread_attr_t attr;
 	pthread_t thread;
-	int r;
 
 	if (!s)
 		return NULL;
@@ -202,7 +192,7 @@ struct rootsync *rootsync_start(struct lock *l, enum rootsync_kind kind)
 	pthread_condattr_destroy(&cond);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	r = pthread_create(&thread, &attr, sync_thread, s);
+	int r = pthread_create(&thread, &attr, sync_thread, s);
 	pthread_attr_destroy(&attr);
 	if (!r)
 		return s;
@@ -219,8 +209,6 @@ static void wait_a_beat(struct rootsync *s)
 
 bool rootsync_settle(struct rootsync *s, struct lock *l, int64_t until)
 {
-	bool settled;
-
 	if (!s)
 		return true;
 	pthread_mutex_lock(&s->mutex);
@@ -230,7 +218,7 @@ bool rootsync_settle(struct rootsync *s, struct lock *l, int64_t until)
 		wait_a_beat(s);
 		lock_beat(l);
 	}
-	settled = !s->wanted || s->done;
+	bool settled = !s->wanted || s->done;
 	pthread_mutex_unlock(&s->mutex);
 	return settled;
 }
@@ -238,7 +226,6 @@ bool rootsync_settle(struct rootsync *s, struct lock *l, int64_t until)
 void rootsync_end(struct rootsync *s, struct lock *l)
 {
 	int64_t until = clock_ms(CLOCK_BOOTTIME) + END_WAIT_MS;
-	bool done;
 
 	if (!s)
 		return;
@@ -249,7 +236,7 @@ void rootsync_end(struct rootsync *s, struct lock *l)
 		wait_a_beat(s);
 		lock_beat(l);
 	}
-	done = s->done;
+	bool done = s->done;
 	s->lock = NULL;
 	pthread_cond_broadcast(&s->news);
 	pthread_mutex_unlock(&s->mutex);

@@ -37,7 +37,7 @@ struct control {
 	unsigned n_clients;      /* under lock */
 };
 
-struct connection {
+struct client {
 	struct control *control;
 	unsigned slot;
 	int fd;
@@ -268,7 +268,7 @@ static int receive(int fd, char *buf, size_t *len)
 
 static void *serve(void *arg)
 {
-	AUTO(auto_free) struct connection *k = arg;
+	AUTO(auto_free) struct client *k = arg;
 	struct control *c = k->control;
 	char buf[CONTROL_REQUEST_MAX];
 	enum control_command cmd;
@@ -322,7 +322,7 @@ static int spawn(void *(*fn)(void *), void *arg, int detached, pthread_t *thread
 }
 
 /* Takes FD over. Called with the lock held. */
-static int connection_begin(struct control *c, int fd)
+static int client_begin(struct control *c, int fd)
 {
 	const struct timeval timeout = {.tv_sec = IO_TIMEOUT_S};
 	pthread_t thread;
@@ -330,10 +330,10 @@ static int connection_begin(struct control *c, int fd)
 
 	while (slot < CLIENTS_MAX && c->client[slot] >= 0)
 		slot++;
-	struct connection *k = slot < CLIENTS_MAX ? malloc(sizeof(*k)) : NULL;
+	struct client *k = slot < CLIENTS_MAX ? malloc(sizeof(*k)) : NULL;
 	if (k == NULL)
 		return -EAGAIN;
-	*k = (struct connection){.control = c, .slot = slot, .fd = fd};
+	*k = (struct client){.control = c, .slot = slot, .fd = fd};
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	c->client[slot] = fd;
@@ -370,7 +370,7 @@ static void *accept_loop(void *arg)
 			continue;
 		}
 		pthread_mutex_lock(&c->lock);
-		int r = connection_begin(c, fd);
+		int r = client_begin(c, fd);
 		pthread_mutex_unlock(&c->lock);
 		if (r < 0)
 			close(fd);
