@@ -166,8 +166,10 @@ static int get_sealed(struct tree *t, struct node *n, const char *name, struct x
 	got = getxattr(b.path, disk, cipher, VALUE_MAX);
 	if (got < 0)
 		return -errno;
-	if ((size_t)got < XATTR_OVERHEAD)
+	if ((size_t)got < XATTR_OVERHEAD) {
+		atomic_fetch_add(&t->env.corrupt, 1);
 		return -EIO;
+	}
 	buf->len = (size_t)got - XATTR_OVERHEAD;
 	if (buf->size == 0)
 		return 0;
