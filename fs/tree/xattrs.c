@@ -14,6 +14,7 @@
 #include "crypto/xattr.h"
 
 #define VALUE_MAX 65536u
+#define LIST_TRIES 8
 
 /* The backing object, for the calls that take a path. */
 struct backing {
@@ -55,23 +56,38 @@ static int check_name(const char *name)
 	return -EOPNOTSUPP;
 }
 
-/* All names the backing has; *LIST is malloc'ed. */
-static int backing_list(const struct backing *b, char **list, size_t *len)
+/* One try of backing_list(): -ERANGE when the list has grown between the question for its length and that for its bytes. */
+static int list_once(const struct backing *b, char **list, size_t *len)
 {
+	AUTO(auto_free) char *buf = NULL;
 	ssize_t n = listxattr(b->path, NULL, 0);
 
-	*len = 0;
-	*list = NULL;
 	if (n <= 0)
 		return n < 0 && errno != EOPNOTSUPP ? -errno : 0;
-	*list = malloc((size_t)n);
-	if (!*list)
+	buf = malloc((size_t)n);
+	if (!buf)
 		return -ENOMEM;
-	n = listxattr(b->path, *list, (size_t)n);
+	n = listxattr(b->path, buf, (size_t)n);
 	if (n < 0)
 		return -errno;
+	*list = buf;
 	*len = (size_t)n;
+	buf = NULL;
 	return 0;
+}
+
+/* All names the backing has; *LIST is malloc'ed. Not -ERANGE, which would say something of the caller's own buffer. */
+static int backing_list(const struct backing *b, char **list, size_t *len)
+{
+	*len = 0;
+	*list = NULL;
+	for (int i = 0; i < LIST_TRIES; i++) {
+		int r = list_once(b, list, len);
+
+		if (r != -ERANGE)
+			return r;
+	}
+	return -EBUSY;
 }
 
 static bool any_user(const char *list, size_t len)
