@@ -375,6 +375,49 @@ START_TEST(times_are_the_backings)
 }
 END_TEST
 
+static void remove_on_disk(struct node *dir, const char *disk, bool folder)
+{
+	AUTO(auto_close) int fd = fd_of(dir);
+	ck_assert_int_eq(unlinkat(fd, disk, folder ? AT_REMOVEDIR : 0), 0);
+}
+
+/* Taken away behind our back: an error for whoever asks, and nothing is taken for it. */
+START_TEST(objects_that_are_gone)
+{
+	ck_assert_int_eq(try_special(root(), "s", 'l'), 0);
+	struct disk_name s = disk_of(root(), "s"), f = disk_of(root(), "f"), d = disk_of(root(), "d");
+	remove_on_disk(new_dir(root(), "d"), DIRID_NAME, false);
+	ck_assert_int_eq(try_file(root(), "f"), 0);
+	tree_fresh(true, false);
+	struct node *folder = look(root(), "d"), *file = look(root(), "f"), *link = look(root(), "s"), *out;
+	remove_on_disk(root(), d.name, true);
+	remove_on_disk(root(), f.name, false);
+	remove_on_disk(root(), s.name, false);
+	truncate_disk(root(), f.name, 100); /* another object under the name */
+	char *was = snap();
+	struct special special;
+	struct stat st;
+	uint8_t id[ID_LEN];
+	ck_assert_int_eq(obj_dir_id(tree, folder, id), -ESTALE);
+	ck_assert_int_eq(obj_lookup_disk(tree, folder, "x", &out, &st), -ESTALE);
+	ck_assert_int_eq(try_file(folder, "x"), -ESTALE);
+	obj_cache_id(folder, rig.root_id); /* as if it had been read before */
+	ck_assert_int_eq(try_dir(folder, "x"), -ESTALE);
+	ck_assert_int_eq(obj_unlink(tree, at(folder, "x")), -ESTALE);
+	ck_assert_int_eq(obj_rmdir(tree, at(folder, "x")), -ESTALE);
+	ck_assert_int_eq(obj_rename(tree, at(root(), "f"), at(folder, "x"), 0), -ESTALE);
+	ck_assert_int_eq(obj_id(tree, file, id), -ESTALE);
+	ck_assert_int_eq(obj_getattr(tree, file, &st), -ESTALE);
+	ck_assert_int_eq(obj_link(tree, file, at(root(), long_of('l', 200)), &st), -ESTALE);
+	ck_assert_int_eq(obj_special(tree, link, &special), -ESTALE);
+	node_owe(folder, NODE_UNSYNCED_DIR);
+	const struct node_key key = {tree->dev, 1, OBJECT_FILE};
+	ck_assert_int_eq(node_lookup(&tree->nodes, &key, folder, "x", &out), 0);
+	ck_assert_int_eq(obj_sync_up(tree, out), -ESTALE);
+	same_as(was);
+}
+END_TEST
+
 /* ---- directory ids ---- */
 
 static void id_on_disk(struct node *dir, uint8_t id[ID_LEN])
@@ -862,6 +905,7 @@ static Suite *make_suite(void)
 	tcase_add_test(special, stumps_and_impossible_sizes);
 	tcase_add_test(special, attributes_of_another_kind);
 	tcase_add_test(special, times_are_the_backings);
+	tcase_add_test(special, objects_that_are_gone);
 	tcase_add_test(ids, folder_has_an_id);
 	tcase_add_test(ids, id_is_remembered);
 	tcase_add_loop_test(ids, missing_id_is_made_after_a_crash, 0, 2);

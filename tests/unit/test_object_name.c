@@ -650,6 +650,10 @@ START_TEST(plain_user_removes_his_own)
 	drop(new_dir(root(), "d"));
 	chmod_disk(root(), "d", 0555);
 	ck_assert_int_eq(obj_rmdir(tree, at(root(), "d")), 0);
+	drop(new_dir(root(), "d")); /* with all bits: nothing is lifted */
+	fault_clear();
+	ck_assert_int_eq(obj_rmdir(tree, at(root(), "d")), 0);
+	ck_assert_uint_eq(fault_seen[CALL_FCHMODAT], 0);
 	drop(new_dir(root(), "d"));
 	drop(new_dir(root(), "e"));
 	chmod_disk(root(), "d", 0000);
