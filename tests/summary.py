@@ -34,7 +34,7 @@ def rows(prefix, log, status):
         out = ((test.get('stdout') or '') + '\n' + (test.get('stderr') or '')).splitlines()
         last = [x.strip() for x in out if x.strip()][-1:] or ['']
         text = [x for x in out if re.match(r'RESULT |\d+%: Checks: ', x)][-1:] or last
-        text = re.sub(r'^RESULT \S+ ', '', text[0])
+        text = re.sub(r'^(RESULT \S+|FAIL:) ', '', text[0])
         result = {'OK': 'ok', 'SKIP': 'skipped'}.get(test['result'], 'FAIL')
         if result == 'FAIL':
             failed = True

@@ -11,7 +11,7 @@ mkdir -p "$dir/corpus" || exit 2
 cp "$here/corpus/$name"/* "$dir/corpus/" || exit 2
 cd "$dir" || exit 2
 timeout $((${FUZZ_SECONDS:-6} * 2 + 120)) "$program" -max_total_time="${FUZZ_SECONDS:-6}" -timeout=5 -rss_limit_mb=1024 \
-	-artifact_prefix="$dir/crash-" -print_final_stats=1 corpus >log 2>&1
+	-artifact_prefix="$dir/" -print_final_stats=1 corpus >log 2>&1
 r=$?
 if [ $r -ne 0 ]; then
 	echo "  FAIL: exit $r: $(grep -m 1 -E 'ERROR|runtime error|SUMMARY' log | head -c 300); log and input: $dir"
