@@ -32,9 +32,9 @@ int aead_seal(const struct aead *a, const uint8_t *plain, size_t len, uint8_t *c
 	if (!evp)
 		return -ENOMEM;
 	random_bytes(cipher, NONCE_LEN);
-	int n, rc = aead_begin(evp, a, cipher, 1);
-	if (rc)
-		return rc;
+	int n, r = aead_begin(evp, a, cipher, 1);
+	if (r)
+		return r;
 	if (len && !EVP_EncryptUpdate(evp, cipher + NONCE_LEN, &n, plain, (int)len))
 		return -EIO;
 	uint8_t *tag = cipher + NONCE_LEN + len;
@@ -53,16 +53,16 @@ int aead_open(const struct aead *a, const uint8_t *cipher, size_t len, uint8_t *
 	size_t plain_len = len - AEAD_OVERHEAD;
 	uint8_t tag[TAG_LEN], none;
 	memcpy(tag, cipher + NONCE_LEN + plain_len, TAG_LEN);
-	int n, rc = aead_begin(evp, a, cipher, 0);
-	if (rc)
-		return rc;
+	int n, r = aead_begin(evp, a, cipher, 0);
+	if (r)
+		return r;
 	if (plain_len && !EVP_DecryptUpdate(evp, plain, &n, cipher + NONCE_LEN, (int)plain_len))
-		rc = -EIO;
+		r = -EIO;
 	else if (!EVP_CIPHER_CTX_ctrl(evp, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag))
-		rc = -EIO;
+		r = -EIO;
 	else if (EVP_DecryptFinal_ex(evp, &none, &n) <= 0)
-		rc = -EBADMSG;
-	if (rc && plain_len)
+		r = -EBADMSG;
+	if (r && plain_len)
 		secret_wipe(plain, plain_len);
-	return rc;
+	return r;
 }

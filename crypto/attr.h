@@ -3,6 +3,7 @@
 #ifndef CRYPTO_ATTR_H
 #define CRYPTO_ATTR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -52,12 +52,12 @@ int audit_key_new(const struct store_keys *keys, struct audit_key **out)
 		return -ENOMEM;
 	}
 	memcpy(k->store_id, keys->id, ID_LEN);
-	int rc = kdf_extract(NULL, keys->root, KEY_LEN, prk);
-	if (!rc)
-		rc = kdf_expand(prk, &(struct kdf_info){.purpose = "audit", .store_id = k->store_id}, k->key, KEY_LEN);
-	if (rc) {
+	int r = kdf_extract(NULL, keys->root, KEY_LEN, prk);
+	if (!r)
+		r = kdf_expand(prk, &(struct kdf_info){.purpose = "audit", .store_id = k->store_id}, k->key, KEY_LEN);
+	if (r) {
 		secret_free(k);
-		return rc;
+		return r;
 	}
 	*out = k;
 	return 0;
@@ -71,17 +71,17 @@ void audit_key_free(struct audit_key *k)
 int audit_chain_new(const struct audit_key *k, uint64_t session, struct audit_chain **out)
 {
 	const struct kdf_info info = {
-		.purpose = "audit session", .store_id = k->store_id, .number = session, .has_number = 1};
+		.purpose = "audit session", .store_id = k->store_id, .number = session, .has_number = true};
 	struct audit_chain *c = secret_alloc(sizeof(*c));
 	if (!c)
 		return -ENOMEM;
 	memcpy(c->store_id, k->store_id, ID_LEN);
 	c->session = session;
 	c->line = 1;
-	int rc = kdf_expand(k->key, &info, c->key, KEY_LEN);
-	if (rc) {
+	int r = kdf_expand(k->key, &info, c->key, KEY_LEN);
+	if (r) {
 		secret_free(c);
-		return rc;
+		return r;
 	}
 	*out = c;
 	return 0;
@@ -108,10 +108,9 @@ int audit_chain_skip(struct audit_chain *c)
 	AUTO(secret_free_at) void *next = secret_alloc(KEY_LEN);
 	if (!next)
 		return -ENOMEM;
-	int rc = kdf_expand(c->key, &(struct kdf_info){.purpose = "audit next", .store_id = c->store_id}, next,
-			    KEY_LEN);
-	if (rc)
-		return rc;
+	int r = kdf_expand(c->key, &(struct kdf_info){.purpose = "audit next", .store_id = c->store_id}, next, KEY_LEN);
+	if (r)
+		return r;
 	memcpy(c->key, next, KEY_LEN);
 	c->line++;
 	return 0;
@@ -166,11 +165,11 @@ int audit_chain_seal(struct audit_chain *c, const struct audit_seal *what, uint8
 	memcpy(out + at + split, found, n);
 	memcpy(out + at + split + n, what->text->text + split, what->text->len - split);
 	at += what->text->len + n;
-	int rc = hmac_sha256(c->key, &(struct hmac_part){(uint8_t *)out, at}, 1, mac);
-	if (!rc)
-		rc = audit_chain_skip(c);
-	if (rc)
-		return rc;
+	int r = hmac_sha256(c->key, &(struct hmac_part){(uint8_t *)out, at}, 1, mac);
+	if (!r)
+		r = audit_chain_skip(c);
+	if (r)
+		return r;
 	sodium_bin2hex(hex, sizeof(hex), mac, MAC_LEN);
 	snprintf(out + at, AUDIT_LINE_MAX - at, TAIL_LABEL "%s\"}", hex);
 	out[at + TAIL_LEN] = '\n';
@@ -251,8 +250,8 @@ static int take_found(struct cursor c, struct audit_line *l)
 {
 	if (l->line != 1)
 		return 0;
-	int rc = take_label(&c, ",\"found\":\"");
-	for (size_t f = AUDIT_NEW; !rc && f < ARRAY_LEN(found_name); f++) {
+	int r = take_label(&c, ",\"found\":\"");
+	for (size_t f = AUDIT_NEW; !r && f < ARRAY_LEN(found_name); f++) {
 		struct cursor t = c;
 		if (take_label(&t, found_name[f]) == 0 && take_label(&t, "\"") == 0) {
 			l->found = (enum audit_found)f;
@@ -260,7 +259,7 @@ static int take_found(struct cursor c, struct audit_line *l)
 			break;
 		}
 	}
-	if (rc || l->found == 0)
+	if (r || l->found == 0)
 		return -EBADMSG;
 	if (take_label(&c, ",\"torn\":") == 0)
 		return take_u64(&c, &l->torn) || l->torn == 0 ? -EBADMSG : 0;
@@ -294,9 +293,9 @@ int audit_line_parse(const char *text, size_t len, struct audit_line *out)
 		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
 			return -EBADMSG;
 	struct cursor c = {text, text + len};
-	int rc = head_parse(&c, &l);
-	if (rc)
-		return rc;
+	int r = head_parse(&c, &l);
+	if (r)
+		return r;
 	if ((size_t)(c.end - c.at) < TAIL_LEN)
 		return -EBADMSG;
 	struct cursor tail = {c.end - TAIL_LEN, c.end};
@@ -307,21 +306,21 @@ int audit_line_parse(const char *text, size_t len, struct audit_line *out)
 		return -EBADMSG;
 	if (take_label(&tail, TAIL_LABEL) || take_mac(&tail, l.mac) || take_label(&tail, "\"}"))
 		return -EBADMSG;
-	rc = take_found((struct cursor){l.members, l.members + l.members_len}, &l);
-	if (!rc)
+	r = take_found((struct cursor){l.members, l.members + l.members_len}, &l);
+	if (!r)
 		*out = l;
-	return rc;
+	return r;
 }
 
 int audit_chain_check(struct audit_chain *c, const char *text, const struct audit_line *line)
 {
 	uint8_t mac[MAC_LEN];
-	int rc = hmac_sha256(c->key, &(struct hmac_part){(const uint8_t *)text, line->maced_len}, 1, mac);
-	if (rc)
-		return rc;
-	int good = line->session == c->session && line->line == c->line && sodium_memcmp(mac, line->mac, MAC_LEN) == 0;
-	rc = audit_chain_skip(c);
-	return rc ? rc : good ? 0 : -EBADMSG;
+	int r = hmac_sha256(c->key, &(struct hmac_part){(const uint8_t *)text, line->maced_len}, 1, mac);
+	if (r)
+		return r;
+	bool good = line->session == c->session && line->line == c->line && sodium_memcmp(mac, line->mac, MAC_LEN) == 0;
+	r = audit_chain_skip(c);
+	return r ? r : good ? 0 : -EBADMSG;
 }
 
 /* The host's end record */

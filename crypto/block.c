@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "crypto/fetch.h"
@@ -25,7 +26,7 @@ struct message {
 };
 
 int block_cipher_begin(struct block_cipher *c, const struct store_keys *store, const struct file_keys *file,
-		       const struct layout *l, int sealing)
+		       const struct layout *l, bool sealing)
 {
 	memset(c, 0, sizeof(*c));
 	if (!fetch_gcm())
@@ -57,13 +58,13 @@ static int segment_use(struct block_cipher *c, uint64_t no, size_t *left)
 		return 0;
 	uint8_t key[KEY_LEN];
 	c->segment = NO_SEGMENT;
-	int rc = file_content_key(c->file, segment, key);
-	if (!rc && !EVP_CipherInit_ex2(c->evp, fetch_gcm(), key, NULL, c->sealing, NULL))
-		rc = -EIO;
+	int r = file_content_key(c->file, segment, key);
+	if (!r && !EVP_CipherInit_ex2(c->evp, fetch_gcm(), key, NULL, c->sealing, NULL))
+		r = -EIO;
 	secret_wipe(key, sizeof(key));
-	if (!rc)
+	if (!r)
 		c->segment = segment;
-	return rc;
+	return r;
 }
 
 static int gcm_seal(struct block_cipher *c, const struct message *m, const uint8_t *plain, uint8_t *cipher)
@@ -127,23 +128,23 @@ int block_seal(struct block_cipher *c, uint64_t no, size_t n, const uint8_t *pla
 {
 	uint8_t nonce[NONCES_AT_ONCE][NONCE_LEN], aad[AAD_BLOCK_LEN] = {0};
 	struct message m = {NULL, aad, sizeof(aad), c->layout.block_len};
-	int rc = range_check(c, no, n);
+	int r = range_check(c, no, n);
 	aad_begin(c, LABEL_BLOCK, aad);
-	for (size_t i = 0, left = 0; i < n && !rc; i++, left--) {
+	for (size_t i = 0, left = 0; i < n && !r; i++, left--) {
 		if (i % NONCES_AT_ONCE == 0)
 			nonces_draw(nonce, n - i < NONCES_AT_ONCE ? n - i : NONCES_AT_ONCE);
 		if (left == 0)
-			rc = segment_use(c, no + i, &left);
-		if (rc)
+			r = segment_use(c, no + i, &left);
+		if (r)
 			break;
 		be64_put(aad + 40, no + i);
 		m.nonce = nonce[i % NONCES_AT_ONCE];
 		memcpy(cipher, m.nonce, NONCE_LEN);
-		rc = gcm_seal(c, &m, plain, cipher + NONCE_LEN);
+		r = gcm_seal(c, &m, plain, cipher + NONCE_LEN);
 		plain += m.len;
 		cipher += m.len + BLOCK_OVERHEAD;
 	}
-	return rc;
+	return r;
 }
 
 int block_open(struct block_cipher *c, uint64_t no, size_t n, uint32_t flags, const uint8_t *cipher, uint8_t *plain,
@@ -153,30 +154,30 @@ int block_open(struct block_cipher *c, uint64_t no, size_t n, uint32_t flags, co
 	struct message m = {NULL, aad, sizeof(aad), c->layout.block_len};
 	uint8_t *first = plain;
 	size_t i = 0;
-	int rc = range_check(c, no, n);
-	if (rc)
-		return rc;
+	int r = range_check(c, no, n);
+	if (r)
+		return r;
 	aad_begin(c, LABEL_BLOCK, aad);
-	for (size_t left = 0; i < n && !rc; left--) {
+	for (size_t left = 0; i < n && !r; left--) {
 		if (left == 0)
-			rc = segment_use(c, no + i, &left);
-		if (rc)
+			r = segment_use(c, no + i, &left);
+		if (r)
 			break;
 		be64_put(aad + 40, no + i);
 		m.nonce = cipher;
 		if ((flags & FINAL_SPARSE) && block_is_zero(cipher, m.len + BLOCK_OVERHEAD))
 			memset(plain, 0, m.len);
 		else
-			rc = gcm_open(c, &m, cipher + NONCE_LEN, plain);
+			r = gcm_open(c, &m, cipher + NONCE_LEN, plain);
 		plain += m.len;
 		cipher += m.len + BLOCK_OVERHEAD;
-		i += !rc;
+		i += !r;
 	}
-	if (rc)
+	if (r)
 		secret_wipe(first, n * m.len);
-	if (rc == -EBADMSG && bad)
+	if (r == -EBADMSG && bad)
 		*bad = no + i;
-	return rc;
+	return r;
 }
 
 static void final_head_write(const struct final_head *head, uint8_t out[FINAL_HEAD_LEN])
@@ -213,11 +214,11 @@ int final_seal(struct block_cipher *c, uint64_t no, const struct final_head *hea
 	size_t left;
 	if (head->tail_len >= c->layout.block_len || (head->flags & ~FINAL_SPARSE) != 0)
 		return -EINVAL;
-	int rc = range_check(c, no, 0);
-	if (!rc)
-		rc = segment_use(c, no, &left);
-	if (rc)
-		return rc;
+	int r = range_check(c, no, 0);
+	if (!r)
+		r = segment_use(c, no, &left);
+	if (r)
+		return r;
 	final_head_write(head, cipher);
 	final_aad(c, no, cipher, aad);
 	random_bytes(nonce, NONCE_LEN);
@@ -228,25 +229,25 @@ int final_open(struct block_cipher *c, uint64_t no, const uint8_t *cipher, size_
 	       uint8_t *tail)
 {
 	struct final_head found;
-	int rc = final_head_parse(&c->layout, cipher, len, &found);
-	if (rc || len != FINAL_OVERHEAD + (size_t)found.tail_len || range_check(c, no, 0) != 0)
+	int r = final_head_parse(&c->layout, cipher, len, &found);
+	if (r || len != FINAL_OVERHEAD + (size_t)found.tail_len || range_check(c, no, 0) != 0)
 		return -EBADMSG;
 	uint8_t aad[AAD_FINAL_LEN];
 	struct message m = {cipher + FINAL_HEAD_LEN, aad, sizeof(aad), found.tail_len};
 	size_t left;
-	rc = segment_use(c, no, &left);
-	if (rc)
-		return rc;
+	r = segment_use(c, no, &left);
+	if (r)
+		return r;
 	final_aad(c, no, cipher, aad);
-	rc = gcm_open(c, &m, m.nonce + NONCE_LEN, tail);
-	if (!rc)
+	r = gcm_open(c, &m, m.nonce + NONCE_LEN, tail);
+	if (!r)
 		*head = found;
 	else if (m.len)
 		secret_wipe(tail, m.len);
-	return rc;
+	return r;
 }
 
-int block_is_zero(const uint8_t *p, size_t len)
+bool block_is_zero(const uint8_t *p, size_t len)
 {
 	/* The first bytes decide nearly always; then the rest against itself, which is memcmp at full speed. */
 	static const uint8_t magic_zeros[16];

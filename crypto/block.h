@@ -25,12 +25,12 @@ struct block_cipher {
 	const struct store_keys *store;
 	struct layout layout;
 	uint64_t segment;
-	int sealing;
+	bool sealing;
 };
 
-/* Begin sealing (SEALING = 1) or opening (0). STORE, FILE outlive the cipher. -ENOMEM, -EIO. */
+/* Begin sealing (SEALING) or opening. STORE, FILE outlive the cipher. -ENOMEM, -EIO. */
 int block_cipher_begin(struct block_cipher *c, const struct store_keys *store, const struct file_keys *file,
-		       const struct layout *l, int sealing) MUST_CHECK;
+		       const struct layout *l, bool sealing) MUST_CHECK;
 /* For AUTO() as well; legal on a zeroed struct. */
 void block_cipher_end(struct block_cipher *c);
 
@@ -58,7 +58,7 @@ int final_open(struct block_cipher *c, uint64_t no, const uint8_t *cipher, size_
 /* Read a head in clear, unauthenticated: -EBADMSG if tail length >= B, unknown flags or reserved bytes not zero. */
 int final_head_parse(const struct layout *l, const uint8_t *cipher, size_t len, struct final_head *head) MUST_CHECK;
 
-/* 1 if all LEN bytes are zero. */
-int block_is_zero(const uint8_t *p, size_t len);
+/* True if all LEN bytes are zero. */
+bool block_is_zero(const uint8_t *p, size_t len);
 
 #endif

@@ -2,6 +2,7 @@
 /* A file's keys: its DEK, what is derived from it, and the two ways in which it is wrapped. */
 #include <errno.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "crypto/aead.h"
@@ -29,7 +30,7 @@ static int file_derive(const struct file_keys *f, const struct kdf_info *what, u
 
 static int content_derive(const struct file_keys *f, uint64_t segment, uint8_t key[KEY_LEN])
 {
-	return file_derive(f, &(struct kdf_info){.purpose = "content", .number = segment, .has_number = 1}, key);
+	return file_derive(f, &(struct kdf_info){.purpose = "content", .number = segment, .has_number = true}, key);
 }
 
 int file_keys_from(const struct store_keys *keys, const uint8_t file_id[ID_LEN], const uint8_t dek[KEY_LEN],
@@ -44,13 +45,13 @@ int file_keys_from(const struct store_keys *keys, const uint8_t file_id[ID_LEN],
 	memcpy(f->id, file_id, ID_LEN);
 	memcpy(f->store_id, keys->id, ID_LEN);
 	/* The root key's salt: a DEK that a stranger wrapped for us gives keys that he cannot compute. */
-	int rc = kdf_extract(keys->dek_salt, dek, KEY_LEN, f->prk);
-	if (!rc)
-		rc = file_derive(f, &(struct kdf_info){.purpose = "header mac"}, f->header_mac);
-	if (!rc)
-		rc = content_derive(f, 0, f->content0);
-	if (rc)
-		return rc;
+	int r = kdf_extract(keys->dek_salt, dek, KEY_LEN, f->prk);
+	if (!r)
+		r = file_derive(f, &(struct kdf_info){.purpose = "header mac"}, f->header_mac);
+	if (!r)
+		r = content_derive(f, 0, f->content0);
+	if (r)
+		return r;
 	*out = f;
 	f = NULL;
 	return 0;
@@ -78,15 +79,15 @@ const uint8_t *file_keys_id(const struct file_keys *keys)
 	return keys->id;
 }
 
-static int cache_find(struct segment_cache *c, uint64_t segment, uint8_t key[KEY_LEN])
+static bool cache_find(struct segment_cache *c, uint64_t segment, uint8_t key[KEY_LEN])
 {
 	for (size_t i = 0; i < SEGMENTS_CACHED; i++) {
 		if (c->segment[i] != segment)
 			continue;
 		memcpy(key, c->key[i], KEY_LEN);
-		return 1;
+		return true;
 	}
-	return 0;
+	return false;
 }
 
 int file_content_key(const struct file_keys *f, uint64_t segment, uint8_t key[KEY_LEN])
@@ -97,17 +98,17 @@ int file_content_key(const struct file_keys *f, uint64_t segment, uint8_t key[KE
 	}
 	struct segment_cache *c = f->cache;
 	pthread_mutex_lock(&c->lock);
-	int rc = 0;
+	int r = 0;
 	if (!cache_find(c, segment, key)) {
-		rc = content_derive(f, segment, key);
-		if (!rc) {
+		r = content_derive(f, segment, key);
+		if (!r) {
 			c->segment[c->next] = segment;
 			memcpy(c->key[c->next], key, KEY_LEN);
 			c->next = (c->next + 1) % SEGMENTS_CACHED;
 		}
 	}
 	pthread_mutex_unlock(&c->lock);
-	return rc;
+	return r;
 }
 
 static void payload_write(const char label[LABEL_LEN + 1], const uint8_t key[KEY_LEN], const uint8_t store_id[ID_LEN],
@@ -141,12 +142,12 @@ void slot_payload_write(const uint8_t secret[KEY_LEN], const uint8_t store_id[ID
 int slot_payload_parse(const uint8_t *payload, size_t len, const uint8_t store_id[ID_LEN], uint8_t secret[KEY_LEN])
 {
 	static const uint8_t no_file[ID_LEN];
-	int rc = payload_check(LABEL_SLOT, payload, len, store_id, no_file);
-	if (rc)
+	int r = payload_check(LABEL_SLOT, payload, len, store_id, no_file);
+	if (r)
 		secret_wipe(secret, KEY_LEN);
 	else
 		memcpy(secret, payload + 8, KEY_LEN);
-	return rc;
+	return r;
 }
 
 int dek_payload_write(const struct store_keys *store, const struct file_keys *file, uint8_t payload[PAYLOAD_LEN])
@@ -160,8 +161,8 @@ int dek_payload_write(const struct store_keys *store, const struct file_keys *fi
 int dek_payload_parse(const struct store_keys *store, const uint8_t file_id[ID_LEN], const uint8_t *payload, size_t len,
 		      struct file_keys **out)
 {
-	int rc = payload_check(LABEL_DEK, payload, len, store->id, file_id);
-	return rc ? rc : file_keys_from(store, file_id, payload + 8, out);
+	int r = payload_check(LABEL_DEK, payload, len, store->id, file_id);
+	return r ? r : file_keys_from(store, file_id, payload + 8, out);
 }
 
 static void wrap_aad(const struct store_keys *store, const uint8_t file_id[ID_LEN], uint32_t generation,
@@ -183,8 +184,8 @@ int dek_wrap(const struct store_keys *store, const struct file_keys *file, uint8
 		return -ENOMEM;
 	uint8_t aad[WRAP_AAD_LEN];
 	wrap_aad(store, file->id, store->newest, aad);
-	int rc = dek_payload_write(store, file, payload);
-	return rc ? rc : aead_seal(&(struct aead){key, aad, sizeof(aad)}, payload, PAYLOAD_LEN, wrapped);
+	int r = dek_payload_write(store, file, payload);
+	return r ? r : aead_seal(&(struct aead){key, aad, sizeof(aad)}, payload, PAYLOAD_LEN, wrapped);
 }
 
 int dek_unwrap(const struct store_keys *store, uint32_t generation, const uint8_t file_id[ID_LEN],
@@ -198,6 +199,6 @@ int dek_unwrap(const struct store_keys *store, uint32_t generation, const uint8_
 		return -ENOMEM;
 	uint8_t aad[WRAP_AAD_LEN];
 	wrap_aad(store, file_id, generation, aad);
-	int rc = aead_open(&(struct aead){key, aad, sizeof(aad)}, wrapped, DEK_WRAP_LEN, payload);
-	return rc ? rc : dek_payload_parse(store, file_id, payload, PAYLOAD_LEN, out);
+	int r = aead_open(&(struct aead){key, aad, sizeof(aad)}, wrapped, DEK_WRAP_LEN, payload);
+	return r ? r : dek_payload_parse(store, file_id, payload, PAYLOAD_LEN, out);
 }

@@ -21,10 +21,10 @@ int dirid_parse(const struct store_keys *keys, const uint8_t *file, size_t len, 
 {
 	if (len != DIRID_LEN || memcmp(file, MAGIC, MAGIC_LEN) != 0)
 		return -EBADMSG;
-	int rc = store_mac_check(keys, MAC_DIRID, file, MACED_LEN, file + MACED_LEN);
-	if (!rc)
+	int r = store_mac_check(keys, MAC_DIRID, file, MACED_LEN, file + MACED_LEN);
+	if (!r)
 		memcpy(id, file + MAGIC_LEN, ID_LEN);
-	return rc;
+	return r;
 }
 
 int dirid_peek(const uint8_t *file, size_t len, uint8_t id[ID_LEN])

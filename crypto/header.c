@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "crypto/block.h"
@@ -29,40 +30,40 @@ static size_t slot_off(size_t header_len, int i)
 	return IMMUTABLE_LEN + (size_t)i * slot_len(header_len);
 }
 
-static int header_len_ok(size_t len)
+static bool header_len_ok(size_t len)
 {
 	return len == HEADER_LEN_STORE || len == HEADER_LEN_FILE;
 }
 
 /* What a wrap may be: with wrap type `store`, known by H, there is one algorithm and one length. */
-static int wrap_ok(size_t len, uint16_t algorithm, size_t version_len, size_t wrapped_len)
+static bool wrap_ok(size_t len, uint16_t algorithm, size_t version_len, size_t wrapped_len)
 {
 	if (algorithm == 0 || wrapped_len == 0 || wrapped_len > HEADER_WRAPPED_MAX || version_len > HEADER_VERSION_MAX)
-		return 0;
+		return false;
 	if (len == HEADER_LEN_STORE &&
 	    (algorithm != ALGORITHM_STORE || wrapped_len != DEK_WRAP_LEN || version_len != 0))
-		return 0;
+		return false;
 	return SLOT_FIXED_LEN + version_len + wrapped_len + MAC_LEN <= slot_len(len);
 }
 
 /* 1 and *W if the slot is well-formed and not empty. A torn slot is no error: the other one is whole. */
-static int slot_parse(const uint8_t *slot, size_t len, struct header_wrap *w)
+static bool slot_parse(const uint8_t *slot, size_t len, struct header_wrap *w)
 {
 	size_t version_len = be16_get(slot + 14), wrapped_len = be16_get(slot + 16);
 	w->sequence = be64_get(slot);
 	w->number = be32_get(slot + 8);
 	w->algorithm = be16_get(slot + 12);
 	if (w->sequence == 0 || w->number == 0 || !wrap_ok(len, w->algorithm, version_len, wrapped_len))
-		return 0;
+		return false;
 	const uint8_t *version = slot + SLOT_FIXED_LEN, *wrapped = version + version_len;
 	const uint8_t *pad = wrapped + wrapped_len, *mac = slot + slot_len(len) - MAC_LEN;
 	if (!block_is_zero(slot + 18, 6) || !block_is_zero(pad, (size_t)(mac - pad)) || memchr(version, 0, version_len))
-		return 0;
+		return false;
 	memcpy(w->version, version, version_len);
 	w->version[version_len] = '\0';
 	memcpy(w->wrapped, wrapped, wrapped_len);
 	w->wrapped_len = wrapped_len;
-	return 1;
+	return true;
 }
 
 static int immutable_parse(const uint8_t *buf, struct header *out)
@@ -82,9 +83,9 @@ int header_parse(const uint8_t *buf, size_t len, struct header *out)
 	if (!header_len_ok(len))
 		return -EUCLEAN;
 	memset(out, 0, sizeof(*out));
-	int rc = immutable_parse(buf, out);
-	if (rc)
-		return rc;
+	int r = immutable_parse(buf, out);
+	if (r)
+		return r;
 	for (int i = 0; i < 2; i++)
 		if (slot_parse(buf + slot_off(len, i), len, &out->wrap[i]))
 			out->slots |= (uint8_t)(1u << i);
@@ -126,9 +127,9 @@ int header_check(const uint8_t *buf, size_t len, int i, const struct store_keys 
 	if (sodium_memcmp(buf + 8, file->id, ID_LEN) != 0 || sodium_memcmp(store->id, file->store_id, ID_LEN) != 0)
 		return -EBADMSG;
 	uint8_t mac[MAC_LEN];
-	int rc = slot_mac(buf, len, i, file, mac);
-	if (rc)
-		return rc;
+	int r = slot_mac(buf, len, i, file, mac);
+	if (r)
+		return r;
 	return sodium_memcmp(mac, buf + slot_off(len, i) + slot_len(len) - MAC_LEN, MAC_LEN) == 0 ? 0 : -EBADMSG;
 }
 
@@ -165,9 +166,9 @@ int header_rewrap(uint8_t *buf, size_t len, const struct header_wrap *wrap, cons
 		  const struct file_keys *file, size_t *off, size_t *changed_len)
 {
 	struct header h;
-	int rc = header_parse(buf, len, &h);
-	if (rc)
-		return rc;
+	int r = header_parse(buf, len, &h);
+	if (r)
+		return r;
 	if (sodium_memcmp(h.file_id, file->id, ID_LEN) != 0 || sodium_memcmp(store->id, file->store_id, ID_LEN) != 0)
 		return -EINVAL;
 	/* The newest slot that its MAC proves stays: a torn or forged one may claim any sequence. */
@@ -178,8 +179,8 @@ int header_rewrap(uint8_t *buf, size_t len, const struct header_wrap *wrap, cons
 		return -EBADMSG;
 	if (wrap->sequence <= h.wrap[keep].sequence)
 		return -EINVAL;
-	rc = slot_write(buf, len, !keep, wrap, file);
+	r = slot_write(buf, len, !keep, wrap, file);
 	*off = slot_off(len, !keep);
 	*changed_len = slot_len(len);
-	return rc;
+	return r;
 }

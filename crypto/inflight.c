@@ -3,6 +3,7 @@
 #include "crypto/inflight.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "crypto/magic.h"
@@ -60,20 +61,20 @@ void inflight_mark(uint8_t *slot, int valid)
 }
 
 /* No absolute path, no empty part, no "." and "..": it stays below data/. */
-static int path_ok(const char *path, size_t len)
+static bool path_ok(const char *path, size_t len)
 {
 	for (size_t at = 0; at < len;) {
 		const char *part = path + at, *slash = memchr(part, '/', len - at);
 		size_t n = slash ? (size_t)(slash - part) : len - at;
 		if (n == 0 || n > COMPONENT_MAX || memchr(part, '\0', n))
-			return 0;
+			return false;
 		if (part[0] == '.' && (n == 1 || (n == 2 && part[1] == '.')))
-			return 0;
+			return false;
 		at += n;
 		if (slash && ++at == len)
-			return 0;
+			return false;
 	}
-	return 1;
+	return true;
 }
 
 static int extents_parse(const uint8_t *slot, size_t slot_len, const struct layout *l, struct inflight *out)

@@ -63,18 +63,18 @@ int kdf_expand(const uint8_t prk[KEY_LEN], const struct kdf_info *info, uint8_t 
 {
 	uint8_t text[INFO_MAX], t[MAC_LEN];
 	size_t text_len = info_write(info, text);
-	int rc = 0;
-	for (size_t done = 0; done < len && !rc;) {
+	int r = 0;
+	for (size_t done = 0; done < len && !r;) {
 		uint8_t count = (uint8_t)(done / MAC_LEN + 1);
 		const struct hmac_part part[] = {{t, done ? MAC_LEN : 0}, {text, text_len}, {&count, 1}};
-		rc = hmac_sha256(prk, part, ARRAY_LEN(part), t);
+		r = hmac_sha256(prk, part, ARRAY_LEN(part), t);
 		size_t n = len - done < MAC_LEN ? len - done : MAC_LEN;
-		if (!rc)
+		if (!r)
 			memcpy(out + done, t, n);
 		done += n;
 	}
 	secret_wipe(t, sizeof(t));
-	if (rc)
+	if (r)
 		secret_wipe(out, len);
-	return rc;
+	return r;
 }

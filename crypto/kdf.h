@@ -11,7 +11,7 @@ struct kdf_info {
 	const uint8_t *store_id;
 	const uint8_t *file_id;
 	uint64_t number;
-	int has_number;
+	bool has_number;
 };
 
 struct hmac_part {

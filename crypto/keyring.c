@@ -3,6 +3,7 @@
 #include "crypto/keyring.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,12 +78,12 @@ static int fixed_parse(const uint8_t *buf, struct keyring *k)
 }
 
 /* References and versions end up in messages: no control characters. */
-static int text_ok(const char *text, size_t len)
+static bool text_ok(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-			return 0;
-	return 1;
+			return false;
+	return true;
 }
 
 int keyring_slot_check(const struct keyring *k, uint32_t i)
@@ -138,18 +139,18 @@ static int slot_parse(struct slots_reader *r, struct keyring_slot *s)
 
 static int slots_parse(const uint8_t *buf, struct keyring *k)
 {
-	struct slots_reader r = {buf + KEYRING_FIXED_LEN, be32_get(buf + 88)};
+	struct slots_reader reader = {buf + KEYRING_FIXED_LEN, be32_get(buf + 88)};
 	k->slot = calloc(k->n_slots, sizeof(*k->slot));
 	if (!k->slot)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < k->n_slots; i++) {
-		int rc = slot_parse(&r, &k->slot[i]);
-		if (!rc)
-			rc = keyring_slot_check(k, i);
-		if (rc)
-			return rc;
+		int r = slot_parse(&reader, &k->slot[i]);
+		if (!r)
+			r = keyring_slot_check(k, i);
+		if (r)
+			return r;
 	}
-	return r.left == 0 ? 0 : -EUCLEAN;
+	return reader.left == 0 ? 0 : -EUCLEAN;
 }
 
 static void keyring_free_at(struct keyring **k)
@@ -160,19 +161,19 @@ static void keyring_free_at(struct keyring **k)
 int keyring_parse(const uint8_t *buf, size_t len, struct keyring **out)
 {
 	*out = NULL;
-	int rc = version_check(buf, len);
-	if (!rc)
-		rc = keyring_len_check(buf, len);
-	if (rc)
-		return rc;
+	int r = version_check(buf, len);
+	if (!r)
+		r = keyring_len_check(buf, len);
+	if (r)
+		return r;
 	AUTO(keyring_free_at) struct keyring *k = calloc(1, sizeof(*k));
 	if (!k)
 		return -ENOMEM;
-	rc = fixed_parse(buf, k);
-	if (!rc)
-		rc = slots_parse(buf, k);
-	if (rc)
-		return rc;
+	r = fixed_parse(buf, k);
+	if (!r)
+		r = slots_parse(buf, k);
+	if (r)
+		return r;
 	k->bytes = malloc(len);
 	if (!k->bytes)
 		return -ENOMEM;

@@ -32,8 +32,8 @@ static int box_key(const struct keyring *k, const uint8_t *secrets, uint8_t key[
 	AUTO(secret_free_at) void *prk = secret_alloc(KEY_LEN);
 	if (!prk)
 		return -ENOMEM;
-	int rc = kdf_extract(NULL, secrets, len, prk);
-	return rc ? rc : kdf_expand(prk, &(struct kdf_info){.purpose = "box", .store_id = k->store_id}, key, KEY_LEN);
+	int r = kdf_extract(NULL, secrets, len, prk);
+	return r ? r : kdf_expand(prk, &(struct kdf_info){.purpose = "box", .store_id = k->store_id}, key, KEY_LEN);
 }
 
 /* Root key, count, then {generation, key} with rising generations. */
@@ -43,17 +43,17 @@ static int box_parse(const uint8_t *plain, size_t len, struct store_keys **out)
 	if (n == 0 || n > GENERATION_MAX || len != (1 + n) * KEYRING_BOX_ENTRY)
 		return -EBADMSG;
 	AUTO(store_keys_free_at) struct store_keys *keys = NULL;
-	int rc = store_keys_new(plain, &keys);
-	if (rc)
-		return rc;
+	int r = store_keys_new(plain, &keys);
+	if (r)
+		return r;
 	for (uint64_t i = 1; i <= n; i++) {
 		const uint8_t *entry = plain + i * KEYRING_BOX_ENTRY;
 		uint32_t generation = be32_get(entry);
 		if (generation <= store_keys_generation(keys))
 			return -EBADMSG;
-		rc = store_keys_add(keys, generation, entry + 4);
-		if (rc)
-			return rc;
+		r = store_keys_add(keys, generation, entry + 4);
+		if (r)
+			return r;
 	}
 	*out = keys;
 	keys = NULL;
@@ -69,15 +69,15 @@ int keyring_open(const struct keyring *k, const uint8_t *secrets, struct store_k
 	AUTO(box_free) uint8_t *plain = sodium_malloc(box_len - AEAD_OVERHEAD);
 	if (!key || !plain)
 		return -ENOMEM;
-	int rc = box_key(k, secrets, key);
-	if (!rc)
-		rc = aead_open(&(struct aead){key, k->bytes, aad_len}, k->bytes + aad_len, box_len, plain);
-	if (rc)
-		return rc;
+	int r = box_key(k, secrets, key);
+	if (!r)
+		r = aead_open(&(struct aead){key, k->bytes, aad_len}, k->bytes + aad_len, box_len, plain);
+	if (r)
+		return r;
 	AUTO(store_keys_free_at) struct store_keys *keys = NULL;
-	rc = box_parse(plain, box_len - AEAD_OVERHEAD, &keys);
-	if (rc)
-		return rc;
+	r = box_parse(plain, box_len - AEAD_OVERHEAD, &keys);
+	if (r)
+		return r;
 	if (sodium_memcmp(store_keys_id(keys), k->store_id, ID_LEN) != 0)
 		return -EBADMSG;
 	*out = keys;
@@ -162,9 +162,9 @@ static int seal_check(const struct keyring *k, const struct store_keys *keys)
 
 int keyring_seal(struct keyring *k, const uint8_t *secrets, const struct store_keys *keys)
 {
-	int rc = seal_check(k, keys);
-	if (rc)
-		return rc;
+	int r = seal_check(k, keys);
+	if (r)
+		return r;
 	size_t aad_len = KEYRING_FIXED_LEN, plain_len = (size_t)(1 + keys->n_generations) * KEYRING_BOX_ENTRY;
 	for (uint32_t i = 0; i < k->n_slots; i++)
 		aad_len += slot_bytes(&k->slot[i]);
@@ -182,11 +182,11 @@ int keyring_seal(struct keyring *k, const uint8_t *secrets, const struct store_k
 	for (uint32_t i = 0; i < k->n_slots; i++)
 		at = slot_write(&k->slot[i], at);
 	box_write(keys, plain);
-	rc = box_key(k, secrets, key);
-	if (!rc)
-		rc = aead_seal(&(struct aead){key, bytes, aad_len}, plain, plain_len, at);
-	if (rc)
-		return rc;
+	r = box_key(k, secrets, key);
+	if (!r)
+		r = aead_seal(&(struct aead){key, bytes, aad_len}, plain, plain_len, at);
+	if (r)
+		return r;
 	free(k->bytes);
 	k->bytes = bytes;
 	k->len = aad_len + box_len;
@@ -201,13 +201,13 @@ int keyring_new_keys(struct store_keys **out)
 	if (!key)
 		return -ENOMEM;
 	random_bytes(key, KEY_LEN);
-	int rc = store_keys_new(key, &keys);
-	if (rc)
-		return rc;
+	int r = store_keys_new(key, &keys);
+	if (r)
+		return r;
 	random_bytes(key, KEY_LEN);
-	rc = store_keys_add(keys, 1, key);
-	if (rc)
-		return rc;
+	r = store_keys_add(keys, 1, key);
+	if (r)
+		return r;
 	*out = keys;
 	keys = NULL;
 	return 0;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "crypto/kdf.h"
@@ -29,16 +30,16 @@ static int derive_siv(struct store_keys *k, const uint8_t prk[KEY_LEN], const ch
 	AUTO(secret_free_at) void *key = secret_alloc(SIV_KEY_LEN);
 	if (!key)
 		return -ENOMEM;
-	int rc = derive(k, prk, purpose, key, SIV_KEY_LEN);
-	return rc ? rc : siv_new(key, out);
+	int r = derive(k, prk, purpose, key, SIV_KEY_LEN);
+	return r ? r : siv_new(key, out);
 }
 
 /* FORMAT.md "Derivations": the store id first, it goes into all others. */
 static int derive_all(struct store_keys *k, const uint8_t prk[KEY_LEN])
 {
-	int rc = kdf_expand(prk, &(struct kdf_info){.purpose = "store id"}, k->id, ID_LEN);
-	if (rc)
-		return rc;
+	int r = kdf_expand(prk, &(struct kdf_info){.purpose = "store id"}, k->id, ID_LEN);
+	if (r)
+		return r;
 	const struct {
 		const char *purpose;
 		uint8_t *key;
@@ -50,11 +51,11 @@ static int derive_all(struct store_keys *k, const uint8_t prk[KEY_LEN])
 		{"xattr values", k->xattr_values},
 		{"special objects", k->special},
 	};
-	for (size_t i = 0; i < ARRAY_LEN(list) && !rc; i++)
-		rc = derive(k, prk, list[i].purpose, list[i].key, KEY_LEN);
-	if (!rc)
-		rc = derive_siv(k, prk, "names", &k->names);
-	return rc ? rc : derive_siv(k, prk, "xattr names", &k->xattr_names);
+	for (size_t i = 0; i < ARRAY_LEN(list) && !r; i++)
+		r = derive(k, prk, list[i].purpose, list[i].key, KEY_LEN);
+	if (!r)
+		r = derive_siv(k, prk, "names", &k->names);
+	return r ? r : derive_siv(k, prk, "xattr names", &k->xattr_names);
 }
 
 int store_keys_new(const uint8_t root_key[KEY_LEN], struct store_keys **out)
@@ -64,11 +65,11 @@ int store_keys_new(const uint8_t root_key[KEY_LEN], struct store_keys **out)
 	if (!k || !prk)
 		return -ENOMEM;
 	memcpy(k->root, root_key, KEY_LEN);
-	int rc = kdf_extract(NULL, root_key, KEY_LEN, prk);
-	if (!rc)
-		rc = derive_all(k, prk);
-	if (rc)
-		return rc;
+	int r = kdf_extract(NULL, root_key, KEY_LEN, prk);
+	if (!r)
+		r = derive_all(k, prk);
+	if (r)
+		return r;
 	*out = k;
 	k = NULL;
 	return 0;
@@ -130,16 +131,16 @@ const uint8_t *store_keys_id(const struct store_keys *keys)
 	return keys->id;
 }
 
-int store_keys_equal(const struct store_keys *a, const struct store_keys *b)
+bool store_keys_equal(const struct store_keys *a, const struct store_keys *b)
 {
 	if (a->n_generations != b->n_generations || sodium_memcmp(a->root, b->root, KEY_LEN) != 0)
-		return 0;
-	int same = 1;
+		return false;
+	bool same = true;
 	for (const struct generation_page *p = a->generations; p; p = p->next) {
 		for (uint32_t i = 0; i < p->n; i++) {
 			const uint8_t *other = store_key_find(b, p->entry[i].number);
 			if (!other)
-				return 0;
+				return false;
 			same &= sodium_memcmp(p->entry[i].key, other, KEY_LEN) == 0;
 		}
 	}
@@ -150,19 +151,19 @@ int store_keys_equal(const struct store_keys *a, const struct store_keys *b)
 int store_keys_commit(const struct store_keys *keys, const uint8_t salt[KEY_LEN], uint8_t out[MAC_LEN])
 {
 	uint8_t mac[MAC_LEN], number[4];
-	int rc = hmac_sha256(salt, &(struct hmac_part){keys->root, KEY_LEN}, 1, mac);
+	int r = hmac_sha256(salt, &(struct hmac_part){keys->root, KEY_LEN}, 1, mac);
 
-	for (const struct generation_page *p = keys->generations; p && !rc; p = p->next) {
-		for (uint32_t i = 0; i < p->n && !rc; i++) {
+	for (const struct generation_page *p = keys->generations; p && !r; p = p->next) {
+		for (uint32_t i = 0; i < p->n && !r; i++) {
 			be32_put(number, p->entry[i].number);
 			const struct hmac_part part[] = {
 				{mac, sizeof(mac)}, {number, sizeof(number)}, {p->entry[i].key, KEY_LEN}};
-			rc = hmac_sha256(salt, part, ARRAY_LEN(part), mac);
+			r = hmac_sha256(salt, part, ARRAY_LEN(part), mac);
 		}
 	}
-	if (!rc)
+	if (!r)
 		memcpy(out, mac, MAC_LEN);
-	return rc;
+	return r;
 }
 
 int store_mac(const struct store_keys *keys, enum mac_purpose purpose, const uint8_t *data, size_t len,
@@ -177,9 +178,9 @@ int store_mac_check(const struct store_keys *keys, enum mac_purpose purpose, con
 		    const uint8_t mac[MAC_LEN])
 {
 	uint8_t good[MAC_LEN];
-	int rc = store_mac(keys, purpose, data, len, good);
-	if (!rc && sodium_memcmp(good, mac, MAC_LEN) != 0)
-		rc = -EBADMSG;
+	int r = store_mac(keys, purpose, data, len, good);
+	if (!r && sodium_memcmp(good, mac, MAC_LEN) != 0)
+		r = -EBADMSG;
 	secret_wipe(good, sizeof(good));
-	return rc;
+	return r;
 }

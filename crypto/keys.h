@@ -34,8 +34,8 @@ int store_keys_add(struct store_keys *keys, uint32_t generation, const uint8_t k
 uint32_t store_keys_generation(const struct store_keys *keys);
 /* The store id, ID_LEN bytes; owned by KEYS. Not secret. */
 const uint8_t *store_keys_id(const struct store_keys *keys);
-/* 1 if both derive from the same root key and hold the same store keys (constant time), else 0. */
-int store_keys_equal(const struct store_keys *a, const struct store_keys *b);
+/* True if both derive from the same root key and hold the same store keys (constant time). */
+bool store_keys_equal(const struct store_keys *a, const struct store_keys *b);
 /*
  * A fingerprint of the root key and every store key, by which the same set is known again when it was wiped in between: keyed
  * by SALT, public as SALT is, and useless without the keys.

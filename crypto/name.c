@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@
 
 _Static_assert(sizeof(LONG_PREFIX) == sizeof(SIDECAR_PREFIX), "one length");
 
-static int has_prefix(const char *name, const char *prefix)
+static bool has_prefix(const char *name, const char *prefix)
 {
 	return strncmp(name, prefix, strlen(prefix)) == 0;
 }
@@ -65,9 +66,9 @@ static void long_name(const uint8_t *siv, size_t len, char out[NAME_LEN_MAX + 1]
 int name_encode(const struct store_keys *keys, enum name_mode mode, const uint8_t dir_id[ID_LEN], const char *plain,
 		size_t len, struct disk_name *out)
 {
-	int rc = plain_check(plain, len);
-	if (rc)
-		return rc;
+	int r = plain_check(plain, len);
+	if (r)
+		return r;
 	out->sidecar[0] = '\0';
 	out->sidecar_len = 0;
 	if (mode == NAMES_PLAIN) {
@@ -77,9 +78,9 @@ int name_encode(const struct store_keys *keys, enum name_mode mode, const uint8_
 		out->name[len] = '\0';
 		return 0;
 	}
-	rc = siv_seal(keys->names, dir_id, (const uint8_t *)plain, len, out->sidecar_data);
-	if (rc)
-		return rc;
+	r = siv_seal(keys->names, dir_id, (const uint8_t *)plain, len, out->sidecar_data);
+	if (r)
+		return r;
 	size_t siv_len = len + TAG_LEN;
 	if (len <= SHORT_PLAIN_MAX) {
 		sodium_bin2base64(out->name, sizeof(out->name), out->sidecar_data, siv_len, B64);
@@ -97,9 +98,9 @@ static int siv_decode(const struct store_keys *keys, const uint8_t dir_id[ID_LEN
 {
 	if (len <= TAG_LEN || len > NAME_SIDECAR_MAX)
 		return -EBADMSG;
-	int rc = siv_open(keys->names, dir_id, siv, len, (uint8_t *)plain);
-	if (rc)
-		return rc;
+	int r = siv_open(keys->names, dir_id, siv, len, (uint8_t *)plain);
+	if (r)
+		return r;
 	plain[len - TAG_LEN] = '\0';
 	return plain_check(plain, len - TAG_LEN) ? -EBADMSG : 0;
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,9 +92,9 @@ static void pin_free_at(struct pin **p)
 
 int pin_parse(const uint8_t *buf, size_t len, struct pin **out)
 {
-	int rc = frame_check(buf, len);
-	if (rc)
-		return rc;
+	int r = frame_check(buf, len);
+	if (r)
+		return r;
 	AUTO(pin_free_at) struct pin *p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
@@ -104,9 +105,9 @@ int pin_parse(const uint8_t *buf, size_t len, struct pin **out)
 	p->keyring_len = be32_get(buf + 40);
 	if (p->n_refs > REFS_MAX)
 		return -EUCLEAN;
-	rc = refs_parse(buf + FIXED_LEN, end, p, &at);
-	if (rc)
-		return rc;
+	r = refs_parse(buf + FIXED_LEN, end, p, &at);
+	if (r)
+		return r;
 	if (p->keyring_len > KEYRING_LEN_MAX || p->keyring_len != (size_t)(end - at))
 		return -EUCLEAN;
 	p->keyring = malloc(p->keyring_len ? p->keyring_len : 1);
@@ -127,10 +128,10 @@ void pin_free(struct pin *p)
 	free(p);
 }
 
-int pin_has_ref(const struct pin *p, const char *ref)
+bool pin_has_ref(const struct pin *p, const char *ref)
 {
 	for (uint32_t i = 0; i < p->n_refs; i++)
 		if (strcmp(p->ref[i], ref) == 0)
-			return 1;
-	return 0;
+			return true;
+	return false;
 }

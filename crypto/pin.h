@@ -21,7 +21,7 @@ int pin_write(const struct pin *p, uint8_t **out, size_t *len) MUST_CHECK;
 /* -EUCLEAN malformed or checksum wrong. Caller calls pin_free(). */
 int pin_parse(const uint8_t *buf, size_t len, struct pin **out) MUST_CHECK;
 void pin_free(struct pin *p);
-/* 1 if REF is one of the pin's. */
-int pin_has_ref(const struct pin *p, const char *ref);
+/* True if REF is one of the pin's. */
+bool pin_has_ref(const struct pin *p, const char *ref);
 
 #endif

@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <pthread.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -27,7 +28,7 @@ struct chunk {
 	struct chunk *next;
 	union slot *slot;
 	size_t len;
-	int locked;
+	bool locked;
 };
 
 /* All fields but `lock` are guarded by it. */
@@ -37,7 +38,7 @@ static struct {
 	struct chunk *chunks;
 	size_t in_use;
 	size_t n_next;
-	int atfork;
+	bool atfork;
 } slab = {.lock = PTHREAD_MUTEX_INITIALIZER, .n_next = SLOTS_FIRST};
 
 /* Leak checkers do not look into mappings of our own; keys own OpenSSL's memory from there. */
@@ -66,11 +67,11 @@ int secret_init(void)
 	if (sodium_init() < 0)
 		return -EIO;
 	pthread_mutex_lock(&slab.lock);
-	int rc = slab.atfork ? 0 : pthread_atfork(fork_prepare, fork_parent, fork_child);
-	if (!rc)
-		slab.atfork = 1;
+	int r = slab.atfork ? 0 : pthread_atfork(fork_prepare, fork_parent, fork_child);
+	if (!r)
+		slab.atfork = true;
 	pthread_mutex_unlock(&slab.lock);
-	return rc ? -EIO : 0;
+	return r ? -EIO : 0;
 }
 
 /* LEN bytes between two pages that nobody may touch, or NULL. */
@@ -167,10 +168,10 @@ size_t secret_in_use(void)
 	return n;
 }
 
-int secret_all_locked(void)
+bool secret_all_locked(void)
 {
 	pthread_mutex_lock(&slab.lock);
-	int all = 1;
+	bool all = true;
 	for (struct chunk *c = slab.chunks; c; c = c->next)
 		all &= c->locked;
 	pthread_mutex_unlock(&slab.lock);
@@ -178,7 +179,7 @@ int secret_all_locked(void)
 }
 
 /* CAP_IPC_LOCK: the limit does not bind this process. */
-static int may_lock_all(void)
+static bool may_lock_all(void)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};

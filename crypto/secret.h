@@ -34,8 +34,8 @@ void secret_wipe_stack(void);
 /* How many slots in all fit this process's limit of locked memory; SIZE_MAX = it has none. */
 size_t secret_capacity(void);
 
-/* How many slots are in use, and whether every one of them could be locked (1) or not (0). */
+/* How many slots are in use, and whether every one of them could be locked. */
 size_t secret_in_use(void);
-int secret_all_locked(void);
+bool secret_all_locked(void);
 
 #endif

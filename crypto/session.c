@@ -26,9 +26,9 @@ int session_parse(const struct store_keys *keys, const uint8_t *buf, size_t len,
 {
 	if (len != SESSION_LEN || memcmp(buf, MAGIC, MAGIC_LEN) != 0)
 		return -EBADMSG;
-	int rc = store_mac_check(keys, MAC_SESSION, buf, MACED_LEN, buf + MACED_LEN);
-	if (rc)
-		return rc;
+	int r = store_mac_check(keys, MAC_SESSION, buf, MACED_LEN, buf + MACED_LEN);
+	if (r)
+		return r;
 	uint32_t state = be32_get(buf + 16);
 	if ((state != SESSION_OPEN && state != SESSION_CLEAN) || be32_get(buf + 20) != 0)
 		return -EBADMSG;

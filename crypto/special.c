@@ -3,6 +3,7 @@
 #include "crypto/special.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "crypto/aead.h"
@@ -18,15 +19,15 @@ _Static_assert(HEAD_LEN + AEAD_OVERHEAD + PAYLOAD_MAX <= SPECIAL_RECORD_MAX, "lo
 _Static_assert(SPECIAL_RECORD_MAX < HEADER_LEN_STORE + FINAL_OVERHEAD + BLOCK_LEN_MIN, "shorter than every object");
 
 /* Only a symlink has a target, only a device a number. */
-static int special_ok(const struct special *s)
+static bool special_ok(const struct special *s)
 {
 	if (s->type < OBJECT_SYMLINK || s->type > OBJECT_BLOCK)
-		return 0;
+		return false;
 	int is_link = s->type == OBJECT_SYMLINK, is_device = s->type == OBJECT_CHAR || s->type == OBJECT_BLOCK;
 	if (is_link != (s->target_len > 0) || s->target_len > SPECIAL_TARGET_MAX)
-		return 0;
+		return false;
 	if (!is_device && (s->major || s->minor))
-		return 0;
+		return false;
 	return !memchr(s->target, '\0', s->target_len);
 }
 
@@ -53,9 +54,9 @@ int special_seal(const struct store_keys *keys, struct special *s, uint8_t recor
 	be32_put(record + 24, (uint32_t)plain_len);
 	special_aad(keys, record, aad);
 	*len = HEAD_LEN + plain_len + AEAD_OVERHEAD;
-	int rc = aead_seal(&(struct aead){keys->special, aad, sizeof(aad)}, plain, plain_len, record + HEAD_LEN);
+	int r = aead_seal(&(struct aead){keys->special, aad, sizeof(aad)}, plain, plain_len, record + HEAD_LEN);
 	secret_wipe(plain, plain_len);
-	return rc;
+	return r;
 }
 
 static int payload_parse(const uint8_t *plain, size_t len, struct special *out)
@@ -83,14 +84,14 @@ int special_open(const struct store_keys *keys, enum object_type type, const uin
 	if (plain_len < PAYLOAD_MIN || plain_len > PAYLOAD_MAX || len - HEAD_LEN < plain_len + AEAD_OVERHEAD)
 		return -EBADMSG;
 	special_aad(keys, record, aad);
-	int rc = aead_open(&(struct aead){keys->special, aad, sizeof(aad)}, record + HEAD_LEN,
-			   plain_len + AEAD_OVERHEAD, plain);
-	if (rc)
-		return rc;
+	int r = aead_open(&(struct aead){keys->special, aad, sizeof(aad)}, record + HEAD_LEN, plain_len + AEAD_OVERHEAD,
+			  plain);
+	if (r)
+		return r;
 	memcpy(out->object_id, record + 8, ID_LEN);
-	rc = payload_parse(plain, plain_len, out);
+	r = payload_parse(plain, plain_len, out);
 	secret_wipe(plain, plain_len);
-	return rc || out->type == type ? rc : -EBADMSG;
+	return r || out->type == type ? r : -EBADMSG;
 }
 
 int special_peek(const uint8_t *record, size_t len, struct special_head *out)

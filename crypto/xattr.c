@@ -21,9 +21,9 @@ int xattr_name_encode(const struct store_keys *keys, const uint8_t object_id[ID_
 	size_t len = strnlen(plain, XATTR_PLAIN_NAME_MAX + 1);
 	if (len == 0 || len > XATTR_PLAIN_NAME_MAX)
 		return -ERANGE;
-	int rc = siv_seal(keys->xattr_names, object_id, (const uint8_t *)plain, len, siv);
-	if (rc)
-		return rc;
+	int r = siv_seal(keys->xattr_names, object_id, (const uint8_t *)plain, len, siv);
+	if (r)
+		return r;
 	memcpy(disk, XATTR_DISK_PREFIX, PREFIX_LEN);
 	sodium_bin2base64(disk + PREFIX_LEN, XATTR_DISK_NAME_MAX + 1 - PREFIX_LEN, siv, len + TAG_LEN, B64);
 	return 0;
@@ -39,9 +39,9 @@ int xattr_name_decode(const struct store_keys *keys, const uint8_t object_id[ID_
 	disk += PREFIX_LEN;
 	if (sodium_base642bin(siv, sizeof(siv), disk, strlen(disk), NULL, &len, NULL, B64) != 0 || len <= TAG_LEN)
 		return -EBADMSG;
-	int rc = siv_open(keys->xattr_names, object_id, siv, len, (uint8_t *)plain);
-	if (rc)
-		return rc;
+	int r = siv_open(keys->xattr_names, object_id, siv, len, (uint8_t *)plain);
+	if (r)
+		return r;
 	plain[len - TAG_LEN] = '\0';
 	return strlen(plain) == len - TAG_LEN ? 0 : -EBADMSG;
 }

@@ -23,7 +23,7 @@ struct call {
 	struct kms_wrapped wrapped;
 	struct kms_verdict verdict;
 	pthread_t thread;
-	int threaded;
+	bool threaded;
 };
 
 static void store_keys_free_at(struct store_keys **p)
@@ -31,10 +31,12 @@ static void store_keys_free_at(struct store_keys **p)
 	store_keys_free(*p);
 }
 
-static void purpose_keyring(const struct keyring *k, struct kms_purpose *p)
+static struct kms_purpose purpose_keyring(const struct keyring *k)
 {
-	memcpy(p->store_id, k->store_id, ID_LEN);
-	p->use = KMS_USE_KEYRING;
+	struct kms_purpose p = {.use = KMS_USE_KEYRING};
+
+	memcpy(p.store_id, k->store_id, ID_LEN);
+	return p;
 }
 
 /*
@@ -61,17 +63,15 @@ static int call_check_dates(struct call *c)
 static int call_unwrap(struct call *c)
 {
 	AUTO(secret_free_at) uint8_t *payload = secret_alloc(PAYLOAD_LEN);
-	struct kms_purpose purpose;
-	int r;
 
 	if (!c->kek)
 		return kms_verdict_set(&c->verdict, KMS_TRANSIENT, "not-open", "key %.200s could not be opened",
 				       c->slot->ref);
 	if (!payload)
 		return kms_verdict_set(&c->verdict, KMS_TRANSIENT, "memory", "no locked memory left");
-	purpose_keyring(c->keyring, &purpose);
+	struct kms_purpose purpose = purpose_keyring(c->keyring);
 	kms_wrapped_set(&c->wrapped, c->slot->algorithm, c->slot->version, c->slot->wrapped, c->slot->wrapped_len);
-	r = kms_unwrap(c->kek, &purpose, &c->wrapped, payload, &c->verdict);
+	int r = kms_unwrap(c->kek, &purpose, &c->wrapped, payload, &c->verdict);
 	if (r)
 		return r;
 	if (slot_payload_parse(payload, PAYLOAD_LEN, c->keyring->store_id, c->secret))
@@ -150,8 +150,8 @@ static int calls_agree(const struct call *calls, uint32_t n, uint8_t *secrets, s
 static int calls_judge(const struct keyring *k, const struct call *calls, uint8_t *secrets, struct kms_verdict *v)
 {
 	const struct call *worst = calls_worst(calls, k->n_slots);
-	int fail_over = k->policy == POLICY_ANY && calls_first_good(calls, k->n_slots) &&
-			class_weight(worst->verdict.class) < class_weight(KMS_CORRUPT);
+	bool fail_over = k->policy == POLICY_ANY && calls_first_good(calls, k->n_slots) &&
+			 class_weight(worst->verdict.class) < class_weight(KMS_CORRUPT);
 
 	if (worst->verdict.class != KMS_OK && !fail_over) {
 		*v = worst->verdict;
@@ -199,14 +199,12 @@ static int slot_wrap(struct keyring *k, uint32_t i, const uint8_t *secret, struc
 	AUTO(secret_free_at) uint8_t *payload = secret_alloc(PAYLOAD_LEN);
 	AUTO(auto_free) struct kms_wrapped *w = calloc(1, sizeof(*w));
 	struct keyring_slot *slot = &k->slot[i];
-	struct kms_purpose purpose;
-	int r;
 
 	if (!payload || !w)
 		return kms_verdict_set(v, KMS_TRANSIENT, "memory", "no locked memory left");
-	purpose_keyring(k, &purpose);
+	struct kms_purpose purpose = purpose_keyring(k);
 	slot_payload_write(secret, k->store_id, payload);
-	r = kms_wrap(kek, &purpose, payload, w, v);
+	int r = kms_wrap(kek, &purpose, payload, w, v);
 	if (r)
 		return r;
 	slot->algorithm = w->algorithm;

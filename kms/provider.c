@@ -3,7 +3,6 @@
 #include "kms/provider_private.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -146,16 +145,14 @@ int kms_ref_inside(const char *ref, const char *dir)
 
 int kms_open(const struct kms_config *cfg, struct kms **out, struct kms_verdict *v)
 {
-	const struct kms_provider *p;
 	char why[KMS_TEXT_MAX];
-	struct kms *k = NULL;
-	int r;
+	const struct kms_provider *p = kms_provider_find(cfg->ref, why);
 
 	memset(v, 0, sizeof(*v));
-	p = kms_provider_find(cfg->ref, why);
 	if (!p)
 		return kms_verdict_set(v, KMS_MISCONFIGURED, "reference", "%s", why);
-	r = kms_verdict_settle(v, p->open(cfg, &k, v), cfg->ref);
+	struct kms *k = NULL;
+	int r = kms_verdict_settle(v, p->open(cfg, &k, v), cfg->ref);
 	if (r) {
 		kms_close(k);
 		return r;

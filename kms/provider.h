@@ -67,7 +67,7 @@ struct kms_key_info {
 struct kms_config {
 	const char *ref;             /* normalised, "local:/dir/name", "aws-kms:arn:..." */
 	const char *passphrase_file; /* local: or NULL */
-	int may_prompt;              /* a terminal is there */
+	bool may_prompt;             /* a terminal is there */
 	unsigned timeout_ms;         /* bound of one call, retries included */
 };
 
@@ -119,9 +119,14 @@ int kms_ref_inside(const char *ref, const char *dir) MUST_CHECK;
 /* Iterate the table: NULL at the end. */
 const struct kms_provider *kms_provider_at(size_t i);
 
-/* Calls through a handle. */
+/*
+ * Open the KEK that CFG names. Returns kms_class_errno() of V, which is complete; the caller gives *OUT to kms_close(). May
+ * ask for a passphrase, and block as long as the provider's open.
+ */
 int kms_open(const struct kms_config *cfg, struct kms **out, struct kms_verdict *v) MUST_CHECK;
+/* No call may be under way. NULL is legal. */
 void kms_close(struct kms *k);
+/* The normalised reference, and the provider; both live as long as K. */
 const char *kms_ref(const struct kms *k);
 const struct kms_provider *kms_provider_of(const struct kms *k);
 

@@ -15,23 +15,23 @@
 #include "kms/keystore/rsa.h"
 
 /* One act: lock, load, (change), save, unlock. */
-struct edit {
+struct key_edit {
 	struct keystore *ks;
 	const char *name;
 	int dir, lock;
-	int exists;
+	bool exists;
 	struct keystore_key key;
 	char *why;
 };
 
-static void edit_end(struct edit *e)
+static void edit_end(struct key_edit *e)
 {
 	keystore_key_wipe(&e->key);
 	keystore_close_fd(&e->lock);
 	keystore_close_fd(&e->dir);
 }
 
-static int edit_begin(struct edit *e)
+static int edit_begin(struct key_edit *e)
 {
 	int r;
 
@@ -59,7 +59,7 @@ static int edit_begin(struct edit *e)
 }
 
 /* For acts on a key that must be there. */
-static int edit_begin_existing(struct edit *e)
+static int edit_begin_existing(struct key_edit *e)
 {
 	int r = edit_begin(e);
 
@@ -69,7 +69,7 @@ static int edit_begin_existing(struct edit *e)
 	return r;
 }
 
-static int edit_save(struct edit *e)
+static int edit_save(struct key_edit *e)
 {
 	struct keystore_who who = {.master = e->ks->master, .id = e->ks->id, .name = e->name};
 	char file[KEYSTORE_FILE_NAME_MAX];
@@ -90,7 +90,7 @@ static int edit_save(struct edit *e)
 	return 0;
 }
 
-static int edit_refuse(struct edit *e, int r, const char *text)
+static int edit_refuse(struct key_edit *e, int r, const char *text)
 {
 	return keystore_say(e->why, r, "key %s of keystore %s %s", e->name, e->ks->path, text);
 }
@@ -141,7 +141,7 @@ static int version_append(struct keystore_key *key, const struct rsa_der *materi
 	return 0;
 }
 
-static int add_version(struct edit *e, unsigned bits, const uint8_t *material, size_t len)
+static int add_version(struct key_edit *e, unsigned bits, const uint8_t *material, size_t len)
 {
 	AUTO(rsa_der_free) struct rsa_der made;
 	int r = material_make(e->key.type, bits, material, len, &made);
@@ -161,7 +161,7 @@ static int add_version(struct edit *e, unsigned bits, const uint8_t *material, s
 
 int keystore_add(struct keystore *ks, const struct keystore_new *what, char why[KEYSTORE_WHY_MAX])
 {
-	AUTO(edit_end) struct edit e = {.ks = ks, .name = what->name, .dir = -1, .lock = -1, .why = why};
+	AUTO(edit_end) struct key_edit e = {.ks = ks, .name = what->name, .dir = -1, .lock = -1, .why = why};
 	uint32_t next;
 	int r = edit_begin(&e);
 
@@ -189,7 +189,7 @@ int keystore_add(struct keystore *ks, const struct keystore_new *what, char why[
 int keystore_rotate(struct keystore *ks, const char *name, const uint8_t *material, size_t len,
 		    char why[KEYSTORE_WHY_MAX])
 {
-	AUTO(edit_end) struct edit e = {.ks = ks, .name = name, .dir = -1, .lock = -1, .why = why};
+	AUTO(edit_end) struct key_edit e = {.ks = ks, .name = name, .dir = -1, .lock = -1, .why = why};
 	int r = edit_begin_existing(&e);
 
 	if (r)
@@ -202,7 +202,7 @@ int keystore_rotate(struct keystore *ks, const char *name, const uint8_t *materi
 
 static int key_switch(struct keystore *ks, const char *name, enum keystore_state to, char why[KEYSTORE_WHY_MAX])
 {
-	AUTO(edit_end) struct edit e = {.ks = ks, .name = name, .dir = -1, .lock = -1, .why = why};
+	AUTO(edit_end) struct key_edit e = {.ks = ks, .name = name, .dir = -1, .lock = -1, .why = why};
 	int r = edit_begin_existing(&e);
 
 	if (r)
@@ -229,7 +229,7 @@ int keystore_enable(struct keystore *ks, const char *name, char why[KEYSTORE_WHY
 
 int keystore_delete(struct keystore *ks, const char *name, unsigned retention_days, char why[KEYSTORE_WHY_MAX])
 {
-	AUTO(edit_end) struct edit e = {.ks = ks, .name = name, .dir = -1, .lock = -1, .why = why};
+	AUTO(edit_end) struct key_edit e = {.ks = ks, .name = name, .dir = -1, .lock = -1, .why = why};
 	int r = edit_begin_existing(&e);
 
 	if (r)
@@ -251,7 +251,7 @@ int keystore_delete(struct keystore *ks, const char *name, unsigned retention_da
 
 int keystore_recover(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX])
 {
-	AUTO(edit_end) struct edit e = {.ks = ks, .name = name, .dir = -1, .lock = -1, .why = why};
+	AUTO(edit_end) struct key_edit e = {.ks = ks, .name = name, .dir = -1, .lock = -1, .why = why};
 	int r = edit_begin_existing(&e);
 
 	if (r)
@@ -270,7 +270,7 @@ int keystore_recover(struct keystore *ks, const char *name, char why[KEYSTORE_WH
 
 int keystore_purge(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX])
 {
-	AUTO(edit_end) struct edit e = {.ks = ks, .name = name, .dir = -1, .lock = -1, .why = why};
+	AUTO(edit_end) struct key_edit e = {.ks = ks, .name = name, .dir = -1, .lock = -1, .why = why};
 	int r = edit_begin_existing(&e);
 
 	if (r)

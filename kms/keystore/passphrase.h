@@ -9,8 +9,8 @@
 
 struct passphrase_source {
 	const char *file; /* --passphrase-file, or NULL */
-	int may_prompt;   /* on /dev/tty */
-	int new_one;      /* prompt twice, for a new keystore */
+	bool may_prompt;  /* on /dev/tty */
+	bool new_one;     /* prompt twice, for a new keystore */
 	const char *what; /* the keystore's path, for the prompt */
 };
 

@@ -29,10 +29,10 @@ struct kms {
 	struct kms_base base;
 	struct keystore *ks;
 	char name[KEYSTORE_NAME_MAX + 1];
-	atomic_int worked; /* this handle has had a good answer: a missing key was deleted, not misspelt */
+	atomic_bool worked; /* this handle has had a good answer: a missing key was deleted, not misspelt */
 	int watch_fd;
 	pthread_mutex_t watch_lock;
-	int watched; /* watch_lock */
+	bool watched; /* watch_lock */
 };
 
 static void key_free_at(struct keystore_key **key)
@@ -244,7 +244,7 @@ static int local_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t 
 	}
 	if (r)
 		return SAY(k, v, KMS_TRANSIENT, "failed", "cannot wrap: %s", strerror(-r));
-	atomic_store(&k->worked, 1);
+	atomic_store(&k->worked, true);
 	return kms_verdict_ok(v);
 }
 
@@ -317,7 +317,7 @@ static int local_unwrap(struct kms *k, const struct kms_purpose *p, const struct
 		return SAY(k, v, KMS_CORRUPT, "corrupt", "did not wrap this, or it was changed since");
 	if (r)
 		return SAY(k, v, KMS_TRANSIENT, "failed", "cannot unwrap: %s", strerror(-r));
-	atomic_store(&k->worked, 1);
+	atomic_store(&k->worked, true);
 	return kms_verdict_ok(v);
 }
 
@@ -354,7 +354,7 @@ static void local_watch_clear(struct kms *k)
 				continue;
 			/* The directory went away, or a new one takes its place: watch by path again. */
 			pthread_mutex_lock(&k->watch_lock);
-			k->watched = 0;
+			k->watched = false;
 			pthread_mutex_unlock(&k->watch_lock);
 		}
 	}
