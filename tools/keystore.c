@@ -98,18 +98,16 @@ static int do_init(const struct args *a, struct keystore *none)
 	AUTO(secret_free_at) char *passphrase = NULL;
 	struct keystore_init how = {.path = a->dir};
 	char why[KEYSTORE_WHY_MAX];
-	int r;
 
 	(void)none;
 	if (a->no_passphrase && a->passphrase_file)
 		return cmd_usage("keystore init", "--passphrase-file and --no-passphrase exclude each other");
 	if (!a->no_passphrase) {
-		r = passphrase_read(&src, &passphrase, why, sizeof(why));
-		if (r)
+		if (passphrase_read(&src, &passphrase, why, sizeof(why)))
 			return cmd_fail(CMD_PASSPHRASE, "%s", why);
 		how.passphrase = passphrase;
 	}
-	r = keystore_create(&how, why);
+	int r = keystore_create(&how, why);
 	if (r)
 		return act_fail(r, why);
 	if (a->no_passphrase)
@@ -320,14 +318,13 @@ static int run_opened(const struct keystore_command *c, const struct args *a)
 	struct passphrase_source src = {.file = a->passphrase_file, .may_prompt = true, .what = a->dir};
 	AUTO(keystore_close_at) struct keystore *ks = NULL;
 	char why[KEYSTORE_WHY_MAX];
-	int r;
 
 	if (c->named && keystore_name_check(a->name))
 		return cmd_usage(
 			c->title,
 			"'%s' is not a key name: letters, digits, '.', '_' and '-', at most %u of them, not '.' first",
 			a->name, KEYSTORE_NAME_MAX);
-	r = keystore_open(a->dir, &src, &ks, why);
+	int r = keystore_open(a->dir, &src, &ks, why);
 	if (r == -EINVAL)
 		r = -EKEYREJECTED; /* an empty or overlong passphrase */
 	return r ? act_fail(r, why) : c->run(a, ks);
@@ -359,7 +356,6 @@ static int run_command(const struct keystore_command *c, int argc, char **argv)
 int cmd_keystore(int argc, char **argv)
 {
 	const char *words[ARRAY_LEN(commands) + 1] = {0};
-	const char *near;
 
 	if (argc < 2)
 		return cmd_usage("keystore", "a command is missing: init, create, list ...");
@@ -372,7 +368,7 @@ int cmd_keystore(int argc, char **argv)
 		if (strcmp(argv[1], commands[i].word) == 0)
 			return run_command(&commands[i], argc - 1, argv + 1);
 	}
-	near = cmd_near(argv[1], words);
+	const char *near = cmd_near(argv[1], words);
 	if (near)
 		return cmd_usage("keystore", "unknown command '%s': did you mean '%s'?", argv[1], near);
 	return cmd_usage("keystore", "unknown command '%s'", argv[1]);

@@ -106,13 +106,12 @@ int keystore_show_list(const struct keystore *ks, bool json)
 {
 	struct key_listing l = {.e = {.out = stdout, .json = true}};
 	char why[KEYSTORE_WHY_MAX];
-	int r;
 
 	if (json) {
 		emit_open(&l.e, NULL);
 		emit_list(&l.e, "keys");
 	}
-	r = keystore_list(ks, json ? list_json : list_line, &l, why);
+	int r = keystore_list(ks, json ? list_json : list_line, &l, why);
 	if (json) {
 		emit_close(&l.e);
 		emit_close(&l.e);

@@ -252,15 +252,14 @@ static int mount_options_word(struct mount_options *m, char *word)
 static int list_words(struct mount_options *m, const char *text)
 {
 	struct option_text *t = calloc(1, sizeof(*t) + strlen(text) + 1);
-	char *rest;
-	int r = CMD_OK;
 
 	if (!t)
 		return cmd_fail(CMD_FAILED, "out of memory");
 	memcpy(t->text, text, strlen(text) + 1);
 	t->next = m->texts;
 	m->texts = t;
-	rest = t->text;
+	char *rest = t->text;
+	int r = CMD_OK;
 	for (char *word; r == CMD_OK && (word = strsep(&rest, ","));)
 		r = mount_options_word(m, word);
 	return r;

@@ -82,8 +82,8 @@ static int wait_end(const char *path, int fd)
 		return cmd_fail(
 			CMD_FAILED,
 			"%s is unmounted, but its daemon has not ended after %d s: the store is in use until it has. "
-			"Open files, or "
-			"another mount namespace (a container, a service with PrivateTmp), still hold the mount",
+			"Open files, or another mount namespace (a container, a service with PrivateTmp), still hold "
+			"the mount",
 			path, END_TIMEOUT_MS / 1000);
 	return CMD_OK;
 }

@@ -29,8 +29,6 @@ struct audit_out {
 	uint64_t last; /* number of the last of them */
 };
 
-/* Saying */
-
 /* The thread */
 
 /* Wait until there is something to do; true when it is time to stop. */

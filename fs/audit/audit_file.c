@@ -163,7 +163,7 @@ int audit_file_open(struct audit_file *f, const struct store *s)
 	f->end_fd = pin_file_beside(s->path, s->keyring->store_id, END_SUFFIX, O_RDWR | O_CREAT);
 	int r = f->end_fd < 0 ? -ENOENT : end_read_fd(f->end_fd, s->keyring->store_id, &f->end);
 	if (r < 0)
-		memset(&f->end, 0, sizeof(f->end));
+		f->end = (struct audit_end){0};
 	memcpy(f->end.store_id, s->keyring->store_id, ID_LEN);
 	r = log_make(f);
 	if (r < 0 && r != -ENOSPC && r != -EDQUOT)

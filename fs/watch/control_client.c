@@ -117,8 +117,7 @@ int control_address(const char *dir, const char *mountpoint, struct sockaddr_un 
 {
 	char hash[17];
 
-	memset(out, 0, sizeof(*out));
-	out->sun_family = AF_UNIX;
+	*out = (struct sockaddr_un){.sun_family = AF_UNIX};
 	store_path_hash(mountpoint, hash);
 	int n = snprintf(out->sun_path, sizeof(out->sun_path), "%s/%s.sock", dir, hash);
 	return n < 0 || (size_t)n >= sizeof(out->sun_path) ? -ENAMETOOLONG : 0;

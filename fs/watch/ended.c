@@ -88,7 +88,7 @@ int ended_parse(char *text, struct ended_note *n)
 {
 	char magic[32], when[32], reported[8];
 
-	memset(n, 0, sizeof(*n));
+	*n = (struct ended_note){0};
 	if (!take_line(&text, magic, sizeof(magic)) || strcmp(magic, "byokfs ended 1") != 0)
 		return -EUCLEAN;
 	if (!take_line(&text, n->mountpoint, sizeof(n->mountpoint)) || !take_line(&text, n->store, sizeof(n->store)) ||
