@@ -30,6 +30,13 @@ struct header {
 
 /* Structure only: magic, version, suite, lengths, reserved bytes. LEN is H. -EUCLEAN malformed, -ENOTSUP newer. */
 int header_parse(const uint8_t *buf, size_t len, struct header *out) MUST_CHECK;
+/* The file id in a header's bytes, of which the first HEADER_ID_END are enough, parsed or not. */
+#define HEADER_ID_END (8u + ID_LEN)
+static inline const uint8_t *header_file_id(const uint8_t *buf)
+{
+	return buf + HEADER_ID_END - ID_LEN;
+}
+
 /* Index of the slot to try first (highest sequence), or -1; with SKIP >= 0, the other one. */
 int header_newest(const struct header *h, int skip);
 /* Of LEN = H bytes: was slot I never written; is the binding area, which no version fills yet, anything but empty? */

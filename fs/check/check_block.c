@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "fs/check/check_own.h"
+#include "fs/store/borrow.h"
 
 /* Blocks that do not open, told as runs. */
 struct run_of_bad {
@@ -103,25 +104,14 @@ static int open_singly(struct check_work *w, const struct check_target *t, struc
 /* Open the records all at once; one by one only when that fails. */
 static int open_chunk(struct check_work *w, const struct check_target *t, struct chunk *k, struct run_of_bad *bad)
 {
-	const struct store_keys *store;
-	const struct file_keys *keys;
-	struct block_cipher c = {0};
-	int err = gate_enter(t->file.gate, GATE_USE_NEW, &store);
+	AUTO(borrow_end) struct borrow b;
+	int err = borrow_file(&b, t->file.gate, GATE_USE_NEW, t->file.key, t->file.layout);
 	if (err)
 		return err;
-	err = gate_key_borrow(t->file.key, store, &keys);
+	err = block_open(&b.open, k->no, k->n, t->end.flags, w->cipher, w->plain, NULL);
 	if (!err)
-		err = block_cipher_begin(&c, store, keys, t->file.layout, 0);
-	if (!err) {
-		err = block_open(&c, k->no, k->n, t->end.flags, w->cipher, w->plain, NULL);
-		if (err == -EBADMSG)
-			err = open_singly(w, t, &c, k, bad);
-		else if (!err)
-			k->done = k->n;
-	}
-	block_cipher_end(&c);
-	gate_leave(t->file.gate);
-	return err;
+		k->done = k->n;
+	return err == -EBADMSG ? open_singly(w, t, &b.open, k, bad) : err;
 }
 
 /* The disk refused a chunk: find the records it does not give. */

@@ -7,27 +7,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/check/check_own.h"
+#include "fs/store/borrow.h"
 #include "fs/store/store_own.h"
 
-/*
- * Open a folder for listing. A plain user's own one may lack the bits: for reading they are lent for the moment of the
- * open, for searching as long as it is looked at.
- */
+/* Open a folder for listing. A plain user's own one may lack the bit for searching: lent as long as it is looked at. */
 static int dir_open(struct check_dir *d, int at_fd, const char *name)
 {
 	struct stat st;
 	int fd = store_openat(at_fd, name, O_RDONLY | O_DIRECTORY, 0);
-	if ((fd < 0 && fd != -EACCES) || geteuid() == 0 || fstatat(at_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 0500) == 0500)
+	if (fd == -EACCES) {
+		AUTO(auto_close) int fd_path = store_openat(at_fd, name, O_PATH | O_DIRECTORY, 0);
+		fd = fd_path < 0 ? fd_path : store_reopen(fd_path, O_RDONLY | O_DIRECTORY);
+	}
+	if (fd < 0 || geteuid() == 0 || fstat(fd, &st) || st.st_uid != geteuid() || (st.st_mode & 0100))
 		return fd;
 	d->mode = st.st_mode & 07777;
-	if (fd < 0 && fchmodat(at_fd, name, d->mode | 0700, 0) == 0) {
-		fd = store_openat(at_fd, name, O_RDONLY | O_DIRECTORY, 0);
-		if (fd < 0 || (d->mode & 0100))
-			(void)fchmodat(at_fd, name, d->mode, 0);
-	}
-	d->lifted = fd >= 0 && !(d->mode & 0100) && fchmod(fd, d->mode | 0500) == 0;
+	d->lifted = fchmod(fd, d->mode | 0500) == 0;
 	return fd;
 }
 
@@ -77,11 +74,8 @@ static void no_dirid(struct check_run *run, struct check_dir *d, const struct ch
 		return;
 	}
 	struct check_finding f = {.code = CHECK_STUMP, .severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE};
-	const struct store_keys *keys;
-	if (run->repair && run->unclean && gate_enter(run->cfg->gate, GATE_USE_NEW, &keys) == 0) {
-		d->has_id = store_dirid(d->fd, keys, 1, d->id) == 0;
-		gate_leave(run->cfg->gate);
-	}
+	if (run->repair && run->unclean)
+		d->has_id = store_dirid_mend(d->fd, run->cfg->gate, d->id) == 0;
 	f.repaired = d->has_id;
 	check_say(run, at, &f,
 		  d->has_id ? "an empty directory without an id, left by a crash; it has one now"
@@ -104,15 +98,10 @@ static void copied(struct check_run *run, struct check_dir *d, const struct chec
 static void dir_begin(struct check_run *run, struct check_dir *d)
 {
 	struct check_at at = {.dir = d};
-	const struct store_keys *keys;
-	struct gate *gate = run->cfg->gate;
-	int err = gate_enter(gate, GATE_USE_NEW, &keys);
-	if (!err) {
-		err = store_dirid(d->fd, keys, 0, d->id);
-		gate_leave(gate);
-	} else if (check_locked(run, err)) {
+	int err = store_dirid_read(d->fd, run->cfg->gate, d->id);
+	/* Where the id file may be read it is the gate that refuses. */
+	if (err == -EACCES && faccessat(d->fd, DIRID_NAME, R_OK, AT_EACCESS) == 0 && check_locked(run, err))
 		return;
-	}
 	d->has_id = err == 0;
 	if (err == -ENODATA)
 		no_dirid(run, d, &at);
@@ -158,7 +147,7 @@ static int decode_name(struct check_run *run, const struct check_at *at, char pl
 	uint8_t *data = NULL;
 	size_t len = 0;
 	char name[NAME_LEN_MAX + 1];
-	const struct store_keys *keys;
+	AUTO(borrow_end) struct borrow b = {0};
 	int err = at->dir->has_id ? 0 : -ENODATA;
 	name_sidecar(at->name, name);
 	*sidecar = 0;
@@ -167,11 +156,9 @@ static int decode_name(struct check_run *run, const struct check_at *at, char pl
 		*sidecar = err != 0;
 	}
 	if (!err)
-		err = gate_enter(run->cfg->gate, GATE_USE_NEW, &keys);
-	if (!err) {
-		err = name_decode(keys, run->names, at->dir->id, at->name, data, len, plain);
-		gate_leave(run->cfg->gate);
-	}
+		err = borrow_store(&b, run->cfg->gate, GATE_USE_NEW);
+	if (!err)
+		err = name_decode(b.store, run->names, at->dir->id, at->name, data, len, plain);
 	free(data);
 	return err;
 }

@@ -8,6 +8,7 @@
 
 #include "crypto/special.h"
 #include "fs/check/check_own.h"
+#include "fs/store/borrow.h"
 #include "fs/store/store_own.h"
 
 #define FINDING(c, s) (&(struct check_finding){.code = (c), .severity = (s)})
@@ -226,16 +227,15 @@ static void check_special(struct check_work *w, const struct check_at *at, struc
 {
 	struct check_run *run = w->run;
 	size_t len = (size_t)o->st.st_size < SPECIAL_RECORD_MAX ? (size_t)o->st.st_size : SPECIAL_RECORD_MAX;
-	const struct store_keys *keys;
+	struct borrow b = {0};
 	struct special s;
 	check_count(run, &(struct check_counts){.specials = 1, .bytes = len});
 	int err = store_pread_full(o->fd, w->cipher, len, 0);
 	if (!err)
-		err = gate_enter(run->cfg->gate, GATE_USE_NEW, &keys);
-	if (!err) {
-		err = special_open(keys, type, w->cipher, len, &s);
-		gate_leave(run->cfg->gate);
-	}
+		err = borrow_store(&b, run->cfg->gate, GATE_USE_NEW);
+	if (!err)
+		err = special_open(b.store, type, w->cipher, len, &s);
+	borrow_end(&b);
 	if (check_locked(run, err))
 		return;
 	if (err) {

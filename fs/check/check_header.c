@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "fs/check/check_own.h"
+#include "fs/store/borrow.h"
 
 static void say(struct check_run *run, const struct check_at *at, const char *text)
 {
@@ -15,16 +16,9 @@ static void say(struct check_run *run, const struct check_at *at, const char *te
 /* Does the MAC of slot I hold? */
 static int slot_check(const struct recover *r, const uint8_t *bytes, int i)
 {
-	const struct store_keys *store;
-	const struct file_keys *keys;
-	int err = gate_enter(r->gate, GATE_USE_NEW, &store);
-	if (err)
-		return err;
-	err = gate_key_borrow(r->key, store, &keys);
-	if (!err)
-		err = header_check(bytes, r->layout->header_len, i, store, keys);
-	gate_leave(r->gate);
-	return err;
+	AUTO(borrow_end) struct borrow b;
+	int err = borrow_file(&b, r->gate, GATE_USE_NEW, r->key, r->layout);
+	return err ? err : header_check(bytes, r->layout->header_len, i, b.store, b.file);
 }
 
 void check_header(struct check_run *run, const struct check_at *at, const struct recover *r, const uint8_t *bytes,

@@ -10,6 +10,7 @@
 
 #include "crypto/auto.h"
 #include "fs/check/check_own.h"
+#include "fs/inode/blank.h"
 #include "fs/store/store_own.h"
 
 #define COPY_LEN 65536u
@@ -47,48 +48,21 @@ int check_move_lost(struct check_run *run, const struct check_at *at)
 	return fsync(lost) < 0 || fsync(at->dir->fd) < 0 ? -errno : 0;
 }
 
-/* Header and empty final record of a new file; *LEN of them. */
-static int blank_file(struct check_run *run, uint8_t *bytes, size_t *len)
-{
-	struct final_head head = {.generation = 1};
-	struct gate_key *key = NULL;
-	const struct store_keys *store;
-	const struct file_keys *file;
-	struct block_cipher c = {0};
-	int err = gate_key_create(run->cfg->gate, bytes, &key);
-	if (err)
-		return err;
-	err = gate_enter(run->cfg->gate, GATE_USE_NEW, &store);
-	if (!err) {
-		err = gate_key_borrow(key, store, &file);
-		if (!err)
-			err = block_cipher_begin(&c, store, file, run->layout, 1);
-		if (!err)
-			err = final_seal(&c, 0, &head, (const uint8_t *)"", bytes + run->layout->header_len);
-		block_cipher_end(&c);
-		gate_leave(run->cfg->gate);
-	}
-	gate_key_close(key);
-	*len = layout_disk_size(run->layout, 0);
-	return err;
-}
-
 int check_fill_stump(struct check_run *run, const struct check_at *at)
 {
-	uint8_t bytes[EMPTY_FILE_MAX];
-	size_t len;
+	AUTO(blank_end) struct blank b = {0};
 	struct stat st;
 	AUTO(auto_close) int fd = store_open_lifted(at->dir->fd, at->name, O_RDWR);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	int err = blank_file(run, bytes, &len);
+	int err = blank_make(&b, run->cfg->gate, run->layout);
 	if (err)
 		return err;
 	if (ftruncate(fd, 0) < 0)
 		return -errno;
-	err = store_pwrite_full(fd, bytes, len, 0);
+	err = blank_write(&b, fd);
 	if (err)
 		return err;
 	struct timespec times[2] = {st.st_atim, st.st_mtim};

@@ -7,6 +7,7 @@
 
 #include "crypto/auto.h"
 #include "fs/check/check_own.h"
+#include "fs/store/borrow.h"
 #include "fs/store/store_own.h"
 
 struct own {
@@ -61,15 +62,11 @@ void check_keyring(const struct check_config *cfg, struct check_counts *out)
 /* -EBADMSG for a record that is not one; SESSION is what it says. Without a gate only its length is looked at. */
 static int parse_session(struct gate *g, const uint8_t *record, size_t len, struct session *session)
 {
-	const struct store_keys *keys;
+	AUTO(borrow_end) struct borrow b = {0};
 	if (!g)
 		return len == SESSION_LEN ? 0 : -EBADMSG;
-	int err = gate_enter(g, GATE_USE_NEW, &keys);
-	if (err)
-		return err;
-	err = session_parse(keys, record, len, session);
-	gate_leave(g);
-	return err;
+	int r = borrow_store(&b, g, GATE_USE_NEW);
+	return r ? r : session_parse(b.store, record, len, session);
 }
 
 int check_session(const struct check_config *cfg, const uint8_t *record, size_t len, struct check_counts *out)

@@ -8,6 +8,7 @@
 #include "crypto/secret.h"
 #include "crypto/xattr.h"
 #include "fs/check/check_own.h"
+#include "fs/store/borrow.h"
 
 #define VALUE_MAX 65536u /* XATTR_SIZE_MAX */
 #define TRIES 3
@@ -48,17 +49,15 @@ static void say(struct check_run *run, const struct check_at *at, enum check_sev
 static int open_value(struct check_run *run, const uint8_t *id, const char *name, const uint8_t *cipher, size_t len)
 {
 	char plain_name[XATTR_DISK_NAME_MAX + 1];
-	const struct store_keys *keys;
+	AUTO(borrow_end) struct borrow b = {0};
 	uint8_t *plain = malloc(len + 1);
 	if (!plain)
 		return -ENOMEM;
-	int err = gate_enter(run->cfg->gate, GATE_USE_NEW, &keys);
-	if (!err) {
-		err = xattr_name_decode(keys, id, name, plain_name);
-		if (!err)
-			err = len < XATTR_OVERHEAD ? -EBADMSG : xattr_open(keys, id, plain_name, cipher, len, plain);
-		gate_leave(run->cfg->gate);
-	}
+	int err = borrow_store(&b, run->cfg->gate, GATE_USE_NEW);
+	if (!err)
+		err = xattr_name_decode(b.store, id, name, plain_name);
+	if (!err)
+		err = len < XATTR_OVERHEAD ? -EBADMSG : xattr_open(b.store, id, plain_name, cipher, len, plain);
 	secret_wipe(plain, len + 1);
 	free(plain);
 	return err;

@@ -2,14 +2,15 @@
 /* From a node to a descriptor: an LRU of directory descriptors, look-up by name, checked against (dev, ino). */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/inode/file.h"
 #include "fs/inode/node.h"
+#include "fs/store/store.h"
 
 #define DIRFDS_MAX 1024u
 #define DEPTH_MAX 65536u /* names of a store that somebody changes under us may form a ring */
@@ -371,52 +372,10 @@ int node_stat(struct nodes *t, struct node *n, struct stat *st)
 	return r;
 }
 
-/* A plain user's own object without the bits (a 0444 file, a 0555 folder): lift them for the moment of the open. */
-static int open_lifted_locked(const char *path, int fd_path, int flags)
-{
-	struct stat st;
-	int fd, err;
-
-	if (fstat(fd_path, &st) || st.st_uid != geteuid() || (st.st_mode & 0700) == 0700)
-		return -EACCES;
-	if (chmod(path, (st.st_mode & 07777) | (S_ISDIR(st.st_mode) ? 0700 : 0600)))
-		return -EACCES;
-	fd = open(path, flags | O_CLOEXEC);
-	err = errno;
-	if (chmod(path, st.st_mode & 07777) && fd >= 0) {
-		close(fd);
-		return -EIO;
-	}
-	return fd < 0 ? -err : fd;
-}
-
-/* One at a time: a second one would take the lifted bits for the real ones, and leave them. */
-static int open_lifted(const char *path, int fd_path, int flags)
-{
-	static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
-	int r;
-
-	if (geteuid() == 0)
-		return -EACCES;
-	pthread_mutex_lock(&one);
-	r = open_lifted_locked(path, fd_path, flags);
-	pthread_mutex_unlock(&one);
-	return r;
-}
-
 int node_open(struct nodes *t, struct node *n, int flags)
 {
-	char path[40];
-	int fd_path = node_open_path(t, n), fd, err;
+	AUTO(auto_close) int fd_path = node_open_path(t, n);
 
-	if (fd_path < 0)
-		return fd_path;
-	/* The O_PATH descriptor was checked; opening it again through /proc cannot meet another object. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd_path);
-	fd = open(path, flags | O_CLOEXEC | O_NONBLOCK);
-	err = fd < 0 ? -errno : 0;
-	if (err == -EACCES)
-		fd = open_lifted(path, fd_path, flags | O_NONBLOCK);
-	close(fd_path);
-	return fd >= 0 ? fd : err ? err : fd;
+	/* The O_PATH descriptor was checked; opening it again cannot meet another object. */
+	return fd_path < 0 ? fd_path : store_reopen(fd_path, flags);
 }

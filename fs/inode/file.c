@@ -12,12 +12,13 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "crypto/header.h"
 #include "crypto/secret.h"
+#include "fs/inode/blank.h"
 #include "fs/inode/recover.h"
 #include "fs/store/store.h"
 
 #define FILE_OLD_MAX 4u
-#define HEADER_ID_OFF 8u /* FORMAT.md "Header": behind the magic */
 
 int file_work_init(struct file_work *w, const struct layout *l, uint8_t *slot)
 {
@@ -73,35 +74,11 @@ int file_corrupt(struct file *f, const char *what, uint64_t no)
 	return -EIO;
 }
 
-int file_borrow(struct file *f, enum gate_use use, struct file_borrow *b)
+int file_borrow(struct file *f, enum gate_use use, struct borrow *b)
 {
-	const struct store_keys *store;
-	const struct file_keys *keys;
-	int r;
+	int r = borrow_file(b, f->env->gate, use, f->key, &f->env->layout);
 
-	memset(b, 0, sizeof(*b));
-	b->f = f;
-	r = gate_enter(f->env->gate, use, &store);
-	if (r)
-		return r;
-	b->entered = true;
-	r = gate_key_borrow(f->key, store, &keys);
-	if (!r)
-		r = block_cipher_begin(&b->open, store, keys, &f->env->layout, 0);
-	if (!r)
-		r = block_cipher_begin(&b->seal, store, keys, &f->env->layout, 1);
-	if (r)
-		file_borrow_end(b);
 	return r == -EBADMSG ? file_corrupt(f, "the key in the header, slot", 0) : r;
-}
-
-void file_borrow_end(struct file_borrow *b)
-{
-	block_cipher_end(&b->open);
-	block_cipher_end(&b->seal);
-	if (b->entered)
-		gate_leave(b->f->env->gate);
-	b->entered = false;
 }
 
 int file_old_read(struct file *f, struct file_work *w, const struct file_old *old, unsigned n)
@@ -212,7 +189,7 @@ static int file_load(struct file *f, struct file_work *w)
 {
 	const struct layout *l = &f->env->layout;
 	struct final_head head;
-	struct file_borrow b;
+	struct borrow b = {0};
 	struct file_old end;
 	struct stat st;
 	uint64_t size;
@@ -231,7 +208,7 @@ static int file_load(struct file *f, struct file_work *w)
 		return r;
 	w->dirty = true;
 	r = final_open(&b.open, end.no, w->cipher, layout_final_len(l, f->size), &head, w->plain);
-	file_borrow_end(&b);
+	borrow_end(&b);
 	if (r)
 		return r;
 	f->flags = head.flags;
@@ -282,44 +259,29 @@ static int open_backing(struct file_env *env, struct node *n, bool writable, boo
 	return node_open(env->nodes, n, O_RDONLY);
 }
 
-int file_blank(struct file_env *env, uint8_t *bytes, struct gate_key **key)
+static void take_key(struct file *f, struct blank *b)
 {
-	struct final_head head = {.generation = 1};
-	struct file f = {.env = env};
-	struct file_borrow b;
-	int r;
-
-	r = gate_key_create(env->gate, bytes, key);
-	if (r)
-		return r;
-	f.key = *key;
-	r = file_borrow(&f, GATE_USE_NEW, &b);
-	if (!r) {
-		r = final_seal(&b.seal, 0, &head, NULL, bytes + env->layout.header_len);
-		file_borrow_end(&b);
-	}
-	if (r) {
-		gate_key_close(*key);
-		*key = NULL;
-	}
-	return r;
+	f->key = b->key;
+	b->key = NULL;
+	memcpy(f->file_id, b->file_id, ID_LEN);
 }
 
 /* A create that a crash cut off before its one write: it is an empty file, and becomes one now. */
 static int fill_stump(struct file *f)
 {
-	uint8_t bytes[EMPTY_FILE_MAX] = {0};
+	AUTO(blank_end) struct blank b = {0};
 	int r;
 
 	if (!f->env->unclean || !f->writable)
 		return f->env->unclean ? -EROFS : file_corrupt(f, "an empty store file, header", 0);
-	r = file_blank(f->env, bytes, &f->key);
+	r = blank_make(&b, f->env->gate, &f->env->layout);
 	if (!r)
-		r = store_pwrite_full(f->fd, bytes, layout_disk_size(&f->env->layout, 0), 0);
-	if (!r)
-		atomic_fetch_add(&f->env->recovered, 1);
-	memcpy(f->file_id, bytes + HEADER_ID_OFF, ID_LEN);
-	return r;
+		r = blank_write(&b, f->fd);
+	if (r)
+		return r;
+	atomic_fetch_add(&f->env->recovered, 1);
+	take_key(f, &b);
+	return 0;
 }
 
 static int load_key(struct file *f)
@@ -337,7 +299,7 @@ static int load_key(struct file *f)
 	r = store_pread_full(f->fd, header, f->env->layout.header_len, 0);
 	if (!r)
 		r = gate_key_open(f->env->gate, header, &f->key);
-	memcpy(f->file_id, header + HEADER_ID_OFF, ID_LEN);
+	memcpy(f->file_id, header_file_id(header), ID_LEN);
 	return r == -EBADMSG || r == -EUCLEAN || r == -ENOTSUP || r == -ENOKEY ? file_corrupt(f, "header", 0) : r;
 }
 
@@ -457,18 +419,16 @@ int file_open(struct file_env *env, struct node *n, bool writable, struct file_w
 	return 0;
 }
 
-int file_adopt(struct file_env *env, struct node *n, const struct file_new *new, struct file **out)
+int file_adopt(struct file_env *env, struct node *n, int fd, struct blank *blank, struct file **out)
 {
 	struct file *f = file_alloc(env, n);
 
 	if (!f) {
-		close(new->fd);
-		gate_key_close(new->key);
+		close(fd);
 		return -ENOMEM;
 	}
-	f->fd = new->fd;
-	f->key = new->key;
-	memcpy(f->file_id, new->bytes + HEADER_ID_OFF, ID_LEN);
+	f->fd = fd;
+	take_key(f, blank);
 	f->writable = true;
 	f->generation = 1;
 	handle_added(f, true);

@@ -9,7 +9,9 @@
 
 #include "crypto/block.h"
 #include "crypto/inflight.h"
+#include "fs/inode/blank.h"
 #include "fs/inode/node.h"
+#include "fs/store/borrow.h"
 #include "kms/gate.h"
 
 /*
@@ -73,15 +75,8 @@ static inline int file_fd(const struct file *f)
  * -EACCES locked, -EIO not authentic, or as open(2). May call the KMS with wrap type `file`.
  */
 int file_open(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out) MUST_CHECK;
-/* The bytes of a new empty file: header and final record, layout_disk_size() of 0, and its key. */
-int file_blank(struct file_env *env, uint8_t *bytes, struct gate_key **key) MUST_CHECK;
-/* Make the open file of a node just created with those BYTES, one writable handle: FD and KEY are taken over. */
-struct file_new {
-	int fd;
-	struct gate_key *key;
-	const uint8_t *bytes;
-};
-int file_adopt(struct file_env *env, struct node *n, const struct file_new *new, struct file **out) MUST_CHECK;
+/* The open file, with one writable handle, of a node just created from BLANK: FD and, on success, its key are taken over. */
+int file_adopt(struct file_env *env, struct node *n, int fd, struct blank *blank, struct file **out) MUST_CHECK;
 /* One more handle (for reading) of N's open file, or NULL if it has none. */
 struct file *file_ref(struct node *n);
 /* Give back one handle. */
@@ -115,14 +110,8 @@ struct file_old {
 int file_old_read(struct file *f, struct file_work *w, const struct file_old *old, unsigned n) MUST_CHECK;
 int file_old_open(struct file *f, struct file_work *w, struct block_cipher *c, const struct file_old *old,
 		  unsigned n) MUST_CHECK;
-/* The keys of F for sealing and opening, borrowed. file_keys_return() ends the ciphers and gives them back. */
-struct file_borrow {
-	struct file *f;
-	struct block_cipher seal, open;
-	bool entered;
-};
-int file_borrow(struct file *f, enum gate_use use, struct file_borrow *b) MUST_CHECK;
-void file_borrow_end(struct file_borrow *b);
+/* borrow_file() for F. A key that does not open any more is logged and counted: -EIO. */
+int file_borrow(struct file *f, enum gate_use use, struct borrow *b) MUST_CHECK;
 /*
  * Write what lies in the slot: extents in order, then the size unless it is INFLIGHT_KEEP_SIZE. The slot is valid while
  * it lasts, so the daemon's death tears nothing.

@@ -59,7 +59,7 @@ static int prepare(struct file *f, struct file_work *w, struct file_resize *z, s
 	bool overlaps = new_whole + 1 < whole && overlap(l, z->size) > 0;
 	struct file_old old[3] = {
 		{new_whole < whole ? new_whole : whole, keeps ? w->edge : NULL}, {whole, NULL}, {new_whole + 1, NULL}};
-	struct file_borrow keys;
+	struct borrow keys;
 	int r = file_old_read(f, w, old, overlaps ? 3 : 2);
 
 	if (!r)
@@ -71,7 +71,7 @@ static int prepare(struct file *f, struct file_work *w, struct file_resize *z, s
 		memset(w->edge + z->size % l->block_len, 0, l->block_len - z->size % l->block_len);
 	if (!r)
 		r = seal_resize(f, w, z, &keys.seal, in);
-	file_borrow_end(&keys);
+	borrow_end(&keys);
 	z->saved = w->cipher + layout_final_room(l);
 	z->saved_len = layout_final_len(l, f->size);
 	z->next = overlaps ? w->cipher + 2 * layout_final_room(l) : NULL;

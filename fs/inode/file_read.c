@@ -53,7 +53,7 @@ static int open_span(struct file *f, struct file_work *w, const struct span *s)
 {
 	const struct layout *l = &f->env->layout;
 	struct final_head head;
-	struct file_borrow b;
+	struct borrow b;
 	uint64_t bad = 0;
 	int r = file_borrow(f, GATE_USE_NEW, &b);
 
@@ -67,7 +67,7 @@ static int open_span(struct file *f, struct file_work *w, const struct span *s)
 		r = final_open(&b.open, bad, w->cipher + s->n * layout_record_len(l), s->final_len, &head,
 			       w->plain + s->n * l->block_len);
 	}
-	file_borrow_end(&b);
+	borrow_end(&b);
 	return r == -EBADMSG ? file_corrupt(f, "block", bad) : r;
 }
 

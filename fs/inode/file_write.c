@@ -197,7 +197,7 @@ static int seal_edit(struct file *f, struct file_work *w, struct edit *e, struct
 static int crypt_edit(struct file *f, struct file_work *w, struct edit *e, struct inflight *in)
 {
 	uint32_t b = block_len(f);
-	struct file_borrow keys;
+	struct borrow keys;
 	int r = file_borrow(f, e->wr->use, &keys);
 
 	if (r)
@@ -218,7 +218,7 @@ static int crypt_edit(struct file *f, struct file_work *w, struct edit *e, struc
 	if (!r && e->final && e->saved == e->empty)
 		r = final_seal(&keys.seal, e->whole, &(struct final_head){0, f->flags, f->generation + 1}, NULL,
 			       e->empty);
-	file_borrow_end(&keys);
+	borrow_end(&keys);
 	return r;
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "crypto/secret.h"
+#include "fs/store/borrow.h"
 #include "fs/store/store.h"
 
 #define GENERATION_SANE (1ull << 62)
@@ -57,26 +58,9 @@ static int scan_begin(struct scan *s, const struct recover *r)
 	return s->cipher && s->plain ? 0 : -ENOMEM;
 }
 
-/* Borrow the file's keys and begin a cipher; on 0 the caller ends with give_back(). */
-static int borrow(const struct recover *r, struct block_cipher *c, int sealing)
+static int borrow(const struct recover *r, struct borrow *b)
 {
-	const struct store_keys *store;
-	const struct file_keys *file;
-	int err = gate_enter(r->gate, GATE_USE_NEW, &store);
-	if (err)
-		return err;
-	err = gate_key_borrow(r->key, store, &file);
-	if (!err)
-		err = block_cipher_begin(c, store, file, r->layout, sealing);
-	if (err)
-		gate_leave(r->gate);
-	return err;
-}
-
-static void give_back(const struct recover *r, struct block_cipher *c)
-{
-	block_cipher_end(c);
-	gate_leave(r->gate);
+	return borrow_file(b, r->gate, GATE_USE_NEW, r->key, r->layout);
 }
 
 /* Open the LEN bytes at the place of block NO as a final record. -EBADMSG if they are none. */
@@ -84,14 +68,12 @@ static int open_final(const struct recover *r, uint64_t no, size_t len, struct f
 {
 	uint8_t *cipher = malloc(len);
 	uint8_t *tail = malloc(r->layout->block_len);
-	struct block_cipher c = {0};
+	AUTO(borrow_end) struct borrow b = {0};
 	int err = cipher && tail ? store_pread_full(r->fd, cipher, len, layout_record_off(r->layout, no)) : -ENOMEM;
 	if (!err)
-		err = borrow(r, &c, 0);
-	if (!err) {
-		err = final_open(&c, no, cipher, len, head, tail);
-		give_back(r, &c);
-	}
+		err = borrow(r, &b);
+	if (!err)
+		err = final_open(&b.open, no, cipher, len, head, tail);
 	if (tail)
 		secret_wipe(tail, r->layout->block_len);
 	free(tail);
@@ -139,8 +121,8 @@ static void end_at_final(struct scan *s, uint64_t no, const struct final_head *h
 /* Open the N records of the chunk that begins with block NO, one by one: what counts is each one's own answer. */
 static int scan_blocks(struct scan *s, uint64_t no, size_t n)
 {
-	struct block_cipher c = {0};
-	int err = borrow(s->r, &c, 0);
+	AUTO(borrow_end) struct borrow b;
+	int err = borrow(s->r, &b);
 	if (err)
 		return err;
 	for (size_t i = 0; i < n && !err; i++) {
@@ -149,7 +131,7 @@ static int scan_blocks(struct scan *s, uint64_t no, size_t n)
 			s->holes++;
 			continue;
 		}
-		err = block_open(&c, no + i, 1, 0, record, s->plain, NULL);
+		err = block_open(&b.open, no + i, 1, 0, record, s->plain, NULL);
 		if (!err) {
 			s->end.blocks = no + i + 1;
 			s->end.holes = s->holes;
@@ -160,7 +142,6 @@ static int scan_blocks(struct scan *s, uint64_t no, size_t n)
 			err = 0;
 		}
 	}
-	give_back(s->r, &c);
 	return err;
 }
 
@@ -279,12 +260,12 @@ static int seal_end(const struct recover *r, const struct recover_end *end)
 {
 	uint8_t record[FINAL_OVERHEAD];
 	struct final_head head = {.tail_len = 0, .flags = end->flags, .generation = end->generation};
-	struct block_cipher c = {0};
-	int err = borrow(r, &c, 1);
+	AUTO(borrow_end) struct borrow b;
+	int err = borrow(r, &b);
 	if (err)
 		return err;
-	err = final_seal(&c, end->blocks, &head, (const uint8_t *)"", record);
-	give_back(r, &c);
+	err = final_seal(&b.seal, end->blocks, &head, (const uint8_t *)"", record);
+	borrow_end(&b); /* before the disk */
 	if (err)
 		return err;
 	return store_pwrite_full(r->fd, record, sizeof(record), layout_record_off(r->layout, end->blocks));

@@ -32,23 +32,6 @@ static int file_is(int fd, const struct store *s, const struct inflight *f)
 	return r == -ENOMEM ? r : -ENOENT;
 }
 
-/* A plain user's own file that lacks the bits (0444): they are lifted for the moment of the open. */
-static int open_lifted(int dir_fd, const char *name)
-{
-	struct stat st;
-	int fd = store_open_file(dir_fd, name, O_RDWR);
-	if (fd != -EACCES || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_uid != geteuid())
-		return fd;
-	if (fchmodat(dir_fd, name, (st.st_mode & 07777) | 0600, 0) < 0)
-		return -EACCES;
-	fd = store_open_file(dir_fd, name, O_RDWR);
-	if (fchmodat(dir_fd, name, st.st_mode & 07777, 0) < 0 && fd >= 0) {
-		close(fd);
-		fd = -EACCES;
-	}
-	return fd;
-}
-
 /* Not to be opened is not the same as not there: a slot is dropped only when its file is gone. */
 static int find_error(int r)
 {
@@ -74,7 +57,7 @@ static int find_by_path(const struct store *s, const struct inflight *f, const c
 	}
 	if (dir_fd < 0)
 		return find_error(dir_fd);
-	int fd = open_lifted(dir_fd, part);
+	int fd = store_open_lifted(dir_fd, part, O_RDWR);
 	return fd < 0 ? find_error(fd) : file_is(fd, s, f);
 }
 
@@ -89,7 +72,7 @@ static int find_by_inode(const struct store *s, const struct inflight *f, int di
 			continue;
 		int fd = -ENOENT;
 		if (e->d_ino == f->ino && e->d_type != DT_DIR) {
-			fd = open_lifted(dirfd(d), e->d_name);
+			fd = store_open_lifted(dirfd(d), e->d_name, O_RDWR);
 			fd = fd < 0 ? find_error(fd) : file_is(fd, s, f);
 		} else if ((e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) && depth < SCAN_DEPTH_MAX) {
 			AUTO(auto_close) int sub = store_openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY, 0);

@@ -423,11 +423,13 @@ static int making_own(int own_fd, const struct keyring *k, const struct store_ke
 /* data/ is the root folder that users see: its mode is theirs to change through the mount. */
 static int making_data(int dir_fd, const struct store_keys *keys)
 {
-	uint8_t id[ID_LEN];
+	uint8_t id[ID_LEN], file[DIRID_LEN];
 	AUTO(auto_close) int data_fd = store_openat(dir_fd, STORE_DATA, O_RDONLY | O_DIRECTORY, 0);
 	if (data_fd < 0)
 		return data_fd;
-	int r = fchmod(data_fd, 0755) < 0 ? -errno : store_dirid(data_fd, keys, 1, id);
+	int r = fchmod(data_fd, 0755) < 0 ? -errno : dirid_new(keys, id, file);
+	if (r == 0)
+		r = store_dirid_put(data_fd, file);
 	if (r < 0)
 		return r;
 	AUTO(auto_close) int id_fd = store_open_file(data_fd, DIRID_NAME, O_RDONLY);

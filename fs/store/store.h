@@ -105,19 +105,25 @@ int store_read_file(int dir_fd, const char *name, size_t max, uint8_t **out, siz
 /* 1 if DIR_FD holds nothing but EXCEPT (may be NULL), 0 if it does, negative errno. */
 int store_dir_empty(int dir_fd, const char *except) MUST_CHECK;
 /*
- * The two halves of store_dirid() that touch the disk, for callers that may borrow keys for cryptography only. fetch: the
- * bytes of the id file, *LEN = 0 when there is none yet; for dirid_parse(). put: the bytes that dirid_new() made.
+ * The id of the folder DIR_FD. Each borrows the keys by itself, and not across its I/O. read: -ENODATA if there is none
+ * yet, -EBADMSG if it does not authenticate, -EACCES when locked. make: a new one, written (not synced). mend: read, but an
+ * otherwise empty folder without an id gets one: there a crash cut off a mkdir.
  */
+int store_dirid_read(int dir_fd, struct gate *g, uint8_t id[ID_LEN]) MUST_CHECK;
+int store_dirid_make(int dir_fd, struct gate *g, uint8_t id[ID_LEN]) MUST_CHECK;
+int store_dirid_mend(int dir_fd, struct gate *g, uint8_t id[ID_LEN]) MUST_CHECK;
+/* The bytes of the id file, *LEN = 0 when there is none yet: to be put back. -EBADMSG for what is not a file. */
 int store_dirid_fetch(int dir_fd, uint8_t file[DIRID_LEN + 1], size_t *len) MUST_CHECK;
+/* Write the bytes that dirid_new() made. */
 int store_dirid_put(int dir_fd, const uint8_t file[DIRID_LEN]) MUST_CHECK;
-/*
- * The directory id of DIR_FD, for callers that have keys of their own. A directory without one that is otherwise empty gets one when CREATE (and *MADE = 1); else
- * -ENODATA. -EBADMSG if it does not authenticate. KEYS are borrowed by the caller.
- */
-int store_dirid(int dir_fd, const struct store_keys *keys, int create, uint8_t id[ID_LEN]) MUST_CHECK;
 /* -EUCLEAN unless FD is a regular file (a planted fifo or link never gets so far: opened with O_PATH first). */
 int store_open_file(int dir_fd, const char *name, int flags);
-/* The same; a plain user's own file that lacks the bits gets them for the moment of the open. */
+/* The same; a plain user's own file that lacks the bits gets them for the moment of the open. -EIO if they had to stay. */
 int store_open_lifted(int dir_fd, const char *name, int flags);
+/*
+ * Open with FLAGS (O_CLOEXEC, O_NONBLOCK added) the file or folder that the O_PATH descriptor FD_PATH refers to, and no
+ * other, through /proc; lifts bits as above.
+ */
+int store_reopen(int fd_path, int flags);
 
 #endif

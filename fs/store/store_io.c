@@ -197,80 +197,9 @@ int store_dir_empty(int dir_fd, const char *except)
 	}
 }
 
-/* No id file, or an empty one (a mkdir that a crash cut off), is none yet. */
-int store_dirid_fetch(int dir_fd, uint8_t file[DIRID_LEN + 1], size_t *len)
-{
-	AUTO(auto_close) int fd = store_open_file(dir_fd, DIRID_NAME, O_RDONLY);
-
-	*len = 0;
-	if (fd == -ENOENT)
-		return 0;
-	if (fd == -EUCLEAN)
-		return -EBADMSG;
-	if (fd < 0)
-		return fd;
-	ssize_t n = pread(fd, file, DIRID_LEN + 1, 0);
-	if (n < 0)
-		return -errno;
-	*len = (size_t)n;
-	return 0;
-}
-
-/*
- * One write of less than a page: the death of the process leaves all of it or an empty file, which counts as none. A
- * power cut is the caller's business (fsync up the chain before anything below counts as durable).
- */
-int store_dirid_put(int dir_fd, const uint8_t file[DIRID_LEN])
-{
-	AUTO(auto_close) int fd = store_open_file(dir_fd, DIRID_NAME, O_WRONLY | O_CREAT);
-
-	return fd < 0 ? fd : store_pwrite_full(fd, file, DIRID_LEN, 0);
-}
-
-static int dirid_make(int dir_fd, const struct store_keys *keys, uint8_t id[ID_LEN])
-{
-	uint8_t file[DIRID_LEN], fresh[ID_LEN];
-	int r = dirid_new(keys, fresh, file);
-	if (r == 0)
-		r = store_dirid_put(dir_fd, file);
-	if (r == 0)
-		memcpy(id, fresh, ID_LEN);
-	return r;
-}
-
-int store_dirid(int dir_fd, const struct store_keys *keys, int create, uint8_t id[ID_LEN])
-{
-	uint8_t file[DIRID_LEN + 1];
-	size_t len;
-	int r = store_dirid_fetch(dir_fd, file, &len);
-	if (r < 0 || len > 0)
-		return r < 0 ? r : dirid_parse(keys, file, len, id);
-	if (!create)
-		return -ENODATA;
-	r = store_dir_empty(dir_fd, DIRID_NAME);
-	if (r < 0)
-		return r;
-	return r == 1 ? dirid_make(dir_fd, keys, id) : -ENODATA;
-}
-
 void store_printable(char *text)
 {
 	for (; *text != 0; text++)
 		if ((unsigned char)*text < 0x20 || *text == 0x7f)
 			*text = '?';
-}
-
-int store_open_lifted(int dir_fd, const char *name, int flags)
-{
-	struct stat st;
-	mode_t bits = (flags & O_ACCMODE) == O_RDONLY ? S_IRUSR : S_IRUSR | S_IWUSR;
-	int fd = store_open_file(dir_fd, name, flags);
-	if (fd != -EACCES || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
-	    st.st_uid != geteuid())
-		return fd;
-	if (fchmodat(dir_fd, name, (st.st_mode & 07777) | bits, 0) < 0)
-		return fd;
-	fd = store_open_file(dir_fd, name, flags);
-	(void)fchmodat(dir_fd, name, st.st_mode & 07777, 0);
-	return fd;
 }

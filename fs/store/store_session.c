@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "fs/store/borrow.h"
 #include "fs/store/pin_file.h"
 #include "fs/store/replay.h"
 #include "fs/store/store.h"
@@ -250,22 +251,21 @@ static int session_read(struct store *s, const struct store_keys *keys, const ui
 static int session_records(struct store *s, struct gate *g, uint8_t open_record[SESSION_LEN], log_fn log)
 {
 	AUTO(auto_free) uint8_t *record = NULL;
-	const struct store_keys *keys;
+	AUTO(borrow_end) struct borrow b = {0};
 	size_t len = 0;
 
 	int r = store_read_file(s->own_fd, STORE_SESSION, SESSION_LEN, &record, &len);
 	if (r < 0 && r != -ENOENT && r != -EFBIG && r != -EUCLEAN)
 		return r;
-	r = gate_enter(g, GATE_USE_NEW, &keys);
+	r = borrow_store(&b, g, GATE_USE_NEW);
 	if (r < 0)
 		return r;
-	r = session_read(s, keys, record, len, log);
+	r = session_read(s, b.store, record, len, log);
 	const struct session clean = {.number = s->session.number, .state = SESSION_CLEAN};
 	if (r == 0)
-		r = session_write(keys, &clean, s->session_clean);
+		r = session_write(b.store, &clean, s->session_clean);
 	if (r == 0)
-		r = session_write(keys, &s->session, open_record);
-	gate_leave(g);
+		r = session_write(b.store, &s->session, open_record);
 	return r;
 }
 

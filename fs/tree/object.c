@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "crypto/header.h"
 #include "crypto/secret.h"
+#include "fs/store/borrow.h"
 
 static void log_node(struct tree *t, struct node *n, const char *what)
 {
@@ -47,44 +49,6 @@ void obj_cache_id(struct node *n, const uint8_t id[ID_LEN])
 	pthread_mutex_unlock(&n->lock);
 }
 
-int obj_dir_id_make(struct tree *t, int fd, uint8_t id[ID_LEN])
-{
-	uint8_t file[DIRID_LEN], fresh[ID_LEN];
-	const struct store_keys *keys;
-	int r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
-
-	if (r)
-		return r;
-	r = dirid_new(keys, fresh, file);
-	gate_leave(t->env.gate);
-	if (!r)
-		r = store_dirid_put(fd, file);
-	if (!r)
-		memcpy(id, fresh, ID_LEN);
-	return r;
-}
-
-/* The id of the folder FD; one is made where a crash cut a mkdir off. Keys are borrowed for the cryptography only. */
-static int load_dir_id(struct tree *t, int fd, uint8_t id[ID_LEN])
-{
-	uint8_t file[DIRID_LEN + 1];
-	const struct store_keys *keys;
-	size_t len;
-	int r = store_dirid_fetch(fd, file, &len);
-
-	if (!r && len == 0) {
-		r = t->env.unclean && !t->env.read_only ? store_dir_empty(fd, DIRID_NAME) : 0;
-		return r > 0 ? obj_dir_id_make(t, fd, id) : r < 0 ? r : -ENODATA;
-	}
-	if (!r)
-		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
-	if (r)
-		return r;
-	r = dirid_parse(keys, file, len, id);
-	gate_leave(t->env.gate);
-	return r;
-}
-
 static int read_dir_id(struct tree *t, struct node *dir, uint8_t id[ID_LEN])
 {
 	AUTO(auto_close) int fd = -1;
@@ -95,7 +59,11 @@ static int read_dir_id(struct tree *t, struct node *dir, uint8_t id[ID_LEN])
 	fd = node_open(&t->nodes, dir, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
 		return fd;
-	r = load_dir_id(t, fd, id);
+	/* one is made where a crash cut a mkdir off */
+	if (t->env.unclean && !t->env.read_only)
+		r = store_dirid_mend(fd, t->env.gate, id);
+	else
+		r = store_dirid_read(fd, t->env.gate, id);
 	if (r == -EBADMSG || r == -ENODATA || r == -EUCLEAN || r == -EFBIG) {
 		log_node(t, dir, "the directory id is missing or does not authenticate");
 		return -EIO;
@@ -121,7 +89,7 @@ int obj_dir_id(struct tree *t, struct node *dir, uint8_t id[ID_LEN])
 int obj_id(struct tree *t, struct node *n, uint8_t id[ID_LEN])
 {
 	AUTO(auto_close) int fd = -1;
-	uint8_t head[8 + ID_LEN];
+	uint8_t head[HEADER_ID_END];
 	int r;
 
 	if (n->type == OBJECT_DIR)
@@ -135,14 +103,14 @@ int obj_id(struct tree *t, struct node *n, uint8_t id[ID_LEN])
 	r = store_pread_full(fd, head, sizeof(head), 0);
 	if (r)
 		return r;
-	memcpy(id, head + 8, ID_LEN);
+	memcpy(id, header_file_id(head), ID_LEN);
 	obj_cache_id(n, id);
 	return 0;
 }
 
 int obj_encode(struct tree *t, struct at at, struct disk_name *dn)
 {
-	const struct store_keys *keys;
+	AUTO(borrow_end) struct borrow b = {0};
 	uint8_t id[ID_LEN];
 	size_t len = strlen(at.name);
 	int r;
@@ -151,12 +119,8 @@ int obj_encode(struct tree *t, struct at at, struct disk_name *dn)
 		return -ENAMETOOLONG;
 	r = obj_dir_id(t, at.dir, id);
 	if (!r)
-		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
-	if (r)
-		return r;
-	r = name_encode(keys, t->names, id, at.name, len, dn);
-	gate_leave(t->env.gate);
-	return r;
+		r = borrow_store(&b, t->env.gate, GATE_USE_NEW);
+	return r ? r : name_encode(b.store, t->names, id, at.name, len, dn);
 }
 
 int obj_type(struct tree *t, const struct stat *st, int *type)
@@ -182,18 +146,18 @@ int obj_special(struct tree *t, struct node *n, struct special *s)
 {
 	AUTO(auto_close) int fd = node_open(&t->nodes, n, O_RDONLY);
 	uint8_t record[SPECIAL_RECORD_MAX];
-	const struct store_keys *keys;
+	struct borrow b = {0};
 	int r;
 
 	if (fd < 0)
 		return fd;
 	r = store_pread_full(fd, record, sizeof(record), 0);
 	if (!r)
-		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
+		r = borrow_store(&b, t->env.gate, GATE_USE_NEW);
 	if (r)
 		return r;
-	r = special_open(keys, (enum object_type)n->type, record, sizeof(record), s);
-	gate_leave(t->env.gate);
+	r = special_open(b.store, (enum object_type)n->type, record, sizeof(record), s);
+	borrow_end(&b);
 	if (r) {
 		log_node(t, n, "the special object's record does not authenticate");
 		return -EIO;

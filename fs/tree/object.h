@@ -23,8 +23,6 @@ struct at {
 int obj_encode(struct tree *t, struct at at, struct disk_name *dn) MUST_CHECK;
 /* The directory id of DIR, cached; after a crash an empty directory without one gets it. */
 int obj_dir_id(struct tree *t, struct node *dir, uint8_t id[ID_LEN]) MUST_CHECK;
-/* Make and write the id of a new folder FD. */
-int obj_dir_id_make(struct tree *t, int fd, uint8_t id[ID_LEN]) MUST_CHECK;
 /* The object id that an xattr of N is bound to: directory id, or what the header (special record) says. */
 int obj_id(struct tree *t, struct node *n, uint8_t id[ID_LEN]) MUST_CHECK;
 

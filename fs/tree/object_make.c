@@ -12,6 +12,8 @@
 
 #include "crypto/auto.h"
 #include "crypto/secret.h"
+#include "fs/inode/blank.h"
+#include "fs/store/borrow.h"
 #include "fs/tree/object.h"
 
 #define ACL_DEFAULT "system.posix_acl_default"
@@ -155,7 +157,7 @@ static int answer(struct tree *t, struct node *n, struct stat *st)
 	return r;
 }
 
-static int make_file(struct tree *t, const struct make *m, struct place *p, const uint8_t *bytes, int *out)
+static int make_file(const struct make *m, struct place *p, const struct blank *blank, int *out)
 {
 	AUTO(auto_close) int fd = -1;
 	int dir_fd = p->dir.d->fd, r;
@@ -164,7 +166,7 @@ static int make_file(struct tree *t, const struct make *m, struct place *p, cons
 		    obj_mode(m->at.dir, dir_fd, m));
 	if (fd < 0)
 		return place_undo(p, NULL, 0, -errno);
-	r = store_pwrite_full(fd, bytes, layout_disk_size(&t->env.layout, 0), 0);
+	r = blank_write(blank, fd);
 	if (!r)
 		r = give_to_creator(fd, dir_fd, m);
 	if (r)
@@ -177,35 +179,31 @@ static int make_file(struct tree *t, const struct make *m, struct place *p, cons
 int obj_create(struct tree *t, const struct make *m, struct node **out, struct stat *st, struct file **file)
 {
 	AUTO(place_end) struct place p = {0};
-	uint8_t bytes[EMPTY_FILE_MAX];
-	struct gate_key *key = NULL;
-	int fd = -1, r = file_blank(&t->env, bytes, &key);
+	AUTO(blank_end) struct blank blank = {0};
+	AUTO(auto_close) int fd = -1;
+	int r = blank_make(&blank, t->env.gate, &t->env.layout);
 
 	if (!r)
 		r = place_begin(t, m->at, &p);
 	if (!r)
-		r = make_file(t, m, &p, bytes, &fd);
+		r = make_file(m, &p, &blank, &fd);
 	if (!r && fstat(fd, st))
 		r = -errno;
 	if (!r)
 		r = announce(t, m, p.dn.name, key_of(st, OBJECT_FILE), out);
 	if (!r)
-		obj_cache_id(*out, bytes + 8);
+		obj_cache_id(*out, blank.file_id);
 	if (!r)
 		atomic_store(&(*out)->xattrs, 1); /* brand new: saves the question before the first write */
-	if (r || !file) {
-		gate_key_close(key);
-		if (fd >= 0)
-			close(fd);
-		if (!r)
-			r = obj_attr(t, *out, st);
-		return r;
-	}
-	r = file_adopt(&t->env, *out, &(struct file_new){fd, key, bytes}, file);
-	if (!r)
-		r = obj_attr(t, *out, st);
 	if (r)
-		node_forget(&t->nodes, *out, 1);
+		return r;
+	if (file) {
+		r = file_adopt(&t->env, *out, fd, &blank, file);
+		fd = -1;
+	}
+	if (!r)
+		return answer(t, *out, st);
+	node_forget(&t->nodes, *out, 1);
 	return r;
 }
 
@@ -219,7 +217,7 @@ static int fill_folder(struct tree *t, const struct make *m, struct place *p, mo
 		return -errno;
 	r = give_to_creator(fd, p->dir.d->fd, m);
 	if (!r)
-		r = obj_dir_id_make(t, fd, id);
+		r = store_dirid_make(fd, t->env.gate, id);
 	if (!r && (mode & 0700) != 0700 && geteuid() != 0) {
 		struct stat st;
 
@@ -333,16 +331,15 @@ static int write_special(struct tree *t, const struct make *m, struct place *p, 
 /* Sealed before anything is on disk: what cannot be sealed leaves no sidecar. */
 static int seal_special(struct tree *t, const struct make *m, struct sealed *sealed)
 {
-	const struct store_keys *keys;
+	struct borrow b = {0};
 	struct special s;
 	int r = special_of(m, &s);
 
 	if (!r)
-		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
-	if (!r) {
-		r = special_seal(keys, &s, sealed->record, &sealed->len);
-		gate_leave(t->env.gate);
-	}
+		r = borrow_store(&b, t->env.gate, GATE_USE_NEW);
+	if (!r)
+		r = special_seal(b.store, &s, sealed->record, &sealed->len);
+	borrow_end(&b);
 	sealed->type = s.type;
 	secret_wipe(s.target, sizeof(s.target));
 	return r;

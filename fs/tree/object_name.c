@@ -141,7 +141,9 @@ static void put_back(struct tree *t, struct emptied *e, int dir_fd, const char *
 /* Look before touching: nothing changes unless the folder is empty to the user. Folders are not raced: the kernel locks them. */
 static int empty_out(struct tree *t, int dir_fd, const char *disk, struct emptied *e)
 {
-	int fd, r = lift(e, dir_fd, disk);
+	uint8_t id_file[DIRID_LEN + 1];
+	size_t len = 0;
+	int r = lift(e, dir_fd, disk);
 
 	if (r)
 		return r;
@@ -153,10 +155,8 @@ static int empty_out(struct tree *t, int dir_fd, const char *disk, struct emptie
 	}
 	r = only_own_names(t, e->fd, false);
 	if (r >= 0) {
-		fd = store_open_file(e->fd, DIRID_NAME, O_RDONLY);
-		e->had_id = fd >= 0 && store_pread_full(fd, e->id_file, DIRID_LEN, 0) == 0;
-		if (fd >= 0)
-			close(fd);
+		e->had_id = store_dirid_fetch(e->fd, id_file, &len) == 0 && len >= DIRID_LEN;
+		memcpy(e->id_file, id_file, e->had_id ? DIRID_LEN : 0);
 	}
 	if (r > 0)
 		r = only_own_names(t, e->fd, true);

@@ -12,6 +12,7 @@
 #include "crypto/auto.h"
 #include "crypto/secret.h"
 #include "crypto/xattr.h"
+#include "fs/store/borrow.h"
 
 #define VALUE_MAX 65536u
 #define LIST_TRIES 8
@@ -125,16 +126,12 @@ static int has_none(struct tree *t, struct node *n)
 static int encode(struct tree *t, struct node *n, const char *name, uint8_t id[ID_LEN],
 		  char disk[XATTR_DISK_NAME_MAX + 1])
 {
-	const struct store_keys *keys;
+	AUTO(borrow_end) struct borrow b = {0};
 	int r = obj_id(t, n, id);
 
 	if (!r)
-		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
-	if (r)
-		return r;
-	r = xattr_name_encode(keys, id, name, disk);
-	gate_leave(t->env.gate);
-	return r;
+		r = borrow_store(&b, t->env.gate, GATE_USE_NEW);
+	return r ? r : xattr_name_encode(b.store, id, name, disk);
 }
 
 struct sealed_value {
@@ -146,13 +143,11 @@ struct sealed_value {
 
 static int open_value(struct tree *t, const struct sealed_value *v, void *plain)
 {
-	const struct store_keys *keys;
-	int r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
+	AUTO(borrow_end) struct borrow b;
+	int r = borrow_store(&b, t->env.gate, GATE_USE_NEW);
 
-	if (r)
-		return r;
-	r = xattr_open(keys, v->id, v->name, v->cipher, v->len, plain);
-	gate_leave(t->env.gate);
+	if (!r)
+		r = xattr_open(b.store, v->id, v->name, v->cipher, v->len, plain);
 	if (r == -EBADMSG) {
 		atomic_fetch_add(&t->env.corrupt, 1);
 		r = -EIO;
@@ -232,7 +227,7 @@ int xattrs_set(struct tree *t, struct node *n, const char *name, const struct xa
 	AUTO(backing_close) struct backing b = {.fd = -1};
 	AUTO(auto_free) uint8_t *cipher = NULL;
 	char disk[XATTR_DISK_NAME_MAX + 1];
-	const struct store_keys *keys;
+	struct borrow keys = {0};
 	uint8_t id[ID_LEN];
 	int r;
 
@@ -249,11 +244,11 @@ int xattrs_set(struct tree *t, struct node *n, const char *name, const struct xa
 	cipher = malloc(v->len + XATTR_OVERHEAD);
 	if (!cipher)
 		return -ENOMEM;
-	r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
+	r = borrow_store(&keys, t->env.gate, GATE_USE_NEW);
 	if (r)
 		return r;
-	r = xattr_seal(keys, id, name, v->value, v->len, cipher);
-	gate_leave(t->env.gate);
+	r = xattr_seal(keys.store, id, name, v->value, v->len, cipher);
+	borrow_end(&keys);
 	if (!r)
 		r = backing_open(t, n, &b);
 	if (r)
@@ -276,7 +271,7 @@ int xattrs_list(struct tree *t, struct node *n, struct xattr_buf *buf)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
 	AUTO(auto_free) char *disk = NULL;
-	const struct store_keys *keys;
+	AUTO(borrow_end) struct borrow keys = {0};
 	uint8_t id[ID_LEN];
 	size_t disk_len;
 	int r = obj_id(t, n, id);
@@ -287,7 +282,7 @@ int xattrs_list(struct tree *t, struct node *n, struct xattr_buf *buf)
 	if (!r)
 		r = backing_list(&b, &disk, &disk_len);
 	if (!r)
-		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
+		r = borrow_store(&keys, t->env.gate, GATE_USE_NEW);
 	if (r)
 		return r;
 	for (const char *p = disk; disk_len > 0 && p < disk + disk_len; p += strlen(p) + 1) {
@@ -295,12 +290,11 @@ int xattrs_list(struct tree *t, struct node *n, struct xattr_buf *buf)
 
 		if (is_acl(p))
 			append(p, buf);
-		else if (strncmp(p, "user.", 5) == 0 && xattr_name_decode(keys, id, p, plain) == 0)
+		else if (strncmp(p, "user.", 5) == 0 && xattr_name_decode(keys.store, id, p, plain) == 0)
 			append(plain, buf);
 		else if (strncmp(p, "user.", 5) == 0)
 			atomic_fetch_add(&t->env.corrupt, 1);
 	}
-	gate_leave(t->env.gate);
 	return buf->size > 0 && buf->len > buf->size ? -ERANGE : 0;
 }
 

@@ -138,19 +138,17 @@ static void quiet(int priority, const char *text)
 
 static void make_file(void)
 {
-	uint8_t bytes[HEADER_LEN_FILE + FINAL_OVERHEAD];
-	struct gate_key *key;
+	AUTO(blank_end) struct blank blank = {0};
 	struct stat st;
 	rig_name(&rig, rig.store->data_fd, rig.root_id, "f", disk_name);
 	int fd = openat(rig.store->data_fd, disk_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(file_blank(&env, bytes, &key), 0);
-	ck_assert_int_eq(store_pwrite_full(fd, bytes, env.layout.header_len + FINAL_OVERHEAD, 0), 0);
+	ck_assert_int_eq(blank_make(&blank, rig.gate, &env.layout), 0);
+	ck_assert_int_eq(blank_write(&blank, fd), 0);
 	ck_assert_int_eq(fstat(fd, &st), 0);
 	const struct node_key k = {st.st_dev, st.st_ino, OBJECT_FILE};
 	ck_assert_int_eq(node_lookup(nodes, &k, nodes->root, disk_name, &node), 0);
-	const struct file_new new = {fd, key, bytes};
-	ck_assert_int_eq(file_adopt(&env, node, &new, &file), 0);
+	ck_assert_int_eq(file_adopt(&env, node, fd, &blank, &file), 0);
 }
 
 static void begin(uint32_t block_len, uint64_t max)

@@ -644,33 +644,30 @@ END_TEST
 
 START_TEST(directory_ids)
 {
-	const struct store_keys *keys;
 	uint8_t a[ID_LEN], b[ID_LEN];
 	int dir = rig.store->data_fd;
-	ck_assert_int_eq(gate_enter(rig.gate, GATE_USE_NEW, &keys), 0);
 	ck_assert_int_eq(mkdirat(dir, "d", 0755), 0);
 	AUTO(auto_close) int fd = store_openat(dir, "d", O_RDONLY | O_DIRECTORY, 0);
-	ck_assert_int_eq(store_dirid(fd, keys, 0, a), -ENODATA);
-	ck_assert_int_eq(store_dirid(fd, keys, 1, a), 0);
-	ck_assert_int_eq(store_dirid(fd, keys, 1, b), 0);
+	ck_assert_int_eq(store_dirid_read(fd, rig.gate, a), -ENODATA);
+	ck_assert_int_eq(store_dirid_mend(fd, rig.gate, a), 0);
+	ck_assert_int_eq(store_dirid_mend(fd, rig.gate, b), 0);
 	ck_assert_mem_eq(a, b, ID_LEN);
 	/* Cut off by a crash before the write: as good as none while the folder is empty. */
 	save("data/d/" DIRID_NAME, (const uint8_t *)"", 0);
-	ck_assert_int_eq(store_dirid(fd, keys, 0, b), -ENODATA);
-	ck_assert_int_eq(store_dirid(fd, keys, 1, b), 0);
+	ck_assert_int_eq(store_dirid_read(fd, rig.gate, b), -ENODATA);
+	ck_assert_int_eq(store_dirid_mend(fd, rig.gate, b), 0);
 	ck_assert_int_ne(memcmp(a, b, ID_LEN), 0);
 	flip("data/d/" DIRID_NAME, 20);
-	ck_assert_int_eq(store_dirid(fd, keys, 1, a), -EBADMSG);
+	ck_assert_int_eq(store_dirid_mend(fd, rig.gate, a), -EBADMSG);
 	flip("data/d/" DIRID_NAME, 20);
 	save("data/d/file", (const uint8_t *)"", 0);
-	ck_assert_int_eq(store_dirid(fd, keys, 1, a), 0);
+	ck_assert_int_eq(store_dirid_mend(fd, rig.gate, a), 0);
 	drop("data/d/" DIRID_NAME);
-	ck_assert_int_eq(store_dirid(fd, keys, 1, a), -ENODATA);
+	ck_assert_int_eq(store_dirid_mend(fd, rig.gate, a), -ENODATA);
 	char path[256];
 	path_of(path, "data/d/" DIRID_NAME);
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
-	ck_assert_int_eq(store_dirid(fd, keys, 1, a), -EBADMSG);
-	gate_leave(rig.gate);
+	ck_assert_int_eq(store_dirid_mend(fd, rig.gate, a), -EBADMSG);
 }
 END_TEST
 
