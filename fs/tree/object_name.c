@@ -61,7 +61,8 @@ struct emptied {
 	int fd;
 	uint8_t id_file[DIRID_LEN];
 	bool had_id;
-	mode_t lifted; /* 0: not lifted */
+	bool lifted;
+	mode_t mode; /* before that */
 };
 
 static void emptied_end(struct emptied *e)
@@ -107,8 +108,11 @@ static int lift(struct emptied *e, int dir_fd, const char *disk)
 		return -errno;
 	if ((st.st_mode & 0700) == 0700)
 		return 0;
-	e->lifted = st.st_mode & 07777;
-	return fchmodat(dir_fd, disk, e->lifted | 0700, 0) ? -errno : 0;
+	e->mode = st.st_mode & 07777;
+	if (fchmodat(dir_fd, disk, e->mode | 0700, 0))
+		return -errno;
+	e->lifted = true;
+	return 0;
 }
 
 /* The folder behind FD has no id on disk any more: what the table remembers would seal names that nobody can open again. */
@@ -135,7 +139,7 @@ static void put_back(struct tree *t, struct emptied *e, int dir_fd, const char *
 		forget_id(t, e->fd);
 	}
 	if (e->lifted)
-		(void)fchmodat(dir_fd, disk, e->lifted, 0);
+		(void)fchmodat(dir_fd, disk, e->mode, 0);
 }
 
 /* Look before touching: nothing changes unless the folder is empty to the user. Folders are not raced: the kernel locks them. */

@@ -677,6 +677,9 @@ START_TEST(plain_user_keeps_his_bits)
 	ck_assert_uint_eq(mode_of(root(), "d"), 0555);
 	ck_assert_int_eq(rename_to("e", "d", 0), -ENOTEMPTY);
 	ck_assert_uint_eq(mode_of(root(), "d"), 0555);
+	chmod_disk(root(), "d", 0000);
+	ck_assert_int_eq(obj_rmdir(tree, at(root(), "d")), -ENOTEMPTY);
+	ck_assert_uint_eq(mode_of(root(), "d"), 0000);
 	chmod_disk(root(), "d", 0755);
 	ck_assert_int_eq(obj_unlink(tree, at(d, "f")), 0);
 	chmod_disk(root(), "d", 0500);

@@ -60,7 +60,7 @@ static inline void teardown(void)
 
 	fault_clear();
 	if (geteuid() != getuid())
-		ck_assert_int_eq(seteuid(getuid()), 0);
+		ck_assert_int_eq(seteuid(getuid()) || setegid(getgid()), 0);
 	if (geteuid() != 0) { /* folders of any mode, to be removed */
 		snprintf(command, sizeof(command), "chmod -R u+rwX %s", rig.dir);
 		ck_assert_int_eq(system(command), 0);
