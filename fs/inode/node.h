@@ -49,6 +49,9 @@ struct dirfd {
 	struct dirfd *newer, *older;
 };
 
+/* What is remembered of a node's attributes on disk. */
+enum node_has { NODE_HAS_UNKNOWN = 0, NODE_HAS_NONE, NODE_HAS_SOME };
+
 /*
  * An inode of the mount. `id`, `generation`, `dev`, `ino`, `type` never change while it lives; the rest is guarded by the
  * table's lock (t), by itself (l: node_lock), or is atomic (a). A node lives while the kernel knows it, a child pins it, or
@@ -75,8 +78,8 @@ struct node {
 	uint32_t dev_major, dev_minor; /* l: special objects, once has_special */
 	uint16_t target_len;           /* l */
 	bool has_id, has_special;
-	_Atomic uint8_t xattrs;      /* a: 0 unknown, 1 none of ours, 2 some */
-	_Atomic uint8_t default_acl; /* a: 0 unknown, 1 none, 2 some */
+	_Atomic uint8_t xattrs;      /* a: enum node_has, of ours */
+	_Atomic uint8_t default_acl; /* a: enum node_has */
 	_Atomic uint32_t
 		unsynced; /* a: NODE_UNSYNCED_*: made in this mount, not durable yet; above, how often that was said */
 	_Atomic uint8_t opened; /* a: 1 opened since the mount, 2 for writing */

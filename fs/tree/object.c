@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -17,6 +16,9 @@
 #include "crypto/header.h"
 #include "crypto/secret.h"
 #include "fs/store/borrow.h"
+#include "fs/tree/object_own.h"
+
+#define FAST_LINK_LEN 60 /* a target of fewer bytes takes no block on ext4, and so is seen as taking none here */
 
 static void log_node(struct tree *t, struct node *n, const char *what)
 {
@@ -31,10 +33,8 @@ static void log_node(struct tree *t, struct node *n, const char *what)
 
 static bool cached_id(struct node *n, uint8_t id[ID_LEN])
 {
-	bool has;
-
 	pthread_mutex_lock(&n->lock);
-	has = n->has_id;
+	bool has = n->has_id;
 	if (has)
 		memcpy(id, n->object_id, ID_LEN);
 	pthread_mutex_unlock(&n->lock);
@@ -51,19 +51,14 @@ void obj_cache_id(struct node *n, const uint8_t id[ID_LEN])
 
 static int read_dir_id(struct tree *t, struct node *dir, uint8_t id[ID_LEN])
 {
-	AUTO(auto_close) int fd = -1;
-	int r;
-
 	if (cached_id(dir, id))
 		return 0;
-	fd = node_open(&t->nodes, dir, O_RDONLY | O_DIRECTORY);
+	AUTO(auto_close) int fd = node_open(&t->nodes, dir, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
 		return fd;
 	/* one is made where a crash cut a mkdir off */
-	if (t->env.unclean && !t->env.read_only)
-		r = store_dirid_mend(fd, t->env.gate, id);
-	else
-		r = store_dirid_read(fd, t->env.gate, id);
+	bool mend = t->env.unclean && !t->env.read_only;
+	int r = mend ? store_dirid_mend(fd, t->env.gate, id) : store_dirid_read(fd, t->env.gate, id);
 	if (r == -EBADMSG || r == -ENODATA || r == -EUCLEAN || r == -EFBIG) {
 		log_node(t, dir, "the directory id is missing or does not authenticate");
 		return -EIO;
@@ -75,32 +70,27 @@ static int read_dir_id(struct tree *t, struct node *dir, uint8_t id[ID_LEN])
 
 int obj_dir_id(struct tree *t, struct node *dir, uint8_t id[ID_LEN])
 {
-	int r;
-
 	if (cached_id(dir, id))
 		return 0;
 	/* one at a time: two that find none would each make one, and names be sealed under the one that is not on disk */
 	pthread_mutex_lock(&dir->once);
-	r = read_dir_id(t, dir, id);
+	int r = read_dir_id(t, dir, id);
 	pthread_mutex_unlock(&dir->once);
 	return r;
 }
 
 int obj_id(struct tree *t, struct node *n, uint8_t id[ID_LEN])
 {
-	AUTO(auto_close) int fd = -1;
-	uint8_t head[HEADER_ID_END];
-	int r;
-
 	if (n->type == OBJECT_DIR)
 		return obj_dir_id(t, n, id);
 	if (cached_id(n, id))
 		return 0;
-	fd = node_open(&t->nodes, n, O_RDONLY);
+	AUTO(auto_close) int fd = node_open(&t->nodes, n, O_RDONLY);
 	if (fd < 0)
 		return fd;
 	/* Header and special record both have it behind their magic. An id that lies opens no value: it is in the AAD. */
-	r = store_pread_full(fd, head, sizeof(head), 0);
+	uint8_t head[HEADER_ID_END];
+	int r = store_pread_full(fd, head, sizeof(head), 0);
 	if (r)
 		return r;
 	memcpy(id, header_file_id(head), ID_LEN);
@@ -111,13 +101,12 @@ int obj_id(struct tree *t, struct node *n, uint8_t id[ID_LEN])
 int obj_encode(struct tree *t, struct at at, struct disk_name *dn)
 {
 	AUTO(borrow_end) struct borrow b = {0};
-	uint8_t id[ID_LEN];
 	size_t len = strlen(at.name);
-	int r;
 
 	if (len > NAME_LEN_MAX)
 		return -ENAMETOOLONG;
-	r = obj_dir_id(t, at.dir, id);
+	uint8_t id[ID_LEN];
+	int r = obj_dir_id(t, at.dir, id);
 	if (!r)
 		r = borrow_store(&b, t->env.gate, GATE_USE_NEW);
 	return r ? r : name_encode(b.store, t->names, id, at.name, len, dn);
@@ -125,8 +114,6 @@ int obj_encode(struct tree *t, struct at at, struct disk_name *dn)
 
 int obj_type(struct tree *t, const struct stat *st, int *type)
 {
-	uint64_t size;
-
 	if (st->st_dev != t->dev)
 		return -EIO;
 	if (S_ISDIR(st->st_mode)) {
@@ -135,6 +122,7 @@ int obj_type(struct tree *t, const struct stat *st, int *type)
 	}
 	if (!S_ISREG(st->st_mode))
 		return -EIO;
+	uint64_t size;
 	*type = layout_classify(&t->env.layout, (uint64_t)st->st_size, &size);
 	/* A stump or an impossible size is shown as a file, so that it can be removed; opening it says EIO. */
 	if (*type == OBJECT_STUMP || *type == OBJECT_BAD)
@@ -145,13 +133,12 @@ int obj_type(struct tree *t, const struct stat *st, int *type)
 int obj_special(struct tree *t, struct node *n, struct special *s)
 {
 	AUTO(auto_close) int fd = node_open(&t->nodes, n, O_RDONLY);
-	uint8_t record[SPECIAL_RECORD_MAX];
-	struct borrow b = {0};
-	int r;
 
 	if (fd < 0)
 		return fd;
-	r = store_pread_full(fd, record, sizeof(record), 0);
+	struct borrow b = {0};
+	uint8_t record[SPECIAL_RECORD_MAX];
+	int r = store_pread_full(fd, record, sizeof(record), 0);
 	if (!r)
 		r = borrow_store(&b, t->env.gate, GATE_USE_NEW);
 	if (r)
@@ -184,15 +171,13 @@ static mode_t special_mode(int type)
 
 static int special_attr(struct tree *t, struct node *n, struct stat *st)
 {
-	struct special s;
-	bool has;
-	int r;
-
 	pthread_mutex_lock(&n->lock);
-	has = n->has_special;
+	bool has = n->has_special;
 	pthread_mutex_unlock(&n->lock);
 	if (!has) {
-		r = obj_special(t, n, &s);
+		struct special s;
+		int r = obj_special(t, n, &s);
+
 		secret_wipe(s.target, sizeof(s.target));
 		if (r)
 			return r;
@@ -202,21 +187,20 @@ static int special_attr(struct tree *t, struct node *n, struct stat *st)
 	st->st_size = n->type == OBJECT_SYMLINK ? n->target_len : 0;
 	st->st_rdev = makedev(n->dev_major, n->dev_minor);
 	pthread_mutex_unlock(&n->lock);
-	if (n->type != OBJECT_SYMLINK || st->st_size < 60)
+	if (n->type != OBJECT_SYMLINK || st->st_size < FAST_LINK_LEN)
 		st->st_blocks = 0;
 	return 0;
 }
 
 int obj_attr(struct tree *t, struct node *n, struct stat *st)
 {
-	uint64_t size = 0;
-
 	if (n->type == OBJECT_DIR)
 		return S_ISDIR(st->st_mode) ? 0 : -EIO;
 	if (!S_ISREG(st->st_mode))
 		return -EIO;
 	if (n->type != OBJECT_FILE)
 		return special_attr(t, n, st);
+	uint64_t size = 0;
 	pthread_mutex_lock(&n->lock);
 	if (n->file)
 		size = file_size(n->file);
@@ -241,28 +225,26 @@ int obj_getattr(struct tree *t, struct node *n, struct stat *st)
  */
 static int check_folder(struct tree *t, struct node *n)
 {
-	const struct store_keys *keys;
+	AUTO(borrow_end) struct borrow b = {0};
 	uint8_t id[ID_LEN];
 	int r = n->type != OBJECT_DIR || t->env.unclean ? 0 : obj_dir_id(t, n, id);
 
 	/* A plain user's own folder that he may not search: nothing in it is reached, but it is seen and can be changed. */
-	if (r != -EACCES || geteuid() == 0 || gate_enter(t->env.gate, GATE_USE_NEW, &keys))
-		return r;
-	gate_leave(t->env.gate);
-	return 0;
+	if (r == -EACCES && geteuid() != 0)
+		r = borrow_store(&b, t->env.gate, GATE_USE_NEW); /* -EACCES if it was the gate */
+	return r;
 }
 
 int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct node **out, struct stat *st)
 {
 	AUTO(dirfd_ref_put) struct dirfd_ref d = {&t->nodes, NULL};
-	struct node_key key;
 	int r = dirfd_get(&t->nodes, dir, &d.d);
 
 	if (r)
 		return r;
 	if (fstatat(d.d->fd, disk, st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
-	key = (struct node_key){.dev = st->st_dev, .ino = st->st_ino};
+	struct node_key key = {.dev = st->st_dev, .ino = st->st_ino};
 	r = obj_type(t, st, &key.type);
 	if (r) {
 		log_node(t, dir, "something in this folder is neither a folder nor a regular file of the store");

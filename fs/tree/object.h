@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Objects by name: looking up, making, linking, renaming and removing them; their attributes. No FUSE. */
+/*
+ * Objects by name: looking up, making, linking, renaming and removing them; their attributes. No FUSE.
+ *
+ * For all of these: any thread, no lock held; 0 or a negative errno. What needs the keys borrows them for its cryptography
+ * only and answers -EACCES when the gate is locked, with nothing changed on disk. What does not authenticate is -EIO,
+ * logged and counted. -ESTALE when the object is not where the table says. A look-up that is counted is counted on success
+ * only, and given back by node_forget().
+ */
 #ifndef FS_OBJECT_H
 #define FS_OBJECT_H
 
@@ -19,27 +26,34 @@ struct at {
 	const char *name;
 };
 
-/* The name on disk of AT. Borrows the keys: -EACCES when locked. */
+/* The name on disk of AT. -EINVAL for a name that no folder may have, -ENAMETOOLONG. */
 int obj_encode(struct tree *t, struct at at, struct disk_name *dn) MUST_CHECK;
-/* The directory id of DIR, cached; after a crash an empty directory without one gets it. */
+/*
+ * The id of folder DIR, read once and remembered. After a crash an empty folder without one gets it (a mkdir was cut off),
+ * unless the mount is read-only; otherwise one that is missing is -EIO. Takes the node's `once`.
+ */
 int obj_dir_id(struct tree *t, struct node *dir, uint8_t id[ID_LEN]) MUST_CHECK;
-/* The object id that an xattr of N is bound to: directory id, or what the header (special record) says. */
+/* The object id that an xattr of N is bound to: directory id, or what the header (special record) says. -EIO for a stump. */
 int obj_id(struct tree *t, struct node *n, uint8_t id[ID_LEN]) MUST_CHECK;
 
-/* What lies at ST on disk, as node type; -EIO for what a store never holds. */
+/* What lies at ST on disk, as node type; -EIO for what a store never holds. Reads nothing. */
 int obj_type(struct tree *t, const struct stat *st, int *type) MUST_CHECK;
-/* Translate the backing's attributes ST of N into what the user sees. May read a special object's record. */
+/*
+ * Translate the backing's attributes ST of N into what the user sees. Reads a special object's record, once; for all others
+ * no key is needed. -EIO when N is of another kind.
+ */
 int obj_attr(struct tree *t, struct node *n, struct stat *st) MUST_CHECK;
-/* Attributes of N as the user sees them. */
+/* Attributes of N as the user sees them, by obj_attr(). */
 int obj_getattr(struct tree *t, struct node *n, struct stat *st) MUST_CHECK;
-/* Read and check the record of special object N into S. */
+/* Read and check the record of special object N into S, which the caller wipes: a target is as secret as a name. */
 int obj_special(struct tree *t, struct node *n, struct special *s) MUST_CHECK;
 
-/* Look up: counts one lookup of *OUT. DISK: the name on disk is known already (readdir). -ENOENT. */
+/* Look up: counts one look-up of *OUT and fills ST. -ENOENT, also for a name that the store cannot hold. */
 int obj_lookup(struct tree *t, struct at at, struct node **out, struct stat *st) MUST_CHECK;
+/* The same for DISK, a name on disk that readdir has found; it is not asked what it decrypts to. */
 int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct node **out, struct stat *st) MUST_CHECK;
 
-/* Make; each counts one lookup of *OUT and fills ST. FILE (may be NULL) gets the open file with one writable handle. */
+/* What is to be made. */
 struct make {
 	struct at at;
 	mode_t mode; /* with type bits for mknod */
@@ -47,21 +61,29 @@ struct make {
 	const char *target; /* symlink */
 	struct cred cred;
 };
+/*
+ * Make; each counts one look-up of *OUT and fills ST. Nothing half made stays, but what was made stays when only the answer
+ * fails. -EEXIST, or as the system call. FILE (NULL: not wanted) gets the open file with one writable handle; may call the
+ * KMS with wrap type `file`.
+ */
 int obj_create(struct tree *t, const struct make *m, struct node **out, struct stat *st, struct file **file) MUST_CHECK;
 int obj_mkdir(struct tree *t, const struct make *m, struct node **out, struct stat *st) MUST_CHECK;
+/* Symlink, fifo, socket, device. -EINVAL for other modes, -ENAMETOOLONG for the target. */
 int obj_special_new(struct tree *t, const struct make *m, struct node **out, struct stat *st) MUST_CHECK;
+/* One more name of N; counts one look-up of N. -EPERM for a folder, -ENOENT when its last name is gone. */
 int obj_link(struct tree *t, struct node *n, struct at at, struct stat *st) MUST_CHECK;
 
+/* Remove a name; who knows the object goes on with it. -ENOENT, -EISDIR. */
 int obj_unlink(struct tree *t, struct at at) MUST_CHECK;
+/* Remove a folder that is empty to the user. -ENOENT, -ENOTDIR, -ENOTEMPTY; it is as before then. */
 int obj_rmdir(struct tree *t, struct at at) MUST_CHECK;
+/* FLAGS: RENAME_NOREPLACE, RENAME_EXCHANGE; -EINVAL for others. Else as rename(2); all is as before when it fails. */
 int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags) MUST_CHECK;
 
-/* Make durable what the names of N need: ids, sidecars and folders made in this mount, up to the root. */
+/*
+ * Make durable what the names of N need: ids, sidecars and folders made in this mount, up to the root. A node without a
+ * name needs nothing. What fails is owed still.
+ */
 int obj_sync_up(struct tree *t, struct node *n) MUST_CHECK;
-
-/* Between object*.c only. Remember the id of an object just made. */
-void obj_cache_id(struct node *n, const uint8_t id[ID_LEN]);
-int obj_sidecar_write(struct node *dir, int dir_fd, const struct disk_name *dn, bool *made) MUST_CHECK;
-void obj_sidecar_remove(int dir_fd, const struct disk_name *dn);
 
 #endif

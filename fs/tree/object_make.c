@@ -14,7 +14,7 @@
 #include "crypto/secret.h"
 #include "fs/inode/blank.h"
 #include "fs/store/borrow.h"
-#include "fs/tree/object.h"
+#include "fs/tree/object_own.h"
 
 #define ACL_DEFAULT "system.posix_acl_default"
 
@@ -22,14 +22,15 @@
 static bool has_default_acl(struct node *dir, int dir_fd)
 {
 	uint8_t known = atomic_load(&dir->default_acl);
-	char path[40];
 
-	if (known == 0) {
+	if (known == NODE_HAS_UNKNOWN) {
+		char path[40];
+
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", dir_fd);
-		known = getxattr(path, ACL_DEFAULT, NULL, 0) > 0 ? 2 : 1;
+		known = getxattr(path, ACL_DEFAULT, NULL, 0) > 0 ? NODE_HAS_SOME : NODE_HAS_NONE;
 		atomic_store(&dir->default_acl, known);
 	}
-	return known == 2;
+	return known == NODE_HAS_SOME;
 }
 
 /* The mode to create with: umask where the parent has no default ACL. */
@@ -42,21 +43,19 @@ static mode_t obj_mode(struct node *dir, int dir_fd, const struct make *m)
 
 int obj_sidecar_write(struct node *dir, int dir_fd, const struct disk_name *dn, bool *made)
 {
-	AUTO(auto_close) int fd = -1;
-	struct stat st;
-	int r;
-
 	*made = false;
 	if (!dn->sidecar[0])
 		return 0;
-	fd = store_openat(dir_fd, dn->sidecar, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0600);
+	AUTO(auto_close)
+	int fd = store_openat(dir_fd, dn->sidecar, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0600);
 	if (fd < 0)
 		return fd;
+	struct stat st;
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return -EIO;
 	/* An orphan of an earlier crash is as good as a new one once it has the same bytes: its name is their hash. */
 	*made = fstatat(dir_fd, dn->name, &st, AT_SYMLINK_NOFOLLOW) != 0;
-	r = store_pwrite_full(fd, dn->sidecar_data, dn->sidecar_len, 0);
+	int r = store_pwrite_full(fd, dn->sidecar_data, dn->sidecar_len, 0);
 	node_owe(dir, NODE_UNSYNCED_SIDECAR);
 	if (r && *made) {
 		obj_sidecar_remove(dir_fd, dn);
@@ -77,16 +76,13 @@ void obj_sidecar_remove(int dir_fd, const struct disk_name *dn)
  */
 static int give_to_creator(int fd, int dir_fd, const struct make *m)
 {
-	struct stat st, dir;
-	uid_t uid = m->cred.uid;
-	gid_t gid = m->cred.gid;
-
 	if (geteuid() != 0)
 		return 0;
+	struct stat st, dir;
 	if (fstat(fd, &st) || fstat(dir_fd, &dir))
 		return -errno;
-	if (dir.st_mode & S_ISGID)
-		gid = st.st_gid;
+	uid_t uid = m->cred.uid;
+	gid_t gid = (dir.st_mode & S_ISGID) ? st.st_gid : m->cred.gid;
 	if (st.st_uid == uid && st.st_gid == gid)
 		return 0;
 	if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH))
@@ -96,7 +92,7 @@ static int give_to_creator(int fd, int dir_fd, const struct make *m)
 	return 0;
 }
 
-/* Where a new object goes: its folder's descriptor and its name on disk, the sidecar written. */
+/* Where a new object goes: its folder's descriptor and its name on disk, the sidecar written. `= {0}` is nowhere. */
 struct place {
 	struct dirfd_ref dir;
 	struct disk_name dn;
@@ -110,30 +106,27 @@ static void place_end(struct place *p)
 
 static int place_begin(struct tree *t, struct at at, struct place *p)
 {
-	struct stat st;
-	int r;
+	int r = obj_encode(t, at, &p->dn);
 
-	memset(&p->dir, 0, sizeof(p->dir));
-	p->sidecar_made = false;
 	p->dir.t = &t->nodes;
-	r = obj_encode(t, at, &p->dn);
 	if (!r)
 		r = dirfd_get(&t->nodes, at.dir, &p->dir.d);
 	if (r || !p->dn.sidecar[0])
 		return r;
+	struct stat st;
 	if (fstatat(p->dir.d->fd, p->dn.name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return -EEXIST;
 	return obj_sidecar_write(at.dir, p->dir.d->fd, &p->dn, &p->sidecar_made);
 }
 
 /* Making failed: nothing half made stays. FLAGS for unlinkat(); NAME may be NULL. */
-static int place_undo(struct place *p, const char *name, int flags, int err)
+static int place_undo(struct place *p, const char *name, int flags, int r)
 {
 	if (name)
 		(void)unlinkat(p->dir.d->fd, name, flags);
 	if (p->sidecar_made)
 		obj_sidecar_remove(p->dir.d->fd, &p->dn);
-	return err;
+	return r;
 }
 
 static struct node_key key_of(const struct stat *st, int type)
@@ -159,14 +152,14 @@ static int answer(struct tree *t, struct node *n, struct stat *st)
 
 static int make_file(const struct make *m, struct place *p, const struct blank *blank, int *out)
 {
-	AUTO(auto_close) int fd = -1;
-	int dir_fd = p->dir.d->fd, r;
+	int dir_fd = p->dir.d->fd;
+	mode_t mode = obj_mode(m->at.dir, dir_fd, m);
+	AUTO(auto_close)
+	int fd = openat(dir_fd, p->dn.name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 
-	fd = openat(dir_fd, p->dn.name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		    obj_mode(m->at.dir, dir_fd, m));
 	if (fd < 0)
 		return place_undo(p, NULL, 0, -errno);
-	r = blank_write(blank, fd);
+	int r = blank_write(blank, fd);
 	if (!r)
 		r = give_to_creator(fd, dir_fd, m);
 	if (r)
@@ -191,12 +184,10 @@ int obj_create(struct tree *t, const struct make *m, struct node **out, struct s
 		r = -errno;
 	if (!r)
 		r = announce(t, m, p.dn.name, key_of(st, OBJECT_FILE), out);
-	if (!r)
-		obj_cache_id(*out, blank.file_id);
-	if (!r)
-		atomic_store(&(*out)->xattrs, 1); /* brand new: saves the question before the first write */
 	if (r)
 		return r;
+	obj_cache_id(*out, blank.file_id);
+	atomic_store(&(*out)->xattrs, NODE_HAS_NONE); /* brand new: saves the question before the first write */
 	if (file) {
 		r = file_adopt(&t->env, *out, fd, &blank, file);
 		fd = -1;
@@ -211,11 +202,10 @@ int obj_create(struct tree *t, const struct make *m, struct node **out, struct s
 static int fill_folder(struct tree *t, const struct make *m, struct place *p, mode_t mode, uint8_t id[ID_LEN])
 {
 	AUTO(auto_close) int fd = openat(p->dir.d->fd, p->dn.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int r;
 
 	if (fd < 0)
 		return -errno;
-	r = give_to_creator(fd, p->dir.d->fd, m);
+	int r = give_to_creator(fd, p->dir.d->fd, m);
 	if (!r)
 		r = store_dirid_make(fd, t->env.gate, id);
 	if (!r && (mode & 0700) != 0700 && geteuid() != 0) {
@@ -231,17 +221,16 @@ static int fill_folder(struct tree *t, const struct make *m, struct place *p, mo
 
 int obj_mkdir(struct tree *t, const struct make *m, struct node **out, struct stat *st)
 {
-	AUTO(place_end) struct place p;
-	uint8_t id[ID_LEN];
-	mode_t mode;
-	int dir_fd, r = place_begin(t, m->at, &p);
+	AUTO(place_end) struct place p = {0};
+	int r = place_begin(t, m->at, &p);
 
 	if (r)
 		return r;
-	dir_fd = p.dir.d->fd;
-	mode = obj_mode(m->at.dir, dir_fd, m);
+	int dir_fd = p.dir.d->fd;
+	mode_t mode = obj_mode(m->at.dir, dir_fd, m);
 	if (mkdirat(dir_fd, p.dn.name, geteuid() == 0 ? mode : mode | 0700))
 		return place_undo(&p, NULL, 0, -errno);
+	uint8_t id[ID_LEN];
 	r = fill_folder(t, m, &p, mode, id);
 	if (!r && fstatat(dir_fd, p.dn.name, st, AT_SYMLINK_NOFOLLOW))
 		r = -errno;
@@ -295,30 +284,30 @@ static int publish_by_link(int dir_fd, const char *tmp, const char *name)
 	return 0;
 }
 
-/*
- * Record, then size, under a name of our own, then the rename: its size tells the type, so it must never be seen with
- * another. The name ends in random digits because nothing says that the last mount swept its own.
- */
+/* A special object as it will lie on disk. */
 struct sealed {
 	enum object_type type;
 	uint8_t record[SPECIAL_RECORD_MAX];
 	size_t len;
 };
 
+/*
+ * Record, then size, under a name of our own, then the rename: its size tells the type, so it must never be seen with
+ * another. The name ends in random digits because nothing says that the last mount swept its own.
+ */
 static int write_special(struct tree *t, const struct make *m, struct place *p, const struct sealed *s)
 {
-	AUTO(auto_close) int fd = -1;
+	int dir_fd = p->dir.d->fd;
+	mode_t mode = S_ISLNK(m->mode) ? 0600 : obj_mode(m->at.dir, dir_fd, m);
 	uint64_t random;
 	char tmp[64];
-	int dir_fd = p->dir.d->fd, r;
-	mode_t mode = S_ISLNK(m->mode) ? 0600 : obj_mode(m->at.dir, dir_fd, m);
 
 	random_bytes(&random, sizeof(random));
 	snprintf(tmp, sizeof(tmp), OWN_PREFIX "tmp.%016" PRIx64, random);
-	fd = openat(dir_fd, tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	AUTO(auto_close) int fd = openat(dir_fd, tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return place_undo(p, NULL, 0, -errno);
-	r = store_pwrite_full(fd, s->record, s->len, 0);
+	int r = store_pwrite_full(fd, s->record, s->len, 0);
 	if (!r && ftruncate(fd, (off_t)layout_special_size(&t->env.layout, s->type)))
 		r = -errno;
 	if (!r)
@@ -365,17 +354,15 @@ int obj_special_new(struct tree *t, const struct make *m, struct node **out, str
 
 int obj_link(struct tree *t, struct node *n, struct at at, struct stat *st)
 {
-	AUTO(place_end) struct place p;
-	AUTO(auto_close) int fd = -1;
-	char path[40];
-	struct node *same;
+	AUTO(place_end) struct place p = {0};
 	int r = place_begin(t, at, &p);
 
 	if (r)
 		return r;
-	fd = node_open_path(&t->nodes, n);
+	AUTO(auto_close) int fd = node_open_path(&t->nodes, n);
 	if (fd < 0)
 		return place_undo(&p, NULL, 0, fd);
+	char path[40];
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (linkat(AT_FDCWD, path, p.dir.d->fd, p.dn.name, AT_SYMLINK_FOLLOW))
 		return place_undo(&p, NULL, 0, -errno);
@@ -385,6 +372,7 @@ int obj_link(struct tree *t, struct node *n, struct at at, struct stat *st)
 	if (fstat(fd, st))
 		return -errno;
 	/* the reply counts one look-up */
+	struct node *same;
 	r = node_lookup(&t->nodes, &(struct node_key){st->st_dev, st->st_ino, n->type}, NULL, NULL, &same);
 	return r ? r : answer(t, n, st);
 }

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
-#include "fs/tree/object.h"
+#include "fs/tree/object_own.h"
 
 static void dir_close(DIR **d)
 {
@@ -21,12 +21,10 @@ static void dir_close(DIR **d)
 /* What may be about to lose its last name gets a descriptor first, if the kernel still knows it. */
 static void keep_if_known(struct tree *t, int dir_fd, const char *disk, const struct stat *st)
 {
-	struct stat now;
-	int fd;
-
 	if ((!S_ISDIR(st->st_mode) && st->st_nlink > 1) || !node_known(&t->nodes, st->st_dev, st->st_ino))
 		return;
-	fd = openat(dir_fd, disk, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(dir_fd, disk, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat now;
 	if (fd >= 0 && (fstat(fd, &now) || now.st_dev != st->st_dev || now.st_ino != st->st_ino)) {
 		close(fd); /* somebody else has put another object there */
 		return;
@@ -70,31 +68,36 @@ static void emptied_end(struct emptied *e)
 	auto_close(&e->fd);
 }
 
-/* -ENOTEMPTY if anything but our own names is in it. 1: there are some beside the id. */
-static int only_own_names(struct tree *t, int fd, bool sweep)
+/* -ENOTEMPTY if anything but our own names is in folder FD. *OTHERS: there are some beside the id; SWEEP removes these. */
+static int only_own_names(struct tree *t, int fd, bool sweep, bool *others)
 {
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	AUTO(dir_close) DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
-	struct dirent *e;
-	int others = 0;
 
-	if (!dir)
-		return -errno;
-	while ((errno = 0, e = readdir(dir))) {
-		enum entry_kind kind;
+	*others = false;
+	if (!dir) {
+		int r = -errno;
 
+		auto_close(&copy);
+		return r;
+	}
+	for (;;) {
+		errno = 0;
+		const struct dirent *e = readdir(dir);
+
+		if (!e)
+			return -errno;
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
-		kind = name_kind(t->names, e->d_name);
+		enum entry_kind kind = name_kind(t->names, e->d_name);
 		if (kind != ENTRY_OWN && kind != ENTRY_SIDECAR)
 			return -ENOTEMPTY;
 		if (strcmp(e->d_name, DIRID_NAME) == 0)
 			continue;
-		others = 1;
+		*others = true;
 		if (sweep && unlinkat(fd, e->d_name, 0))
 			return -ENOTEMPTY;
 	}
-	return errno ? -errno : others;
 }
 
 /* A plain user may remove his own folder whatever its bits are: the id in it must go first. */
@@ -142,35 +145,38 @@ static void put_back(struct tree *t, struct emptied *e, int dir_fd, const char *
 		(void)fchmodat(dir_fd, disk, e->mode, 0);
 }
 
+/* All of ours out of the folder behind E, the id last, of which E keeps the bytes; nothing goes if something else is in it. */
+static int take_out_own(struct tree *t, struct emptied *e)
+{
+	uint8_t file[DIRID_LEN + 1];
+	size_t len = 0;
+	bool others;
+	int r = only_own_names(t, e->fd, false, &others);
+
+	if (!r && others)
+		r = only_own_names(t, e->fd, true, &others);
+	if (r)
+		return r;
+	bool whole = store_dirid_fetch(e->fd, file, &len) == 0 && len >= DIRID_LEN;
+	if (unlinkat(e->fd, DIRID_NAME, 0) && errno != ENOENT)
+		return -errno;
+	e->had_id = whole;
+	if (whole)
+		memcpy(e->id_file, file, DIRID_LEN);
+	return 0;
+}
+
 /* Look before touching: nothing changes unless the folder is empty to the user. Folders are not raced: the kernel locks them. */
 static int empty_out(struct tree *t, int dir_fd, const char *disk, struct emptied *e)
 {
-	uint8_t id_file[DIRID_LEN + 1];
-	size_t len = 0;
 	int r = lift(e, dir_fd, disk);
 
 	if (r)
 		return r;
 	e->fd = openat(dir_fd, disk, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (e->fd < 0) {
-		r = -errno;
+	r = e->fd < 0 ? -errno : take_out_own(t, e);
+	if (r)
 		put_back(t, e, dir_fd, disk);
-		return r;
-	}
-	r = only_own_names(t, e->fd, false);
-	if (r >= 0) {
-		e->had_id = store_dirid_fetch(e->fd, id_file, &len) == 0 && len >= DIRID_LEN;
-		memcpy(e->id_file, id_file, e->had_id ? DIRID_LEN : 0);
-	}
-	if (r > 0)
-		r = only_own_names(t, e->fd, true);
-	r = r > 0 ? 0 : r;
-	if (!r && unlinkat(e->fd, DIRID_NAME, 0) && errno != ENOENT)
-		r = -errno;
-	if (r) {
-		e->had_id = false;
-		put_back(t, e, dir_fd, disk);
-	}
 	return r;
 }
 
@@ -220,11 +226,10 @@ static void side_end(struct side *s)
 
 static int side_begin(struct tree *t, struct at at, struct side *s)
 {
-	int r;
+	int r = obj_encode(t, at, &s->dn);
 
 	s->at = at;
 	s->d.t = &t->nodes;
-	r = obj_encode(t, at, &s->dn);
 	if (!r)
 		r = dirfd_get(&t->nodes, at.dir, &s->d.d);
 	if (r)
@@ -237,10 +242,9 @@ static int side_begin(struct tree *t, struct at at, struct side *s)
 static int rename_nodes(struct tree *t, const struct side *from, const struct side *to, unsigned flags)
 {
 	struct node_place a = {from->at.dir, from->dn.name}, b = {to->at.dir, to->dn.name};
-	int r;
 
 	if (flags & RENAME_EXCHANGE) {
-		r = node_move_name(&t->nodes, &from->st, a, b);
+		int r = node_move_name(&t->nodes, &from->st, a, b);
 		return r ? r : node_move_name(&t->nodes, &to->st, b, a);
 	}
 	if (to->there)
@@ -275,11 +279,10 @@ int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags)
 	AUTO(side_end) struct side a = {0};
 	AUTO(side_end) struct side b = {0};
 	AUTO(emptied_end) struct emptied e = {.fd = -1};
-	int r;
 
 	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
-	r = side_begin(t, from, &a);
+	int r = side_begin(t, from, &a);
 	if (!r)
 		r = side_begin(t, to, &b);
 	if (r)
@@ -303,13 +306,12 @@ int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags)
 static int sync_folder(struct tree *t, struct node *dir, unsigned owes)
 {
 	AUTO(auto_close) int fd = node_open(&t->nodes, dir, O_RDONLY | O_DIRECTORY);
-	AUTO(auto_close) int id = -1;
 
 	if (fd < 0)
 		return fd;
 	if (owes & NODE_UNSYNCED_SIDECAR) /* rare: one call for all of them */
 		return syncfs(fd) ? -errno : 0;
-	id = store_open_file(fd, DIRID_NAME, O_RDONLY);
+	AUTO(auto_close) int id = store_open_file(fd, DIRID_NAME, O_RDONLY);
 	if (id < 0)
 		return id;
 	return fsync(id) || fsync(fd) ? -errno : 0;

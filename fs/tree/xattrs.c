@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
-#include "crypto/secret.h"
 #include "crypto/xattr.h"
 #include "fs/store/borrow.h"
 
@@ -60,12 +59,11 @@ static int check_name(const char *name)
 /* One try of backing_list(): -ERANGE when the list has grown between the question for its length and that for its bytes. */
 static int list_once(const struct backing *b, char **list, size_t *len)
 {
-	AUTO(auto_free) char *buf = NULL;
 	ssize_t n = listxattr(b->path, NULL, 0);
 
 	if (n <= 0)
 		return n < 0 && errno != EOPNOTSUPP ? -errno : 0;
-	buf = malloc((size_t)n);
+	AUTO(auto_free) char *buf = malloc((size_t)n);
 	if (!buf)
 		return -ENOMEM;
 	n = listxattr(b->path, buf, (size_t)n);
@@ -101,26 +99,25 @@ static bool any_user(const char *list, size_t len)
 	return false;
 }
 
-/* 1 if N has none of ours: the kernel asks for security.capability before every write(2). */
-static int has_none(struct tree *t, struct node *n)
+/* -ENODATA if N has none of ours, remembered: the kernel asks for security.capability before every write(2). */
+static int has_some(struct tree *t, struct node *n)
 {
+	uint8_t known = atomic_load(&n->xattrs);
+
+	if (known != NODE_HAS_UNKNOWN)
+		return known == NODE_HAS_NONE ? -ENODATA : 0;
 	AUTO(backing_close) struct backing b = {.fd = -1};
 	AUTO(auto_free) char *list = NULL;
-	uint8_t known = atomic_load(&n->xattrs);
 	size_t len;
-	int r;
-
-	if (known)
-		return known == 1;
-	r = backing_open(t, n, &b);
+	int r = backing_open(t, n, &b);
 	if (!r)
 		r = backing_list(&b, &list, &len);
 	if (r)
 		return r;
-	known = any_user(list, len) ? 2 : 1;
-	/* a setxattr that came in between has said 2, and that stands */
-	atomic_compare_exchange_strong(&n->xattrs, &(uint8_t){0}, known);
-	return known == 1;
+	known = any_user(list, len) ? NODE_HAS_SOME : NODE_HAS_NONE;
+	/* a setxattr that came in between has said that there are some, and that stands */
+	atomic_compare_exchange_strong(&n->xattrs, &(uint8_t){NODE_HAS_UNKNOWN}, known);
+	return known == NODE_HAS_NONE ? -ENODATA : 0;
 }
 
 static int encode(struct tree *t, struct node *n, const char *name, uint8_t id[ID_LEN],
@@ -143,7 +140,7 @@ struct sealed_value {
 
 static int open_value(struct tree *t, const struct sealed_value *v, void *plain)
 {
-	AUTO(borrow_end) struct borrow b;
+	AUTO(borrow_end) struct borrow b = {0};
 	int r = borrow_store(&b, t->env.gate, GATE_USE_NEW);
 
 	if (!r)
@@ -158,23 +155,21 @@ static int open_value(struct tree *t, const struct sealed_value *v, void *plain)
 static int get_sealed(struct tree *t, struct node *n, const char *name, struct xattr_buf *buf)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
-	AUTO(auto_free) uint8_t *cipher = NULL;
-	char disk[XATTR_DISK_NAME_MAX + 1];
 	struct sealed_value v = {.name = name};
-	ssize_t got;
-	int r = has_none(t, n);
+	char disk[XATTR_DISK_NAME_MAX + 1];
+	int r = has_some(t, n);
 
 	if (r)
-		return r < 0 ? r : -ENODATA;
+		return r;
 	r = encode(t, n, name, v.id, disk);
 	if (!r)
 		r = backing_open(t, n, &b);
 	if (r)
 		return r == -ERANGE ? -ENODATA : r;
-	cipher = malloc(VALUE_MAX);
+	AUTO(auto_free) uint8_t *cipher = malloc(VALUE_MAX);
 	if (!cipher)
 		return -ENOMEM;
-	got = getxattr(b.path, disk, cipher, VALUE_MAX);
+	ssize_t got = getxattr(b.path, disk, cipher, VALUE_MAX);
 	if (got < 0)
 		return -errno;
 	if ((size_t)got < XATTR_OVERHEAD) {
@@ -189,26 +184,29 @@ static int get_sealed(struct tree *t, struct node *n, const char *name, struct x
 	return buf->size < buf->len ? -ERANGE : open_value(t, &v, buf->value);
 }
 
-int xattrs_get(struct tree *t, struct node *n, const char *name, struct xattr_buf *buf)
+static int get_acl(struct tree *t, struct node *n, const char *name, struct xattr_buf *buf)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
-	ssize_t got;
-	int r;
+	int r = backing_open(t, n, &b);
 
-	if (!is_acl(name)) {
-		r = check_name(name);
-		return r ? r : get_sealed(t, n, name, buf);
-	}
-	r = backing_open(t, n, &b);
 	if (r)
 		return r;
-	got = getxattr(b.path, name, buf->value, buf->size);
+	ssize_t got = getxattr(b.path, name, buf->value, buf->size);
 	if (got < 0)
 		return -errno;
 	buf->len = (size_t)got;
 	return 0;
 }
 
+int xattrs_get(struct tree *t, struct node *n, const char *name, struct xattr_buf *buf)
+{
+	if (is_acl(name))
+		return get_acl(t, n, name, buf);
+	int r = check_name(name);
+	return r ? r : get_sealed(t, n, name, buf);
+}
+
+/* V NULL: it is removed. */
 static int set_acl(struct tree *t, struct node *n, const char *name, const struct xattr_value *v)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
@@ -218,43 +216,56 @@ static int set_acl(struct tree *t, struct node *n, const char *name, const struc
 		return r;
 	r = v ? setxattr(b.path, name, v->value, v->len, v->flags) : removexattr(b.path, name);
 	r = r ? -errno : 0;
-	atomic_store(&n->default_acl, 0);
+	atomic_store(&n->default_acl, NODE_HAS_UNKNOWN);
 	return r;
+}
+
+/* An attribute as it lies on disk. */
+struct sealed_xattr {
+	char disk[XATTR_DISK_NAME_MAX + 1];
+	uint8_t *cipher; /* malloc'ed; the value's length and XATTR_OVERHEAD */
+};
+
+static void sealed_xattr_end(struct sealed_xattr *s)
+{
+	free(s->cipher);
+}
+
+static int seal_value(struct tree *t, struct node *n, const char *name, const struct xattr_value *v,
+		      struct sealed_xattr *out)
+{
+	AUTO(borrow_end) struct borrow b = {0};
+	uint8_t id[ID_LEN];
+	int r = encode(t, n, name, id, out->disk);
+
+	if (r)
+		return r;
+	out->cipher = malloc(v->len + XATTR_OVERHEAD);
+	if (!out->cipher)
+		return -ENOMEM;
+	r = borrow_store(&b, t->env.gate, GATE_USE_NEW);
+	return r ? r : xattr_seal(b.store, id, name, v->value, v->len, out->cipher);
 }
 
 int xattrs_set(struct tree *t, struct node *n, const char *name, const struct xattr_value *v)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
-	AUTO(auto_free) uint8_t *cipher = NULL;
-	char disk[XATTR_DISK_NAME_MAX + 1];
-	struct borrow keys = {0};
-	uint8_t id[ID_LEN];
-	int r;
+	AUTO(sealed_xattr_end) struct sealed_xattr s = {0};
 
 	if (is_acl(name))
 		return set_acl(t, n, name, v);
-	r = check_name(name);
+	int r = check_name(name);
 	if (r)
 		return r;
 	if (v->len > VALUE_MAX - XATTR_OVERHEAD)
 		return -ENOSPC;
-	r = encode(t, n, name, id, disk);
-	if (r)
-		return r;
-	cipher = malloc(v->len + XATTR_OVERHEAD);
-	if (!cipher)
-		return -ENOMEM;
-	r = borrow_store(&keys, t->env.gate, GATE_USE_NEW);
-	if (r)
-		return r;
-	r = xattr_seal(keys.store, id, name, v->value, v->len, cipher);
-	borrow_end(&keys);
+	r = seal_value(t, n, name, v, &s);
 	if (!r)
 		r = backing_open(t, n, &b);
 	if (r)
 		return r;
-	atomic_store(&n->xattrs, 2);
-	return setxattr(b.path, disk, cipher, v->len + XATTR_OVERHEAD, v->flags) ? -errno : 0;
+	atomic_store(&n->xattrs, NODE_HAS_SOME);
+	return setxattr(b.path, s.disk, s.cipher, v->len + XATTR_OVERHEAD, v->flags) ? -errno : 0;
 }
 
 /* Append NAME and its NUL where there is room; counts in any case. */
@@ -303,11 +314,10 @@ int xattrs_remove(struct tree *t, struct node *n, const char *name)
 	AUTO(backing_close) struct backing b = {.fd = -1};
 	char disk[XATTR_DISK_NAME_MAX + 1];
 	uint8_t id[ID_LEN];
-	int r;
 
 	if (is_acl(name))
 		return set_acl(t, n, name, NULL);
-	r = check_name(name);
+	int r = check_name(name);
 	if (!r)
 		r = encode(t, n, name, id, disk);
 	if (!r)

@@ -4,6 +4,8 @@
 
 #include <pthread.h>
 
+#include "fs/tree/object_own.h"
+
 /* ---- files ---- */
 
 START_TEST(tree_is_of_its_store)
@@ -696,14 +698,14 @@ START_TEST(umask_or_default_acl)
 	struct disk_name dn = disk_of(root(), "d");
 	char path[512];
 	ck_assert_uint_eq(made_mode(d, 0666), 0640);
-	ck_assert_int_eq(d->default_acl, 1);
+	ck_assert_int_eq(d->default_acl, NODE_HAS_NONE);
 	snprintf(path, sizeof(path), "%s/data/%s", rig.path, dn.name);
 	ck_assert_int_eq(setxattr(path, "system.posix_acl_default", acl, sizeof(acl), 0), 0);
 	ck_assert_uint_eq(made_mode(d, 0666), 0640); /* remembered: it can change through the mount only */
-	atomic_store(&d->default_acl, 0);
+	atomic_store(&d->default_acl, NODE_HAS_UNKNOWN);
 	ck_assert_uint_eq(made_mode(d, 0666), 0660);
 	ck_assert_uint_eq(made_mode(d, 0604), 0600);
-	ck_assert_int_eq(d->default_acl, 2);
+	ck_assert_int_eq(d->default_acl, NODE_HAS_SOME);
 	const struct make m = making(d, "sub", 0777);
 	struct node *sub;
 	struct stat st;

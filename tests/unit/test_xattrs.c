@@ -547,9 +547,9 @@ START_TEST(default_acl_is_the_backings)
 	ck_assert_uint_eq(b.len, sizeof(acl));
 	ck_assert_uint_eq(listed(d, ACL_DEFAULT, &there), 1);
 	ck_assert(there);
-	atomic_store(&d->xattrs, 0);
+	atomic_store(&d->xattrs, NODE_HAS_UNKNOWN);
 	ck_assert_int_eq(ask(d, "user.x"), -ENODATA); /* it counts for none of ours */
-	ck_assert_int_eq(d->xattrs, 1);
+	ck_assert_int_eq(d->xattrs, NODE_HAS_NONE);
 	ck_assert_uint_eq(made_mode(d), 0660); /* known at once, and no umask any more */
 	ck_assert_int_eq(xattrs_remove(tree, d, ACL_DEFAULT), 0);
 	ck_assert_uint_eq(made_mode(d), 0644);
