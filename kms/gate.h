@@ -4,6 +4,7 @@
 #define KMS_GATE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "crypto/keyring.h"
 #include "crypto/keys.h"
