@@ -32,13 +32,10 @@ static void gate_free(struct gate *g)
 	free(g);
 }
 
-static void gate_set_times(struct gate *g, const struct gate_config *cfg)
+static struct gate_machine machine_of(const struct gate_config *cfg)
 {
-	g->poll_ms = cfg->poll_ms ? cfg->poll_ms : 5000;
-	g->lease_ms = cfg->lease_ms ? cfg->lease_ms : 15000;
-	g->grace_ms = cfg->grace_ms;
-	g->manual = cfg->manual_return;
-	g->drain_ms = cfg->drain_ms ? cfg->drain_ms : 2000;
+	return gate_machine_new(cfg->poll_ms ? cfg->poll_ms : 5000, cfg->lease_ms ? cfg->lease_ms : 15000,
+				cfg->grace_ms, cfg->manual_return);
 }
 
 int gate_new(const struct gate_config *cfg, struct gate **out)
@@ -52,12 +49,11 @@ int gate_new(const struct gate_config *cfg, struct gate **out)
 	g = aligned_alloc(64, sizeof(*g));
 	if (!g)
 		return -ENOMEM;
-	memset(g, 0, sizeof(*g));
-	gate_set_times(g, cfg);
+	*g = (struct gate){.machine = machine_of(cfg), .drain_ms = cfg->drain_ms ? cfg->drain_ms : 2000};
 	g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	g->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (g->lease_ms < 2 * g->poll_ms || g->wake_fd < 0 || g->timer_fd < 0) {
-		int r = g->lease_ms < 2 * g->poll_ms ? -EINVAL : -EMFILE;
+	if (g->machine.lease_ms < 2 * g->machine.poll_ms || g->wake_fd < 0 || g->timer_fd < 0) {
+		int r = g->machine.lease_ms < 2 * g->machine.poll_ms ? -EINVAL : -EMFILE;
 
 		close(g->wake_fd);
 		close(g->timer_fd);
@@ -89,6 +85,6 @@ void gate_close(struct gate *g)
 	gate_thread_stop(g);
 	/* Its last word; what the others belong to may be gone. */
 	g->hooks = (struct gate_hooks){.changed = g->hooks.changed, .arg = g->hooks.arg};
-	gate_shut(g, GATE_CAUSE_CLOSED, "the mount ends", 0);
+	gate_handle(g, &(struct gate_event){.kind = GATE_CLOSING}, "the mount ends", NULL);
 	gate_free(g);
 }

@@ -22,7 +22,7 @@ static void cap_tell(struct gate *g)
 {
 	if (g->cap_told)
 		return;
-	g->cap_told = 1;
+	g->cap_told = true;
 	if (g->keyring->wrap_type == WRAP_FILE)
 		gate_say(g, LOG_WARNING,
 			 "more open files than keys fit into locked memory (%zu): raise the limit (ulimit -l)", g->cap);

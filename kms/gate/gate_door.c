@@ -46,17 +46,12 @@ static struct gate_shard *shard_mine(struct gate *g)
 static int64_t gate_past(const struct gate *g, int state)
 {
 	int64_t left = atomic_load(&g->deadline) - g->clock();
-	int64_t most = g->lease_ms + (state == GATE_GRACE ? g->grace_ms : 0);
+	int64_t most = g->machine.lease_ms + (state == GATE_GRACE ? g->machine.grace_ms : 0);
 
 	return left > most ? 0 : -left;
 }
 
-int gate_time_over(const struct gate *g)
-{
-	return gate_past(g, atomic_load(&g->state)) >= 0;
-}
-
-static int gate_admits(const struct gate *g, enum gate_use use)
+static bool gate_admits(const struct gate *g, enum gate_use use)
 {
 	int state = atomic_load(&g->state);
 	int64_t past;
@@ -64,7 +59,7 @@ static int gate_admits(const struct gate *g, enum gate_use use)
 	if (state == GATE_LOCKING)
 		return use == GATE_USE_DRAIN && atomic_load(&g->drain_open);
 	if (state != GATE_ACTIVE && state != GATE_GRACE)
-		return 0;
+		return false;
 	past = gate_past(g, state);
 	/*
 	 * The lease has ended: nothing new, whether the gate's thread lives or not. What was accepted before may still be
@@ -110,7 +105,7 @@ enum gate_use gate_use_now(void)
 
 void gate_quiesce(struct gate *g)
 {
-	struct timespec pause = {.tv_nsec = 50000};
+	const struct timespec pause = {.tv_nsec = 50000};
 
 	for (size_t i = 0; i < GATE_SHARDS; i++)
 		while (atomic_load(&g->shard[i].inside))
@@ -119,7 +114,7 @@ void gate_quiesce(struct gate *g)
 
 void gate_drain_end(struct gate *g)
 {
-	atomic_store(&g->drain_open, 0);
+	atomic_store(&g->drain_open, false);
 }
 
 enum gate_state gate_state(const struct gate *g)
@@ -131,7 +126,7 @@ enum gate_state gate_state(const struct gate *g)
 	return state;
 }
 
-int gate_serving(const struct gate *g)
+bool gate_serving(const struct gate *g)
 {
 	int state = atomic_load(&g->state);
 
@@ -140,6 +135,6 @@ int gate_serving(const struct gate *g)
 
 void gate_poke(struct gate *g)
 {
-	atomic_store(&g->poked, 1);
+	atomic_store(&g->poked, true);
 	gate_wake(g);
 }

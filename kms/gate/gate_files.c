@@ -134,7 +134,7 @@ static void version_refused(struct gate *g, const struct gate_key *sample, const
 	gate_say(g, LOG_WARNING, "key version %.64s is refused, %zu open files with it: %s", sample->version, n,
 		 v->text);
 	/* The gate's thread calls the hook: this one is wanted for the next question. */
-	atomic_store(&g->files_refused, 1);
+	atomic_store(&g->files_refused, true);
 	gate_wake(g);
 }
 

@@ -21,50 +21,28 @@ static void why_say(char why[GATE_WHY_MAX], const struct kms_verdict *v)
 		snprintf(why, GATE_WHY_MAX, "%s", v->text);
 }
 
-static void open_note(struct gate *g, const struct gate_answer *a)
+/* Still locked, though V was heard: why, as an errno and in words. */
+static int why_locked(const struct kms_verdict *v, char why[GATE_WHY_MAX])
 {
-	pthread_mutex_lock(&g->lock);
-	g->polls++;
-	g->last = a->verdict;
-	if (a->verdict.class == KMS_OK)
-		g->last_good = time(NULL);
-	else if (a->verdict.class == KMS_REVOKED)
-		g->last_refusal = time(NULL);
-	pthread_mutex_unlock(&g->lock);
+	int r = kms_class_errno(v->class);
+
+	why_say(why, v);
+	return r ? r : -ETIMEDOUT;
 }
 
 int gate_open(struct gate *g, char why[320])
 {
-	struct gate_answer a;
-	int r;
+	struct gate_actions a = gate_handle(g, &(struct gate_event){.kind = GATE_OPEN}, NULL, NULL);
 
-	gate_ask(g, g->want_fresh, &a);
-	g->want_fresh = 0;
-	/* A refusal counts when it is repeated; a credential may just have been renewed. */
-	if (a.verdict.class == KMS_REVOKED || a.verdict.class == KMS_AUTH)
-		gate_ask(g, 1, &a);
-	open_note(g, &a);
+	g->polls++;
+	while (a.probe) {
+		struct gate_answer answer;
+
+		gate_ask(g, a.fresh, &answer);
+		a = gate_hear(g, &answer);
+	}
 	why[0] = '\0';
-	if (a.verdict.class == KMS_OK && !gate_same_keys(g, a.keys)) {
-		store_keys_free(a.keys);
-		a.keys = NULL;
-		kms_verdict_set(&a.verdict, KMS_REVOKED, "another-key", GATE_OTHER_KEYS);
-	}
-	if (a.verdict.class == KMS_OK && gate_now(g) >= a.started + g->lease_ms) {
-		store_keys_free(a.keys);
-		why_say(why, &a.verdict);
-		return -ETIMEDOUT;
-	}
-	if (a.verdict.class == KMS_OK) {
-		g->store = a.keys;
-		g->next_probe = a.started + g->poll_ms;
-		gate_let_in(g, a.started + g->lease_ms);
-		return 0;
-	}
-	why_say(why, &a.verdict);
-	r = kms_class_errno(a.verdict.class);
-	gate_set_state(g, GATE_LOCKED, r == -EKEYREVOKED ? GATE_CAUSE_REVOKED : GATE_CAUSE_OUTAGE, why);
-	return r;
+	return atomic_load(&g->state) == GATE_ACTIVE ? 0 : why_locked(&g->last, why);
 }
 
 int gate_start(struct gate *g, const struct gate_hooks *hooks)
@@ -81,12 +59,12 @@ int gate_start(struct gate *g, const struct gate_hooks *hooks)
 			 g->keyring->wrap_type == WRAP_FILE ? "" : "; beyond that the least used are dropped");
 	r = gate_thread_start(g);
 	if (r)
-		memset(&g->hooks, 0, sizeof(g->hooks));
+		g->hooks = (struct gate_hooks){0};
 	return r;
 }
 
 /* g->lock is held. Wait until the gate's thread has done what *ORDER asks for. */
-static void order_wait(struct gate *g, const int *order)
+static void order_wait(struct gate *g, const bool *order)
 {
 	gate_wake(g);
 	while (*order && !atomic_load(&g->stop))
@@ -96,30 +74,26 @@ static void order_wait(struct gate *g, const int *order)
 void gate_detach(struct gate *g)
 {
 	if (!g->started) {
-		memset(&g->hooks, 0, sizeof(g->hooks));
+		g->hooks = (struct gate_hooks){0};
 		return;
 	}
 	pthread_mutex_lock(&g->lock);
-	g->order_detach = 1;
+	g->order_detach = true;
 	order_wait(g, &g->order_detach);
 	pthread_mutex_unlock(&g->lock);
 }
 
 int gate_lock(struct gate *g, const char *who)
 {
-	if (g->started && pthread_equal(pthread_self(), g->thread))
-		return -EDEADLK;
 	if (!g->started) {
-		char reason[GATE_WHY_MAX];
-
-		snprintf(reason, sizeof(reason), "locked by order of %s", who);
-		g->ordered = 1;
-		gate_shut(g, GATE_CAUSE_ORDERED, reason, 0);
+		gate_order_lock(g, who);
 		return 0;
 	}
+	if (pthread_equal(pthread_self(), g->thread))
+		return -EDEADLK;
 	pthread_mutex_lock(&g->lock);
 	snprintf(g->order_who, sizeof(g->order_who), "%s", who);
-	g->order_lock = 1;
+	g->order_lock = true;
 	order_wait(g, &g->order_lock);
 	pthread_mutex_unlock(&g->lock);
 	return 0;
@@ -127,7 +101,7 @@ int gate_lock(struct gate *g, const char *who)
 
 void gate_lock_signal(struct gate *g)
 {
-	atomic_store(&g->signalled, 1);
+	atomic_store(&g->signalled, true);
 	gate_wake(g);
 }
 
@@ -140,11 +114,11 @@ static int unlock_wait(struct gate *g, int mine, char why[GATE_WHY_MAX])
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += UNLOCK_WAIT_S;
 	while (r == 0) {
-		int state = (int)gate_state(g);
+		enum gate_state state = gate_state(g);
 
 		if (state == GATE_ACTIVE || state == GATE_GRACE)
 			return 0;
-		if (g->ordered) { /* again, since */
+		if (g->machine.ordered) { /* again, since */
 			snprintf(why, GATE_WHY_MAX, "%s", g->reason);
 			return -EACCES;
 		}
@@ -152,28 +126,27 @@ static int unlock_wait(struct gate *g, int mine, char why[GATE_WHY_MAX])
 			break;
 		r = pthread_cond_timedwait(&g->changed, &g->lock, &until);
 	}
+	if (!r)
+		return why_locked(&g->last, why);
 	why_say(why, &g->last);
-	r = r ? -ETIMEDOUT : kms_class_errno(g->last.class);
-	return r ? r : -ETIMEDOUT;
+	return -ETIMEDOUT;
 }
 
 int gate_unlock(struct gate *g, char why[320])
 {
-	int mine, r;
+	int r;
 
 	why[0] = '\0';
 	if (!g->started) {
-		g->ordered = 0;
-		atomic_store(&g->held, 0);
+		gate_handle(g, &(struct gate_event){.kind = GATE_ORDER_UNLOCK}, NULL, NULL);
 		return atomic_load(&g->state) == GATE_LOCKED ? gate_open(g, why) : 0;
 	}
 	if (pthread_equal(pthread_self(), g->thread))
 		return -EDEADLK;
 	pthread_mutex_lock(&g->lock);
-	g->order_unlock = 1;
+	g->order_unlock = true;
 	order_wait(g, &g->order_unlock);
-	mine = g->requests; /* the thread has raised it for this order */
-	r = unlock_wait(g, mine, why);
+	r = unlock_wait(g, g->machine.request, why); /* the thread has raised it for this order */
 	pthread_mutex_unlock(&g->lock);
 	return r;
 }

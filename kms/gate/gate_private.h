@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The inside of the gate, shared by kms/gate*.c and its tests. */
+/* The inside of the gate, shared by kms/gate/ and its tests. */
 #ifndef KMS_GATE_PRIVATE_H
 #define KMS_GATE_PRIVATE_H
 
@@ -7,16 +7,11 @@
 #include <stdatomic.h>
 
 #include "crypto/header.h"
-#include "kms/gate.h"
-#include "kms/provider.h"
+#include "kms/gate/gate_machine.h"
 
 #define GATE_LIMBO 256u /* keys that the cap takes out at a time */
 #define GATE_SHARDS 64u /* borrowers are counted in as many places, so that they do not share a cache line */
 #define GATE_WHY_MAX 320u
-#define GATE_FAST_MS 300000  /* LOCKED: so long at the normal pace ... */
-#define GATE_SLOW_MS 30000   /* ... then at this one */
-#define GATE_CONFIRM_MS 1000 /* a refusal that could not be confirmed is asked about again so soon */
-#define GATE_WATCH_GAP_MS 50 /* changes and pokes: one probe in so long at most */
 #define GATE_OTHER_KEYS "the KMS gives other keys than before"
 #define GATE_CALLS_MS 300        /* how long a lock waits for cancelled KMS calls */
 #define GATE_ORDER_DRAIN_MS 700u /* an order is obeyed within a second, and forgetting takes its time too */
@@ -41,34 +36,36 @@ struct gate_key {
 	uint8_t header[];     /* H bytes, as read or written */
 };
 
-enum gate_job { JOB_NONE = 0, JOB_PROBE, JOB_LOAD };
-
 /* What the worker found. */
 struct gate_answer {
 	enum gate_job job;
 	struct kms_verdict verdict;
 	struct store_keys *keys; /* JOB_PROBE with KMS_OK */
 	int64_t started;         /* gate clock, ms */
-	int fresh;               /* after a refresh: confirms */
+	bool fresh;              /* after a refresh: confirms */
 	int request;             /* number of the newest request when it was asked for */
+};
+
+/* A line for the log. */
+struct gate_line {
+	int priority;
+	char text[GATE_WHY_MAX + 64]; /* "" = nothing */
 };
 
 struct gate {
 	/* Set by gate_new(), then constant. */
 	const struct keyring *keyring;
 	struct kms *kek[KEYRING_SLOTS_MAX];
-	int64_t poll_ms, lease_ms, grace_ms;
 	unsigned drain_ms;
-	int manual; /* after a refusal or an outage a person decides */
 	void (*log)(int priority, const char *text);
 	struct gate_beacon *beacon; /* or NULL */
 	int64_t (*clock)(void);     /* ms that count a suspend; tests set their own before gate_open() */
 	int wake_fd, timer_fd;
 
-	/* The request path. `store` is written only while nobody is inside and the state lets nobody in. */
+	/* The request path, as the machine's actions show it. `store` is written only while nobody is inside nor let in. */
 	atomic_int state;
 	atomic_llong deadline; /* end of the lease, or of the grace */
-	atomic_int drain_open;
+	atomic_bool drain_open;
 	struct store_keys *store;
 	struct gate_shard shard[GATE_SHARDS];
 	atomic_int probes; /* of the keyring, until their answer is where a lock finds its keys */
@@ -81,67 +78,63 @@ struct gate {
 	atomic_ullong dropped;
 
 	/* Orders from other threads and from signal handlers. */
-	atomic_int poked, signalled, stop;
-	atomic_int files_refused; /* the hook is owed */
-	atomic_int held;          /* LOCKED until gate_unlock(), as `manual` wants it */
+	atomic_bool poked, signalled, stop;
+	atomic_bool files_refused; /* the hook is owed */
 
 	pthread_mutex_t lock;   /* guards all below; never held in a hook, a KMS call or a wait for borrowers */
 	pthread_cond_t changed; /* state, answers */
 	pthread_cond_t job_ready;
-	enum gate_cause cause;
+	struct gate_machine machine; /* its times are constant, and read without the lock */
 	char reason[GATE_WHY_MAX];
 	int64_t since, last_good, last_refusal; /* unix seconds */
 	uint64_t polls;
-	int ordered; /* stays locked until gate_unlock() */
-	int order_lock, order_unlock, order_detach;
+	bool order_lock, order_unlock, order_detach;
 	char order_who[64];
-	int requests, answered;     /* numbers of probe requests: gate_unlock() waits for its own */
+	int answered;               /* newest request with an answer: gate_unlock() waits for its own */
 	struct kms_verdict last;    /* newest answer */
 	enum gate_state told_state; /* what hooks.changed heard last */
 	enum gate_cause told_cause;
 
 	/* The worker (gate_worker.c): one job at a time. */
 	enum gate_job job; /* wanted or running */
-	int job_fresh, job_request;
-	int job_done;
-	int job_void; /* a lock came since it was asked for: its keys are wiped */
+	int job_request;
+	bool job_fresh, job_done;
+	bool job_void; /* a lock came since it was asked for: its keys are wiped */
 	struct gate_answer answer;
-	int files_wanted; /* the files' own probe */
+	bool files_wanted; /* the files' own probe */
 
 	/* The gate's thread only. */
 	struct gate_hooks hooks;
-	int started;
+	bool started;
 	pthread_t thread, worker, files; /* files: wrap type `file` only, see has_files */
-	int has_files;
-	atomic_llong next_probe; /* read by gate_status() too */
-	int64_t lease_end;       /* of the newest good answer */
-	int64_t locked_at;
-	int64_t watch_at; /* earliest probe for a change or a poke, 0 = none wanted */
-	int64_t asked_at; /* start of the newest probe */
-	int probing;      /* a job is under way */
-	int again;        /* ... and when it is done, the next one at once */
-	int want_fresh;   /* the next probe drops connections first */
+	bool has_files;
 	/* Keys that the cap took out, until whoever borrowed one before has left: SHARDS_BUSY has the shards not seen empty. */
 	struct file_keys *limbo[GATE_LIMBO];
 	size_t n_limbo;
 	uint64_t shards_busy;
-	int cap_told;
-	int crowded;   /* more keys than the cap, or some in limbo: look again soon */
-	int refusal;   /* one was heard and not yet confirmed */
-	int refreshed; /* a bad credential was refreshed already */
-	int yes;       /* LOCKED after a refusal: a good answer was heard and not yet confirmed */
-	int back;      /* held, and the key is back */
-	int by_order;  /* number of the request that gate_unlock() made, 0 = none: a person has decided */
+	bool cap_told;
+	bool crowded; /* more keys than the cap, or some in limbo: look again soon */
 
 	/* What the keys must be that come back (crypto/keys.h): made at the first good answer, kept over LOCKED. */
-	int committed;
+	bool committed;
 	uint8_t commit_salt[KEY_LEN], commit[MAC_LEN];
 };
 
+/* gate_door.c: who may borrow keys now. */
+/* ACTIVE or GRACE, whether the lease has ended or not. */
+bool gate_serving(const struct gate *g);
+/* Which use this thread entered with; 0 outside. */
+enum gate_use gate_use_now(void);
+/* Wait until everyone who is inside now has left. */
+void gate_quiesce(struct gate *g);
+/* Make the gate's thread look. Async-signal-safe. */
+void gate_wake(struct gate *g);
+int64_t gate_now(const struct gate *g);
+int64_t gate_clock(void);
+
 /* gate_show.c: state, beacon, changes, words. */
-void gate_set_state(struct gate *g, enum gate_state s, enum gate_cause cause, const char *reason);
-/* End of the lease, or of the grace: before the state it belongs to. */
-void gate_set_deadline(struct gate *g, int64_t deadline);
+/* Let all see what A says, TEXT beside it; g->lock is held. LINE gets what is to be logged without it. */
+void gate_show(struct gate *g, const struct gate_actions *a, const char *text, struct gate_line *line);
 /* LOCKED and all of it done: the beacon may say so. */
 void gate_show_locked(struct gate *g);
 void gate_beat(struct gate *g);
@@ -149,49 +142,33 @@ void gate_beat(struct gate *g);
 void gate_tell(struct gate *g);
 void gate_say(struct gate *g, int priority, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* gate.c: the door. */
-/* 1 when the lease, or the grace, has ended; serving states only. */
-int gate_time_over(const struct gate *g);
-/* Async-signal-safe. */
-void gate_wake(struct gate *g);
-int64_t gate_now(const struct gate *g);
-int64_t gate_clock(void);
-/* Let requests in to g->store: state ACTIVE until LEASE_END. From LOCKED or RETURNING only. */
-void gate_let_in(struct gate *g, int64_t lease_end);
-/* Wait until everyone who is inside now has left. */
-void gate_quiesce(struct gate *g);
-/* Wait until nobody is inside (the state lets nobody in any more), then wipe every key. */
-void gate_wipe(struct gate *g);
-/* The way into LOCKED, hooks included; on the gate's thread, or on any when it does not run. */
-void gate_shut(struct gate *g, enum gate_cause cause, const char *reason, int drain);
+/* gate_carry.c: on the gate's thread, or on any when it does not run; without a lock. */
+/*
+ * EV through the machine, and what comes of it, hooks included. TEXT: why, for an answer, an order and the close, else NULL.
+ * *KEYS are the answer's, else NULL; they are the gate's if they were taken, and NULL then.
+ */
+struct gate_actions gate_handle(struct gate *g, const struct gate_event *ev, const char *text,
+				struct store_keys **keys);
+/* The same for A as it came from the KMS. Its keys are taken or freed; its verdict says REVOKED if they are others than before. */
+struct gate_actions gate_hear(struct gate *g, struct gate_answer *a);
+/* GATE_ORDER_LOCK by WHO. */
+void gate_order_lock(struct gate *g, const char *who);
 
-/* gate_probe.c: the worker. */
+/* gate_wipe.c: wait until nobody is inside (the state lets nobody in any more), then wipe every key. */
+void gate_wipe(struct gate *g);
+
+/* gate_worker.c: asks the KMS. */
 int gate_worker_start(struct gate *g) MUST_CHECK;
 /* Ask for a job; the gate's thread. */
-void gate_worker_ask(struct gate *g, enum gate_job job, int fresh);
-/* Take the answer: 1 if there was one. */
-int gate_worker_take(struct gate *g, struct gate_answer *out);
+void gate_worker_ask(struct gate *g, enum gate_job job, bool fresh);
+/* Take the answer, if there is one. Its keys are the caller's. */
+bool gate_worker_take(struct gate *g, struct gate_answer *out) MUST_CHECK;
 /* Wipe the keys of an answer not yet taken, and of the one to the question under way: a lock has come since it was put. */
 void gate_worker_void(struct gate *g);
 void gate_worker_stop(struct gate *g);
 /* Ask the KMS on this thread. FRESH: drop connections first. */
-void gate_ask(struct gate *g, int fresh, struct gate_answer *out);
+void gate_ask(struct gate *g, bool fresh, struct gate_answer *out);
 void gate_cancel_calls(struct gate *g);
-
-/* gate_states.c: on the gate's thread. */
-/* 1 if KEYS are the set that this gate began with (the first set is). */
-int gate_same_keys(struct gate *g, const struct store_keys *keys);
-int gate_serving(const struct gate *g); /* ACTIVE or GRACE */
-/* Probe now, or right after the probe under way. */
-void gate_want_probe(struct gate *g);
-/* The same, but not at each of a hundred changes or refused files. */
-void gate_want_probe_soon(struct gate *g);
-/* gate_shut() with the drain, and the pace of the probes after it. */
-void gate_shut_serving(struct gate *g, enum gate_cause cause, const char *reason);
-void gate_take_answer(struct gate *g);
-void gate_take_time(struct gate *g);
-/* When ACTIVE becomes GRACE unless the KMS answers. */
-int64_t gate_grace_at(const struct gate *g);
 
 /* gate_thread.c */
 int gate_thread_start(struct gate *g) MUST_CHECK;
@@ -234,8 +211,5 @@ void gate_cap_wipe(struct gate *g);
 void gate_keys_load(struct gate *g);
 /* ACTIVE: unwrap one wrap per key version in memory; drop those refused, load those refused before. */
 void gate_keys_probe(struct gate *g);
-
-/* Which use this thread entered with; 0 outside. */
-enum gate_use gate_use_now(void);
 
 #endif

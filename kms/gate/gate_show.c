@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 #include <time.h>
 
 #include "kms/gate/gate_private.h"
@@ -64,19 +65,12 @@ void gate_beat(struct gate *g)
 		atomic_fetch_add(&g->beacon->beat, 1);
 }
 
-void gate_set_deadline(struct gate *g, int64_t deadline)
-{
-	atomic_store(&g->deadline, deadline);
-	if (g->beacon)
-		atomic_store(&g->beacon->deadline, deadline);
-}
-
 void gate_tell(struct gate *g)
 {
 	const struct gate_change c = {
 		.from = g->told_state,
 		.to = (enum gate_state)atomic_load(&g->state),
-		.cause = g->cause,
+		.cause = g->machine.cause,
 		.reason = g->reason,
 		.key_version = g->last_good ? g->keyring->slot[0].version : "",
 	};
@@ -88,20 +82,88 @@ void gate_tell(struct gate *g)
 	g->hooks.changed(g->hooks.arg, &c);
 }
 
-void gate_set_state(struct gate *g, enum gate_state s, enum gate_cause cause, const char *reason)
+/* The words for each gate_word. TEXT is what gate_handle() was given, LAST the KMS's newest sentence. */
+static const struct word {
+	const char *reason; /* NULL: it stays as it is */
+	const char *log;    /* followed by the reason, or by TEXT where the reason stays; NULL: no line */
+	int priority;
+	bool add_text, add_last; /* to the reason */
+	bool log_alone;          /* the line is complete */
+} words[] = {
+	[GATE_SAY_OPENED] = {.reason = ""},
+	[GATE_SAY_REFUSED_ONCE] = {.log = "the KMS refuses, asking once more: ", .priority = LOG_NOTICE},
+	[GATE_SAY_SILENT] = {.log = "no answer from the KMS that counts: ", .priority = LOG_NOTICE},
+	[GATE_SAY_GRACE_BEGINS] = {.reason = "no good answer from the KMS", .add_last = true, .priority = LOG_WARNING},
+	[GATE_SAY_GRACE_ENDS] = {.reason = "", .log = "the KMS answers again: grace ends", .priority = LOG_NOTICE},
+	[GATE_SAY_LOCKING] = {.reason = "", .add_text = true, .log = "locking: ", .priority = LOG_WARNING},
+	[GATE_SAY_LEASE_OVER] = {.reason = "no good answer from the KMS within the lease",
+				 .add_last = true,
+				 .log = "locking: ",
+				 .priority = LOG_WARNING},
+	[GATE_SAY_GRACE_OVER] = {.reason = "no good answer from the KMS within the grace",
+				 .add_last = true,
+				 .log = "locking: ",
+				 .priority = LOG_WARNING},
+	[GATE_SAY_LOCKED] = {.log = "locked, every key is wiped: ", .priority = LOG_WARNING},
+	[GATE_SAY_CLOSED] = {.log = "locked, every key is wiped: ", .priority = LOG_INFO},
+	[GATE_SAY_REASON] = {.reason = "", .add_text = true},
+	[GATE_SAY_STILL_LOCKED] = {.reason = "", .add_text = true, .log = "still locked: ", .priority = LOG_NOTICE},
+	[GATE_SAY_HELD] = {.reason = "the key is back: byokfs unlock ends the lock",
+			   .log = "the key is back, and stays locked until byokfs unlock",
+			   .priority = LOG_NOTICE,
+			   .log_alone = true},
+	[GATE_SAY_LOADING] = {.reason = "the KMS gives the key again: loading"},
+	[GATE_SAY_SERVING_AGAIN] = {.reason = "",
+				    .log = "the key is back: serving again",
+				    .priority = LOG_NOTICE,
+				    .log_alone = true},
+};
+
+/* g->lock is held. New reason, and in LINE what the log is to say. */
+static void words_say(struct gate *g, enum gate_word say, const char *text, struct gate_line *line)
 {
-	pthread_mutex_lock(&g->lock);
-	if ((enum gate_state)atomic_load(&g->state) != s)
+	const struct word *w = &words[say];
+	const char *last = w->add_last ? g->last.text : "";
+	char before[GATE_WHY_MAX];
+
+	memcpy(before, g->reason, sizeof(before));
+	if (w->reason)
+		snprintf(g->reason, sizeof(g->reason), "%s%s%s%s", w->reason, w->add_text ? text : "",
+			 last[0] ? ": " : "", last);
+	if (say == GATE_SAY_STILL_LOCKED && strcmp(before, g->reason) == 0)
+		return; /* said already */
+	line->priority = w->priority;
+	if (say == GATE_SAY_GRACE_BEGINS)
+		snprintf(line->text, sizeof(line->text), "grace of %lld s begins: %s",
+			 (long long)g->machine.grace_ms / 1000, g->reason);
+	else if (w->log)
+		snprintf(line->text, sizeof(line->text), "%s%s", w->log,
+			 w->log_alone         ? ""
+			 : w->reason || !text ? g->reason
+					      : text);
+}
+
+void gate_show(struct gate *g, const struct gate_actions *a, const char *text, struct gate_line *line)
+{
+	*line = (struct gate_line){0};
+	if (a->say)
+		words_say(g, a->say, text, line);
+	/* The end of the lease, or of the grace, before the state it belongs to. */
+	atomic_store(&g->deadline, g->machine.deadline);
+	if (g->beacon)
+		atomic_store(&g->beacon->deadline, g->machine.deadline);
+	if (!a->show)
+		return;
+	if (a->show == GATE_ACTIVE)
+		atomic_store(&g->drain_open, true);
+	if ((enum gate_state)atomic_load(&g->state) != a->show)
 		g->since = time(NULL);
-	g->cause = cause;
-	if (reason != g->reason)
-		snprintf(g->reason, sizeof(g->reason), "%s", reason);
-	atomic_store(&g->state, (int)s);
-	if (s != GATE_LOCKED) /* shown when all of it is done: gate_show_locked() */
-		beacon_show(g, s);
-	gate_tell(g);
+	atomic_store(&g->state, (int)a->show);
+	if (a->show != GATE_LOCKED) /* shown when all of it is done: gate_show_locked() */
+		beacon_show(g, a->show);
+	if (a->tell)
+		gate_tell(g);
 	pthread_cond_broadcast(&g->changed);
-	pthread_mutex_unlock(&g->lock);
 }
 
 static int64_t left(const struct gate *g, int64_t until)
@@ -113,7 +175,7 @@ static int64_t left(const struct gate *g, int64_t until)
 
 void gate_status(struct gate *g, struct gate_status *out)
 {
-	memset(out, 0, sizeof(*out));
+	*out = (struct gate_status){0};
 	out->keys_in_memory = atomic_load(&g->in_memory);
 	out->keys_cap = g->cap == SIZE_MAX ? 0 : g->cap;
 	out->keys_dropped = atomic_load(&g->dropped);
@@ -123,22 +185,14 @@ void gate_status(struct gate *g, struct gate_status *out)
 		out->lease_left_ms = left(g, atomic_load(&g->deadline));
 	if (out->state == GATE_GRACE)
 		out->grace_left_ms = left(g, atomic_load(&g->deadline));
-	out->cause = g->cause;
+	out->cause = g->machine.cause;
 	memcpy(out->reason, g->reason, sizeof(out->reason));
 	out->since = g->since;
 	out->last_good = g->last_good;
 	out->last_refusal = g->last_refusal;
 	out->polls = g->polls;
-	out->ordered = g->ordered || atomic_load(&g->held);
-	if (!g->ordered)
-		out->next_probe_ms = left(g, atomic_load(&g->next_probe));
+	out->ordered = g->machine.ordered || g->machine.held;
+	if (!g->machine.ordered)
+		out->next_probe_ms = left(g, g->machine.next_probe);
 	pthread_mutex_unlock(&g->lock);
-}
-
-void gate_let_in(struct gate *g, int64_t lease_end)
-{
-	g->lease_end = lease_end;
-	gate_set_deadline(g, lease_end);
-	atomic_store(&g->drain_open, 1);
-	gate_set_state(g, GATE_ACTIVE, GATE_CAUSE_NONE, "");
 }

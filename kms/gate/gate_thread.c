@@ -1,59 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The gate's thread: polls, watches, orders. It never waits for a KMS. */
-#include <errno.h>
+/* The gate's thread: waits, makes events of what it finds, and has them handled. It never waits for a KMS. */
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/timerfd.h>
-#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "kms/gate/gate_private.h"
 
-static int64_t earlier(int64_t a, int64_t b)
+/* Nothing to do: look again after so long. */
+#define IDLE_MS 60000
+
+static struct gate_actions handle(struct gate *g, enum gate_event_kind kind)
 {
-	return a < b ? a : b;
+	return gate_handle(g, &(struct gate_event){.kind = kind}, NULL, NULL);
 }
 
-static void order_lock(struct gate *g, const char *who)
-{
-	char reason[GATE_WHY_MAX];
-
-	snprintf(reason, sizeof(reason), "locked by order of %s", who);
-	pthread_mutex_lock(&g->lock);
-	g->ordered = 1;
-	pthread_mutex_unlock(&g->lock);
-	if (atomic_load(&g->state) == GATE_LOCKED) {
-		gate_set_state(g, GATE_LOCKED, GATE_CAUSE_ORDERED, reason);
-		gate_cancel_calls(g); /* a probe may have been asking whether the key is back */
-		g->want_fresh = 1;
-		gate_wipe(g);
-	} else {
-		gate_shut_serving(g, GATE_CAUSE_ORDERED, reason);
-	}
-}
-
-static void order_unlock(struct gate *g)
-{
-	int mine;
-
-	pthread_mutex_lock(&g->lock);
-	g->ordered = 0;
-	mine = ++g->requests;
-	pthread_mutex_unlock(&g->lock);
-	atomic_store(&g->held, 0);
-	if (atomic_load(&g->state) == GATE_LOCKED) {
-		g->by_order = mine;
-		g->locked_at = gate_now(g);
-	}
-	gate_want_probe(g);
-}
-
-static void order_done(struct gate *g, int *order)
+static void order_done(struct gate *g, bool *order)
 {
 	pthread_mutex_lock(&g->lock);
-	*order = 0;
+	*order = false;
 	pthread_cond_broadcast(&g->changed);
 	pthread_mutex_unlock(&g->lock);
 }
@@ -61,7 +27,7 @@ static void order_done(struct gate *g, int *order)
 static void take_orders(struct gate *g)
 {
 	char who[sizeof(g->order_who)];
-	int lock, unlock, detach;
+	bool lock, unlock, detach;
 
 	pthread_mutex_lock(&g->lock);
 	lock = g->order_lock;
@@ -70,74 +36,50 @@ static void take_orders(struct gate *g)
 	memcpy(who, g->order_who, sizeof(who));
 	pthread_mutex_unlock(&g->lock);
 	if (detach) {
-		memset(&g->hooks, 0, sizeof(g->hooks));
+		g->hooks = (struct gate_hooks){0};
 		order_done(g, &g->order_detach);
 	}
-	if (atomic_exchange(&g->signalled, 0))
-		order_lock(g, "a signal");
+	if (atomic_exchange(&g->signalled, false))
+		gate_order_lock(g, "a signal");
 	if (lock) {
-		order_lock(g, who);
+		gate_order_lock(g, who);
 		order_done(g, &g->order_lock);
 	}
 	if (unlock) {
-		order_unlock(g);
+		handle(g, GATE_ORDER_UNLOCK);
 		order_done(g, &g->order_unlock);
 	}
-	if (atomic_exchange(&g->poked, 0))
-		gate_want_probe_soon(g);
-	/* When the gate is shut, the kernel forgets those files with all others. */
-	if (atomic_exchange(&g->files_refused, 0) && gate_serving(g) && g->hooks.files_refused)
-		g->hooks.files_refused(g->hooks.arg);
+	if (atomic_exchange(&g->poked, false))
+		handle(g, GATE_POKED);
+	if (atomic_exchange(&g->files_refused, false))
+		handle(g, GATE_FILES_REFUSED);
 }
 
-/* A clock that was put back leaves more time than there ever is. */
-static int64_t probe_left(const struct gate *g)
+static void take_answer(struct gate *g)
 {
-	int64_t left = g->next_probe - gate_now(g), most = g->poll_ms > GATE_SLOW_MS ? g->poll_ms : GATE_SLOW_MS;
+	struct gate_answer a;
 
-	return left > most ? 0 : left;
-}
-
-static void probe_if_due(struct gate *g)
-{
-	int state = atomic_load(&g->state);
-
-	if (g->probing || g->ordered || probe_left(g) > 0 || (state != GATE_LOCKED && !gate_serving(g)))
+	if (!gate_worker_take(g, &a))
 		return;
-	gate_worker_ask(g, JOB_PROBE, g->want_fresh);
-	g->probing = 1;
-	g->want_fresh = 0;
-	g->asked_at = gate_now(g);
-	g->next_probe = g->asked_at + g->poll_ms; /* until the answer says otherwise */
+	gate_hear(g, &a);
+	pthread_mutex_lock(&g->lock);
+	g->answered = a.request;
+	pthread_cond_broadcast(&g->changed);
+	pthread_mutex_unlock(&g->lock);
 }
 
-/* Milliseconds to the next thing that time brings. */
-static int64_t time_left(const struct gate *g)
+/* Wait until an order, an answer, a change or WAKE_AT. The timer counts a suspend, as the lease does. */
+static void thread_sleep(struct gate *g, int64_t wake_at)
 {
-	int64_t now = gate_now(g), next = now + (g->crowded ? 1 : g->beacon ? GATE_BEAT_MS / 2 : 60000);
-
-	if (!g->probing && !g->ordered)
-		next = earlier(next, g->next_probe);
-	if (g->watch_at)
-		next = earlier(next, g->watch_at);
-	if (gate_serving(g))
-		next = earlier(next, atomic_load(&g->deadline));
-	if (atomic_load(&g->state) == GATE_ACTIVE && g->grace_ms && !g->refusal)
-		next = earlier(next, gate_grace_at(g));
-	return next > now ? next - now : 0;
-}
-
-/* Sleep until an order, an answer, a change or TIME_LEFT. The timer counts a suspend, as the lease does. */
-static void thread_sleep(struct gate *g)
-{
-	int64_t ms = time_left(g);
-	struct itimerspec timer = {.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 + 1}};
+	int64_t most = g->crowded ? 1 : g->beacon ? GATE_BEAT_MS / 2 : IDLE_MS;
+	int64_t now = gate_now(g), ms = wake_at < now ? 0 : wake_at - now > most ? most : wake_at - now;
+	struct itimerspec timer = {.it_value = clock_timespec(ms)};
 	struct pollfd fds[2 + KEYRING_SLOTS_MAX] = {{.fd = g->wake_fd, .events = POLLIN},
 						    {.fd = g->timer_fd, .events = POLLIN}};
 	uint32_t n = g->keyring->n_slots;
 	uint64_t count;
-	ssize_t got;
 
+	timer.it_value.tv_nsec++; /* 0 would be never */
 	timerfd_settime(g->timer_fd, 0, &timer, NULL);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct kms_provider *p = g->kek[i] ? kms_provider_of(g->kek[i]) : NULL;
@@ -148,14 +90,15 @@ static void thread_sleep(struct gate *g)
 	if (poll(fds, 2 + n, -1) < 0)
 		return;
 	if (fds[0].revents) {
-		got = read(g->wake_fd, &count, sizeof(count));
+		ssize_t got = read(g->wake_fd, &count, sizeof(count));
+
 		(void)got;
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		if (fds[2 + i].fd < 0 || !fds[2 + i].revents)
 			continue;
 		kms_provider_of(g->kek[i])->watch_clear(g->kek[i]);
-		gate_want_probe_soon(g);
+		handle(g, GATE_POKED);
 	}
 }
 
@@ -164,13 +107,14 @@ static void *thread_main(void *arg)
 	struct gate *g = arg;
 
 	while (!atomic_load(&g->stop)) {
+		struct gate_actions a;
+
 		gate_beat(g);
 		take_orders(g);
-		gate_take_answer(g);
-		gate_take_time(g);
-		probe_if_due(g);
+		take_answer(g);
+		a = handle(g, GATE_TIME);
 		g->crowded = gate_cap_keep(g);
-		thread_sleep(g);
+		thread_sleep(g, a.wake_at);
 	}
 	return NULL;
 }
@@ -181,12 +125,11 @@ int gate_thread_start(struct gate *g)
 
 	if (r)
 		return r;
-	g->locked_at = gate_now(g);
-	g->started = 1;
+	g->started = true;
 	r = -pthread_create(&g->thread, NULL, thread_main, g);
 	if (r) {
-		g->started = 0;
-		atomic_store(&g->stop, 1);
+		g->started = false;
+		atomic_store(&g->stop, true);
 		gate_worker_stop(g);
 	}
 	return r;
@@ -196,12 +139,12 @@ void gate_thread_stop(struct gate *g)
 {
 	if (!g->started)
 		return;
-	atomic_store(&g->stop, 1);
+	atomic_store(&g->stop, true);
 	gate_wake(g);
 	pthread_join(g->thread, NULL);
 	gate_worker_stop(g);
 	pthread_mutex_lock(&g->lock);
 	pthread_cond_broadcast(&g->changed);
 	pthread_mutex_unlock(&g->lock);
-	g->started = 0;
+	g->started = false;
 }

@@ -381,14 +381,14 @@ START_TEST(test_unlock_before_worker)
 	struct gate_answer a;
 
 	make(&lazy);
-	gate_worker_ask(gate, JOB_PROBE, 0);
+	gate_worker_ask(gate, JOB_PROBE, false);
 	gate_worker_void(gate);
-	gate->requests++;
+	gate->machine.request++;
 	ck_assert_int_eq(gate_worker_start(gate), 0);
 	while (!gate_worker_take(gate, &a))
 		sleep_ms(1);
 	ck_assert_ptr_null(a.keys);
-	ck_assert_int_lt(a.request, gate->requests);
+	ck_assert_int_lt(a.request, gate->machine.request);
 	atomic_store(&gate->stop, 1);
 	gate_worker_stop(gate);
 }

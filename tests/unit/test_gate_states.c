@@ -100,7 +100,7 @@ START_TEST(test_grace_deadline)
 	int64_t end, from;
 
 	start(&p);
-	from = gate->lease_end;
+	from = gate->machine.lease_end;
 	fake_set(0, FAKE_TRANSIENT);
 	jump(29500);
 	ck_assert_int_ge(await(GATE_GRACE, 2000), 0);
@@ -380,7 +380,7 @@ START_TEST(test_beacon)
 	make(&p);
 	hooks.arg = gate;
 	ck_assert_int_eq(atomic_load(&beacon.state), GATE_ACTIVE);
-	ck_assert_int_eq(atomic_load(&beacon.deadline), gate->lease_end);
+	ck_assert_int_eq(atomic_load(&beacon.deadline), gate->machine.lease_end);
 	ck_assert_int_eq(gate_start(gate, &hooks), 0);
 	beat = atomic_load(&beacon.beat);
 	for (int i = 0; i < 3; i++) { /* idle, and yet a beat in every GATE_BEAT_MS */
