@@ -25,10 +25,7 @@ static atomic_llong clock_jump;
 
 static inline int64_t real_ms(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return clock_ms(CLOCK_BOOTTIME);
 }
 
 static inline int64_t jumping_clock(void)
@@ -38,9 +35,7 @@ static inline int64_t jumping_clock(void)
 
 static inline void sleep_ms(int ms)
 {
-	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
-
-	nanosleep(&t, NULL);
+	clock_pause((unsigned)ms);
 }
 
 /* What the hooks saw. */
@@ -218,6 +213,15 @@ static inline int64_t await(enum gate_state state, int ms)
 		sleep_ms(1);
 	}
 	return -1;
+}
+
+/* Wait until LOCKED and the hook for it has returned. */
+static inline void await_locked(void)
+{
+	for (int i = 0; i < 5000 && !atomic_load(&seen.locks); i++)
+		sleep_ms(1);
+	ck_assert_int_ge(atomic_load(&seen.locks), 1);
+	ck_assert_int_eq(gate_state(gate), GATE_LOCKED);
 }
 
 static inline int may(enum gate_use use)
