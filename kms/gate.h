@@ -88,12 +88,12 @@ struct gate_hooks {
 
 struct gate_config {
 	const struct keyring *keyring; /* outlives the gate */
-	struct kms **kek;  /* n_slots handles in slot order; the gate owns them (not the array) from gate_new() on */
-	unsigned poll_ms;  /* 0 = 5000 */
-	unsigned lease_ms; /* 0 = 15000; at least 2 x poll */
-	unsigned grace_ms; /* 0 = none, at most GATE_GRACE_MAX_MS; the GRACE state */
-	unsigned drain_ms; /* 0 = 2000; an order has 700 at most */
-	int manual_return; /* after a refusal or an outage stay LOCKED until gate_unlock() */
+	struct kms **kek;   /* n_slots handles in slot order; the gate owns them (not the array) from gate_new() on */
+	unsigned poll_ms;   /* 0 = 5000 */
+	unsigned lease_ms;  /* 0 = 15000; at least 2 x poll */
+	unsigned grace_ms;  /* 0 = none, at most GATE_GRACE_MAX_MS; the GRACE state */
+	unsigned drain_ms;  /* 0 = 2000; an order has 700 at most */
+	bool manual_return; /* after a refusal or an outage stay LOCKED until gate_unlock() */
 	struct gate_beacon *beacon;                  /* shared with the supervisor; outlives the gate. NULL = none */
 	void (*log)(int priority, const char *text); /* syslog priorities; NULL = silent */
 };
@@ -113,7 +113,7 @@ struct gate_status {
 	size_t keys_in_memory; /* DEKs */
 	size_t keys_cap; /* that fit the limit of locked memory, 0 = no limit; beyond it those least used are dropped */
 	uint64_t keys_dropped; /* so far: unwrapped again when they are wanted */
-	int ordered;           /* stays locked until gate_unlock() */
+	bool ordered;          /* stays locked until gate_unlock() */
 };
 
 const char *gate_state_name(enum gate_state s); /* "active", "grace", "locking", "locked", "returning" */
@@ -170,7 +170,7 @@ int gate_key_create(struct gate *g, uint8_t *header, struct gate_key **out) MUST
 int gate_key_open(struct gate *g, const uint8_t *header, struct gate_key **out) MUST_CHECK;
 void gate_key_close(struct gate_key *k); /* wipes; NULL is legal */
 /* Told by fs/ when the number of writable handles goes 0 -> 1 or 1 -> 0: such a DEK stays through the drain. */
-void gate_key_writable(struct gate_key *k, int writable);
+void gate_key_writable(struct gate_key *k, bool writable);
 /*
  * Between enter and leave: the file's keys, valid until leave. After a return from LOCKED, or when the cap dropped them, they
  * are unwrapped again here (`store`), or were loaded before ACTIVE (`file`, which knows no cap: that would cost a KMS call). -EACCES if this one key was refused, -EBADMSG.

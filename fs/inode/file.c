@@ -336,7 +336,7 @@ static void handle_added(struct file *f, bool writable)
 {
 	f->handles++;
 	if (writable && f->writers++ == 0)
-		gate_key_writable(f->key, 1);
+		gate_key_writable(f->key, true);
 }
 
 /* The first writer of a file that was opened for reading only. dup3() changes the descriptor under its number. */
@@ -459,7 +459,7 @@ void file_close(struct file *f, bool writable)
 
 	pthread_mutex_lock(&n->lock);
 	if (writable && --f->writers == 0)
-		gate_key_writable(f->key, 0);
+		gate_key_writable(f->key, false);
 	last = --f->handles == 0;
 	if (last)
 		n->file = NULL;

@@ -44,7 +44,7 @@ static void cap_collect(struct gate *g, size_t want)
 			k = g->keys;
 		if (!k)
 			break;
-		if (atomic_load(&k->droppable) && !atomic_exchange(&k->used, 0)) {
+		if (atomic_load(&k->droppable) && !atomic_exchange(&k->used, false)) {
 			keys = atomic_exchange(&k->keys, NULL);
 			if (keys)
 				g->limbo[g->n_limbo++] = keys;
@@ -76,18 +76,18 @@ static void cap_release(struct gate *g)
 	gate_cap_wipe(g);
 }
 
-int gate_cap_keep(struct gate *g)
+bool gate_cap_keep(struct gate *g)
 {
 	size_t n = atomic_load(&g->in_memory), want;
 
 	if (n > g->cap && !g->n_limbo) {
 		cap_tell(g);
 		if (g->keyring->wrap_type == WRAP_FILE)
-			return 0;
+			return false;
 		want = n - g->cap + g->cap / 16; /* not again at the very next key */
 		cap_collect(g, want < GATE_LIMBO ? want : GATE_LIMBO);
 		if (!g->n_limbo)
-			return 1;
+			return true;
 	}
 	if (g->n_limbo)
 		cap_release(g);

@@ -85,7 +85,7 @@ static int key_create(struct gate_key *k, uint8_t *header)
 {
 	AUTO(secret_free_at) uint8_t *payload = NULL;
 	struct header_wrap w = {.sequence = 1};
-	int per_file = k->gate->keyring->wrap_type == WRAP_FILE;
+	const bool per_file = k->gate->keyring->wrap_type == WRAP_FILE;
 	int r;
 
 	if (per_file && !(payload = secret_alloc(PAYLOAD_LEN)))
@@ -96,7 +96,7 @@ static int key_create(struct gate_key *k, uint8_t *header)
 	if (!r)
 		r = create_header(k, &w, header);
 	if (!r && !per_file)
-		atomic_store(&k->droppable, 1);
+		atomic_store(&k->droppable, true);
 	/* From here on the worker may read the header. */
 	return !r && per_file ? gate_key_note_version(k, w.version) : r;
 }

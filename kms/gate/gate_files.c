@@ -12,7 +12,7 @@
 #define VERSIONS_MAX 64u /* probed in one round; more than a few is unheard of */
 
 /* The next key from K on (list_lock is held) that is WANTED; it stays in the list until key_release(). */
-static struct gate_key *key_hold(struct gate_key *k, int (*wanted)(const struct gate_key *))
+static struct gate_key *key_hold(struct gate_key *k, bool (*wanted)(const struct gate_key *))
 {
 	while (k && (k->closed || !k->version || !wanted(k)))
 		k = k->next;
@@ -28,7 +28,7 @@ static void key_release(struct gate_key *k)
 		gate_key_free(k);
 }
 
-static int is_absent(const struct gate_key *k)
+static bool is_absent(const struct gate_key *k)
 {
 	return !atomic_load(&k->keys);
 }
@@ -121,16 +121,11 @@ static void version_refused(struct gate *g, const struct gate_key *sample, const
 	pthread_mutex_lock(&g->list_lock);
 	for (struct gate_key *k = g->keys; k; k = k->next)
 		if (k->version && strcmp(k->version, sample->version) == 0)
-			n += !atomic_exchange(&k->refused, 1);
+			n += !atomic_exchange(&k->refused, true);
 	pthread_mutex_unlock(&g->list_lock);
 	if (!n)
 		return;
-	gate_quiesce(g); /* whoever borrowed one before has left */
-	pthread_mutex_lock(&g->list_lock);
-	for (struct gate_key *k = g->keys; k; k = k->next)
-		if (atomic_load(&k->refused) && !atomic_load(&k->writable))
-			gate_key_wipe(k);
-	pthread_mutex_unlock(&g->list_lock);
+	gate_keys_drop_refused(g);
 	gate_say(g, LOG_WARNING, "key version %.64s is refused, %zu open files with it: %s", sample->version, n,
 		 v->text);
 	/* The gate's thread calls the hook: this one is wanted for the next question. */
@@ -149,15 +144,15 @@ static int load_inside(struct gate_key *k, const struct header *h, int slot, con
 	r = gate_key_accept(k, h, slot, payload, &keys);
 	if (!r) {
 		gate_key_install(k, keys);
-		atomic_store(&k->refused, 0);
+		atomic_store(&k->refused, false);
 	}
 	gate_leave(k->gate);
 	return r;
 }
 
-static int is_refused(const struct gate_key *k)
+static bool is_refused(const struct gate_key *k)
 {
-	return atomic_load(&k->refused) != 0;
+	return atomic_load(&k->refused);
 }
 
 /* SAMPLE's version works: load those files that were refused with it before. */
@@ -170,7 +165,7 @@ static void version_good(struct gate *g, const struct gate_key *sample, uint8_t 
 
 	pthread_mutex_lock(&g->list_lock);
 	for (k = key_hold(g->keys, is_refused); k; k = next) {
-		int same = strcmp(k->version, sample->version) == 0;
+		const bool same = strcmp(k->version, sample->version) == 0;
 
 		pthread_mutex_unlock(&g->list_lock);
 		if (same && key_ask(k, &h, &slot, payload, &v) == 0 && load_inside(k, &h, slot, payload) == 0)

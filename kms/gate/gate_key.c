@@ -86,7 +86,7 @@ void gate_key_close(struct gate_key *k)
 		return;
 	}
 	pthread_mutex_lock(&g->list_lock);
-	k->closed = 1;
+	k->closed = true;
 	if (!k->busy)
 		gate_key_free(k);
 	pthread_mutex_unlock(&g->list_lock);
@@ -126,9 +126,8 @@ static int store_unwrap_slot(const struct gate_key *k, const struct header *h, i
 static int store_unwrap(const struct gate_key *k, const struct store_keys *store, struct file_keys **out)
 {
 	struct header h;
-	int r, first, other;
+	int r = key_parse(k, &h), first, other;
 
-	r = key_parse(k, &h);
 	if (r)
 		return r;
 	first = header_newest(&h, -1);
@@ -226,9 +225,8 @@ int gate_key_note_version(struct gate_key *k, const char *version)
 static int per_file_open(struct gate_key *k)
 {
 	struct header h;
-	int r, first, other;
+	int r = key_parse(k, &h), first, other;
 
-	r = key_parse(k, &h);
 	if (r)
 		return r;
 	first = header_newest(&h, -1);
@@ -254,7 +252,7 @@ static int store_open_key(struct gate_key *k)
 	r = store_unwrap(k, store, &keys);
 	if (!r) {
 		gate_key_install(k, keys);
-		atomic_store(&k->droppable, 1);
+		atomic_store(&k->droppable, true);
 	}
 	gate_leave(k->gate);
 	return r;
@@ -276,16 +274,22 @@ int gate_key_open(struct gate *g, const uint8_t *header, struct gate_key **out)
 	return 0;
 }
 
-void gate_key_writable(struct gate_key *k, int writable)
+void gate_keys_drop_refused(struct gate *g)
+{
+	gate_quiesce(g); /* whoever borrowed one before has left */
+	pthread_mutex_lock(&g->list_lock);
+	for (struct gate_key *k = g->keys; k; k = k->next)
+		if (atomic_load(&k->refused) && !atomic_load(&k->writable))
+			gate_key_wipe(k);
+	pthread_mutex_unlock(&g->list_lock);
+}
+
+void gate_key_writable(struct gate_key *k, bool writable)
 {
 	atomic_store(&k->writable, writable);
-	if (writable || !k->gate || !atomic_load(&k->refused))
-		return;
 	/* Refused, and kept only so that accepted pages could still be sealed. */
-	gate_quiesce(k->gate);
-	pthread_mutex_lock(&k->gate->list_lock);
-	gate_key_wipe(k);
-	pthread_mutex_unlock(&k->gate->list_lock);
+	if (!writable && k->gate && atomic_load(&k->refused))
+		gate_keys_drop_refused(k->gate);
 }
 
 int gate_key_borrow(struct gate_key *k, const struct store_keys *store, const struct file_keys **keys)
@@ -305,7 +309,7 @@ int gate_key_borrow(struct gate_key *k, const struct store_keys *store, const st
 		got = gate_key_install(k, got);
 	}
 	if (!atomic_load_explicit(&k->used, memory_order_relaxed))
-		atomic_store_explicit(&k->used, 1, memory_order_relaxed);
+		atomic_store_explicit(&k->used, true, memory_order_relaxed);
 	*keys = got;
 	return 0;
 }

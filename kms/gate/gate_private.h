@@ -26,14 +26,14 @@ struct gate_key {
 	struct gate *gate;
 	struct gate_key *prev, *next;
 	_Atomic(struct file_keys *) keys;
-	atomic_int refused; /* wrap type `file`: the KMS refused this one's version */
-	atomic_int writable;
-	atomic_int droppable; /* wrap type `store`: `header` is complete, the key can be had from it again */
-	atomic_int used;      /* since the cap's hand came by */
-	int busy;             /* list_lock: the worker has it in hand, close leaves the freeing to it */
-	int closed;           /* list_lock */
-	char *version;        /* wrap type `file`: KMS key version of the newest wrap; list_lock */
-	uint8_t header[];     /* H bytes, as read or written */
+	atomic_bool refused; /* wrap type `file`: the KMS refused this one's version */
+	atomic_bool writable;
+	atomic_bool droppable; /* wrap type `store`: `header` is complete, the key can be had from it again */
+	atomic_bool used;      /* since the cap's hand came by */
+	int busy;              /* list_lock: the worker has it in hand, close leaves the freeing to it */
+	bool closed;           /* list_lock */
+	char *version;         /* wrap type `file`: KMS key version of the newest wrap; list_lock */
+	uint8_t header[];      /* H bytes, as read or written */
 };
 
 /* What the worker found. */
@@ -190,6 +190,8 @@ void gate_keys_wipe(struct gate *g);
  * until gate_leave() even when the cap takes them out again.
  */
 struct file_keys *gate_key_install(struct gate_key *k, struct file_keys *keys);
+/* Wipe the keys that were refused, but those that accepted pages still need; waits until nobody is inside. */
+void gate_keys_drop_refused(struct gate *g);
 /* Take K's keys out and wipe them; nobody may be using them. */
 void gate_key_wipe(struct gate_key *k);
 void gate_key_free(struct gate_key *k);
@@ -201,8 +203,8 @@ int gate_key_accept(struct gate_key *k, const struct header *h, int i, const uin
 
 /* gate_cap.c: on the gate's thread. */
 void gate_cap_set(struct gate *g);
-/* Drop keys when there are too many; never waits. 1 if it is to be called again soon. */
-int gate_cap_keep(struct gate *g);
+/* Drop keys when there are too many; never waits. True if it is to be called again soon. */
+bool gate_cap_keep(struct gate *g);
 /* Wipe what is in limbo; nobody is inside. */
 void gate_cap_wipe(struct gate *g);
 

@@ -155,7 +155,7 @@ struct plan {
 	enum slot_policy policy;
 	enum wrap_type type;
 	unsigned poll_ms, lease_ms, grace_ms, drain_ms;
-	int manual;
+	bool manual;
 	struct gate_beacon *beacon;
 };
 

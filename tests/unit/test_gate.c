@@ -213,7 +213,7 @@ START_TEST(test_order)
 	ck_assert_int_eq(gate_lock(gate, "uid 0"), 0);
 	ck_assert_int_eq(gate_state(gate), GATE_LOCKED);
 	gate_status(gate, &s);
-	ck_assert_int_eq(s.ordered, 1);
+	ck_assert(s.ordered);
 	ck_assert_int_eq(s.cause, GATE_CAUSE_ORDERED);
 	ck_assert_ptr_nonnull(strstr(s.reason, "uid 0"));
 	gate_poke(gate); /* the KMS is well: an ordered lock stays all the same */
@@ -223,7 +223,7 @@ START_TEST(test_order)
 	ck_assert_int_eq(gate_unlock(gate, why), -EKEYREVOKED);
 	ck_assert_ptr_nonnull(strstr(why, "disabled"));
 	gate_status(gate, &s);
-	ck_assert_int_eq(s.ordered, 0);
+	ck_assert(!s.ordered);
 	ck_assert_int_eq(s.cause, GATE_CAUSE_REVOKED);
 	fake_set(0, FAKE_OK);
 	ck_assert_int_eq(gate_unlock(gate, why), 0);
