@@ -40,15 +40,14 @@ static struct gate_shard *shard_mine(struct gate *g)
 }
 
 /*
- * Milliseconds since lease or grace ended, negative while it runs. A clock that was put back (a process restored on another
- * machine) leaves more than there ever was: that is its end too.
+ * Milliseconds since lease or grace ended, negative while it runs. A clock before the newest good answer was put back (a process
+ * restored on another machine): that is the end too. The clock is looked at last, so that it is later than what was stored.
  */
-static int64_t gate_past(const struct gate *g, int state)
+static int64_t gate_past(const struct gate *g)
 {
-	int64_t left = atomic_load(&g->deadline) - g->clock();
-	int64_t most = g->machine.lease_ms + (state == GATE_GRACE ? g->machine.grace_ms : 0);
+	const int64_t deadline = atomic_load(&g->deadline), from = atomic_load(&g->lease_from), now = g->clock();
 
-	return left > most ? 0 : -left;
+	return now < from ? 0 : now - deadline;
 }
 
 static bool gate_admits(const struct gate *g, enum gate_use use)
@@ -60,7 +59,7 @@ static bool gate_admits(const struct gate *g, enum gate_use use)
 		return use == GATE_USE_DRAIN && atomic_load(&g->drain_open);
 	if (state != GATE_ACTIVE && state != GATE_GRACE)
 		return false;
-	past = gate_past(g, state);
+	past = gate_past(g);
 	/*
 	 * The lease has ended: nothing new, whether the gate's thread lives or not. What was accepted before may still be
 	 * sealed for as long as a drain may take, until the thread has gone through LOCKING.
@@ -121,7 +120,7 @@ enum gate_state gate_state(const struct gate *g)
 {
 	enum gate_state state = (enum gate_state)atomic_load(&g->state);
 
-	if ((state == GATE_ACTIVE || state == GATE_GRACE) && gate_past(g, (int)state) >= 0)
+	if ((state == GATE_ACTIVE || state == GATE_GRACE) && gate_past(g) >= 0)
 		return GATE_LOCKING;
 	return state;
 }

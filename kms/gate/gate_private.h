@@ -64,7 +64,8 @@ struct gate {
 
 	/* The request path, as the machine's actions show it. `store` is written only while nobody is inside nor let in. */
 	atomic_int state;
-	atomic_llong deadline; /* end of the lease, or of the grace */
+	atomic_llong deadline;   /* end of the lease, or of the grace */
+	atomic_llong lease_from; /* start of the newest good answer; earlier than this it cannot be */
 	atomic_bool drain_open;
 	struct store_keys *store;
 	struct gate_shard shard[GATE_SHARDS];

@@ -149,6 +149,7 @@ void gate_show(struct gate *g, const struct gate_actions *a, const char *text, s
 	if (a->say)
 		words_say(g, a->say, text, line);
 	/* The end of the lease, or of the grace, before the state it belongs to. */
+	atomic_store(&g->lease_from, g->machine.lease_end - g->machine.lease_ms);
 	atomic_store(&g->deadline, g->machine.deadline);
 	if (g->beacon)
 		atomic_store(&g->beacon->deadline, g->machine.deadline);

@@ -188,6 +188,19 @@ START_TEST(test_lease_alone)
 }
 END_TEST
 
+/* A request between the two stores that begin a grace is not refused: its deadline is there, the state is still ACTIVE. */
+START_TEST(test_grace_begins)
+{
+	struct plan p = lazy;
+
+	p.grace_ms = 3600000;
+	make(&p);
+	atomic_fetch_add(&gate->deadline, p.grace_ms);
+	ck_assert_int_eq(may(GATE_USE_NEW), 0);
+	ck_assert_int_eq(gate_state(gate), GATE_ACTIVE);
+}
+END_TEST
+
 /* A suspend: the clock jumps past the lease. Locked first, then back by a good answer. */
 START_TEST(test_suspend)
 {
@@ -625,6 +638,7 @@ static Suite *gate_suite(void)
 	tcase_add_test(t, test_hooks);
 	tcase_add_test(t, test_detach);
 	tcase_add_test(t, test_lease_alone);
+	tcase_add_test(t, test_grace_begins);
 	tcase_add_test(t, test_suspend);
 	tcase_add_test(t, test_order);
 	tcase_add_loop_test(t, test_drain_limit, 0, 2);
