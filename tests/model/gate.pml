@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The gate's door, states and worker as a model for spin: who may use keys when, and when they are gone. */
 /*
- * Modelled, with the C function at each step: kms/gate/gate.c (door, quiesce, wipe, shut), gate_states.c (answers and time),
- * gate_thread.c (orders), gate_probe.c (the worker), gate_files.c (loading after a return, wrap type `file`).
+ * Modelled, with the C function at each step: kms/gate/gate_machine.c (what an answer, an order and time do: one inline here
+ * for one function there, by the same name), gate_carry.c (its actions, carried out), gate_door.c (door, quiesce),
+ * gate_wipe.c, gate_thread.c (turns), gate_worker.c, gate_files.c (loading after a return, wrap type `file`).
  *   - A borrower for ever at the door, with either use and either count (shard): none of the properties is about two.
  *   - The gate's thread, the worker; a KMS that says yes, another key, no, nothing, or hangs for ever; orders to lock and
  *     to unlock at any moment; a clock that runs on at any moment: the lease runs, is nearly over, is over, is long over.
@@ -54,7 +55,7 @@ bit list_lock = 0;
 bit kms_calls = 0;
 
 bit want_lock = 0, want_unlock = 0;
-bit ordered = 0, probing = 0, refusal = 0, want_fresh = 0; /* the gate's thread only */
+bit ordered = 0, asking = 0, refusal_unconfirmed = 0, ask_fresh = 0; /* struct gate_machine */
 
 byte job = NONE;
 bit job_fresh = 0, job_done = 0;
@@ -154,8 +155,18 @@ inline gate_wipe()
 #endif
 }
 
-/* gate_shut() with the drain, gate_shut_serving() */
-inline gate_shut()
+/* wiped(): GATE_WIPED */
+inline wiped()
+{
+	atomic {
+		state = LOCKED;
+		assert(!store && !fkey && !ans_keys); /* P4 */
+		told = 1; refusal_unconfirmed = 0; ask_fresh = 1; time = RUNS
+	}
+}
+
+/* shut() and carry_shut(); a door that let nobody in is LOCKED at once */
+inline shut()
 {
 	if
 	:: state == ACTIVE || state == GRACE -> state = LOCKING /* hooks.drain: pages.pml; it ends with gate_drain_end() */
@@ -167,19 +178,15 @@ inline gate_shut()
 	:: else
 	fi;
 	gate_wipe();
-	atomic {
-		state = LOCKED;
-		assert(!store && !fkey && !ans_keys); /* P4 */
-		told = 1; refusal = 0; want_fresh = 1; time = RUNS
-	}
+	wiped()
 }
 
-/* gate_let_in(): deadline, drain_open, state */
+/* let_in() and gate_show(): deadline, drain_open, state */
 inline let_in()
 {
 	time = RUNS;
 	drain_open = 1;
-	atomic { state = ACTIVE; want_fresh = 0 }
+	atomic { state = ACTIVE; ask_fresh = 0 }
 }
 
 inline answer_serving()
@@ -188,19 +195,19 @@ inline answer_serving()
 	:: a == NO ->
 		if
 #ifdef BUG_6
-		:: true -> assert(refusal && a_fresh); gate_shut()
+		:: true -> assert(refusal_unconfirmed && a_fresh); shut()
 #else
-		:: refusal && a_fresh -> gate_shut() /* P6 */
+		:: refusal_unconfirmed && a_fresh -> shut() /* P6 */
 #endif
-		:: else -> atomic { refusal = 1; want_fresh = 1 }
+		:: else -> atomic { refusal_unconfirmed = 1; ask_fresh = 1 }
 		fi
-	:: a == OK -> atomic { refusal = 0; time = RUNS; state = ACTIVE }
-	:: a == SILENT -> want_fresh = 1 /* refreshed, or to confirm */
-	:: a == SILENT && !refusal
+	:: a == OK -> atomic { refusal_unconfirmed = 0; time = RUNS; state = ACTIVE }
+	:: a == SILENT -> ask_fresh = 1 /* refreshed, or to confirm */
+	:: a == SILENT && !refusal_unconfirmed
 	fi
 }
 
-/* locked_good(): custody_open() has opened the box, so it is the key */
+/* locked_good() and locked_bad(): custody_open() has opened the box, so it is the key. GATE_LOADED at once with `store` */
 inline answer_locked()
 {
 	if
@@ -208,27 +215,27 @@ inline answer_locked()
 		atomic { told = 0; state = RETURNING };
 		store = 1;
 #ifdef WRAP_FILE
-		atomic { job = LOAD; probing = 1 }
+		atomic { job = LOAD; asking = 1 }
 #else
 		let_in()
 #endif
-	:: else -> want_fresh = 1
+	:: else -> ask_fresh = 1
 	fi
 }
 
 inline answer_returning()
 {
 	if
-	:: a_job == PROBE && a != OK -> gate_shut()
-	:: a_job == LOAD -> atomic { job_fresh = 0; job = PROBE; probing = 1 } /* loading took longer than the lease */
+	:: a_job == PROBE && a != OK -> shut()
+	:: a_job == LOAD -> atomic { job_fresh = 0; job = PROBE; asking = 1 } /* loading took longer than the lease */
 	:: a_job == LOAD || a == OK -> let_in()
 	fi
 }
 
-/* gate_take_answer(); at the end of it store_keys_free(a.keys) */
+/* gate_hear() and take_answer(); at the end of it store_keys_free(a.keys) */
 inline take_answer()
 {
-	atomic { a_job = job; a = ans; a_fresh = job_fresh; job_fresh = 0; job = NONE; job_done = 0; ans = 0; ans_keys = 0; probing = 0 };
+	atomic { a_job = job; a = ans; a_fresh = job_fresh; job_fresh = 0; job = NONE; job_done = 0; ans = 0; ans_keys = 0; asking = 0 };
 	if
 	:: (state == ACTIVE || state == GRACE) && a_job == PROBE -> answer_serving()
 	:: state == LOCKED && !ordered && a_job == PROBE -> answer_locked()
@@ -247,13 +254,13 @@ active proctype Gate()
 	bit a_fresh = 0;
 end:
 	do
-	:: want_lock || want_unlock || job_done || (SERVING && time != RUNS) || (!probing && !ordered) ->
+	:: want_lock || want_unlock || job_done || (SERVING && time != RUNS) || (!asking && !ordered) ->
 		/* take_orders(): order_lock(), order_unlock() */
 		if
 		:: atomic { want_lock -> ordered = 1 }
 			if
 			:: state == LOCKED
-			:: else -> gate_shut()
+			:: else -> shut()
 			fi;
 			want_lock = 0
 		:: atomic { want_unlock && !want_lock -> want_unlock = 0; ordered = 0 }
@@ -269,21 +276,21 @@ end:
 		:: job_done -> take_answer()
 		:: else
 		fi;
-		/* gate_take_time(); grace_ms > 0, or not */
+		/* take_time(); grace_ms > 0, or not */
 		if
-		:: atomic { state == ACTIVE && time == NEARLY && !refusal -> time = RUNS }
+		:: atomic { state == ACTIVE && time == NEARLY && !refusal_unconfirmed -> time = RUNS }
 			state = GRACE /* deadline first */
 		:: state == ACTIVE && time == NEARLY
 #ifndef BUG_8
-		:: SERVING && time >= OVER -> gate_shut()
+		:: SERVING && time >= OVER -> shut()
 #endif
 		:: else
 		fi;
 		if
-		:: atomic { !probing && !ordered && (state == LOCKED || SERVING) -> /* probe_if_due() */
-			job_fresh = want_fresh; job = PROBE; probing = 1; want_fresh = 0 }
+		:: atomic { !asking && !ordered && (state == LOCKED || SERVING) -> /* probe_if_due() */
+			job_fresh = ask_fresh; job = PROBE; asking = 1; ask_fresh = 0 }
 		:: else
-		:: !probing && !ordered /* not due */
+		:: !asking && !ordered /* not due */
 		fi
 	od
 }

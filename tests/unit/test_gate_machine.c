@@ -418,19 +418,22 @@ START_TEST(test_fresh)
 		enum from from;
 		struct gate_event ev;
 		bool fresh;
-	} asks[] = {{ACTIVE, ANSWER(OK), false},         {ACTIVE, ANSWER(TRANSIENT), false},
-		    {ACTIVE, ANSWER(REVOKED), true},     {ACTIVE, ANSWER(CORRUPT), true},
-		    {ACTIVE, ANSWER(AUTH), true},        {ACTIVE, ANSWER(MISCONFIGURED), true},
-		    {REFRESHED, FRESH(AUTH), false},     {DOUBTED, FRESH(TRANSIENT), true},
-		    {REVOKED, ANSWER(OK), true},         {REVOKED, ANSWER(REVOKED), true},
-		    {OUTAGE, ANSWER(TRANSIENT), true},   {ORDERED, EVENT(ORDER_LOCK), true},
-		    {ACTIVE, EVENT(ORDER_UNLOCK), false}};
+	} asks[] = {{ACTIVE, ANSWER(OK), false},          {ACTIVE, ANSWER(TRANSIENT), false},
+		    {ACTIVE, ANSWER(REVOKED), true},      {ACTIVE, ANSWER(CORRUPT), true},
+		    {ACTIVE, ANSWER(AUTH), true},         {ACTIVE, ANSWER(MISCONFIGURED), true},
+		    {REFRESHED, FRESH(AUTH), false},      {DOUBTED, FRESH(TRANSIENT), true},
+		    {REVOKED, ANSWER(OK), true},          {REVOKED, ANSWER(REVOKED), true},
+		    {OUTAGE, ANSWER(TRANSIENT), true},    {ORDERED, EVENT(ORDER_LOCK), true},
+		    {ACTIVE, EVENT(ORDER_UNLOCK), false}, {ACTIVE, EVENT(ORDER_LOCK), true},
+		    {IN_GRACE, EVENT(ORDER_LOCK), true}};
 
 	for (size_t i = 0; i < ARRAY_LEN(asks); i++) {
 		struct gate_machine m = begin(asks[i].from);
 		struct gate_actions a;
 
-		step(&m, asks[i].ev, NOW);
+		a = step(&m, asks[i].ev, NOW);
+		if (a.shut) /* its handles were cancelled */
+			a = step(&m, (struct gate_event)EVENT(WIPED), NOW);
 		m.ordered = false;
 		m.next_probe = NOW;
 		a = step(&m, (struct gate_event)EVENT(TIME), NOW);
