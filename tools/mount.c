@@ -203,7 +203,6 @@ static int run(const struct mount_options *m, struct worker *w, struct opened_st
 		.audit = audit,
 		.mountpoint = m->open.mountpoint,
 		.unmount_on_revoke = m->unmount_on_revoke,
-		.allow_other = allow_other(m),
 		.read_only = m->open.read_only,
 		.attr_timeout_ms = m->open.lease_ms,
 		.beacon = &w->page->gate,

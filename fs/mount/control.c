@@ -3,8 +3,6 @@
 #include "fs/mount/control.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,7 +16,7 @@
 
 #include "crypto/auto.h"
 #include "fs/audit/audit.h"
-#include "fs/store/store_own.h"
+#include "fs/mount/status.h"
 #include "fs/watch/control_own.h"
 #include "fs/watch/worker.h"
 
@@ -43,135 +41,6 @@ struct client {
 	int fd;
 };
 
-/* Status */
-
-static void put_escaped(FILE *out, const char *text)
-{
-	for (const unsigned char *p = (const unsigned char *)text; *p != 0; p++) {
-		if (*p < 0x20 || *p == 0x7f || *p == '\\')
-			fprintf(out, "\\%03o", *p);
-		else
-			fputc(*p, out);
-	}
-}
-
-static void put_text(FILE *out, const char *key, const char *value)
-{
-	fprintf(out, "%s ", key);
-	put_escaped(out, value);
-	fputc('\n', out);
-}
-
-static void put_number(FILE *out, const char *key, uint64_t value)
-{
-	fprintf(out, "%s %" PRIu64 "\n", key, value);
-}
-
-static void put_gate(FILE *out, struct gate *g)
-{
-	struct gate_status st;
-
-	gate_status(g, &st);
-	put_text(out, "state", gate_state_name(st.state));
-	put_text(out, "cause", gate_cause_name(st.cause));
-	put_text(out, "reason", st.reason);
-	put_number(out, "since", (uint64_t)st.since);
-	put_number(out, "lease_left_s", (uint64_t)((st.lease_left_ms + 999) / 1000));
-	put_number(out, "grace_left_s", (uint64_t)((st.grace_left_ms + 999) / 1000));
-	put_number(out, "next_probe_s", (uint64_t)((st.next_probe_ms + 999) / 1000));
-	put_number(out, "last_good", (uint64_t)st.last_good);
-	put_number(out, "last_refusal", (uint64_t)st.last_refusal);
-	put_number(out, "polls", st.polls);
-	put_number(out, "keys_in_memory", st.keys_in_memory);
-	put_number(out, "keys_cap", st.keys_cap);
-	put_number(out, "keys_dropped", st.keys_dropped);
-	put_number(out, "ordered", st.ordered != 0);
-}
-
-static void put_store(FILE *out, const struct store *s)
-{
-	const struct keyring *k = s->keyring;
-
-	put_text(out, "store", s->path);
-	fputs("store_id ", out);
-	for (size_t i = 0; i < ID_LEN; i++)
-		fprintf(out, "%02x", k->store_id[i]);
-	fputc('\n', out);
-	for (uint32_t i = 0; i < k->n_slots; i++)
-		put_text(out, "kms", k->slot[i].ref);
-	put_text(out, "policy", k->policy == POLICY_ANY ? "any" : "all");
-	put_text(out, "wrap", k->wrap_type == WRAP_FILE ? "file" : "store");
-	put_number(out, "block_size", k->layout.block_len);
-	put_number(out, "keyring_sequence", k->sequence);
-	put_text(out, "session", s->unclean ? "unclean" : "clean");
-	put_number(out, "read_only", s->read_only != 0);
-}
-
-static void put_fs(FILE *out, struct fs *fs)
-{
-	struct fs_stats st = {0};
-	struct fs_lock_report report;
-
-	fs_stats(fs, &st);
-	put_number(out, "cached_inodes", st.cached_inodes);
-	put_number(out, "open_files", st.open_files);
-	put_number(out, "lost_ranges", st.lost_ranges);
-	put_number(out, "refused_writes", st.refused_writes);
-	put_number(out, "corrupt", st.corrupt);
-	put_number(out, "recovered", st.recovered);
-	put_number(out, "draining", st.draining);
-	fs_last_lock(fs, &report);
-	put_number(out, "lock_sealed_bytes", report.sealed_bytes);
-	put_number(out, "lock_refused_bytes", report.refused_bytes);
-	put_number(out, "lock_inodes", report.inodes);
-	put_number(out, "lock_contents_ms", report.contents_ms);
-	put_number(out, "lock_all_ms", report.all_ms);
-}
-
-static void put_audit(FILE *out, struct audit *a)
-{
-	struct audit_stats st;
-
-	audit_stats(a, &st);
-	put_number(out, "audit_lines", st.lines);
-	put_number(out, "audit_waiting", st.waiting);
-	put_number(out, "audit_lost", st.lost);
-	put_text(out, "audit_error", st.error < 0 ? strerror(-st.error) : "");
-	put_number(out, "denied", st.denied);
-}
-
-/* `pid` is the process that signals go to. */
-static void put_processes(FILE *out, const struct worker *w)
-{
-	put_number(out, "pid", (uint64_t)w->supervisor);
-	put_number(out, "supervisor_pid", (uint64_t)w->supervisor);
-	put_number(out, "worker_pid", (uint64_t)getpid());
-	put_text(out, "abort", w->abort_how);
-}
-
-static int status_text(const struct control_config *cfg, char **out)
-{
-	char *text = NULL;
-	size_t len;
-	FILE *f = open_memstream(&text, &len);
-
-	if (f == NULL)
-		return -ENOMEM;
-	put_gate(f, cfg->gate);
-	put_processes(f, cfg->worker);
-	put_text(f, "version", BYOKFS_VERSION);
-	put_text(f, "mountpoint", cfg->mountpoint);
-	put_store(f, cfg->store);
-	put_fs(f, cfg->fs);
-	put_audit(f, cfg->audit);
-	if (fclose(f) != 0) {
-		free(text);
-		return -ENOMEM;
-	}
-	*out = text;
-	return 0;
-}
-
 /* Answers */
 
 static int send_all(int fd, const char *text, size_t len)
@@ -195,7 +64,7 @@ static void answer(int fd, int error, const char *text)
 	int n = error < 0 ? snprintf(line, sizeof(line), "error %d %s\n", -error, text)
 			  : snprintf(line, sizeof(line), "ok\n");
 
-	if (n > 0 && (size_t)n < sizeof(line) && send_all(fd, line, (size_t)n) == 0 && error == 0 && text[0] != 0 &&
+	if (n > 0 && (size_t)n < sizeof(line) && send_all(fd, line, (size_t)n) == 0 && error == 0 && text[0] &&
 	    send_all(fd, text, strlen(text)) < 0)
 		return;
 }
@@ -218,7 +87,7 @@ static void run(struct control *c, int fd, enum control_command cmd, const struc
 	char why[320] = "";
 	int r = 0;
 
-	if (o.order != NULL)
+	if (o.order)
 		audit_ordered(c->cfg.audit, &o);
 	switch (cmd) {
 	case CONTROL_STATUS:
@@ -242,7 +111,7 @@ static void run(struct control *c, int fd, enum control_command cmd, const struc
 	o.why = why;
 	if (r < 0)
 		audit_ordered(c->cfg.audit, &o);
-	answer(fd, r, r == 0 ? "" : why[0] != 0 ? why : strerror(-r));
+	answer(fd, r, !r ? "" : why[0] ? why : strerror(-r));
 }
 
 /* One line of at most CONTROL_REQUEST_MAX bytes, within IO_TIMEOUT_S in all. */
@@ -257,7 +126,7 @@ static int receive(int fd, char *buf, size_t *len)
 		if (n <= 0 && !(n < 0 && errno == EINTR))
 			return -ETIMEDOUT;
 		*len += n > 0 ? (size_t)n : 0;
-		if (memchr(buf, '\n', *len) != NULL)
+		if (memchr(buf, '\n', *len))
 			return 0;
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		if (now.tv_sec >= end.tv_sec)
@@ -294,17 +163,17 @@ static void *serve(void *arg)
 
 /* Accepting */
 
-static int peer_allowed(int fd)
+static bool peer_allowed(int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return 0;
+		return false;
 	return peer.uid == 0 || peer.uid == geteuid();
 }
 
-static int spawn(void *(*fn)(void *), void *arg, int detached, pthread_t *thread)
+static int spawn(void *(*fn)(void *), void *arg, bool detached, pthread_t *thread)
 {
 	pthread_attr_t attr;
 	sigset_t all, old;
@@ -331,14 +200,14 @@ static int client_begin(struct control *c, int fd)
 	while (slot < CLIENTS_MAX && c->client[slot] >= 0)
 		slot++;
 	struct client *k = slot < CLIENTS_MAX ? malloc(sizeof(*k)) : NULL;
-	if (k == NULL)
+	if (!k)
 		return -EAGAIN;
 	*k = (struct client){.control = c, .slot = slot, .fd = fd};
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	c->client[slot] = fd;
 	c->n_clients++;
-	int r = spawn(serve, k, 1, &thread);
+	int r = spawn(serve, k, true, &thread);
 	if (r == 0)
 		return 0;
 	c->client[slot] = -1;
@@ -355,7 +224,7 @@ static void *accept_loop(void *arg)
 	for (;;) {
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			return NULL;
-		if (p[1].revents != 0)
+		if (p[1].revents)
 			return NULL;
 		int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0) {
@@ -443,7 +312,7 @@ static void control_free(struct control *c)
 int control_start(const struct control_config *cfg, struct control **out)
 {
 	struct control *c = calloc(1, sizeof(*c));
-	if (c == NULL)
+	if (!c)
 		return -ENOMEM;
 	c->cfg = *cfg;
 	c->listen_fd = c->stop_fd = -1;
@@ -453,7 +322,7 @@ int control_start(const struct control_config *cfg, struct control **out)
 	pthread_cond_init(&c->idle, NULL);
 	int r = control_listen(c);
 	if (r == 0)
-		r = spawn(accept_loop, c, 0, &c->thread);
+		r = spawn(accept_loop, c, false, &c->thread);
 	if (r < 0) {
 		control_free(c);
 		return r;
@@ -466,7 +335,7 @@ void control_stop(struct control *c)
 {
 	const uint64_t one = 1;
 
-	if (c == NULL)
+	if (!c)
 		return;
 	while (write(c->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;

@@ -75,7 +75,7 @@ static void raise_nofile(void)
 
 static int prepare(struct fs *fs)
 {
-	int r = tree_init(&fs->tree, fs->cfg.store, fs->cfg.gate, fs->cfg.read_only != 0, fs->cfg.log);
+	int r = tree_init(&fs->tree, fs->cfg.store, fs->cfg.gate, fs->cfg.read_only, fs->cfg.log);
 
 	if (r)
 		return r;
@@ -94,14 +94,13 @@ static int prepare(struct fs *fs)
 int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MAX])
 {
 	struct fs *fs = calloc(1, sizeof(*fs));
-	int r;
 
 	if (!fs)
 		return -ENOMEM;
 	block_signals();
 	raise_nofile();
 	fs->cfg = *cfg;
-	r = prepare(fs);
+	int r = prepare(fs);
 	if (r) {
 		free(fs);
 		return r;
@@ -118,13 +117,11 @@ int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MA
 	return 0;
 }
 
-/* Make fs_wait() unmount. */
-static void ask_unmount(struct fs *fs)
+/* Wake fs_wait() with WHAT. It cannot fail but for a full counter, and then it is awake. */
+static void wake(const struct fs *fs, uint64_t what)
 {
-	uint64_t one = WAKE_UNMOUNT;
-
-	if (write(fs->wake_fd, &one, sizeof(one)) < 0)
-		return; /* the counter is full: it is awake */
+	if (write(fs->wake_fd, &what, sizeof(what)) < 0)
+		fs->cfg.log(LOG_WARNING, "the main thread has been woken very often");
 }
 
 static void on_locked(void *arg, enum gate_cause cause, const char *reason)
@@ -139,7 +136,7 @@ static void on_locked(void *arg, enum gate_cause cause, const char *reason)
 	gate_status(fs->cfg.gate, &st);
 	audit_locked(fs->cfg.audit, &report, cause == GATE_CAUSE_REVOKED ? st.last_refusal : 0);
 	if (fs->cfg.unmount_on_revoke && cause != GATE_CAUSE_ORDERED)
-		ask_unmount(fs);
+		wake(fs, WAKE_UNMOUNT);
 }
 
 static void on_active(void *arg)
@@ -177,11 +174,7 @@ static void on_files_refused(void *arg)
 
 static void on_ended(void *arg)
 {
-	struct fs *fs = arg;
-	uint64_t ended = WAKE_ENDED;
-
-	if (write(fs->wake_fd, &ended, sizeof(ended)) < 0)
-		fs->cfg.log(LOG_ERR, "cannot wake the main thread at the end of the session");
+	wake(arg, WAKE_ENDED);
 }
 
 int fs_start(struct fs *fs)
@@ -378,8 +371,8 @@ void fs_free(struct fs *fs)
 	/* the next mount mends what this one could not: by the rules for a crash, not as damage */
 	if (atomic_load(&fs->tree.env.half_done))
 		fs->cfg.store->unclean = 1;
-	janitor_stop(
-		&fs->lock); /* it may wait for a page that is being written back: while requests are still answered */
+	/* while requests are still answered: it may wait for a page that is being written back */
+	janitor_stop(&fs->lock);
 	server_free(fs->server);
 	janitor_free(&fs->lock);
 	audit_corrupt(fs->cfg.audit, NULL);

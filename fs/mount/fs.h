@@ -3,6 +3,8 @@
 #ifndef FS_FS_H
 #define FS_FS_H
 
+#include <stdbool.h>
+
 #include "fs/report.h"
 #include "fs/store/store.h"
 #include "kms/gate.h"
@@ -17,9 +19,8 @@ struct fs_config {
 	struct gate *gate;      /* ACTIVE; outlives the fs */
 	struct audit *audit;    /* the log of the mount, or NULL; stopped after fs_free() */
 	const char *mountpoint; /* canonical */
-	int unmount_on_revoke;
-	int allow_other; /* set for root unless -o noallow_other */
-	int read_only;
+	bool unmount_on_revoke; /* when it locks for any cause but an order */
+	bool read_only;
 	unsigned attr_timeout_ms;   /* = the lease */
 	struct gate_beacon *beacon; /* its `beat` is raised while a lock makes progress. NULL = none */
 	_Atomic uint64_t *high;     /* the highest node id that the kernel may know, for whoever watches. NULL = none */
