@@ -136,11 +136,19 @@ static void create(fuse_req_t req, const struct make *m, struct fuse_file_info *
 		create_now(req, m, fi);
 }
 
+/* Admit the making of M in folder PARENT by who asks; false: it is answered, and the request is gone. */
+static bool make_admitted(fuse_req_t req, fuse_ino_t parent, struct make *m)
+{
+	m->cred = ops_cred(req);
+	m->at.dir = ops_admit_change(req, parent);
+	return m->at.dir;
+}
+
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
-	const struct make m = {.at = {ops_admit_change(req, parent), name}, .mode = mode, .cred = ops_cred(req)};
+	struct make m = {.at.name = name, .mode = mode};
 
-	if (m.at.dir)
+	if (make_admitted(req, parent, &m))
 		create(req, &m, fi);
 }
 
@@ -155,9 +163,9 @@ static void make_special(fuse_req_t req, const struct make *m)
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
-	struct make m = {.at = {ops_admit_change(req, parent), name}, .mode = mode, .cred = ops_cred(req)};
+	struct make m = {.at.name = name, .mode = mode};
 
-	if (!m.at.dir)
+	if (!make_admitted(req, parent, &m))
 		return;
 	if (S_ISREG(mode) || !(mode & S_IFMT)) {
 		create(req, &m, NULL);
@@ -169,22 +177,19 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-	const struct make m = {.at = {ops_admit_change(req, parent), name},
-			       .mode = S_IFLNK | 0777,
-			       .target = target,
-			       .cred = ops_cred(req)};
+	struct make m = {.at.name = name, .mode = S_IFLNK | 0777, .target = target};
 
-	if (m.at.dir)
+	if (make_admitted(req, parent, &m))
 		make_special(req, &m);
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	const struct make m = {.at = {ops_admit_change(req, parent), name}, .mode = mode, .cred = ops_cred(req)};
+	struct make m = {.at.name = name, .mode = mode};
 	struct node *n = NULL;
 	struct stat st;
 
-	if (!m.at.dir)
+	if (!make_admitted(req, parent, &m))
 		return;
 	int r = obj_mkdir(req_tree(req), &m, &n, &st);
 	ops_reply_entry(req, n, &st, r);
