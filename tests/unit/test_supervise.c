@@ -21,13 +21,14 @@
 #include "kms/clock.h"
 
 /* What workers leave behind for the test; shared memory. */
-static struct {
+struct seen {
 	_Atomic int runs;   /* workers that began */
 	_Atomic int got[4]; /* types of messages that came to one */
 	_Atomic int n_got;
 	_Atomic int pid, worker; /* of the last order; the last worker */
 	_Atomic int state;       /* what the next one shows */
-} * shared;
+};
+static struct seen *shared;
 
 static const struct supervise_limits limits = {
 	.health = {.beats_missed = 300, .lease_over = 200, .locking_over = 200, .locking_stall = 200},
