@@ -15,10 +15,9 @@
 #include "crypto/header.h"
 #include "crypto/secret.h"
 #include "fs/inode/blank.h"
+#include "fs/inode/file_own.h"
 #include "fs/inode/recover.h"
 #include "fs/store/store.h"
-
-#define FILE_OLD_MAX 4u
 
 int file_work_init(struct file_work *w, const struct layout *l, uint8_t *slot)
 {
@@ -81,116 +80,12 @@ int file_borrow(struct file *f, enum gate_use use, struct borrow *b)
 	return r == -EBADMSG ? file_corrupt(f, "the key in the header, slot", 0) : r;
 }
 
-int file_old_read(struct file *f, struct file_work *w, const struct file_old *old, unsigned n)
-{
-	const struct layout *l = &f->env->layout;
-	uint64_t whole = f->size / l->block_len;
-	size_t stride = layout_final_room(l);
-
-	for (unsigned i = 0; i < n; i++) {
-		size_t len = old[i].no < whole ? layout_record_len(l) : layout_final_len(l, f->size);
-		int r;
-
-		if (old[i].no > whole)
-			continue;
-		r = store_pread_full(f->fd, w->cipher + i * stride, len, layout_record_off(l, old[i].no));
-		if (r)
-			return r == -EIO ? file_corrupt(f, "cut short or unreadable: block", old[i].no) : r;
-	}
-	return 0;
-}
-
-int file_old_open(struct file *f, struct file_work *w, struct block_cipher *c, const struct file_old *old, unsigned n)
-{
-	const struct layout *l = &f->env->layout;
-	uint64_t whole = f->size / l->block_len;
-	size_t stride = layout_final_room(l);
-	struct final_head head;
-
-	w->dirty = true;
-	for (unsigned i = 0; i < n; i++) {
-		const uint8_t *cipher = w->cipher + i * stride;
-		int r = 0;
-
-		if (!old[i].plain)
-			continue;
-		memset(old[i].plain, 0, l->block_len);
-		if (old[i].no < whole)
-			r = block_open(c, old[i].no, 1, f->flags, cipher, old[i].plain, NULL);
-		else if (old[i].no == whole)
-			r = final_open(c, whole, cipher, layout_final_len(l, f->size), &head, old[i].plain);
-		if (r)
-			return r == -EBADMSG ? file_corrupt(f, "block", old[i].no) : r;
-	}
-	return 0;
-}
-
-int file_commit(struct file *f, struct file_work *w, struct inflight *in)
-{
-	char path[INFLIGHT_PATH_MAX];
-	uint8_t *data = inflight_data(w->slot);
-	int r = 0;
-
-	memcpy(in->boot_id, f->env->boot_id, ID_LEN);
-	memcpy(in->file_id, f->file_id, ID_LEN);
-	in->dev = f->node->dev;
-	in->ino = f->node->ino;
-	in->path_len = (uint32_t)node_path(f->env->nodes, f->node, path, sizeof(path));
-	inflight_fill(w->slot, in, path);
-	inflight_mark(w->slot, 1);
-	for (unsigned i = 0; !r && i < in->n_extents; i++) {
-		r = store_pwrite_full(f->fd, data, in->extent[i].len, in->extent[i].disk_off);
-		data += in->extent[i].len;
-	}
-	if (!r && in->disk_size != INFLIGHT_KEEP_SIZE && ftruncate(f->fd, (off_t)in->disk_size))
-		r = -errno;
-	inflight_mark(w->slot, 0);
-	return r;
-}
-
-uint32_t file_unend(const struct file *f, uint64_t next, uint8_t *out)
-{
-	const struct layout *l = &f->env->layout;
-	uint64_t whole = f->size / l->block_len;
-	uint32_t final = layout_final_len(l, f->size), record = (uint32_t)layout_record_len(l);
-
-	if (f->size % l->block_len == 0) {
-		memset(out, 0, final);
-		return final;
-	}
-	/* F > R - B: a long tail's record reaches a few bytes into the next one, which is a hole unless it is written now */
-	if (next <= whole + 1 || final <= record)
-		return record;
-	memset(out + record, 0, final - record);
-	return final;
-}
-
-void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len)
-{
-	const struct layout *l = &f->env->layout;
-	struct inflight in = {
-		.disk_size = layout_disk_size(l, f->size),
-		.n_extents = 1,
-		.extent = {{layout_record_off(l, f->size / l->block_len), (uint32_t)len}},
-	};
-	int r;
-
-	memcpy(inflight_data(w->slot), raw, len);
-	r = file_commit(f, w, &in);
-	if (!r)
-		return;
-	f->broken = true;
-	atomic_store(&f->env->half_done, true);
-	(void)file_corrupt(f, "after a failed write the end could not be put back; block", f->size / l->block_len);
-}
-
 /* Read and authenticate the final record: size, flags, generation. */
 static int file_load(struct file *f, struct file_work *w)
 {
 	const struct layout *l = &f->env->layout;
 	struct final_head head;
 	struct borrow b = {0};
-	struct file_old end;
 	struct stat st;
 	uint64_t size;
 	int r;
@@ -200,14 +95,14 @@ static int file_load(struct file *f, struct file_work *w)
 	if (layout_classify(l, (uint64_t)st.st_size, &size) != OBJECT_FILE)
 		return -EBADMSG;
 	atomic_store(&f->size, size);
-	end = (struct file_old){f->size / l->block_len, NULL};
-	r = file_old_read(f, w, &end, 1);
+	const struct file_plan end = {.old = {{f->size / l->block_len, NULL}}, .n_old = 1};
+	r = file_old_read(f, w, &end);
 	if (!r)
 		r = file_borrow(f, GATE_USE_NEW, &b);
 	if (r)
 		return r;
 	w->dirty = true;
-	r = final_open(&b.open, end.no, w->cipher, layout_final_len(l, f->size), &head, w->plain);
+	r = final_open(&b.open, end.old[0].no, file_old_raw(f, w, 0), layout_final_len(l, f->size), &head, w->plain);
 	borrow_end(&b);
 	if (r)
 		return r;

@@ -97,46 +97,6 @@ struct file_write {
 };
 int file_write(struct file *f, struct file_work *w, const struct file_write *wr) MUST_CHECK;
 
-/* Between file_*.c only. Log what does not authenticate and count it; returns -EIO. */
-int file_corrupt(struct file *f, const char *what, uint64_t no);
-/*
- * Content of up to three old blocks: read their records (file_old_read, no keys), then open them (file_old_open, keys
- * borrowed) into PLAIN, B bytes each, zeros behind the end. Record I lies raw at w->cipher + I * (F + B).
- */
-struct file_old {
-	uint64_t no;
-	uint8_t *plain;
-};
-int file_old_read(struct file *f, struct file_work *w, const struct file_old *old, unsigned n) MUST_CHECK;
-int file_old_open(struct file *f, struct file_work *w, struct block_cipher *c, const struct file_old *old,
-		  unsigned n) MUST_CHECK;
-/* borrow_file() for F. A key that does not open any more is logged and counted: -EIO. */
-int file_borrow(struct file *f, enum gate_use use, struct borrow *b) MUST_CHECK;
-/*
- * Write what lies in the slot: extents in order, then the size unless it is INFLIGHT_KEEP_SIZE. The slot is valid while
- * it lasts, so the daemon's death tears nothing.
- */
-int file_commit(struct file *f, struct file_work *w, struct inflight *in) MUST_CHECK;
-/*
- * What replaces the old final record when the file goes on behind a gap and NEXT is the first block written behind it: the
- * old tail as a whole block, sealed at OUT already, or zeros where it was empty. Adds the zeros; returns how many bytes.
- */
-uint32_t file_unend(const struct file *f, uint64_t next, uint8_t *out);
-/* Put the final record RAW (LEN bytes) of the current size back and cut what is behind it: a change has failed. */
-void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len);
-/* One change of the end: old tail read, new final record sealed, committed. */
-struct file_resize {
-	uint64_t size; /* new */
-	uint32_t flags;
-	enum gate_use use;
-	const uint8_t *saved; /* the old final record, raw */
-	size_t saved_len;
-	const uint8_t *next; /* what the new, long final record overlaps of the block behind its own, raw; or NULL */
-};
-int file_resize_locked(struct file *f, struct file_work *w, struct file_resize *z) MUST_CHECK;
-/* Write the final record anew with FLAGS. */
-int file_reflag(struct file *f, struct file_work *w, uint32_t flags, enum gate_use use) MUST_CHECK;
-
 /* Remember that a page-cache write of [off, off + len) was refused or failed: READ of it is EIO until it is written again. */
 void file_lost(struct file *f, uint64_t off, uint64_t len);
 int file_truncate(struct file *f, struct file_work *w, uint64_t size) MUST_CHECK;

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "fs/inode/file.h"
+#include "fs/inode/file_own.h"
 #include "fs/store/store.h"
 
 /* What of the disk one READ needs. */

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fs/inode/file.h"
+#include "fs/inode/file_own.h"
 #include "fs/store/store.h"
 
 static const struct layout *layout(const struct file *f)
@@ -16,7 +16,6 @@ static const struct layout *layout(const struct file *f)
 
 static int truncate_locked(struct file *f, struct file_work *w, uint64_t size)
 {
-	struct file_resize z = {.size = size, .use = GATE_USE_NEW};
 	uint32_t b = layout(f)->block_len;
 	bool holes = f->holes;
 	int r;
@@ -29,8 +28,7 @@ static int truncate_locked(struct file *f, struct file_work *w, uint64_t size)
 		holes = false;
 	if (size < f->size)
 		ranges_cut(&f->gaps, size / b, UINT64_MAX);
-	z.flags = holes || f->gaps.n > 0 ? FINAL_SPARSE : 0;
-	r = file_resize_locked(f, w, &z);
+	r = file_resize_locked(f, w, size, holes || f->gaps.n > 0 ? FINAL_SPARSE : 0, GATE_USE_NEW);
 	if (r)
 		f->holes = f->holes || (f->flags & FINAL_SPARSE);
 	else
@@ -111,7 +109,7 @@ static int punch_whole(struct file *f, struct file_work *w, uint64_t first, uint
 	if (first < last) {
 		f->holes = true;
 		if (!(f->flags & FINAL_SPARSE))
-			r = file_reflag(f, w, FINAL_SPARSE, GATE_USE_NEW);
+			r = file_resize_locked(f, w, f->size, FINAL_SPARSE, GATE_USE_NEW);
 		if (!r)
 			r = punch_records(f, w, first, last);
 	}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What file*.c share among themselves: how a change of a file is planned, and the steps that carry a plan out. */
+#ifndef FS_FILE_OWN_H
+#define FS_FILE_OWN_H
+
+#include "fs/inode/file.h"
+
+#define FILE_OLD_MAX 4u
+#define FILE_SPANS_MAX 6u
+
+/* A block whose old record is read, and its content opened into PLAIN: B bytes, zeros behind the end; NULL: only read. */
+struct file_old {
+	uint64_t no;
+	uint8_t *plain;
+};
+
+/* Bytes laid over old content when that has been opened. */
+struct file_lay {
+	uint8_t *to;
+	const uint8_t *from; /* NULL: zeros */
+	size_t len;
+};
+
+/* One piece of what is written. In the slot the pieces lie one behind another, on disk where they belong. */
+struct file_span {
+	enum { SPAN_BLOCKS = 1, SPAN_FINAL, SPAN_ZEROS } kind;
+	uint64_t no; /* first block, or the final record's place */
+	size_t n;    /* whole blocks */
+	const uint8_t *
+		plain; /* of the blocks, or of the tail in the final record; not read before the plan's lays are done */
+	uint64_t off;  /* on disk */
+	uint32_t len;
+};
+
+/*
+ * One change of a file, worked out under its write lock before anything is read or sealed. Nothing is allocated: buffers
+ * are the thread's.
+ */
+struct file_plan {
+	enum gate_use use;
+	struct file_old old[FILE_OLD_MAX];
+	struct file_lay lay[2];
+	struct file_span span[FILE_SPANS_MAX]; /* in the order in which they are to reach the disk */
+	unsigned n_old, n_lay, n_spans;
+	struct final_head head; /* of the SPAN_FINAL */
+	uint64_t disk_size;     /* afterwards, or INFLIGHT_KEEP_SIZE */
+	uint8_t *empty; /* NULL, or room for a final record like the old, empty one: to be put back if this fails */
+};
+
+/* Building a plan: no I/O, no keys. The final record of a file of SIZE bytes; TAIL may be NULL where it has none. */
+void file_plan_final(const struct file *f, struct file_plan *p, uint64_t size, uint32_t flags, const uint8_t *tail);
+/* N whole blocks from block NO on, PLAIN one behind another. */
+void file_plan_blocks(const struct file *f, struct file_plan *p, uint64_t no, size_t n, const uint8_t *plain);
+/*
+ * What replaces the old final record when the file goes on behind it, NEXT being the first block written there: the old
+ * tail as the whole block at TAIL, and zeros where the old record stood and a hole is to be.
+ */
+void file_plan_unend(const struct file *f, struct file_plan *p, uint64_t next, const uint8_t *tail);
+
+/* Step 1: read the old records. Record I lies raw at file_old_raw(I) afterwards. -EIO (logged) for what is cut short. */
+int file_old_read(struct file *f, struct file_work *w, const struct file_plan *p) MUST_CHECK;
+static inline uint8_t *file_old_raw(const struct file *f, const struct file_work *w, unsigned i)
+{
+	return w->cipher + i * layout_final_room(&f->env->layout);
+}
+/*
+ * Step 2, no I/O: borrow the keys, open old content, lay new over it, seal the spans into W's slot; IN says where they go.
+ * -EACCES, -EIO (logged) for what does not authenticate.
+ */
+int file_seal(struct file *f, struct file_work *w, const struct file_plan *p, struct inflight *in) MUST_CHECK;
+/*
+ * Step 3: write what lies in the slot, extents in order, then the size unless it is INFLIGHT_KEEP_SIZE. The slot is valid
+ * while it lasts, so the daemon's death tears nothing.
+ */
+int file_commit(struct file *f, struct file_work *w, struct inflight *in) MUST_CHECK;
+/* Step 3 has failed: put the final record RAW (LEN bytes) of the current size back and cut what is behind it. */
+void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len);
+
+/* One change of the end, all its steps, under the write lock. On 0 size, flags and generation are the new ones. */
+int file_resize_locked(struct file *f, struct file_work *w, uint64_t size, uint32_t flags,
+		       enum gate_use use) MUST_CHECK;
+
+/* Log what does not authenticate and count it; returns -EIO. */
+int file_corrupt(struct file *f, const char *what, uint64_t no);
+/* borrow_file() for F. A key that does not open any more is logged and counted: -EIO. */
+int file_borrow(struct file *f, enum gate_use use, struct borrow *b) MUST_CHECK;
+
+#endif
