@@ -392,6 +392,9 @@ START_TEST(objects_that_are_gone)
 	ck_assert_int_eq(try_file(root(), "f"), 0);
 	tree_fresh(true, false);
 	struct node *folder = look(root(), "d"), *file = look(root(), "f"), *link = look(root(), "s"), *out;
+	/* held, or the next object may get its inode number, and be it */
+	AUTO(auto_close) int held = openat(rig.store->data_fd, f.name, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(held, 0);
 	remove_on_disk(root(), d.name, true);
 	remove_on_disk(root(), f.name, false);
 	remove_on_disk(root(), s.name, false);
