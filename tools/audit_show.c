@@ -56,6 +56,26 @@ static bool take_member(struct words *w, char *key, char *value, size_t size)
 	return true;
 }
 
+/*
+ * In quotes where it would not be one word, a quote in it with a backslash: a mount point has any name, and must not look like
+ * a member of its own. A backslash of its own reads \x5c.
+ */
+static void show_value(FILE *out, char *value)
+{
+	if (value[0] != 0 && !strpbrk(value, " \"")) {
+		emit_escaped(out, value);
+		return;
+	}
+	fputc('"', out);
+	for (char *quote; (quote = strchr(value, '"')); value = quote + 1) {
+		*quote = 0;
+		emit_escaped(out, value);
+		fputs("\\\"", out);
+	}
+	emit_escaped(out, value);
+	fputc('"', out);
+}
+
 void audit_show_line(FILE *out, const struct audit_line *l)
 {
 	char key[AUDIT_LINE_MAX], value[AUDIT_LINE_MAX];
@@ -64,13 +84,10 @@ void audit_show_line(FILE *out, const struct audit_line *l)
 	fprintf(out, "%.*s %llu.%llu %.*s", (int)AUDIT_TIME_LEN, l->time, (unsigned long long)l->session,
 		(unsigned long long)l->line, (int)l->event_len, l->event);
 	while (take_member(&w, key, value, sizeof(key))) {
-		bool quote = value[0] == 0 || strchr(value, ' ');
 		fputc(' ', out);
 		emit_escaped(out, key);
-		fputs(quote ? "=\"" : "=", out);
-		emit_escaped(out, value);
-		if (quote)
-			fputc('"', out);
+		fputc('=', out);
+		show_value(out, value);
 	}
 	fputc('\n', out);
 }
