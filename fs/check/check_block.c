@@ -79,14 +79,14 @@ static int looks_final(const struct check_target *t, const uint8_t *record)
 }
 
 /* N records from block `no` on, in the worker's buffer. `done` is how many of them were dealt with. */
-struct chunk {
+struct check_chunk {
 	uint64_t no;
 	size_t n, done;
 };
 
 /* One by one, marking each that fails; stops before one that may be an earlier end of the file. */
-static int open_singly(struct check_work *w, const struct check_target *t, struct block_cipher *c, struct chunk *k,
-		       struct run_of_bad *bad)
+static int open_singly(struct check_work *w, const struct check_target *t, struct block_cipher *c,
+		       struct check_chunk *k, struct run_of_bad *bad)
 {
 	for (; k->done < k->n; k->done++) {
 		const uint8_t *record = w->cipher + k->done * w->record_len;
@@ -102,7 +102,7 @@ static int open_singly(struct check_work *w, const struct check_target *t, struc
 }
 
 /* Open the records all at once; one by one only when that fails. */
-static int open_chunk(struct check_work *w, const struct check_target *t, struct chunk *k, struct run_of_bad *bad)
+static int open_chunk(struct check_work *w, const struct check_target *t, struct check_chunk *k, struct run_of_bad *bad)
 {
 	AUTO(borrow_end) struct borrow b;
 	int err = borrow_file(&b, t->file.gate, GATE_USE_NEW, t->file.key, t->file.layout);
@@ -115,10 +115,11 @@ static int open_chunk(struct check_work *w, const struct check_target *t, struct
 }
 
 /* The disk refused a chunk: find the records it does not give. */
-static int read_singly(struct check_work *w, const struct check_target *t, struct chunk *k, struct run_of_bad *bad)
+static int read_singly(struct check_work *w, const struct check_target *t, struct check_chunk *k,
+		       struct run_of_bad *bad)
 {
 	for (; k->done < k->n; k->done++) {
-		struct chunk one = {.no = k->no + k->done, .n = 1};
+		struct check_chunk one = {.no = k->no + k->done, .n = 1};
 		int err = store_pread_full(t->file.fd, w->cipher, w->record_len,
 					   layout_record_off(t->file.layout, one.no));
 		if (err) {
@@ -154,7 +155,7 @@ static int earlier_end(struct check_target *t, uint64_t no)
 static int check_chunk(struct check_work *w, struct check_target *t, struct run_of_bad *bad, uint64_t *no)
 {
 	uint64_t left = t->end.blocks - *no;
-	struct chunk k = {.no = *no, .n = left < w->room ? (size_t)left : w->room};
+	struct check_chunk k = {.no = *no, .n = left < w->room ? (size_t)left : w->room};
 	int err = store_pread_full(t->file.fd, w->cipher, k.n * w->record_len, layout_record_off(t->file.layout, k.no));
 	err = err ? read_singly(w, t, &k, bad) : open_chunk(w, t, &k, bad);
 	if (!err && k.done < k.n) {

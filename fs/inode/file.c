@@ -4,12 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include "crypto/header.h"
@@ -53,31 +50,6 @@ void file_work_free(struct file_work *w)
 	free(w->cipher);
 	free(w->edge);
 	memset(w, 0, sizeof(*w));
-}
-
-static void node_corrupt(struct file_env *env, struct node *n, const char *what, uint64_t no)
-{
-	char path[2048], text[2400];
-	size_t len = node_path(env->nodes, n, path, sizeof(path) - 1);
-
-	path[len] = '\0';
-	snprintf(text, sizeof(text), "data/%s (inode %" PRIu64 "): %s %" PRIu64 " does not authenticate: EIO",
-		 len ? path : "(deleted)", (uint64_t)n->ino, what, no);
-	atomic_fetch_add(&env->corrupt, 1);
-	env->log(LOG_ERR, text);
-}
-
-int file_corrupt(struct file *f, const char *what, uint64_t no)
-{
-	node_corrupt(f->env, f->node, what, no);
-	return -EIO;
-}
-
-int file_borrow(struct file *f, enum gate_use use, struct borrow *b)
-{
-	int r = borrow_file(b, f->env->gate, use, f->key, &f->env->layout);
-
-	return r == -EBADMSG ? file_corrupt(f, "the key in the header, slot", 0) : r;
 }
 
 /* Read and authenticate the final record: size, flags, generation. */

@@ -16,8 +16,6 @@
 
 #define SCAN_DEPTH_MAX 1024 /* folders held open at once while looking for an inode number */
 
-typedef void (*log_fn)(int priority, const char *text);
-
 /* FD if the file behind it is the one the slot was for, else -ENOENT and FD closed. */
 static int file_is(int fd, const struct store *s, const struct inflight *f)
 {
@@ -112,7 +110,7 @@ static int replay_file(int fd, const struct inflight *f, const uint8_t *data)
 	return futimens(fd, times) < 0 ? -errno : 0;
 }
 
-static void replay_log(log_fn log, int priority, unsigned i, const char *what, const char *path)
+static void replay_log(store_log_fn log, int priority, unsigned i, const char *what, const char *path)
 {
 	char text[512], name[300];
 
@@ -137,7 +135,7 @@ static int of_another_boot(const struct inflight *f)
 }
 
 /* 1 written, 0 nothing to write to, negative errno. */
-static int replay_one(const struct store *s, unsigned i, const uint8_t *slot, log_fn log)
+static int replay_one(const struct store *s, unsigned i, const uint8_t *slot, store_log_fn log)
 {
 	struct inflight f;
 	const char *path = NULL;
@@ -207,7 +205,7 @@ static int slot_read(const struct store *s, int fd, unsigned i, uint8_t *slot)
 	return r < 0 ? r : 1;
 }
 
-int replay_all(const struct store *s, log_fn log, unsigned *replayed)
+int replay_all(const struct store *s, store_log_fn log, unsigned *replayed)
 {
 	*replayed = 0;
 	AUTO(auto_close) int fd = inflight_open(s, O_RDWR);

@@ -12,6 +12,8 @@
 #define STORE_TMP_PREFIX OWN_PREFIX "tmp."
 #define STORE_COPIES 2u /* of the keyring, in the store */
 
+typedef void (*store_log_fn)(int priority, const char *text);
+
 /* One copy of the keyring, as it was found. */
 struct store_copy {
 	const char *name;        /* file name in STORE/byokfs, "pin" for the pin's */

@@ -20,8 +20,6 @@
 
 #define OWNER_LEN_MAX 8192
 
-typedef void (*log_fn)(int priority, const char *text);
-
 /* Owner lock. The kernel's lock is the truth and dies with its process; the file's text is for messages only. */
 
 static int owner_parse(const char *text, struct store_owner *out)
@@ -167,8 +165,8 @@ int store_owner(const struct store *s, struct store_owner *out)
 
 /* Beginning */
 
-static void note(log_fn log, int priority, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void note(log_fn log, int priority, const char *format, ...)
+static void note(store_log_fn log, int priority, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void note(store_log_fn log, int priority, const char *format, ...)
 {
 	char text[STORE_WHY_MAX];
 	va_list ap;
@@ -182,7 +180,7 @@ static void note(log_fn log, int priority, const char *format, ...)
 }
 
 /* The box has opened: this copy is the good one, the others follow it. */
-static int keyring_repair(const struct store *s, log_fn log)
+static int keyring_repair(const struct store *s, store_log_fn log)
 {
 	const struct store_copies *cs = s->copies;
 
@@ -206,7 +204,7 @@ static int keyring_repair(const struct store *s, log_fn log)
 	return 0;
 }
 
-static void pin_update(const struct store *s, log_fn log)
+static void pin_update(const struct store *s, store_log_fn log)
 {
 	struct pin *old = NULL;
 	int r = pin_file_find(s->path, s->keyring->store_id, &old);
@@ -227,7 +225,8 @@ static void pin_update(const struct store *s, log_fn log)
 }
 
 /* The last session's record. Unreadable counts as unclean: it says nothing, so nothing may be assumed. */
-static int session_read(struct store *s, const struct store_keys *keys, const uint8_t *record, size_t len, log_fn log)
+static int session_read(struct store *s, const struct store_keys *keys, const uint8_t *record, size_t len,
+			store_log_fn log)
 {
 	struct session last = {0};
 	int r = record == NULL ? -EBADMSG : session_parse(keys, record, len, &last);
@@ -248,7 +247,7 @@ static int session_read(struct store *s, const struct store_keys *keys, const ui
 }
 
 /* Read the old record, make the new one and the one that will end it. Keys are borrowed for this only. */
-static int session_records(struct store *s, struct gate *g, uint8_t open_record[SESSION_LEN], log_fn log)
+static int session_records(struct store *s, struct gate *g, uint8_t open_record[SESSION_LEN], store_log_fn log)
 {
 	AUTO(auto_free) uint8_t *record = NULL;
 	AUTO(borrow_end) struct borrow b = {0};
@@ -324,7 +323,7 @@ static void sweep(const struct store *s)
 }
 
 /* A store that is only read: nothing of it is written, so what a crash left stays and is told. */
-static int begin_read_only(struct store *s, struct gate *g, log_fn log)
+static int begin_read_only(struct store *s, struct gate *g, store_log_fn log)
 {
 	uint8_t record[SESSION_LEN];
 	int r = session_records(s, g, record, log);
@@ -340,7 +339,7 @@ static int begin_read_only(struct store *s, struct gate *g, log_fn log)
 	return r < 0 ? r : 0;
 }
 
-static int begin(struct store *s, struct gate *g, log_fn log, const char **step)
+static int begin(struct store *s, struct gate *g, store_log_fn log, const char **step)
 {
 	uint8_t record[SESSION_LEN];
 	unsigned replayed = 0;
@@ -368,7 +367,7 @@ static int begin(struct store *s, struct gate *g, log_fn log, const char **step)
 	return session_put(s, record);
 }
 
-int store_begin(struct store *s, struct gate *g, log_fn log, char why[STORE_WHY_MAX])
+int store_begin(struct store *s, struct gate *g, store_log_fn log, char why[STORE_WHY_MAX])
 {
 	const char *step = "begin to use";
 
