@@ -112,28 +112,28 @@ static inline int said_run(int (*run)(int, char **), const char *const *words)
 		ck_assert_int_eq(said.code, want);    \
 	} while (0)
 
+/* TEXT, as far as it goes. */
+#define SAID_BEGINS(text, beginning) ck_assert_msg(strncmp(text, beginning, sizeof(beginning) - 1) == 0, "%s", text)
+
 /* A wrong command line of the subcommand NAME: exit code 2, nothing on standard output, one sentence and where help is. */
 #define SAID_USAGE(name, sentence) \
 	SAID_IS(CMD_USAGE, "", "byokfs " name ": " sentence "\nTry 'byokfs " name " --help'.\n")
 
 /*
- * A scratch folder, in which the test then stands: home, state and run-time directories are in it, there is no terminal to
- * ask on and no credential. In a checked fixture: the process is the test's own.
+ * Make FOLDER (absolute) the place where the test stands: home, state and run-time directories are in it, there is no terminal
+ * to ask on and no credential. In a checked fixture: the process is the test's own.
  */
-static inline void said_scratch(void)
+static inline void said_enter(const char *folder)
 {
-	char template[] = "/tmp/byokfs-said-XXXXXX";
+	static const char *const names[] = {"HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "BYOKFS_STATE_DIR"};
 
-	ck_assert_int_eq(secret_init(), 0);
-	ck_assert_ptr_nonnull(mkdtemp(template));
-	ck_assert_ptr_nonnull(realpath(template, said.dir));
+	ck_assert_ptr_nonnull(realpath(folder, said.dir));
 	ck_assert_int_eq(chdir(said.dir), 0);
 	umask(022);
 	(void)setsid();
 	int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	ck_assert_int_ge(dup2(nothing, STDIN_FILENO), 0);
 	close(nothing);
-	static const char *const names[] = {"HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "BYOKFS_STATE_DIR"};
 	ck_assert_int_eq(mkdir("home", 0700), 0);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		char path[PATH_MAX + 8];
@@ -141,6 +141,16 @@ static inline void said_scratch(void)
 		setenv(names[i], path, 1);
 	}
 	unsetenv("CREDENTIALS_DIRECTORY");
+}
+
+/* A scratch folder to stand in. */
+static inline void said_scratch(void)
+{
+	char template[] = "/tmp/byokfs-said-XXXXXX";
+
+	ck_assert_int_eq(secret_init(), 0);
+	ck_assert_ptr_nonnull(mkdtemp(template));
+	said_enter(template);
 }
 
 static inline void said_scratch_end(void)
@@ -161,15 +171,15 @@ static inline void said_put(const char *path, const void *bytes, size_t len)
 	close(fd);
 }
 
-/* main() of a test program; with a scratch folder for each test if SCRATCH. */
-static inline int said_main(const char *name, bool scratch, const TTest *const *tests, size_t n)
+/* main() of a test program. SETUP (said_scratch, or what calls it) before each test, and an end of its folder; NULL: neither. */
+static inline int said_main(const char *name, void (*setup)(void), const TTest *const *tests, size_t n)
 {
 	Suite *suite = suite_create(name);
 	TCase *tcase = tcase_create(name);
 
 	tcase_set_timeout(tcase, 60);
-	if (scratch)
-		tcase_add_checked_fixture(tcase, said_scratch, said_scratch_end);
+	if (setup)
+		tcase_add_checked_fixture(tcase, setup, said_scratch_end);
 	for (size_t i = 0; i < n; i++)
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);

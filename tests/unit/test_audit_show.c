@@ -132,5 +132,5 @@ int main(void)
 
 	if (secret_init() != 0)
 		return EXIT_FAILURE;
-	return said_main("audit_show", false, tests, ARRAY_LEN(tests));
+	return said_main("audit_show", NULL, tests, ARRAY_LEN(tests));
 }

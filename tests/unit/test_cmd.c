@@ -259,7 +259,7 @@ END_TEST
 
 START_TEST(options_long_word)
 {
-	char word[600], want[128];
+	char word[600], want[700];
 
 	memset(word, 'x', sizeof(word));
 	memcpy(word, "--", 2);
@@ -316,5 +316,5 @@ int main(void)
 		near_long,  options_good, options_wrong, options_long_word, messages_text, folder_empty,
 	};
 
-	return said_main("cmd", true, tests, ARRAY_LEN(tests));
+	return said_main("cmd", said_scratch, tests, ARRAY_LEN(tests));
 }

@@ -252,5 +252,5 @@ int main(void)
 		depth,   fmt_cut,      lines_members, lines_nested,
 	};
 
-	return said_main("emit", false, tests, ARRAY_LEN(tests));
+	return said_main("emit", NULL, tests, ARRAY_LEN(tests));
 }

@@ -131,7 +131,7 @@ START_TEST(usage)
 	      "--kms=17");
 	INIT("--help");
 	ck_assert_int_eq(said.code, CMD_OK);
-	ck_assert_int_eq(strncmp(said.out, "Usage: byokfs init STORE --kms REF", 34), 0);
+	SAID_BEGINS(said.out, "Usage: byokfs init STORE --kms REF");
 	ck_assert(!is_there("s"));
 }
 END_TEST
@@ -224,7 +224,7 @@ START_TEST(keystores)
 	SAID(cmd_keystore, "keystore", "init", "k", "--no-passphrase");
 	INIT("s", "--kms=local:k/a");
 	ck_assert_int_eq(said.code, CMD_NOT_FOUND);
-	ck_assert_int_eq(strncmp(said.err, "byokfs: KMS local:DIR/k/a: ", 27), 0);
+	SAID_BEGINS(said.err, "byokfs: KMS local:DIR/k/a: ");
 	SAID(cmd_keystore, "keystore", "create", "k", "a");
 	SAID(cmd_keystore, "keystore", "disable", "k", "a");
 	INIT("s", "--kms=local:k/a");
@@ -248,7 +248,7 @@ START_TEST(no_pin)
 	INIT("s", "--kms=fake:0");
 	ck_assert_int_ne(said.code, CMD_OK);
 	ck_assert_str_eq(said.out, "");
-	ck_assert_int_eq(strncmp(said.err, "byokfs: cannot write the pin of ", 32), 0);
+	SAID_BEGINS(said.err, "byokfs: cannot write the pin of ");
 }
 END_TEST
 
@@ -257,16 +257,6 @@ int main(void)
 	const TTest *const tests[] = {
 		made, made_with_options, usage, references, folders, keys_inside, kms_answers, keystores, no_pin,
 	};
-	Suite *suite = suite_create("init");
-	TCase *tcase = tcase_create("init");
 
-	tcase_add_checked_fixture(tcase, begin, said_scratch_end);
-	for (size_t i = 0; i < ARRAY_LEN(tests); i++)
-		tcase_add_test(tcase, tests[i]);
-	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return said_main("init", begin, tests, ARRAY_LEN(tests));
 }

@@ -380,5 +380,5 @@ int main(void)
 		waiting,  respawn,         notify_command, unknown,    texts_live_on,
 	};
 
-	return said_main("mount_options", true, tests, ARRAY_LEN(tests));
+	return said_main("mount_options", said_scratch, tests, ARRAY_LEN(tests));
 }
