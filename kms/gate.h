@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The gate: unwrapped keys exist only behind it. fs/ borrows them for one request's cryptography (design: "The gate"). */
+/* The gate: unwrapped keys exist only behind it. fs/ borrows them for one request's cryptography (DESIGN.md "The gate"). */
 #ifndef KMS_GATE_H
 #define KMS_GATE_H
 
@@ -42,8 +42,8 @@ enum gate_use {
 #define GATE_BEAT_MS 1000u
 
 /*
- * What the gate shows to a process that watches it, in memory that the two share (design: "The daemon's death must not
- * fail open"). Written by the gate, but for `beat`, which fs/ raises too for each batch of a locking pass.
+ * What the gate shows to a process that watches it, in memory that the two share (DESIGN.md "Two processes"). Written by
+ * the gate, but for `beat`, which fs/ raises too for each batch of a locking pass.
  */
 struct gate_beacon {
 	/*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Locking is not done until the kernel has forgotten: the order in which it is made to (design: section 6). */
+/* Locking is not done until the kernel has forgotten: the order in which it is made to (DESIGN.md "Locking"). */
 #include <stdio.h>
 #include <syslog.h>
 #include <time.h>
@@ -43,7 +43,7 @@ static void lock_begin(struct lock *l, int64_t until)
 }
 
 /*
- * Steps 2 to 4. Names and attributes go first: they cost a microsecond each, wait for nothing, and without them the kernel
+ * Write-back and first passes. Names and attributes go first: they cost a microsecond each, wait for nothing, and without them the kernel
  * serves no path, no stat(2) and no new write(2) any more; only pages that it has can still be read. Contents that cannot
  * be dirty go while the others are written back. One round of syncfs and one pass after it, which waits for each page on
  * its way, have sealed all that was dirty at the order, on a disk as slow as the drain limit allows; more rounds than that
@@ -67,9 +67,9 @@ static void write_back(struct lock *l, struct rootsync *sync, int64_t start, int
 }
 
 /*
- * Step 5: whoever is still inside is waited for, so that the last pass sees every page that was filled, and none of them has
- * an answer to give after LOCKED. One that is stuck in a disk may not come out: after UNTIL the beat stops, and the
- * supervisor ends what this process cannot.
+ * WRITE is closed: whoever is still inside is waited for, so that the last pass sees every page that was filled, and none
+ * of them has an answer to give after LOCKED. One that is stuck in a disk may not come out: after UNTIL the beat stops,
+ * and the supervisor ends what this process cannot.
  */
 static void handlers_out(struct lock *l, int64_t until)
 {
@@ -115,7 +115,7 @@ void lock_drain(struct lock *l, unsigned drain_ms)
 	write_back(l, sync, start, until);
 	rootsync_end(sync, l);
 	handlers_out(l, until + HANDLERS_WAIT_MS);
-	/* Step 6. Another thread: that one may still follow a write(2). */
+	/* The last pass. Another thread: that one may still follow a write(2). */
 	sync = rootsync_start(l, ROOTSYNC_ASK_FIRST);
 	lock_forget_names(l);
 	(void)rootsync_settle(sync, l, clock_ms(CLOCK_BOOTTIME) + HANDLERS_WAIT_MS);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The janitor: invalidates again what a lock, or a lost write, leaves behind it in the kernel (design: section 6, step 8). */
+/* The janitor: invalidates again what a lock, or a lost write, leaves behind it in the kernel (DESIGN.md "Locking"). */
 #ifndef FS_JANITOR_H
 #define FS_JANITOR_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The lock: sealing what was accepted, and making the kernel forget the rest (design: section 6). Without libfuse. */
+/* The lock: sealing what was accepted, and making the kernel forget the rest (DESIGN.md "Locking"). Without libfuse. */
 #ifndef FS_LOCK_H
 #define FS_LOCK_H
 
@@ -33,7 +33,7 @@ struct lock {
 	_Atomic uint64_t writes;       /* WRITE requests so far: a locking pass is over when none came */
 	_Atomic uint64_t refused_writes;
 	_Atomic uint64_t sealed_bytes, refused_bytes; /* since the last LOCKING */
-	_Atomic bool write_closed;                    /* step 5 of locking: page-cache WRITE is refused too */
+	_Atomic bool write_closed;                    /* page-cache WRITE is refused too */
 	_Atomic int64_t seal_until;                   /* ms of CLOCK_BOOTTIME: end of the drain limit; 0 = no drain */
 	_Atomic uint64_t draining;                    /* inodes in the janitor's hands */
 	_Atomic bool no_epoch;                        /* the kernel has no NOTIFY_INC_EPOCH */
@@ -63,9 +63,9 @@ static inline void lock_request_end(struct lock *l, unsigned turn)
 	atomic_fetch_sub(&l->in_flight[turn], 1);
 }
 
-/* Step 5, or past the drain limit: page-cache WRITE is refused too. */
+/* WRITE is closed, or the drain limit has passed: page-cache WRITE is refused too. */
 bool lock_sealed(const struct lock *l);
-/* For the gate's hook `drain`: steps 2 to 6. Returns when the kernel has forgotten. */
+/* For the gate's hook `drain`: from the write-back to the last pass. Returns when the kernel has forgotten. */
 void lock_drain(struct lock *l, unsigned drain_ms);
 /* The gate is open again: page-cache WRITE is admitted as before. */
 void lock_lifted(struct lock *l);

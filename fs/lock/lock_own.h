@@ -18,7 +18,7 @@ bool lock_writable(struct lock *l, uint64_t ino, uint64_t *size);
 int lock_forget(struct lock *l, uint64_t ino);
 
 /*
- * Step 2: syncfs of the mount root, from a thread of its own that no request needs, begun at once. NULL: not now; the
+ * The write-back: syncfs of the mount root, from a thread of its own that no request needs, begun at once. NULL: not now; the
  * passes write back page by page then. Never from a request handler.
  */
 enum rootsync_kind {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Supervisor and worker as a model for spin: either may die or hang at any step, and nothing stays readable. */
 /*
- * Modelled (design.md section 6, fs/watch/supervise.c, fs/lock/locking.c): a page of one file in the kernel; a reader through a mapping
+ * Modelled (DESIGN.md "Two processes", fs/watch/supervise_run.c, fs/lock/drain.c): a page of one file in the kernel; a reader through a mapping
  * and through a descriptor; a write(2) that is inside the kernel; a handler of the worker that may hang for ever on a disk
  * (in D: not even SIGKILL ends it); the worker's gate thread with the steps of a lock; the supervisor: SIGKILL without a
  * wait, abort, invalidate twice and more, close; a worker that has lost its supervisor: lock, abort, end.

@@ -19,7 +19,7 @@
  *
  * Properties:
  *   P1 after LOCKED is announced no READ or other operation completes, no attribute is given, and no cached page is loaded,
- *      but in the janitor's window: a write(2) that was inside the kernel at step 1 is still there, or what it made dirty is
+ *      but in the janitor's window: a write(2) that was inside the kernel when the door was shut is still there, or what it made dirty is
  *      being refused, or its invalidation is under way                                  asserts in Reader, Op; ltl p1 (it ends)
  *   P2 an fsync that says 0 covers sealed bytes only, and so does a close where one handle writes; a READ gives what was
  *      accepted last, or EIO. With two writing handles Linux tells one close, or one fsync, and no close after it.
@@ -28,7 +28,7 @@
  *   BUG_1 no third pass                  BUG_2 no janitor                 BUG_3 a refused WRITE is answered 0
  *   BUG_4 lost ranges are not kept       BUG_5 pass 3 does not wait for handlers in flight
  *   BUG_6 READ does not look at the state before it replies (and pass 3 does not wait)
- *   BUG_7 a request handler invalidates   BUG_8 write-back is refused from step 1, its error not told
+ *   BUG_7 a request handler invalidates   BUG_8 write-back is refused as soon as the door is shut, its error not told
  *   BUG_9 the janitor forgets a request that came while it was at work
  *   BUG_10 two writers, each with a close only, no fsync (this is Linux as it is: see P2)
  */
@@ -204,7 +204,7 @@ end:
 	od
 }
 
-/* step 8 */
+/* the janitor */
 active proctype Janitor()
 {
 end:

@@ -136,7 +136,7 @@ static void wrong(const char *fmt, ...)
 	va_end(ap);
 }
 
-/* --- what may be answered (design: sections 5 and 6) */
+/* --- what may be answered (DESIGN.md "The gate", "Locking") */
 
 static int allowed(enum phase p, enum op op, int err, int turn)
 {
