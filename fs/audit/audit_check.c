@@ -47,7 +47,7 @@ static void chain_free_at(struct audit_chain **c)
 }
 
 /* P's text is made of FORMAT. */
-__attribute__((format(printf, 3, 4))) static void say(struct walk *w, struct audit_problem p, const char *format, ...)
+static __attribute__((format(printf, 3, 4))) void say(struct walk *w, struct audit_problem p, const char *format, ...)
 {
 	char text[256];
 	va_list ap;

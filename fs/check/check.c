@@ -38,9 +38,9 @@ static void *work(void *arg)
 	struct check_run *run = arg;
 	AUTO(work_end) struct check_work w = {0};
 	struct check_job job;
-	int err = work_begin(&w, run);
-	if (err)
-		check_stop(run, err);
+	int r = work_begin(&w, run);
+	if (r)
+		check_stop(run, r);
 	while (check_take(run, &job)) {
 		struct check_at at = {.dir = job.dir, .name = job.name, .plain = job.plain};
 		if (!atomic_load(&run->stop)) {
@@ -88,16 +88,16 @@ static int run_all(struct check_run *run, unsigned n)
 {
 	pthread_t worker[THREADS_MAX];
 	unsigned started = 0;
-	int err = 0;
-	for (; started < n && !err; started++) {
-		err = -pthread_create(&worker[started], NULL, work, run);
-		if (err)
+	int r = 0;
+	for (; started < n && !r; started++) {
+		r = -pthread_create(&worker[started], NULL, work, run);
+		if (r)
 			break;
 	}
-	if (!err)
-		err = check_walk(run);
-	if (err)
-		check_stop(run, err);
+	if (!r)
+		r = check_walk(run);
+	if (r)
+		check_stop(run, r);
 	pthread_mutex_lock(&run->lock);
 	run->done = 1;
 	pthread_cond_broadcast(&run->filled);
@@ -117,10 +117,10 @@ int check_data(const struct check_config *cfg, struct check_counts *out)
 	if (cfg->progress)
 		check_total_begin(&total);
 	unsigned n = cfg->threads ? cfg->threads : THREADS_DEFAULT;
-	int err = run_all(run, n < THREADS_MAX ? n : THREADS_MAX);
+	int r = run_all(run, n < THREADS_MAX ? n : THREADS_MAX);
 	if (cfg->progress)
 		check_total_end(&total);
-	if (!err && run->ids.full) {
+	if (!r && run->ids.full) {
 		struct check_at at = {.name = "data"};
 		check_say(run, &at, &(struct check_finding){.code = CHECK_COPY, .severity = CHECK_NOTE},
 			  "there are so many objects that copies were looked for among the first six million only");
@@ -128,5 +128,5 @@ int check_data(const struct check_config *cfg, struct check_counts *out)
 	*out = run->counts;
 	run_end(run);
 	free(run);
-	return err;
+	return r;
 }

@@ -90,13 +90,13 @@ static int open_singly(struct check_work *w, const struct check_target *t, struc
 {
 	for (; k->done < k->n; k->done++) {
 		const uint8_t *record = w->cipher + k->done * w->record_len;
-		int err = block_open(c, k->no + k->done, 1, t->end.flags, record, w->plain, NULL);
-		if (err == -EBADMSG && looks_final(t, record))
+		int r = block_open(c, k->no + k->done, 1, t->end.flags, record, w->plain, NULL);
+		if (r == -EBADMSG && looks_final(t, record))
 			return 0;
-		if (err == -EBADMSG)
+		if (r == -EBADMSG)
 			bad_add(bad, k->no + k->done, block_is_zero(record, w->record_len) ? BAD_ZERO : BAD_SEAL);
-		else if (err)
-			return err;
+		else if (r)
+			return r;
 	}
 	return 0;
 }
@@ -105,13 +105,13 @@ static int open_singly(struct check_work *w, const struct check_target *t, struc
 static int open_chunk(struct check_work *w, const struct check_target *t, struct check_chunk *k, struct run_of_bad *bad)
 {
 	AUTO(borrow_end) struct borrow b;
-	int err = borrow_file(&b, t->file.gate, GATE_USE_NEW, t->file.key, t->file.layout);
-	if (err)
-		return err;
-	err = block_open(&b.open, k->no, k->n, t->end.flags, w->cipher, w->plain, NULL);
-	if (!err)
+	int r = borrow_file(&b, t->file.gate, GATE_USE_NEW, t->file.key, t->file.layout);
+	if (r)
+		return r;
+	r = block_open(&b.open, k->no, k->n, t->end.flags, w->cipher, w->plain, NULL);
+	if (!r)
 		k->done = k->n;
-	return err == -EBADMSG ? open_singly(w, t, &b.open, k, bad) : err;
+	return r == -EBADMSG ? open_singly(w, t, &b.open, k, bad) : r;
 }
 
 /* The disk refused a chunk: find the records it does not give. */
@@ -120,15 +120,15 @@ static int read_singly(struct check_work *w, const struct check_target *t, struc
 {
 	for (; k->done < k->n; k->done++) {
 		struct check_chunk one = {.no = k->no + k->done, .n = 1};
-		int err = store_pread_full(t->file.fd, w->cipher, w->record_len,
-					   layout_record_off(t->file.layout, one.no));
-		if (err) {
+		int r = store_pread_full(t->file.fd, w->cipher, w->record_len,
+					 layout_record_off(t->file.layout, one.no));
+		if (r) {
 			bad_add(bad, one.no, BAD_READ);
 			continue;
 		}
-		err = open_chunk(w, t, &one, bad);
-		if (err)
-			return err;
+		r = open_chunk(w, t, &one, bad);
+		if (r)
+			return r;
 		if (one.done == 0)
 			bad_add(bad, one.no, BAD_SEAL);
 	}
@@ -156,27 +156,27 @@ static int check_chunk(struct check_work *w, struct check_target *t, struct run_
 {
 	uint64_t left = t->end.blocks - *no;
 	struct check_chunk k = {.no = *no, .n = left < w->room ? (size_t)left : w->room};
-	int err = store_pread_full(t->file.fd, w->cipher, k.n * w->record_len, layout_record_off(t->file.layout, k.no));
-	err = err ? read_singly(w, t, &k, bad) : open_chunk(w, t, &k, bad);
-	if (!err && k.done < k.n) {
-		err = earlier_end(t, k.no + k.done);
-		if (!err)
+	int r = store_pread_full(t->file.fd, w->cipher, k.n * w->record_len, layout_record_off(t->file.layout, k.no));
+	r = r ? read_singly(w, t, &k, bad) : open_chunk(w, t, &k, bad);
+	if (!r && k.done < k.n) {
+		r = earlier_end(t, k.no + k.done);
+		if (!r)
 			bad_add(bad, k.no + k.done++, BAD_SEAL);
 	}
 	check_count(w->run, &(struct check_counts){.bytes = k.done * w->record_len});
 	*no += k.done;
-	return err;
+	return r;
 }
 
 int check_blocks(struct check_work *w, struct check_target *t)
 {
 	struct run_of_bad bad = {.w = w, .at = t->at};
-	int err = 0;
-	for (uint64_t no = skip_hole(w, t, 0); no < t->end.blocks && !err && !atomic_load(&w->run->stop);) {
-		err = check_chunk(w, t, &bad, &no);
-		if (!err)
+	int r = 0;
+	for (uint64_t no = skip_hole(w, t, 0); no < t->end.blocks && !r && !atomic_load(&w->run->stop);) {
+		r = check_chunk(w, t, &bad, &no);
+		if (!r)
 			no = skip_hole(w, t, no);
 	}
 	bad_tell(&bad);
-	return err;
+	return r;
 }

@@ -53,15 +53,15 @@ static int dir_enter(struct check_run *run, struct check_dir *parent, const char
 		*out = d;
 		return 0;
 	}
-	int err = !d->disk || fd >= 0 ? -ENOMEM : fd;
+	int r = !d->disk || fd >= 0 ? -ENOMEM : fd;
 	check_dir_put(d);
-	return err;
+	return r;
 }
 
-static void say_io(struct check_run *run, const struct check_at *at, const char *what, int err)
+static void say_io(struct check_run *run, const struct check_at *at, const char *what, int r)
 {
 	check_say(run, at, &(struct check_finding){.code = CHECK_IO, .severity = CHECK_DAMAGE}, "%s: %s", what,
-		  strerror(-err));
+		  strerror(-r));
 }
 
 /* No directory id: in an otherwise empty folder a mkdir cut off, else damage. */
@@ -86,9 +86,9 @@ static void copied(struct check_run *run, struct check_dir *d, const struct chec
 {
 	struct stat st;
 	enum check_seen seen = CHECK_NEW;
-	int err = fstat(d->fd, &st) < 0 ? -errno : check_ids_add(&run->ids, d->id, &st, &seen);
-	if (err)
-		check_stop(run, err);
+	int r = fstat(d->fd, &st) < 0 ? -errno : check_ids_add(&run->ids, d->id, &st, &seen);
+	if (r)
+		check_stop(run, r);
 	if (seen == CHECK_OTHER)
 		check_say(run, at, &(struct check_finding){.code = CHECK_COPY, .severity = CHECK_DAMAGE},
 			  "a copy of another directory: both have the same id");
@@ -98,19 +98,19 @@ static void copied(struct check_run *run, struct check_dir *d, const struct chec
 static void dir_begin(struct check_run *run, struct check_dir *d)
 {
 	struct check_at at = {.dir = d};
-	int err = store_dirid_read(d->fd, run->cfg->gate, d->id);
+	int r = store_dirid_read(d->fd, run->cfg->gate, d->id);
 	/* Where the id file may be read it is the gate that refuses. */
-	if (err == -EACCES && faccessat(d->fd, DIRID_NAME, R_OK, AT_EACCESS) == 0 && check_locked(run, err))
+	if (r == -EACCES && faccessat(d->fd, DIRID_NAME, R_OK, AT_EACCESS) == 0 && check_locked(run, r))
 		return;
-	d->has_id = err == 0;
-	if (err == -ENODATA)
+	d->has_id = r == 0;
+	if (r == -ENODATA)
 		no_dirid(run, d, &at);
-	else if (err == -EBADMSG || err == -EUCLEAN || err == -EFBIG)
+	else if (r == -EBADMSG || r == -EUCLEAN || r == -EFBIG)
 		check_say(run, &at, &(struct check_finding){.code = CHECK_DIRID, .severity = CHECK_DAMAGE},
 			  "the directory's id (%s) does not authenticate, so its names cannot be decrypted",
 			  DIRID_NAME);
-	else if (err)
-		say_io(run, &at, "the directory's id cannot be read", err);
+	else if (r)
+		say_io(run, &at, "the directory's id cannot be read", r);
 	if (!d->has_id)
 		return;
 	copied(run, d, &at);
@@ -148,31 +148,31 @@ static int decode_name(struct check_run *run, const struct check_at *at, char pl
 	size_t len = 0;
 	char name[NAME_LEN_MAX + 1];
 	AUTO(borrow_end) struct borrow b = {0};
-	int err = at->dir->has_id ? 0 : -ENODATA;
+	int r = at->dir->has_id ? 0 : -ENODATA;
 	name_sidecar(at->name, name);
 	*sidecar = 0;
-	if (!err && name_kind(run->names, at->name) == ENTRY_LONG) {
-		err = store_read_file(at->dir->fd, name, NAME_SIDECAR_MAX, &data, &len);
-		*sidecar = err != 0;
+	if (!r && name_kind(run->names, at->name) == ENTRY_LONG) {
+		r = store_read_file(at->dir->fd, name, NAME_SIDECAR_MAX, &data, &len);
+		*sidecar = r != 0;
 	}
-	if (!err)
-		err = borrow_store(&b, run->cfg->gate, GATE_USE_NEW);
-	if (!err)
-		err = name_decode(b.store, run->names, at->dir->id, at->name, data, len, plain);
+	if (!r)
+		r = borrow_store(&b, run->cfg->gate, GATE_USE_NEW);
+	if (!r)
+		r = name_decode(b.store, run->names, at->dir->id, at->name, data, len, plain);
 	free(data);
-	return err;
+	return r;
 }
 
-static void say_name(struct check_run *run, const struct check_at *at, int err, int sidecar)
+static void say_name(struct check_run *run, const struct check_at *at, int r, int sidecar)
 {
 	int is_long = name_kind(run->names, at->name) == ENTRY_LONG;
 	struct check_finding f = {.code = is_long ? CHECK_SIDECAR : CHECK_NAME, .severity = CHECK_DAMAGE};
-	if (sidecar && err == -ENOENT)
+	if (sidecar && r == -ENOENT)
 		check_say(run, at, &f, "its long name is lost: the sidecar is missing");
-	else if (sidecar && (err == -EUCLEAN || err == -EFBIG))
+	else if (sidecar && (r == -EUCLEAN || r == -EFBIG))
 		check_say(run, at, &f, "its long name is lost: the sidecar is none");
 	else if (sidecar)
-		say_io(run, at, "the sidecar of its long name cannot be read", err);
+		say_io(run, at, "the sidecar of its long name cannot be read", r);
 	else
 		check_say(run, at, &f,
 			  "the name does not authenticate in this directory: altered, or moved here from another");
@@ -182,12 +182,12 @@ static void say_name(struct check_run *run, const struct check_at *at, int err, 
 static char *entry_name(struct check_run *run, const struct check_at *at, int quiet)
 {
 	char plain[NAME_LEN_MAX + 1];
-	int sidecar, err = decode_name(run, at, plain, &sidecar);
-	if (!err)
+	int sidecar, r = decode_name(run, at, plain, &sidecar);
+	if (!r)
 		return strdup(plain);
 	/* Without the folder's id, which was told already, no name can be decrypted. */
-	if (at->dir->has_id && (sidecar || !check_locked(run, err)) && !quiet)
-		say_name(run, at, err, sidecar);
+	if (at->dir->has_id && (sidecar || !check_locked(run, r)) && !quiet)
+		say_name(run, at, r, sidecar);
 	return NULL;
 }
 
@@ -251,14 +251,14 @@ static int go_down(struct check_run *run, struct check_dir **cur, const char *na
 	struct check_at at = {.dir = *cur, .name = name, .plain = plain};
 	char *kept = plain ? strdup(plain) : NULL;
 	struct check_dir *d;
-	int err = dir_enter(run, *cur, name, kept, &d);
-	if (err && err != -ENOMEM && err != -EMFILE && err != -ENFILE) {
-		if (err != -ENOENT || run->cfg->gate)
-			say_io(run, &at, "the directory cannot be read", err);
+	int r = dir_enter(run, *cur, name, kept, &d);
+	if (r && r != -ENOMEM && r != -EMFILE && r != -ENFILE) {
+		if (r != -ENOENT || run->cfg->gate)
+			say_io(run, &at, "the directory cannot be read", r);
 		return 0;
 	}
-	if (err)
-		return err;
+	if (r)
+		return r;
 	check_dir_put(*cur); /* the child holds it */
 	*cur = d;
 	check_count(run, &(struct check_counts){.dirs = 1});
@@ -291,17 +291,17 @@ static int check_entry(struct check_run *run, struct check_dir **cur, const stru
 	else if (kind != ENTRY_ALIEN && run->cfg->gate)
 		plain = entry_name(run, &at, planted);
 	at.plain = plain;
-	int err = 0;
+	int r = 0;
 	if (type == DT_REG) {
 		check_push(run, *cur, e->d_name, plain);
 		return 0;
 	}
 	if (type == DT_DIR)
-		err = go_down(run, cur, e->d_name, plain);
+		r = go_down(run, cur, e->d_name, plain);
 	else
 		check_planted(run, &at);
 	free(plain);
-	return err;
+	return r;
 }
 
 /* The folder is done: back to the one above. */
@@ -315,15 +315,15 @@ static struct check_dir *go_up(struct check_dir *d)
 int check_walk(struct check_run *run)
 {
 	struct check_dir *cur;
-	int err = dir_enter(run, NULL, NULL, strdup(""), &cur);
-	if (err)
-		return err;
+	int r = dir_enter(run, NULL, NULL, strdup(""), &cur);
+	if (r)
+		return r;
 	check_count(run, &(struct check_counts){.dirs = 1});
 	if (run->cfg->gate)
 		dir_begin(run, cur);
 	else
 		dir_begin_plain(run, cur);
-	while (cur && !err && !atomic_load(&run->stop)) {
+	while (cur && !r && !atomic_load(&run->stop)) {
 		errno = 0;
 		struct dirent *e = readdir(cur->stream);
 		if (!e) {
@@ -332,9 +332,9 @@ int check_walk(struct check_run *run)
 				say_io(run, &at, "the directory cannot be read to its end", -errno);
 			cur = go_up(cur);
 		} else if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
-			err = check_entry(run, &cur, e);
+			r = check_entry(run, &cur, e);
 		}
 	}
 	check_dir_put(cur);
-	return err;
+	return r;
 }

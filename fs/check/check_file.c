@@ -18,13 +18,13 @@ int check_open(struct check_run *run, const struct check_at *at, struct stat *st
 	int fd = store_open_lifted(at->dir->fd, at->name, O_RDONLY);
 	if (fd == -ENOENT && !run->cfg->gate)
 		return -1; /* gone meanwhile, from a mounted store */
-	int err = fd < 0 ? fd : fstat(fd, st) < 0 ? -errno : 0;
-	if (!err)
+	int r = fd < 0 ? fd : fstat(fd, st) < 0 ? -errno : 0;
+	if (!r)
 		return fd;
-	if (err == -EMFILE || err == -ENFILE || err == -ENOMEM)
-		check_stop(run, err);
+	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
+		check_stop(run, r);
 	else
-		check_say(run, at, FINDING(CHECK_IO, CHECK_DAMAGE), "cannot be opened: %s", strerror(-err));
+		check_say(run, at, FINDING(CHECK_IO, CHECK_DAMAGE), "cannot be opened: %s", strerror(-r));
 	auto_close(&fd);
 	return -1;
 }
@@ -66,25 +66,25 @@ static int is_blank(struct check_work *w, int fd, const struct stat *st)
 	return 1;
 }
 
-static void say_header(struct check_work *w, const struct check_at *at, int err)
+static void say_header(struct check_work *w, const struct check_at *at, int r)
 {
 	struct check_run *run = w->run;
-	if (check_locked(run, err))
+	if (check_locked(run, r))
 		return;
-	if (err == -ENOKEY)
+	if (r == -ENOKEY)
 		check_say(run, at, FINDING(CHECK_KEY, CHECK_DAMAGE),
 			  "the keyring does not know the key that its header names");
-	else if (err == -EACCES)
+	else if (r == -EACCES)
 		check_say(run, at, FINDING(CHECK_KEY, CHECK_DAMAGE), "the KMS refuses the key of this file");
-	else if (err == -ENOTSUP)
+	else if (r == -ENOTSUP)
 		check_say(run, at, FINDING(CHECK_HEADER, CHECK_DAMAGE), "its header is of a newer version");
-	else if (err == -EUCLEAN)
+	else if (r == -EUCLEAN)
 		check_say(run, at, FINDING(CHECK_HEADER, CHECK_DAMAGE), "its header is malformed");
-	else if (err == -EBADMSG)
+	else if (r == -EBADMSG)
 		check_say(run, at, FINDING(CHECK_HEADER, CHECK_DAMAGE),
 			  "its header does not authenticate: altered, or of another store");
 	else
-		check_say(run, at, FINDING(CHECK_KEY, CHECK_DAMAGE), "its key cannot be had: %s", strerror(-err));
+		check_say(run, at, FINDING(CHECK_KEY, CHECK_DAMAGE), "its key cannot be had: %s", strerror(-r));
 }
 
 /* A regular file while it is looked at. */
@@ -107,28 +107,28 @@ static int file_begin(struct check_work *w, const struct check_at *at, struct op
 {
 	struct check_run *run = w->run;
 	enum check_seen seen = CHECK_NEW;
-	int err = store_pread_full(o->fd, o->bytes, run->layout->header_len, 0);
-	if (err) {
-		check_say(run, at, FINDING(CHECK_IO, CHECK_DAMAGE), "its header cannot be read: %s", strerror(-err));
+	int r = store_pread_full(o->fd, o->bytes, run->layout->header_len, 0);
+	if (r) {
+		check_say(run, at, FINDING(CHECK_IO, CHECK_DAMAGE), "its header cannot be read: %s", strerror(-r));
 		return -1;
 	}
-	err = header_parse(o->bytes, run->layout->header_len, &o->header);
-	if (!err)
-		err = gate_key_open(run->cfg->gate, o->bytes, &o->key);
-	if (err == -EUCLEAN && run->unclean && is_blank(w, o->fd, &o->st)) {
+	r = header_parse(o->bytes, run->layout->header_len, &o->header);
+	if (!r)
+		r = gate_key_open(run->cfg->gate, o->bytes, &o->key);
+	if (r == -EUCLEAN && run->unclean && is_blank(w, o->fd, &o->st)) {
 		say_stump(run, at);
 		return 1;
 	}
-	if (err) {
-		say_header(w, at, err);
+	if (r) {
+		say_header(w, at, r);
 		return -1;
 	}
-	err = check_ids_add(&run->ids, o->header.file_id, &o->st, &seen);
-	if (err)
-		check_stop(run, err);
+	r = check_ids_add(&run->ids, o->header.file_id, &o->st, &seen);
+	if (r)
+		check_stop(run, r);
 	if (seen == CHECK_OTHER)
 		check_say(run, at, FINDING(CHECK_COPY, CHECK_DAMAGE), "a copy of another file: both have the same id");
-	return seen == CHECK_SAME || err;
+	return seen == CHECK_SAME || r;
 }
 
 /* The end is not where the size says, or an earlier one was met. */
@@ -160,24 +160,24 @@ static int find_end(struct check_work *w, struct check_target *t, const struct s
 	uint64_t size;
 	enum object_type type = layout_classify(run->layout, (uint64_t)st->st_size, &size);
 	uint64_t no = size / run->layout->block_len;
-	int err = type == OBJECT_FILE ? recover_final_at(&t->file, no, &head) : 0;
-	if (err == 1 && head.tail_len == size % run->layout->block_len) {
+	int r = type == OBJECT_FILE ? recover_final_at(&t->file, no, &head) : 0;
+	if (r == 1 && head.tail_len == size % run->layout->block_len) {
 		t->end = (struct recover_end){
 			.blocks = no, .disk_size = (uint64_t)st->st_size, .flags = head.flags, .sealed = 1};
 		return 0;
 	}
-	err = err < 0 ? err : recover_find(&t->file, &t->end);
-	if (!err) {
+	r = r < 0 ? r : recover_find(&t->file, &t->end);
+	if (!r) {
 		say_end(run, t, 0);
 		return 0;
 	}
-	if (check_locked(run, err))
+	if (check_locked(run, r))
 		return -1;
-	if (err == -EBADMSG)
+	if (r == -EBADMSG)
 		check_say(run, t->at, FINDING(CHECK_END, CHECK_DAMAGE),
 			  "cut or overwritten: neither its end nor any block authenticates");
 	else
-		check_say(run, t->at, FINDING(CHECK_IO, CHECK_DAMAGE), "its end cannot be read: %s", strerror(-err));
+		check_say(run, t->at, FINDING(CHECK_IO, CHECK_DAMAGE), "its end cannot be read: %s", strerror(-r));
 	return -1;
 }
 
@@ -195,12 +195,11 @@ static void check_regular(struct check_work *w, const struct check_at *at, struc
 	check_xattrs(run, at, o->fd, o->header.file_id);
 	if (find_end(w, &t, &o->st))
 		return;
-	int err = check_blocks(w, &t);
-	if (err == 1)
+	int r = check_blocks(w, &t);
+	if (r == 1)
 		say_end(run, &t, 1);
-	else if (err && !check_locked(run, err))
-		check_say(run, at, FINDING(CHECK_IO, CHECK_DAMAGE), "its contents cannot be checked: %s",
-			  strerror(-err));
+	else if (r && !check_locked(run, r))
+		check_say(run, at, FINDING(CHECK_IO, CHECK_DAMAGE), "its contents cannot be checked: %s", strerror(-r));
 }
 
 /* 1 if nothing but zeros follows the record, whose length stands in it. */
@@ -230,27 +229,27 @@ static void check_special(struct check_work *w, const struct check_at *at, struc
 	struct borrow b = {0};
 	struct special s;
 	check_count(run, &(struct check_counts){.specials = 1, .bytes = len});
-	int err = store_pread_full(o->fd, w->cipher, len, 0);
-	if (!err)
-		err = borrow_store(&b, run->cfg->gate, GATE_USE_NEW);
-	if (!err)
-		err = special_open(b.store, type, w->cipher, len, &s);
+	int r = store_pread_full(o->fd, w->cipher, len, 0);
+	if (!r)
+		r = borrow_store(&b, run->cfg->gate, GATE_USE_NEW);
+	if (!r)
+		r = special_open(b.store, type, w->cipher, len, &s);
 	borrow_end(&b);
-	if (check_locked(run, err))
+	if (check_locked(run, r))
 		return;
-	if (err) {
-		check_say(run, at, FINDING(err == -EBADMSG ? CHECK_SPECIAL : CHECK_IO, CHECK_DAMAGE), "%s: %s",
+	if (r) {
+		check_say(run, at, FINDING(r == -EBADMSG ? CHECK_SPECIAL : CHECK_IO, CHECK_DAMAGE), "%s: %s",
 			  "a symlink, fifo, socket or device node that does not open",
-			  err == -EBADMSG ? "it does not authenticate" : strerror(-err));
+			  r == -EBADMSG ? "it does not authenticate" : strerror(-r));
 		return;
 	}
 	if (!blank_behind(w, o, len))
 		check_say(run, at, FINDING(CHECK_SPECIAL, CHECK_NOTE),
 			  "there is something behind the record of a special object");
 	enum check_seen seen = CHECK_NEW;
-	err = check_ids_add(&run->ids, s.object_id, &o->st, &seen);
-	if (err)
-		check_stop(run, err);
+	r = check_ids_add(&run->ids, s.object_id, &o->st, &seen);
+	if (r)
+		check_stop(run, r);
 	if (seen == CHECK_OTHER)
 		check_say(run, at, FINDING(CHECK_COPY, CHECK_DAMAGE),
 			  "a copy of another special object: both have the same id");

@@ -14,23 +14,23 @@ static void say(struct check_run *run, const struct check_at *at, const char *te
 }
 
 /* Does the MAC of slot I hold? */
-static int slot_check(const struct recover *r, const uint8_t *bytes, int i)
+static int slot_check(const struct recover *rec, const uint8_t *bytes, int i)
 {
 	AUTO(borrow_end) struct borrow b;
-	int err = borrow_file(&b, r->gate, GATE_USE_NEW, r->key, r->layout);
-	return err ? err : header_check(bytes, r->layout->header_len, i, b.store, b.file);
+	int r = borrow_file(&b, rec->gate, GATE_USE_NEW, rec->key, rec->layout);
+	return r ? r : header_check(bytes, rec->layout->header_len, i, b.store, b.file);
 }
 
-void check_header(struct check_run *run, const struct check_at *at, const struct recover *r, const uint8_t *bytes,
+void check_header(struct check_run *run, const struct check_at *at, const struct recover *rec, const uint8_t *bytes,
 		  const struct header *h)
 {
-	size_t len = r->layout->header_len;
+	size_t len = rec->layout->header_len;
 	for (int i = 0; i < 2; i++) {
 		int known = h->slots & (1 << i);
-		int err = known ? slot_check(r, bytes, i) : header_slot_blank(bytes, len, i) ? 0 : -EBADMSG;
-		if (err == -EBADMSG)
+		int r = known ? slot_check(rec, bytes, i) : header_slot_blank(bytes, len, i) ? 0 : -EBADMSG;
+		if (r == -EBADMSG)
 			say(run, at, "one of the two wraps in its header is not whole; the other one opens it");
-		else if (check_locked(run, err))
+		else if (check_locked(run, r))
 			return;
 	}
 	if (header_bound(bytes, len))

@@ -45,9 +45,9 @@ static int add(struct check_ids *ids, uint64_t id, uint64_t inode, enum check_se
 			*seen = CHECK_NEW;
 			return 0;
 		}
-		int err = grow(ids);
-		if (err)
-			return err;
+		int r = grow(ids);
+		if (r)
+			return r;
 	}
 	struct check_id *e = place(ids->slot, ids->cap, id);
 	*seen = !e->inode ? CHECK_NEW : e->inode == inode ? CHECK_SAME : CHECK_OTHER;
@@ -61,9 +61,9 @@ static int add(struct check_ids *ids, uint64_t id, uint64_t inode, enum check_se
 int check_ids_add(struct check_ids *ids, const uint8_t id[ID_LEN], const struct stat *st, enum check_seen *seen)
 {
 	pthread_mutex_lock(&ids->lock);
-	int err = add(ids, be64_get(id), inode_key(st), seen);
+	int r = add(ids, be64_get(id), inode_key(st), seen);
 	pthread_mutex_unlock(&ids->lock);
-	return err;
+	return r;
 }
 
 void check_ids_free(struct check_ids *ids)

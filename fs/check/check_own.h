@@ -126,7 +126,7 @@ int check_open(struct check_run *run, const struct check_at *at, struct stat *st
 int check_says_unclean(const struct store *s);
 
 /* check_header.c: what the key's own opening passes over. */
-void check_header(struct check_run *run, const struct check_at *at, const struct recover *r, const uint8_t *bytes,
+void check_header(struct check_run *run, const struct check_at *at, const struct recover *rec, const uint8_t *bytes,
 		  const struct header *h);
 /* check_block.c: the whole blocks of a file before END. */
 struct check_target {

@@ -30,17 +30,17 @@ static void look_bad(struct look *l, enum check_code code, const char *text)
 static void look_header(struct check_run *run, int fd, struct look *l)
 {
 	uint8_t bytes[HEADER_LEN_FILE];
-	int err = store_pread_full(fd, bytes, run->layout->header_len, 0);
-	if (err) {
+	int r = store_pread_full(fd, bytes, run->layout->header_len, 0);
+	if (r) {
 		look_bad(l, CHECK_IO, "its header cannot be read");
 		return;
 	}
-	err = header_parse(bytes, run->layout->header_len, &l->header);
-	if (err == -ENOTSUP)
+	r = header_parse(bytes, run->layout->header_len, &l->header);
+	if (r == -ENOTSUP)
 		look_bad(l, CHECK_HEADER, "its header is of a newer version");
-	else if (err)
+	else if (r)
 		look_bad(l, CHECK_HEADER, "its header is malformed");
-	l->has_id = !err;
+	l->has_id = !r;
 }
 
 static void look_end(struct check_run *run, int fd, uint64_t size, struct look *l)
@@ -48,8 +48,8 @@ static void look_end(struct check_run *run, int fd, uint64_t size, struct look *
 	uint8_t head[FINAL_OVERHEAD];
 	struct final_head parsed;
 	uint64_t no = size / run->layout->block_len;
-	int err = store_pread_full(fd, head, sizeof(head), layout_record_off(run->layout, no));
-	if (err)
+	int r = store_pread_full(fd, head, sizeof(head), layout_record_off(run->layout, no));
+	if (r)
 		look_bad(l, CHECK_IO, "its end cannot be read");
 	else if (final_head_parse(run->layout, head, sizeof(head), &parsed) || block_is_zero(head, sizeof(head)) ||
 		 parsed.tail_len != size % run->layout->block_len)

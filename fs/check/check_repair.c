@@ -21,8 +21,8 @@ static int lost_dir(struct check_run *run)
 	int own = run->cfg->store->own_fd;
 	pthread_mutex_lock(&run->out);
 	if (run->lost_fd < 0) {
-		int err = mkdirat(own, CHECK_LOST, 0700) < 0 && errno != EEXIST ? -errno : 0;
-		run->lost_fd = err ? err : store_openat(own, CHECK_LOST, O_RDONLY | O_DIRECTORY, 0);
+		int r = mkdirat(own, CHECK_LOST, 0700) < 0 && errno != EEXIST ? -errno : 0;
+		run->lost_fd = r ? r : store_openat(own, CHECK_LOST, O_RDONLY | O_DIRECTORY, 0);
 	}
 	int fd = run->lost_fd;
 	pthread_mutex_unlock(&run->out);
@@ -57,14 +57,14 @@ int check_fill_stump(struct check_run *run, const struct check_at *at)
 		return fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	int err = blank_make(&b, run->cfg->gate, run->layout);
-	if (err)
-		return err;
+	int r = blank_make(&b, run->cfg->gate, run->layout);
+	if (r)
+		return r;
 	if (ftruncate(fd, 0) < 0)
 		return -errno;
-	err = blank_write(&b, fd);
-	if (err)
-		return err;
+	r = blank_write(&b, fd);
+	if (r)
+		return r;
 	struct timespec times[2] = {st.st_atim, st.st_mtim};
 	(void)futimens(fd, times);
 	return fsync(fd) < 0 ? -errno : 0;
@@ -85,20 +85,20 @@ static int keep_tail(struct check_run *run, int fd, uint64_t from)
 	if (out < 0)
 		return out;
 	uint8_t *buf = malloc(COPY_LEN);
-	int err = buf ? 0 : -ENOMEM;
-	for (uint64_t off = from; !err && off < (uint64_t)st.st_size;) {
+	int r = buf ? 0 : -ENOMEM;
+	for (uint64_t off = from; !r && off < (uint64_t)st.st_size;) {
 		size_t n = (uint64_t)st.st_size - off < COPY_LEN ? (size_t)((uint64_t)st.st_size - off) : COPY_LEN;
-		err = store_pread_full(fd, buf, n, off);
-		if (!err && !block_is_zero(buf, n)) /* zeros stay a hole */
-			err = store_pwrite_full(out, buf, n, off - from);
+		r = store_pread_full(fd, buf, n, off);
+		if (!r && !block_is_zero(buf, n)) /* zeros stay a hole */
+			r = store_pwrite_full(out, buf, n, off - from);
 		off += n;
 	}
 	free(buf);
-	if (!err && (ftruncate(out, st.st_size - (off_t)from) < 0 || fsync(out) < 0 || fsync(lost) < 0))
-		err = -errno;
-	if (err)
+	if (!r && (ftruncate(out, st.st_size - (off_t)from) < 0 || fsync(out) < 0 || fsync(lost) < 0))
+		r = -errno;
+	if (r)
 		(void)unlinkat(lost, name, 0);
-	return err;
+	return r;
 }
 
 int check_seal_end(struct check_run *run, const struct check_target *t)
@@ -106,17 +106,17 @@ int check_seal_end(struct check_run *run, const struct check_target *t)
 	AUTO(auto_close) int fd = store_open_lifted(t->at->dir->fd, t->at->name, O_RDWR);
 	if (fd < 0)
 		return fd;
-	struct recover r = t->file;
-	r.fd = fd;
+	struct recover rec = t->file;
+	rec.fd = fd;
 	/* A new final record is written over what lies there; an old one that authenticates stays. */
 	uint64_t from = t->end.sealed ? t->end.disk_size : layout_record_off(run->layout, t->end.blocks);
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	int err = (uint64_t)st.st_size > from ? keep_tail(run, fd, from) : 0;
-	if (!err)
-		err = recover_apply(&r, &t->end);
-	if (!err && fsync(fd) < 0)
-		err = -errno;
-	return err;
+	int r = (uint64_t)st.st_size > from ? keep_tail(run, fd, from) : 0;
+	if (!r)
+		r = recover_apply(&rec, &t->end);
+	if (!r && fsync(fd) < 0)
+		r = -errno;
+	return r;
 }

@@ -175,19 +175,19 @@ void check_count(struct check_run *run, const struct check_counts *add)
 		check_stop(run, -EINTR);
 }
 
-void check_stop(struct check_run *run, int err)
+void check_stop(struct check_run *run, int r)
 {
 	int none = 0;
-	atomic_compare_exchange_strong(&run->stop, &none, err);
+	atomic_compare_exchange_strong(&run->stop, &none, r);
 	pthread_mutex_lock(&run->lock);
 	pthread_cond_broadcast(&run->filled);
 	pthread_cond_broadcast(&run->drained);
 	pthread_mutex_unlock(&run->lock);
 }
 
-int check_locked(struct check_run *run, int err)
+int check_locked(struct check_run *run, int r)
 {
-	if (err != -EACCES || !run->cfg->gate)
+	if (r != -EACCES || !run->cfg->gate)
 		return 0;
 	enum gate_state s = gate_state(run->cfg->gate);
 	/* With wrap type `file` the KMS may refuse one file's key and grant the rest. */

@@ -73,9 +73,9 @@ int check_session(const struct check_config *cfg, const uint8_t *record, size_t 
 {
 	struct own o = {.cfg = cfg, .counts = out};
 	struct session session;
-	int err = parse_session(cfg->gate, record, len, &session);
-	if (err != -EBADMSG)
-		return err;
+	int r = parse_session(cfg->gate, record, len, &session);
+	if (r != -EBADMSG)
+		return r;
 	say(&o, CHECK_SESSION, CHECK_DAMAGE, STORE_OWN "/" STORE_SESSION,
 	    len == SESSION_LEN ? "the session record does not authenticate" : "the session record has a wrong length");
 	return 0;
@@ -97,17 +97,17 @@ static int check_session_file(struct own *o)
 {
 	uint8_t *record = NULL;
 	size_t len = 0;
-	int err = store_read_file(o->cfg->store->own_fd, STORE_SESSION, SESSION_LEN, &record, &len);
-	if (err == -ENOENT) {
+	int r = store_read_file(o->cfg->store->own_fd, STORE_SESSION, SESSION_LEN, &record, &len);
+	if (r == -ENOENT) {
 		say(o, CHECK_SESSION, CHECK_DAMAGE, STORE_OWN "/" STORE_SESSION, "the session record is missing");
 		return 0;
 	}
-	if (err == -EFBIG || err == -EUCLEAN)
-		err = 0; /* no record: of length 0 */
-	if (!err)
-		err = check_session(o->cfg, record, len, o->counts);
+	if (r == -EFBIG || r == -EUCLEAN)
+		r = 0; /* no record: of length 0 */
+	if (!r)
+		r = check_session(o->cfg, record, len, o->counts);
 	free(record);
-	return err;
+	return r;
 }
 
 /* Heads only: what a valid slot holds is written to its file by store_begin(). */
@@ -131,14 +131,14 @@ static int check_inflight(struct own *o)
 	if (fd < 0)
 		return fd == -EUCLEAN ? 0 : fd;
 	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++) {
-		int err = store_pread_full(fd, head, sizeof(head), (uint64_t)i * s->slot_len);
-		if (err)
-			return err;
-		err = inflight_parse(head, s->slot_len, &s->keyring->layout, &f, &path);
-		if (err == -EUCLEAN)
+		int r = store_pread_full(fd, head, sizeof(head), (uint64_t)i * s->slot_len);
+		if (r)
+			return r;
+		r = inflight_parse(head, s->slot_len, &s->keyring->layout, &f, &path);
+		if (r == -EUCLEAN)
 			say(o, CHECK_INFLIGHT, CHECK_DAMAGE, STORE_OWN "/" STORE_INFLIGHT,
 			    "a slot is malformed: what a crashed mount was writing is lost");
-		else if (err == 0 && !o->cfg->begins)
+		else if (r == 0 && !o->cfg->begins)
 			say(o, CHECK_INFLIGHT, CHECK_CRASH, STORE_OWN "/" STORE_INFLIGHT,
 			    "a crashed mount was writing: the next mount or verify completes it");
 	}
@@ -148,6 +148,6 @@ static int check_inflight(struct own *o)
 int check_own(const struct check_config *cfg, struct check_counts *out)
 {
 	struct own o = {.cfg = cfg, .counts = out};
-	int err = check_session_file(&o);
-	return err ? err : check_inflight(&o);
+	int r = check_session_file(&o);
+	return r ? r : check_inflight(&o);
 }

@@ -53,14 +53,14 @@ static int open_value(struct check_run *run, const uint8_t *id, const char *name
 	uint8_t *plain = malloc(len + 1);
 	if (!plain)
 		return -ENOMEM;
-	int err = borrow_store(&b, run->cfg->gate, GATE_USE_NEW);
-	if (!err)
-		err = xattr_name_decode(b.store, id, name, plain_name);
-	if (!err)
-		err = len < XATTR_OVERHEAD ? -EBADMSG : xattr_open(b.store, id, plain_name, cipher, len, plain);
+	int r = borrow_store(&b, run->cfg->gate, GATE_USE_NEW);
+	if (!r)
+		r = xattr_name_decode(b.store, id, name, plain_name);
+	if (!r)
+		r = len < XATTR_OVERHEAD ? -EBADMSG : xattr_open(b.store, id, plain_name, cipher, len, plain);
 	secret_wipe(plain, len + 1);
 	free(plain);
-	return err;
+	return r;
 }
 
 static void check_one(struct check_run *run, const struct check_at *at, int fd, const uint8_t *id, const char *name)
@@ -72,30 +72,30 @@ static void check_one(struct check_run *run, const struct check_at *at, int fd, 
 	}
 	uint8_t *value = malloc(VALUE_MAX);
 	ssize_t len = value ? fgetxattr(fd, name, value, VALUE_MAX) : -1;
-	int err = !value ? -ENOMEM : len < 0 ? -errno : 0;
-	if (!err && id)
-		err = open_value(run, id, name, value, (size_t)len);
-	else if (!err && (size_t)len < XATTR_OVERHEAD)
-		err = -EBADMSG;
+	int r = !value ? -ENOMEM : len < 0 ? -errno : 0;
+	if (!r && id)
+		r = open_value(run, id, name, value, (size_t)len);
+	else if (!r && (size_t)len < XATTR_OVERHEAD)
+		r = -EBADMSG;
 	free(value);
-	if (err == -ENOMEM)
-		check_stop(run, err);
-	else if (err == -EBADMSG)
+	if (r == -ENOMEM)
+		check_stop(run, r);
+	else if (r == -EBADMSG)
 		say(run, at, CHECK_DAMAGE, name,
 		    id ? "does not authenticate: altered, or of another object" : "is too short");
-	else if (err && err != -ENODATA && !check_locked(run, err))
-		say(run, at, CHECK_DAMAGE, name, strerror(-err));
+	else if (r && r != -ENODATA && !check_locked(run, r))
+		say(run, at, CHECK_DAMAGE, name, strerror(-r));
 }
 
 void check_xattrs(struct check_run *run, const struct check_at *at, int fd, const uint8_t *object_id)
 {
 	char *list;
 	size_t len;
-	int err = read_list(fd, &list, &len);
-	if (err)
+	int r = read_list(fd, &list, &len);
+	if (r)
 		check_say(run, at, &(struct check_finding){.code = CHECK_XATTR, .severity = CHECK_DAMAGE},
-			  "its extended attributes cannot be read: %s", strerror(-err));
-	for (size_t i = 0; !err && i < len; i += strlen(list + i) + 1)
+			  "its extended attributes cannot be read: %s", strerror(-r));
+	for (size_t i = 0; !r && i < len; i += strlen(list + i) + 1)
 		if (strncmp(list + i, XATTR_DISK_PREFIX, strlen(XATTR_DISK_PREFIX)) == 0)
 			check_one(run, at, fd, object_id, list + i);
 	free(list);

@@ -159,7 +159,7 @@ static void job_lseek(struct file_work *w, void *arg)
 	uint64_t out;
 	int r = 0;
 
-	if (atomic_load(&f->node->opened) & 2)
+	if (atomic_load(&f->node->opened) & NODE_OPENED_TO_WRITE)
 		r = lock_forget_inode(d->server->cfg.lock, f->node->id, 0, 0);
 	if (!r || r == -ENOENT)
 		r = file_seek(f, w, d->off, d->arg, &out);

@@ -86,7 +86,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		return;
 	}
 	fi->fh = (uint64_t)(uintptr_t)l;
-	atomic_fetch_or(&n->opened, 1);
+	atomic_fetch_or(&n->opened, NODE_OPENED_AT_ALL);
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		folder_close(l);
 }

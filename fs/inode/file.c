@@ -281,7 +281,7 @@ int file_open(struct file_env *env, struct node *n, bool writable, struct file_w
 		file_close(f, writable);
 		return r;
 	}
-	atomic_fetch_or(&n->opened, writable ? 3 : 1);
+	atomic_fetch_or(&n->opened, writable ? NODE_OPENED_AT_ALL | NODE_OPENED_TO_WRITE : NODE_OPENED_AT_ALL);
 	*out = f;
 	return 0;
 }
@@ -299,7 +299,7 @@ int file_adopt(struct file_env *env, struct node *n, int fd, struct blank *blank
 	f->writable = true;
 	f->generation = 1;
 	handle_added(f, true);
-	atomic_fetch_or(&n->opened, 3);
+	atomic_fetch_or(&n->opened, NODE_OPENED_AT_ALL | NODE_OPENED_TO_WRITE);
 	pthread_mutex_lock(&n->lock);
 	n->file = f;
 	pthread_mutex_unlock(&n->lock);

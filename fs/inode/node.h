@@ -52,6 +52,12 @@ struct dirfd {
 /* What is remembered of a node's attributes on disk. */
 enum node_has { NODE_HAS_UNKNOWN = 0, NODE_HAS_NONE, NODE_HAS_SOME };
 
+/* What an inode was opened for since the mount: bits. */
+enum node_opened {
+	NODE_OPENED_AT_ALL = 1,
+	NODE_OPENED_TO_WRITE = 2,
+};
+
 /*
  * An inode of the mount. `id`, `generation`, `dev`, `ino`, `type` never change while it lives; the rest is guarded by the
  * table's lock (t), by itself (l: node_lock), or is atomic (a). A node lives while the kernel knows it, a child pins it, or
@@ -82,7 +88,7 @@ struct node {
 	_Atomic uint8_t default_acl; /* a: enum node_has */
 	_Atomic uint32_t
 		unsynced; /* a: NODE_UNSYNCED_*: made in this mount, not durable yet; above, how often that was said */
-	_Atomic uint8_t opened; /* a: 1 opened since the mount, 2 for writing */
+	_Atomic uint8_t opened; /* a: enum node_opened */
 	_Atomic bool lost_any;  /* a: lost is not empty */
 };
 

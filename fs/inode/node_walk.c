@@ -6,7 +6,7 @@ static enum node_class class_of(const struct node *n)
 {
 	uint8_t opened = atomic_load(&n->opened);
 
-	if (opened & 2)
+	if (opened & NODE_OPENED_TO_WRITE)
 		return NODE_WRITTEN;
 	if (opened)
 		return NODE_OPENED;

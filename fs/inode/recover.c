@@ -41,67 +41,67 @@ static void scan_end(struct scan *s)
 	free(s->plain);
 }
 
-static int scan_begin(struct scan *s, const struct recover *r)
+static int scan_begin(struct scan *s, const struct recover *rec)
 {
 	struct stat st;
-	if (fstat(r->fd, &st) < 0)
+	if (fstat(rec->fd, &st) < 0)
 		return -errno;
-	if ((uint64_t)st.st_size < r->layout->header_len)
+	if ((uint64_t)st.st_size < rec->layout->header_len)
 		return -EUCLEAN;
-	s->r = r;
+	s->r = rec;
 	s->size = (uint64_t)st.st_size;
-	s->record_len = layout_record_len(r->layout);
-	s->records = (s->size - r->layout->header_len) / s->record_len;
+	s->record_len = layout_record_len(rec->layout);
+	s->records = (s->size - rec->layout->header_len) / s->record_len;
 	s->room = CHUNK_LEN / s->record_len + 1;
 	s->cipher = malloc(s->room * s->record_len);
-	s->plain = malloc(r->layout->block_len);
+	s->plain = malloc(rec->layout->block_len);
 	return s->cipher && s->plain ? 0 : -ENOMEM;
 }
 
-static int borrow(const struct recover *r, struct borrow *b)
+static int borrow(const struct recover *rec, struct borrow *b)
 {
-	return borrow_file(b, r->gate, GATE_USE_NEW, r->key, r->layout);
+	return borrow_file(b, rec->gate, GATE_USE_NEW, rec->key, rec->layout);
 }
 
 /* Open the LEN bytes at the place of block NO as a final record. -EBADMSG if they are none. */
-static int open_final(const struct recover *r, uint64_t no, size_t len, struct final_head *head)
+static int open_final(const struct recover *rec, uint64_t no, size_t len, struct final_head *head)
 {
 	uint8_t *cipher = malloc(len);
-	uint8_t *tail = malloc(r->layout->block_len);
+	uint8_t *tail = malloc(rec->layout->block_len);
 	AUTO(borrow_end) struct borrow b = {0};
-	int err = cipher && tail ? store_pread_full(r->fd, cipher, len, layout_record_off(r->layout, no)) : -ENOMEM;
-	if (!err)
-		err = borrow(r, &b);
-	if (!err)
-		err = final_open(&b.open, no, cipher, len, head, tail);
+	int r = cipher && tail ? store_pread_full(rec->fd, cipher, len, layout_record_off(rec->layout, no)) : -ENOMEM;
+	if (!r)
+		r = borrow(rec, &b);
+	if (!r)
+		r = final_open(&b.open, no, cipher, len, head, tail);
 	if (tail)
-		secret_wipe(tail, r->layout->block_len);
+		secret_wipe(tail, rec->layout->block_len);
 	free(tail);
 	free(cipher);
-	return err;
+	return r;
 }
 
-int recover_final_at(const struct recover *r, uint64_t no, struct final_head *head)
+int recover_final_at(const struct recover *rec, uint64_t no, struct final_head *head)
 {
 	uint8_t front[FINAL_OVERHEAD];
 	struct final_head seen;
 	struct stat st;
-	if (fstat(r->fd, &st) < 0)
+	if (fstat(rec->fd, &st) < 0)
 		return -errno;
-	uint64_t off = layout_record_off(r->layout, no);
+	uint64_t off = layout_record_off(rec->layout, no);
 	if ((uint64_t)st.st_size < off + sizeof(front))
 		return 0;
-	int err = store_pread_full(r->fd, front, sizeof(front), off);
-	if (err)
-		return err;
-	if (final_head_parse(r->layout, front, sizeof(front), &seen) || block_is_zero(front, sizeof(front)))
+	int r = store_pread_full(rec->fd, front, sizeof(front), off);
+	if (r)
+		return r;
+	if (final_head_parse(rec->layout, front, sizeof(front), &seen) || block_is_zero(front, sizeof(front)))
 		return 0;
-	uint64_t len = layout_final_len(r->layout, seen.tail_len);
+	uint64_t len = layout_final_len(rec->layout, seen.tail_len);
 	if ((uint64_t)st.st_size < off + len)
 		return 0;
-	err = open_final(r, no, len, &seen);
-	if (err)
-		return err == -EBADMSG ? 0 : err;
+	r = open_final(rec, no, len, &seen);
+	if (r)
+		return r == -EBADMSG ? 0 : r;
 	if (head)
 		*head = seen;
 	return 1;
@@ -122,27 +122,27 @@ static void end_at_final(struct scan *s, uint64_t no, const struct final_head *h
 static int scan_blocks(struct scan *s, uint64_t no, size_t n)
 {
 	AUTO(borrow_end) struct borrow b;
-	int err = borrow(s->r, &b);
-	if (err)
-		return err;
-	for (size_t i = 0; i < n && !err; i++) {
+	int r = borrow(s->r, &b);
+	if (r)
+		return r;
+	for (size_t i = 0; i < n && !r; i++) {
 		const uint8_t *record = s->cipher + i * s->record_len;
 		if (block_is_zero(record, s->record_len)) {
 			s->holes++;
 			continue;
 		}
-		err = block_open(&b.open, no + i, 1, 0, record, s->plain, NULL);
-		if (!err) {
+		r = block_open(&b.open, no + i, 1, 0, record, s->plain, NULL);
+		if (!r) {
 			s->end.blocks = no + i + 1;
 			s->end.holes = s->holes;
 			s->end.bad = s->bad;
-		} else if (err == -EBADMSG) {
+		} else if (r == -EBADMSG) {
 			s->bad++;
 			s->rubbish = 1;
-			err = 0;
+			r = 0;
 		}
 	}
-	return err;
+	return r;
 }
 
 /* How many of the N records at the chunk's front come before one that looks like a final record. */
@@ -183,13 +183,13 @@ static int scan_chunk(struct scan *s, uint64_t *no)
 	size_t n = s->records - *no < s->room ? (size_t)(s->records - *no) : s->room;
 	if (n == 0)
 		return 0;
-	int err = store_pread_full(s->r->fd, s->cipher, n * s->record_len, layout_record_off(s->r->layout, *no));
-	if (err)
-		return err;
+	int r = store_pread_full(s->r->fd, s->cipher, n * s->record_len, layout_record_off(s->r->layout, *no));
+	if (r)
+		return r;
 	size_t before = before_final(s, n);
-	err = before ? scan_blocks(s, *no, before) : 0;
-	if (err)
-		return err;
+	r = before ? scan_blocks(s, *no, before) : 0;
+	if (r)
+		return r;
 	*no += before;
 	if (before == n)
 		return 0;
@@ -219,9 +219,9 @@ static int scan_rest(struct scan *s)
 		return found;
 	uint64_t off = layout_record_off(s->r->layout, s->records);
 	size_t len = (size_t)(s->size - off);
-	int err = store_pread_full(s->r->fd, s->cipher, len, off);
-	if (err)
-		return err;
+	int r = store_pread_full(s->r->fd, s->cipher, len, off);
+	if (r)
+		return r;
 	/* At the front of the body fewer bytes than a final record has can hold nothing: a create cut short. */
 	if (!block_is_zero(s->cipher, len) && (s->records || len >= FINAL_OVERHEAD))
 		s->rubbish = 1;
@@ -245,66 +245,66 @@ static int find(struct scan *s)
 	return 0;
 }
 
-int recover_find(const struct recover *r, struct recover_end *out)
+int recover_find(const struct recover *rec, struct recover_end *out)
 {
-	AUTO(scan_end) struct scan s = {.r = r};
-	int err = scan_begin(&s, r);
-	if (!err)
-		err = find(&s);
-	if (!err)
+	AUTO(scan_end) struct scan s = {.r = rec};
+	int r = scan_begin(&s, rec);
+	if (!r)
+		r = find(&s);
+	if (!r)
 		*out = s.end;
-	return err;
+	return r;
 }
 
-static int seal_end(const struct recover *r, const struct recover_end *end)
+static int seal_end(const struct recover *rec, const struct recover_end *end)
 {
 	uint8_t record[FINAL_OVERHEAD];
 	struct final_head head = {.tail_len = 0, .flags = end->flags, .generation = end->generation};
 	AUTO(borrow_end) struct borrow b;
-	int err = borrow(r, &b);
-	if (err)
-		return err;
-	err = final_seal(&b.seal, end->blocks, &head, (const uint8_t *)"", record);
+	int r = borrow(rec, &b);
+	if (r)
+		return r;
+	r = final_seal(&b.seal, end->blocks, &head, (const uint8_t *)"", record);
 	borrow_end(&b); /* before the disk */
-	if (err)
-		return err;
-	return store_pwrite_full(r->fd, record, sizeof(record), layout_record_off(r->layout, end->blocks));
+	if (r)
+		return r;
+	return store_pwrite_full(rec->fd, record, sizeof(record), layout_record_off(rec->layout, end->blocks));
 }
 
-int recover_apply(const struct recover *r, const struct recover_end *end)
+int recover_apply(const struct recover *rec, const struct recover_end *end)
 {
 	struct stat st;
-	if (fstat(r->fd, &st) < 0)
+	if (fstat(rec->fd, &st) < 0)
 		return -errno;
 	/* The new end first: cut down in between, the file is found just as unfinished as it was. */
-	int err = end->sealed ? 0 : seal_end(r, end);
-	if (err)
-		return err;
-	if (ftruncate(r->fd, (off_t)end->disk_size) < 0)
+	int r = end->sealed ? 0 : seal_end(rec, end);
+	if (r)
+		return r;
+	if (ftruncate(rec->fd, (off_t)end->disk_size) < 0)
 		return -errno;
 	struct timespec times[2] = {st.st_atim, st.st_mtim};
-	(void)futimens(r->fd, times); /* another owner's file on some backings: the times are not worth failing for */
+	(void)futimens(rec->fd, times); /* another owner's file on some backings: the times are not worth failing for */
 	return 0;
 }
 
 /* -EBADMSG unless the final record at the arithmetic end authenticates. */
-static int check_end(const struct recover *r)
+static int check_end(const struct recover *rec)
 {
 	struct stat st;
 	uint64_t plain_size;
 	struct final_head head;
-	if (fstat(r->fd, &st) < 0)
+	if (fstat(rec->fd, &st) < 0)
 		return -errno;
-	if (layout_classify(r->layout, (uint64_t)st.st_size, &plain_size) != OBJECT_FILE)
+	if (layout_classify(rec->layout, (uint64_t)st.st_size, &plain_size) != OBJECT_FILE)
 		return -EBADMSG;
-	uint64_t no = plain_size / r->layout->block_len;
-	return open_final(r, no, layout_final_len(r->layout, plain_size), &head);
+	uint64_t no = plain_size / rec->layout->block_len;
+	return open_final(rec, no, layout_final_len(rec->layout, plain_size), &head);
 }
 
-static void say(const struct recover *r, const struct recover_end *end, void (*log)(int priority, const char *text))
+static void say(const struct recover *rec, const struct recover_end *end, void (*log)(int priority, const char *text))
 {
 	char link[64], name[512], text[1024];
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", r->fd);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", rec->fd);
 	ssize_t n = readlink(link, name, sizeof(name) - 1);
 	name[n < 0 ? 0 : n] = '\0';
 	int len = snprintf(text, sizeof(text),
@@ -318,15 +318,15 @@ static void say(const struct recover *r, const struct recover_end *end, void (*l
 int recover_file(int fd, const struct layout *l, struct gate *g, struct gate_key *key,
 		 void (*log)(int priority, const char *text))
 {
-	struct recover r = {.fd = fd, .layout = l, .gate = g, .key = key};
+	struct recover rec = {.fd = fd, .layout = l, .gate = g, .key = key};
 	struct recover_end end;
-	int err = check_end(&r);
-	if (err != -EBADMSG)
-		return err;
-	err = recover_find(&r, &end);
-	if (!err)
-		err = recover_apply(&r, &end);
-	if (!err && log)
-		say(&r, &end, log);
-	return err;
+	int r = check_end(&rec);
+	if (r != -EBADMSG)
+		return r;
+	r = recover_find(&rec, &end);
+	if (!r)
+		r = recover_apply(&rec, &end);
+	if (!r && log)
+		say(&rec, &end, log);
+	return r;
 }

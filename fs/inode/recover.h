@@ -42,11 +42,11 @@ int recover_file(int fd, const struct layout *l, struct gate *g, struct gate_key
  * authenticates. Where zero records lie before that block the new end says sparse: the old flag is lost with the old
  * end. A body that is too short for a final record, or all zero, ends at 0. -EBADMSG, -EACCES, -EIO, -ENOMEM.
  */
-int recover_find(const struct recover *r, struct recover_end *out) MUST_CHECK;
+int recover_find(const struct recover *rec, struct recover_end *out) MUST_CHECK;
 /* The second half: seal and cut at END, put the times back. */
-int recover_apply(const struct recover *r, const struct recover_end *end) MUST_CHECK;
+int recover_apply(const struct recover *rec, const struct recover_end *end) MUST_CHECK;
 
 /* 1 if a final record that authenticates lies at the place of block NO, 0 if not, negative errno. HEAD may be NULL. */
-int recover_final_at(const struct recover *r, uint64_t no, struct final_head *head) MUST_CHECK;
+int recover_final_at(const struct recover *rec, uint64_t no, struct final_head *head) MUST_CHECK;
 
 #endif

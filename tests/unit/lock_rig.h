@@ -54,7 +54,7 @@ static int tell(struct lock *l, uint64_t ino, int64_t off, int64_t len)
 	return r;
 }
 
-/* The two words to the kernel, in the place of fs/lock/notify.c. */
+/* The two words to the kernel, in the place of fs/lock/lock_notify.c. */
 int lock_forget_inode(struct lock *l, uint64_t ino, int64_t off, int64_t len)
 {
 	return tell(l, ino, off, len);

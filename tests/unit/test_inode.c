@@ -181,8 +181,8 @@ START_TEST(the_hash_grows)
 		ck_assert_ptr_eq(look(t->root, name, 1000 + (ino_t)i, OBJECT_FILE), n[i]);
 		ck_assert_int_eq(n[i]->type, i % 3 == 0 ? OBJECT_DIR : OBJECT_FILE);
 	}
-	atomic_store(&n[7]->opened, 1);
-	atomic_store(&n[N - 1]->opened, 3);
+	atomic_store(&n[7]->opened, NODE_OPENED_AT_ALL);
+	atomic_store(&n[N - 1]->opened, NODE_OPENED_AT_ALL | NODE_OPENED_TO_WRITE);
 	uint64_t ids[64], next = 1;
 	ck_assert_uint_eq(nodes_collect(t, NODE_WRITTEN, &next, ids, 64), 1);
 	ck_assert_uint_eq(ids[0], n[N - 1]->id);
@@ -522,7 +522,7 @@ static void one_round(struct worker *w, int i)
 	ck_assert_int_eq(node_move_name(t, &st, (struct node_place){w->dir, a}, (struct node_place){w->dir, b}), 0);
 	ck_assert_int_eq(node_stat(t, n, &now), 0);
 	ck_assert_uint_eq(now.st_ino, st.st_ino);
-	atomic_fetch_or(&n->opened, 3);
+	atomic_fetch_or(&n->opened, NODE_OPENED_AT_ALL | NODE_OPENED_TO_WRITE);
 	node_keep_orphan(t, st.st_dev, st.st_ino, openat(w->fd, b, O_PATH));
 	unlinkat(w->fd, b, 0);
 	node_drop_name(t, st.st_dev, st.st_ino, w->dir, b);
