@@ -35,7 +35,6 @@ second_run 'second rsync transfers nothing' "$S" "$W/mnt/tree"
 no_difference 'compare, warm' "$S" "$W/mnt/tree"
 umount_store
 mount_store store || exit
-drop_caches
 no_difference 'compare after a remount' "$S" "$W/mnt/tree"
 t0=$(now_ms)
 expect 'rsync out' rsync -aHAX --numeric-ids "$W/mnt/tree/" "$W/out/"

@@ -239,7 +239,6 @@ rows() {
 	[ $rc -eq 0 ] || fail "$1: exit $rc: $(tail -n 5 "$W/rows.err")"
 	[ ! -s "$W/rows.err" ] || say "note: $1 also said: $(tail -n 5 "$W/rows.err")"
 }
-drop_caches() { sync; echo 3 >/proc/sys/vm/drop_caches; }
 
 # daemons_of DIR: pids of processes of the program whose arguments name DIR
 daemons_of() {
