@@ -18,12 +18,12 @@ static bool time_over(const struct gate_machine *m, int64_t now)
 	return now >= m->deadline || now < m->lease_end - m->lease_ms;
 }
 
-static void show(struct gate_machine *m, struct gate_actions *a, enum gate_state state, enum gate_word say)
+static void show(struct gate_machine *m, struct gate_actions *a, enum gate_state state, enum gate_word word)
 {
 	m->state = state;
 	a->show = state;
 	a->tell = true;
-	a->say = say;
+	a->say = word;
 }
 
 static void want_probe(struct gate_machine *m, int64_t now)
@@ -41,13 +41,13 @@ static void renew(struct gate_machine *m, const struct gate_event *ev)
 }
 
 /* Out of any state, on the way to LOCKED: keys must go. */
-static void shut(struct gate_machine *m, struct gate_actions *a, enum gate_cause cause, enum gate_word say)
+static void shut(struct gate_machine *m, struct gate_actions *a, enum gate_cause cause, enum gate_word word)
 {
 	bool served = serving(m);
 
 	m->cause = cause;
 	m->ask_fresh = true; /* only a refresh lets cancelled handles work again */
-	show(m, a, GATE_LOCKING, served ? say : GATE_SAY_REASON);
+	show(m, a, GATE_LOCKING, served ? word : GATE_SAY_REASON);
 	a->shut = true;
 	a->drain = served;
 	if (!served) { /* nobody was let in: the door is LOCKED at once, and it is told when it is done */
@@ -69,13 +69,13 @@ static void wiped(struct gate_machine *m, int64_t now, struct gate_actions *a)
 	a->locked = true;
 }
 
-static void let_in(struct gate_machine *m, struct gate_actions *a, enum gate_word say)
+static void let_in(struct gate_machine *m, struct gate_actions *a, enum gate_word word)
 {
 	m->refusal_unconfirmed = m->credential_refreshed = m->good_unconfirmed = m->ask_fresh = false;
 	m->unlocking = 0;
 	m->cause = GATE_CAUSE_NONE;
 	m->deadline = m->lease_end;
-	show(m, a, GATE_ACTIVE, say);
+	show(m, a, GATE_ACTIVE, word);
 }
 
 /* A definite no. CORRUPT is one too: this very wrap has worked before. */

@@ -120,9 +120,9 @@ static const struct word {
 };
 
 /* g->lock is held. New reason, and in LINE what the log is to say. */
-static void words_say(struct gate *g, enum gate_word say, const char *text, struct gate_line *line)
+static void words_say(struct gate *g, enum gate_word word, const char *text, struct gate_line *line)
 {
-	const struct word *w = &words[say];
+	const struct word *w = &words[word];
 	const char *last = w->add_last ? g->last.text : "";
 	char before[GATE_WHY_MAX];
 
@@ -130,10 +130,10 @@ static void words_say(struct gate *g, enum gate_word say, const char *text, stru
 	if (w->reason)
 		snprintf(g->reason, sizeof(g->reason), "%s%s%s%s", w->reason, w->add_text ? text : "",
 			 last[0] ? ": " : "", last);
-	if (say == GATE_SAY_STILL_LOCKED && strcmp(before, g->reason) == 0)
+	if (word == GATE_SAY_STILL_LOCKED && strcmp(before, g->reason) == 0)
 		return; /* said already */
 	line->priority = w->priority;
-	if (say == GATE_SAY_GRACE_BEGINS)
+	if (word == GATE_SAY_GRACE_BEGINS)
 		snprintf(line->text, sizeof(line->text), "grace of %lld s begins: %s",
 			 (long long)g->machine.grace_ms / 1000, g->reason);
 	else if (w->log)
