@@ -99,7 +99,7 @@ static int run_all(struct check_run *run, unsigned n)
 	if (r)
 		check_stop(run, r);
 	pthread_mutex_lock(&run->lock);
-	run->done = 1;
+	run->done = true;
 	pthread_cond_broadcast(&run->filled);
 	pthread_mutex_unlock(&run->lock);
 	while (started-- > 0)

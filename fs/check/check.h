@@ -49,7 +49,7 @@ struct check_problem {
 	enum check_code code;
 	enum check_severity severity;
 	int64_t block, last; /* the blocks concerned, -1 if none in particular */
-	int repaired;
+	bool repaired;
 	const char *text; /* one sentence, without the path */
 };
 
@@ -67,8 +67,8 @@ struct check_config {
 	const struct store *store; /* open; with a gate: locked and begun */
 	struct gate *gate;         /* ACTIVE, or NULL: structure only */
 	unsigned threads;          /* beside the one that walks; 0 = 2, at most 16 */
-	int repair;                /* only with a gate and a writable store */
-	int begins;                /* check_own(): store_begin() follows, which completes the writes in flight */
+	bool repair;               /* only with a gate and a writable store */
+	bool begins;               /* check_own(): store_begin() follows, which completes the writes in flight */
 	const _Atomic int *cancel; /* set from outside: end soon with -EINTR; may be NULL */
 	/* One call at a time, from any thread. */
 	void (*problem)(void *arg, const struct check_problem *p);

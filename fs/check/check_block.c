@@ -33,7 +33,7 @@ static void bad_tell(struct run_of_bad *b)
 	struct check_finding f = {
 		.code = b->kind == BAD_READ ? CHECK_IO : CHECK_BLOCK,
 		.severity = CHECK_DAMAGE,
-		.in_blocks = 1,
+		.in_blocks = true,
 		.block = b->first,
 		.last = b->last,
 	};
@@ -146,7 +146,7 @@ static int earlier_end(struct check_target *t, uint64_t no)
 		.blocks = no,
 		.disk_size = layout_record_off(t->file.layout, no) + layout_final_len(t->file.layout, head.tail_len),
 		.flags = head.flags,
-		.sealed = 1,
+		.sealed = true,
 	};
 	return 1;
 }

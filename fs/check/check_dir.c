@@ -45,7 +45,7 @@ static int dir_enter(struct check_run *run, struct check_dir *parent, const char
 	int fd = dir_open(d, parent ? parent->fd : run->cfg->store->data_fd, parent ? name : ".");
 	d->stream = fd >= 0 ? fdopendir(fd) : NULL;
 	if (fd >= 0 && !d->stream) {
-		d->lifted = 0;
+		d->lifted = false;
 		close(fd);
 	}
 	d->fd = d->stream ? fd : -1;

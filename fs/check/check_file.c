@@ -136,7 +136,7 @@ static void say_end(struct check_run *run, struct check_target *t, int early)
 {
 	struct check_finding f = {.code = CHECK_END,
 				  .severity = crash(run),
-				  .in_blocks = 1,
+				  .in_blocks = true,
 				  .block = t->end.blocks,
 				  .last = t->end.blocks};
 	if (run->repair && run->unclean)
@@ -163,7 +163,7 @@ static int find_end(struct check_work *w, struct check_target *t, const struct s
 	int r = type == OBJECT_FILE ? recover_final_at(&t->file, no, &head) : 0;
 	if (r == 1 && head.tail_len == size % run->layout->block_len) {
 		t->end = (struct recover_end){
-			.blocks = no, .disk_size = (uint64_t)st->st_size, .flags = head.flags, .sealed = 1};
+			.blocks = no, .disk_size = (uint64_t)st->st_size, .flags = head.flags, .sealed = true};
 		return 0;
 	}
 	r = r < 0 ? r : recover_find(&t->file, &t->end);

@@ -41,7 +41,7 @@ static int add(struct check_ids *ids, uint64_t id, uint64_t inode, enum check_se
 {
 	if ((ids->n + 1) * 4 > ids->cap * 3) {
 		if (ids->cap == IDS_CAP_MAX) {
-			ids->full = 1;
+			ids->full = true;
 			*seen = CHECK_NEW;
 			return 0;
 		}

@@ -24,9 +24,9 @@ struct check_dir {
 	int fd;      /* the stream's */
 	char *disk;  /* name on disk; "data" for the root */
 	char *plain; /* "" for the root; NULL where unknown */
-	int has_id;
+	bool has_id;
 	uint8_t id[ID_LEN];
-	int lifted; /* a plain user's own folder, searchable only while it is looked at; `mode` is put back */
+	bool lifted; /* a plain user's own folder, searchable only while it is looked at; `mode` is put back */
 	mode_t mode;
 };
 
@@ -40,8 +40,8 @@ struct check_at {
 struct check_finding {
 	enum check_code code;
 	enum check_severity severity;
-	int repaired;
-	int in_blocks; /* `block` and `last` count */
+	bool repaired;
+	bool in_blocks; /* `block` and `last` count */
 	uint64_t block, last;
 };
 
@@ -60,7 +60,7 @@ struct check_ids {
 	pthread_mutex_t lock;
 	struct check_id *slot; /* lock, as all that follows */
 	size_t n, cap;
-	int full;
+	bool full;
 };
 enum check_seen { CHECK_NEW, CHECK_SAME, CHECK_OTHER };
 
@@ -68,13 +68,13 @@ struct check_run {
 	const struct check_config *cfg;
 	const struct layout *layout;
 	enum name_mode names;
-	int unclean;
-	int repair; /* and there is a gate, and the store is writable */
+	bool unclean;
+	bool repair; /* and there is a gate, and the store is writable */
 	pthread_mutex_t lock;
 	pthread_cond_t filled, drained;
 	struct check_job queue[CHECK_QUEUE]; /* lock; a ring */
 	unsigned first, count;               /* lock */
-	int done;                            /* lock: the walk has ended */
+	bool done;                           /* lock: the walk has ended */
 	_Atomic int stop;                    /* negative errno: everybody ends */
 	pthread_mutex_t out;                 /* callbacks, counts, lost_fd */
 	struct check_counts counts;          /* out */
@@ -97,10 +97,10 @@ __attribute__((format(printf, 4, 5))) void check_say(struct check_run *run, cons
 						     const struct check_finding *f, const char *fmt, ...);
 /* Bytes and objects looked at; tells progress now and then. */
 void check_count(struct check_run *run, const struct check_counts *add);
-/* Make everybody end with ERR; the first error wins. */
-void check_stop(struct check_run *run, int err);
-/* 1 if ERR came from a gate that has locked (then the run is stopped), else 0. */
-int check_locked(struct check_run *run, int err);
+/* Make everybody end with R; the first error wins. */
+void check_stop(struct check_run *run, int r);
+/* true if R came from a gate that has locked (then the run is stopped). */
+bool check_locked(struct check_run *run, int r);
 struct check_dir *check_dir_get(struct check_dir *dir);
 void check_dir_put(struct check_dir *dir);
 

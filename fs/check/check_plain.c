@@ -17,7 +17,7 @@ struct look {
 	const char *text;
 	int severity;
 	struct header header;
-	int has_id;
+	bool has_id;
 };
 
 static void look_bad(struct look *l, enum check_code code, const char *text)

@@ -185,14 +185,14 @@ void check_stop(struct check_run *run, int r)
 	pthread_mutex_unlock(&run->lock);
 }
 
-int check_locked(struct check_run *run, int r)
+bool check_locked(struct check_run *run, int r)
 {
 	if (r != -EACCES || !run->cfg->gate)
-		return 0;
+		return false;
 	enum gate_state s = gate_state(run->cfg->gate);
 	/* With wrap type `file` the KMS may refuse one file's key and grant the rest. */
 	if (run->cfg->store->keyring->wrap_type == WRAP_FILE && (s == GATE_ACTIVE || s == GATE_GRACE))
-		return 0;
+		return false;
 	check_stop(run, -EACCES);
-	return 1;
+	return true;
 }

@@ -8,7 +8,7 @@
 struct check_total {
 	struct check_run *run;
 	pthread_t thread;
-	int started;
+	bool started;
 	_Atomic int stop;
 };
 

@@ -26,7 +26,7 @@ struct scan {
 	uint8_t *cipher;  /* `room` records */
 	uint8_t *plain;   /* one block */
 	size_t room;
-	int rubbish;         /* something that is neither zero nor authentic was seen */
+	bool rubbish;        /* something that is neither zero nor authentic was seen */
 	uint64_t holes;      /* zero records so far, those behind the last authentic block included */
 	uint64_t bad;        /* the same for records that do not authenticate */
 	uint64_t generation; /* the highest one in any head that looks like a final record's */
@@ -113,7 +113,7 @@ static void end_at_final(struct scan *s, uint64_t no, const struct final_head *h
 	s->end.blocks = no;
 	s->end.disk_size = layout_record_off(s->r->layout, no) + layout_final_len(s->r->layout, head->tail_len);
 	s->end.flags = head->flags;
-	s->end.sealed = 1;
+	s->end.sealed = true;
 	s->end.bad = s->bad;
 	s->end.holes = s->holes;
 }
@@ -138,7 +138,7 @@ static int scan_blocks(struct scan *s, uint64_t no, size_t n)
 			s->end.bad = s->bad;
 		} else if (r == -EBADMSG) {
 			s->bad++;
-			s->rubbish = 1;
+			s->rubbish = true;
 			r = 0;
 		}
 	}
@@ -203,7 +203,7 @@ static int scan_chunk(struct scan *s, uint64_t *no)
 	}
 	/* No block begins like this but by a chance of 2^-150: a torn final record. */
 	s->bad++;
-	s->rubbish = 1;
+	s->rubbish = true;
 	(*no)++;
 	return 0;
 }
@@ -224,7 +224,7 @@ static int scan_rest(struct scan *s)
 		return r;
 	/* At the front of the body fewer bytes than a final record has can hold nothing: a create cut short. */
 	if (!block_is_zero(s->cipher, len) && (s->records || len >= FINAL_OVERHEAD))
-		s->rubbish = 1;
+		s->rubbish = true;
 	return 0;
 }
 

@@ -3,6 +3,8 @@
 #ifndef FS_RECOVER_H
 #define FS_RECOVER_H
 
+#include <stdbool.h>
+
 #include "crypto/block.h"
 #include "kms/gate.h"
 
@@ -20,7 +22,7 @@ struct recover_end {
 	uint64_t disk_size;  /* of the file that ends there */
 	uint32_t flags;      /* of the final record, found or to be sealed */
 	uint64_t generation; /* of the final record to be sealed */
-	int sealed;          /* an old final record stands there and authenticates: only a cut is needed */
+	bool sealed;         /* an old final record stands there and authenticates: only a cut is needed */
 	uint64_t bad;        /* records before the end that do not authenticate (they stay, and read as EIO) */
 	uint64_t holes;      /* all-zero records before the end */
 };

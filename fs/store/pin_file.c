@@ -21,10 +21,10 @@
 static const char *home_dir(void)
 {
 	const char *home = secure_getenv("HOME");
-	if (home != NULL && home[0] == '/')
+	if (home && home[0] == '/')
 		return home;
 	const struct passwd *pw = getpwuid(geteuid());
-	return pw != NULL && pw->pw_dir != NULL && pw->pw_dir[0] == '/' ? pw->pw_dir : NULL;
+	return pw && pw->pw_dir && pw->pw_dir[0] == '/' ? pw->pw_dir : NULL;
 }
 
 int pin_file_dir(char *out, size_t len)
@@ -32,11 +32,11 @@ int pin_file_dir(char *out, size_t len)
 	const char *own = secure_getenv("BYOKFS_STATE_DIR"), *xdg = secure_getenv("XDG_STATE_HOME");
 	int n;
 
-	if (own != NULL && own[0] == '/')
+	if (own && own[0] == '/')
 		n = snprintf(out, len, "%s", own);
 	else if (geteuid() == 0)
 		n = snprintf(out, len, "/var/lib/byokfs");
-	else if (xdg != NULL && xdg[0] == '/')
+	else if (xdg && xdg[0] == '/')
 		n = snprintf(out, len, "%s/byokfs", xdg);
 	else if (home_dir() != NULL)
 		n = snprintf(out, len, "%s/.local/state/byokfs", home_dir());
@@ -64,7 +64,7 @@ static size_t pin_name(const char *store_path, const uint8_t store_id[ID_LEN], c
 	const char *last = strrchr(store_path, '/');
 	size_t n = 0;
 
-	for (const char *p = last != NULL ? last + 1 : store_path; *p != 0 && n < sizeof(part) - 1; p++) {
+	for (const char *p = last ? last + 1 : store_path; *p != 0 && n < sizeof(part) - 1; p++) {
 		char c = *p;
 		int fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 		part[n++] = (char)(fine ? c : '_');
@@ -130,9 +130,9 @@ static int pin_read_at(int dir_fd, const char *name, struct pin **out)
 struct pin_search {
 	char name[PIN_NAME_MAX]; /* the name that path and id would have */
 	size_t prefix_len;
-	int any_id;       /* the id does not count, the path must match */
+	bool any_id;      /* the id does not count, the path must match */
 	unsigned at_path; /* pins of the path, of whatever store */
-	int exact;        /* one of them is of this store */
+	bool exact;       /* one of them is of this store */
 	struct pin *found;
 	int error;
 };
@@ -147,7 +147,7 @@ static void pin_search_take(struct pin_search *q, int dir_fd, const char *name)
 	if (same_path && n == want)
 		q->at_path++;
 	if (strcmp(name, q->name) == 0)
-		q->exact = 1;
+		q->exact = true;
 	if (n < PIN_TAIL_LEN || !(q->any_id ? same_path && n == want : same_id))
 		return;
 	int r = pin_read_at(dir_fd, name, &p);
@@ -160,7 +160,7 @@ static void pin_search_take(struct pin_search *q, int dir_fd, const char *name)
 	char own[PIN_NAME_MAX];
 	pin_name("", p->store_id, own);
 	int fits = strcmp(own + strlen(own) - PIN_TAIL_LEN, name + n - PIN_TAIL_LEN) == 0;
-	int better = fits && (q->found == NULL || p->sequence > q->found->sequence);
+	int better = fits && (!q->found || p->sequence > q->found->sequence);
 	pin_free(better ? q->found : p);
 	if (better)
 		q->found = p;
@@ -172,9 +172,9 @@ static int pin_search_run(struct pin_search *q)
 	if (fd < 0)
 		return fd;
 	AUTO(store_dir_close) DIR *d = store_dir_open(fd);
-	if (d == NULL)
+	if (!d)
 		return -errno;
-	for (const struct dirent *e; (e = readdir(d)) != NULL;)
+	for (const struct dirent *e; (e = readdir(d));)
 		pin_search_take(q, fd, e->d_name);
 	if (q->error < 0) {
 		pin_free(q->found);
@@ -196,19 +196,19 @@ int pin_file_find(const char *store_path, const uint8_t store_id[ID_LEN], struct
 		return -EMEDIUMTYPE;
 	}
 	*out = q.found;
-	return q.found != NULL ? 0 : -ENOENT;
+	return q.found ? 0 : -ENOENT;
 }
 
 int pin_file_only(const char *store_path, struct pin **out)
 {
 	static const uint8_t no_id[ID_LEN];
-	struct pin_search q = {.any_id = 1};
+	struct pin_search q = {.any_id = true};
 
 	q.prefix_len = pin_name(store_path, no_id, q.name);
 	int r = pin_search_run(&q);
 	if (r < 0)
 		return r;
-	if (q.at_path != 1 || q.found == NULL) {
+	if (q.at_path != 1 || !q.found) {
 		pin_free(q.found);
 		return -ENOENT;
 	}
@@ -220,7 +220,7 @@ static int pin_bytes(const struct keyring *k, uint8_t **buf, size_t *len)
 {
 	struct pin p = {.sequence = k->sequence, .n_refs = k->n_slots, .keyring = k->bytes, .keyring_len = k->len};
 	AUTO(auto_free) char(*ref)[KEYRING_REF_MAX + 1] = calloc(k->n_slots, sizeof(*ref));
-	if (ref == NULL)
+	if (!ref)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < k->n_slots; i++)
 		memcpy(ref[i], k->slot[i].ref, sizeof(*ref));
@@ -255,10 +255,10 @@ int pin_file_forget(const uint8_t store_id[ID_LEN])
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
 	AUTO(store_dir_close) DIR *d = store_dir_open(fd);
-	if (d == NULL)
+	if (!d)
 		return -errno;
 	pin_name("", store_id, own);
-	for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+	for (const struct dirent *e; (e = readdir(d));) {
 		size_t n = strlen(e->d_name);
 		if (n < PIN_TAIL_LEN || strcmp(e->d_name + n - PIN_TAIL_LEN, own + strlen(own) - PIN_TAIL_LEN) != 0)
 			continue;

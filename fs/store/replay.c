@@ -21,7 +21,7 @@ static int file_is(int fd, const struct store *s, const struct inflight *f)
 {
 	AUTO(auto_free) uint8_t *buf = malloc(s->keyring->layout.header_len);
 	AUTO(auto_free) struct header *h = malloc(sizeof(*h));
-	int r = buf == NULL || h == NULL ? -ENOMEM : store_pread_full(fd, buf, s->keyring->layout.header_len, 0);
+	int r = !buf || !h ? -ENOMEM : store_pread_full(fd, buf, s->keyring->layout.header_len, 0);
 	if (r == 0)
 		r = header_parse(buf, s->keyring->layout.header_len, h);
 	if (r == 0 && memcmp(h->file_id, f->file_id, ID_LEN) == 0)
@@ -47,7 +47,7 @@ static int find_by_path(const struct store *s, const struct inflight *f, const c
 	/* Disk names grow by a third, so the path may be longer than the kernel takes at once: one part at a time. */
 	AUTO(auto_close) int dir_fd = store_openat(s->data_fd, ".", O_RDONLY | O_DIRECTORY, 0);
 	char *part = text;
-	for (char *slash; dir_fd >= 0 && (slash = strchr(part, '/')) != NULL; part = slash + 1) {
+	for (char *slash; dir_fd >= 0 && (slash = strchr(part, '/')); part = slash + 1) {
 		*slash = 0;
 		int next = store_openat(dir_fd, part, O_PATH | O_DIRECTORY, 0);
 		close(dir_fd);
@@ -63,9 +63,9 @@ static int find_by_path(const struct store *s, const struct inflight *f, const c
 static int find_by_inode(const struct store *s, const struct inflight *f, int dir_fd, int depth)
 {
 	AUTO(store_dir_close) DIR *d = store_dir_open(dir_fd);
-	if (d == NULL)
+	if (!d)
 		return depth > 0 ? -ENOENT : -errno;
-	for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+	for (const struct dirent *e; (e = readdir(d));) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
 		int fd = -ENOENT;
@@ -114,7 +114,7 @@ static void replay_log(store_log_fn log, int priority, unsigned i, const char *w
 {
 	char text[512], name[300];
 
-	if (log == NULL)
+	if (!log)
 		return;
 	snprintf(name, sizeof(name), "%.299s", path);
 	store_printable(name);
@@ -212,7 +212,7 @@ int replay_all(const struct store *s, store_log_fn log, unsigned *replayed)
 	if (fd < 0)
 		return fd == -ENOENT || fd == -EUCLEAN ? 0 : fd;
 	AUTO(auto_free) uint8_t *slot = malloc(s->slot_len);
-	if (slot == NULL)
+	if (!slot)
 		return -ENOMEM;
 	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++) {
 		int r = slot_read(s, fd, i, slot);
@@ -240,7 +240,7 @@ int replay_pending(const struct store *s)
 	if (fd < 0)
 		return fd == -ENOENT || fd == -EUCLEAN ? 0 : fd;
 	AUTO(auto_free) uint8_t *slot = malloc(s->slot_len);
-	if (slot == NULL)
+	if (!slot)
 		return -ENOMEM;
 	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++) {
 		int r = slot_read(s, fd, i, slot);

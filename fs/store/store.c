@@ -63,7 +63,7 @@ static void copy_from_pin(struct store *s)
 /* Is K's reference REF one that may be contacted? */
 static int ref_allowed(const struct store_open *how, const struct pin *pin, const char *ref)
 {
-	if (pin != NULL && pin_has_ref(pin, ref))
+	if (pin && pin_has_ref(pin, ref))
 		return 1;
 	for (size_t i = 0; i < how->n_refs; i++)
 		if (strcmp(how->refs[i], ref) == 0)
@@ -108,7 +108,7 @@ static int refs_check(const struct store_open *how, const struct pin *pin, const
 		char ref[200];
 		snprintf(ref, sizeof(ref), "%.199s", k->slot[i].ref);
 		store_printable(ref);
-		if (pin == NULL)
+		if (!pin)
 			say(why,
 			    "this host does not know %.120s: name the KMS that holds its key with --kms REF (once; "
 			    "its keyring names \"%s\", which is not contacted unless you do)",
@@ -141,7 +141,7 @@ static int copy_check(const struct store_open *how, const struct store *s, const
 	if (r < 0 && r != -ENOENT)
 		return pin_refusal(r, s, why);
 	r = refs_check(how, pin, s, k, why);
-	if (r == 0 && pin != NULL && k->sequence < pin->sequence && !how->accept_older) {
+	if (r == 0 && pin && k->sequence < pin->sequence && !how->accept_older) {
 		say(why,
 		    "the keyring of %.200s is older than this host has seen (change %llu, known %llu): an old copy was "
 		    "put back. If you did that, mount with --accept-older-keyring",
@@ -165,8 +165,8 @@ static int copies_load(const struct store_open *how, struct store *s, char why[S
 		}
 	}
 	const struct keyring *a = cs->copy[0].keyring, *b = cs->copy[1].keyring;
-	cs->same = a != NULL && b != NULL && a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
-	if (a == NULL && b == NULL && how->accept_older)
+	cs->same = a && b && a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+	if (!a && !b && how->accept_older)
 		copy_from_pin(s);
 	return 0;
 }
@@ -203,14 +203,14 @@ static int copies_choose(const struct store_open *how, struct store *s, char why
 		struct store_copy *best = NULL;
 		for (size_t i = 0; i <= STORE_COPIES; i++) {
 			struct store_copy *c = &cs->copy[i];
-			if (c->keyring == NULL || c->tried || (i == 1 && cs->same))
+			if (!c->keyring || c->tried || (i == 1 && cs->same))
 				continue;
-			if (best == NULL || c->keyring->sequence > best->keyring->sequence)
+			if (!best || c->keyring->sequence > best->keyring->sequence)
 				best = c;
 		}
-		if (best == NULL)
+		if (!best)
 			return refused;
-		best->tried = 1;
+		best->tried = true;
 		char text[STORE_WHY_MAX];
 		int r = copy_check(how, s, best->keyring, text);
 		if (r == 0) {
@@ -242,7 +242,7 @@ static int case_check(int data_fd, const char *path, char why[STORE_WHY_MAX])
 static int dirs_open(struct store *s, const char *path, char why[STORE_WHY_MAX])
 {
 	s->path = realpath(path, NULL);
-	if (s->path == NULL) {
+	if (!s->path) {
 		int r = -errno;
 		say(why, "cannot open the store %.300s: %s", path, strerror(-r));
 		return r;
@@ -272,7 +272,7 @@ static struct store *store_alloc(void)
 {
 	struct store *s = calloc(1, sizeof(*s));
 	struct store_copies *cs = calloc(1, sizeof(*cs));
-	if (s == NULL || cs == NULL) {
+	if (!s || !cs) {
 		free(s);
 		free(cs);
 		return NULL;
@@ -291,7 +291,7 @@ int store_open(const struct store_open *how, struct store **out, char why[STORE_
 {
 	why[0] = 0;
 	AUTO(store_close_at) struct store *s = store_alloc();
-	if (s == NULL) {
+	if (!s) {
 		say(why, "out of memory");
 		return -ENOMEM;
 	}
@@ -324,9 +324,9 @@ int store_next_keyring(struct store *s)
 
 void store_close(struct store *s)
 {
-	if (s == NULL)
+	if (!s)
 		return;
-	if (s->inflight != NULL)
+	if (s->inflight)
 		munmap(s->inflight, INFLIGHT_SLOTS * s->slot_len);
 	auto_close(&s->lock_fd); /* lets go of the owner lock */
 	auto_close(&s->data_fd);
@@ -344,9 +344,9 @@ void store_close(struct store *s)
 /* What a failed store_create() has to take away again. */
 struct making {
 	char path[PATH_MAX];
-	int made_dir; /* STORE itself */
+	bool made_dir; /* STORE itself */
 	int dir_fd;
-	int done;
+	bool done;
 };
 
 static void making_undo(struct making *m)
@@ -373,7 +373,7 @@ static void making_undo(struct making *m)
 static int making_begin(struct making *m, const char *path, char why[STORE_WHY_MAX])
 {
 	if (mkdir(path, 0700) == 0) {
-		m->made_dir = 1;
+		m->made_dir = true;
 	} else if (errno != EEXIST) {
 		int r = -errno;
 		say(why, "cannot make the folder %.300s: %s", path, strerror(-r));
@@ -393,7 +393,7 @@ static int making_begin(struct making *m, const char *path, char why[STORE_WHY_M
 	int r = store_dir_empty(m->dir_fd, NULL);
 	/* Not ours to take away. */
 	if (r == 0)
-		m->done = 1;
+		m->done = true;
 	if (r < 0)
 		say(why, "cannot read %.300s: %s", path, strerror(-r));
 	else if (r == 0)
@@ -480,6 +480,6 @@ int store_create(const char *path, const struct keyring *keyring, const struct s
 		    strerror(-r));
 		return r;
 	}
-	m.done = 1;
+	m.done = true;
 	return 0;
 }

@@ -3,6 +3,8 @@
 #ifndef FS_STORE_H
 #define FS_STORE_H
 
+#include <stdbool.h>
+
 #include "crypto/auto.h"
 #include "crypto/inflight.h"
 #include "crypto/keyring.h"
@@ -33,10 +35,10 @@ struct store {
 	int lock_fd;             /* -1 unless store_lock() */
 	struct keyring *keyring; /* the copy in use */
 	struct session session;
-	int unclean;       /* an earlier session did not end cleanly and verify has not passed since */
+	bool unclean;      /* an earlier session did not end cleanly and verify has not passed since */
 	uint8_t *inflight; /* INFLIGHT_SLOTS slots, mapped shared; NULL until store_begin() */
 	size_t slot_len;
-	int read_only;
+	bool read_only;
 	struct store_copies *copies;
 	uint8_t session_clean[SESSION_LEN]; /* sealed by store_begin(): a locked store can still be closed cleanly */
 };
@@ -46,9 +48,9 @@ struct store_open {
 	const char *path;
 	const char *const *refs; /* KMS references from the command line (normalised), or NULL */
 	size_t n_refs;
-	int accept_older; /* --accept-older-keyring */
-	int no_pin_check; /* `inspect`, `verify --no-key`, `status`: nothing will be contacted */
-	int read_only;
+	bool accept_older; /* --accept-older-keyring */
+	bool no_pin_check; /* `inspect`, `verify --no-key`, `status`: nothing will be contacted */
+	bool read_only;
 };
 
 /*
@@ -89,7 +91,7 @@ int store_owner(const struct store *s, struct store_owner *out) MUST_CHECK;
 int store_begin(struct store *s, struct gate *g, void (*log)(int priority, const char *text),
 		char why[STORE_WHY_MAX]) MUST_CHECK;
 /* Mark the session clean if it was clean before or VERIFIED says that verify has passed; unmap. */
-int store_end(struct store *s, int verified) MUST_CHECK;
+int store_end(struct store *s, bool verified) MUST_CHECK;
 
 /* Id of this boot of the machine; zeros when the system does not tell. */
 void store_boot_id(uint8_t id[ID_LEN]);

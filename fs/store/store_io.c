@@ -147,7 +147,7 @@ int store_read_file(int dir_fd, const char *name, size_t max, uint8_t **out, siz
 		return -EFBIG;
 	size_t n = (size_t)st.st_size;
 	uint8_t *buf = malloc(n + 1); /* never zero bytes */
-	if (buf == NULL)
+	if (!buf)
 		return -ENOMEM;
 	int r = store_pread_full(fd, buf, n, 0);
 	if (r < 0) {
@@ -162,7 +162,7 @@ int store_read_file(int dir_fd, const char *name, size_t max, uint8_t **out, siz
 
 void store_dir_close(DIR **d)
 {
-	if (*d != NULL)
+	if (*d)
 		closedir(*d);
 	*d = NULL;
 }
@@ -175,7 +175,7 @@ DIR *store_dir_open(int dir_fd)
 		return NULL;
 	}
 	DIR *d = fdopendir(fd);
-	if (d == NULL)
+	if (!d)
 		close(fd);
 	return d;
 }
@@ -183,16 +183,16 @@ DIR *store_dir_open(int dir_fd)
 int store_dir_empty(int dir_fd, const char *except)
 {
 	AUTO(store_dir_close) DIR *d = store_dir_open(dir_fd);
-	if (d == NULL)
+	if (!d)
 		return -errno;
 	for (;;) {
 		errno = 0;
 		const struct dirent *e = readdir(d);
-		if (e == NULL)
+		if (!e)
 			return errno != 0 ? -errno : 1;
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
-		if (except == NULL || strcmp(e->d_name, except) != 0)
+		if (!except || strcmp(e->d_name, except) != 0)
 			return 0;
 	}
 }

@@ -19,13 +19,13 @@ struct store_copy {
 	const char *name;        /* file name in STORE/byokfs, "pin" for the pin's */
 	struct keyring *keyring; /* NULL if it does not parse */
 	int error;               /* why: -ENOENT, -EUCLEAN, -ENOTSUP */
-	int tried;
+	bool tried;
 };
 
 struct store_copies {
 	struct store_copy copy[STORE_COPIES + 1]; /* the last one is the pin's */
 	struct store_copy *chosen;
-	int same; /* both copies in the store have the same bytes */
+	bool same; /* both copies in the store have the same bytes */
 	struct store_open how;
 };
 

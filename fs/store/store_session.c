@@ -25,9 +25,9 @@
 static int owner_parse(const char *text, struct store_owner *out)
 {
 	const char *pid = strchr(text, '\n');
-	const char *mountpoint = pid != NULL ? strchr(pid + 1, '\n') : NULL;
+	const char *mountpoint = pid ? strchr(pid + 1, '\n') : NULL;
 
-	if (mountpoint == NULL)
+	if (!mountpoint)
 		return -ENOENT;
 	char *end = NULL;
 	long n = strtol(pid + 1, &end, 10);
@@ -171,7 +171,7 @@ static void note(store_log_fn log, int priority, const char *format, ...)
 	char text[STORE_WHY_MAX];
 	va_list ap;
 
-	if (log == NULL)
+	if (!log)
 		return;
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
@@ -229,14 +229,14 @@ static int session_read(struct store *s, const struct store_keys *keys, const ui
 			store_log_fn log)
 {
 	struct session last = {0};
-	int r = record == NULL ? -EBADMSG : session_parse(keys, record, len, &last);
+	int r = !record ? -EBADMSG : session_parse(keys, record, len, &last);
 
 	if (r < 0 && r != -EBADMSG)
 		return r;
 	if (r == -EBADMSG)
 		note(log, LOG_WARNING,
 		     "the session record of %s is %s: treated as after a crash until `byokfs verify` has passed",
-		     s->path, record == NULL ? "missing" : "damaged");
+		     s->path, !record ? "missing" : "damaged");
 	s->unclean = r == -EBADMSG || last.state != SESSION_CLEAN;
 	s->session.number = last.number + 1;
 	s->session.state = SESSION_OPEN;
@@ -315,9 +315,9 @@ static int session_put(const struct store *s, const uint8_t record[SESSION_LEN])
 static void sweep(const struct store *s)
 {
 	AUTO(store_dir_close) DIR *d = store_dir_open(s->own_fd);
-	if (d == NULL)
+	if (!d)
 		return;
-	for (const struct dirent *e; (e = readdir(d)) != NULL;)
+	for (const struct dirent *e; (e = readdir(d));)
 		if (strncmp(e->d_name, STORE_TMP_PREFIX, strlen(STORE_TMP_PREFIX)) == 0)
 			unlinkat(s->own_fd, e->d_name, 0);
 }
@@ -378,10 +378,10 @@ int store_begin(struct store *s, struct gate *g, store_log_fn log, char why[STOR
 	return r;
 }
 
-int store_end(struct store *s, int verified)
+int store_end(struct store *s, bool verified)
 {
 	/* The record was sealed at the beginning: the gate may be locked by now, with no key to seal one. */
-	if (s->inflight != NULL)
+	if (s->inflight)
 		munmap(s->inflight, INFLIGHT_SLOTS * s->slot_len);
 	s->inflight = NULL;
 	if (s->read_only || s->session.state != SESSION_OPEN || (s->unclean && !verified))
