@@ -192,9 +192,10 @@ int cmd_number(const char *text, const char *suffixes, uint64_t lo, uint64_t hi,
 	const char *p = text;
 
 	for (; *p >= '0' && *p <= '9'; p++) {
-		if (n > (UINT64_MAX - 9) / 10)
+		uint64_t digit = (uint64_t)(*p - '0');
+		if (n > (UINT64_MAX - digit) / 10)
 			return -EINVAL;
-		n = 10 * n + (uint64_t)(*p - '0');
+		n = 10 * n + digit;
 	}
 	if (p == text)
 		return -EINVAL;

@@ -68,6 +68,7 @@ START_TEST(numbers)
 		{"1M", "kKM", 4096, 1 << 20, 1 << 20},
 		{"0d", "smhd", 0, 10, 0},
 		{"18446744073709551609", NULL, 0, UINT64_MAX, UINT64_MAX - 6},
+		{"18446744073709551615", NULL, 0, UINT64_MAX, UINT64_MAX},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(row); i++) {
@@ -103,6 +104,7 @@ START_TEST(numbers_refused)
 		{"101", "smhd", 2, 100},
 		{"2m", "smhd", 2, 100},
 		{"18446744073709551616", NULL, 0, UINT64_MAX},
+		{"18446744073709551620", NULL, 0, UINT64_MAX},
 		{"99999999999999999999999", NULL, 0, UINT64_MAX},
 		{"18446744073709551615d", "smhd", 0, UINT64_MAX}, /* the product is too long */
 		{"213503982334602d", "smhd", 0, UINT64_MAX},
