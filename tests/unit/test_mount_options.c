@@ -10,16 +10,22 @@
 
 static struct mount_options m;
 
-/* The words stay until the process ends: what was read points into them. */
+/* The words stay until the next command line: what was read points into them. */
 static int mount_read(int argc, char **argv)
 {
-	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+	static char text[16384], *words[SAID_WORDS + 1];
+	size_t used = 0;
 
-	for (int i = 0; i < argc; i++)
-		copy[i] = strdup(argv[i]);
+	for (int i = 0; i < argc; i++) {
+		size_t len = strlen(argv[i]) + 1;
+		ck_assert_uint_le(used + len, sizeof(text));
+		words[i] = memcpy(text + used, argv[i], len);
+		used += len;
+	}
+	words[argc] = NULL;
 	mount_options_wipe(&m);
 	mount_options_init(&m);
-	return mount_options_read(&m, argc, copy);
+	return mount_options_read(&m, argc, words);
 }
 
 /* STORE and MOUNTPOINT with these options between them. */
