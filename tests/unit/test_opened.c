@@ -329,6 +329,24 @@ static void file_make(char path[PATH_MAX])
 	snprintf(path, PATH_MAX, "store/data/%s", disk);
 }
 
+/*
+ * The last run of verify, apart from what is the machine's: how long it took reads T, and how many keys fit into a plain
+ * user's locked memory is left out.
+ */
+static void verify_tidy(void)
+{
+	char *took = strstr(said.out, "checked"), *end = took ? strchr(took, '\n') : NULL, *in = NULL;
+
+	for (char *p = took; end && p < end && (p = strstr(p, " in ")) && p < end; p++)
+		in = p;
+	if (in) {
+		in[4] = 'T';
+		memmove(in + 5, end, strlen(end) + 1);
+	}
+	if (strncmp(said.err, "byokfs: the keys of ", 20) == 0)
+		memmove(said.err, strchr(said.err, '\n') + 1, strlen(strchr(said.err, '\n') + 1) + 1);
+}
+
 START_TEST(verify_usage)
 {
 	SAID(cmd_verify, "verify");
@@ -355,11 +373,13 @@ START_TEST(verify_clean)
 
 	file_make(path);
 	VERIFY("store");
-	SAID_IS(CMD_OK, "store: 1 file, 1 directory, 0 special objects, 4.0 KiB checked in 0:00\nnothing wrong\n", "");
+	verify_tidy();
+	SAID_IS(CMD_OK, "store: 1 file, 1 directory, 0 special objects, 4.0 KiB checked in T\nnothing wrong\n", "");
 	VERIFY("store", "--no-key");
+	verify_tidy();
 	SAID_IS(CMD_OK,
 		"store: 1 file, 1 directory, 0 special objects, 512 bytes checked without the key (structure only) in "
-		"0:00\nnothing wrong\n",
+		"T\nnothing wrong\n",
 		"");
 	VERIFY("store", "--json");
 	ck_assert_int_eq(said.code, CMD_OK);
