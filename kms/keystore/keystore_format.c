@@ -20,7 +20,7 @@
 static const char head_magic[] = "BYOKFSKS";
 static const char key_magic[] = "BYOKFSKF";
 
-static int magic_check(const uint8_t *buf, size_t len, const char *magic)
+static int kind_check(const uint8_t *buf, size_t len, const char *magic)
 {
 	if (len < 10 || memcmp(buf, magic, 8) != 0)
 		return -EUCLEAN;
@@ -29,7 +29,7 @@ static int magic_check(const uint8_t *buf, size_t len, const char *magic)
 
 int keystore_head_parse(const uint8_t *buf, size_t len, struct keystore_head *out)
 {
-	int r = magic_check(buf, len, head_magic);
+	int r = kind_check(buf, len, head_magic);
 
 	if (r)
 		return r;
@@ -158,7 +158,7 @@ static int fields_parse(const uint8_t *b, struct keystore_key *key)
 int keystore_key_parse(const uint8_t *buf, size_t len, struct keystore_key *out, size_t *clear)
 {
 	uint32_t n;
-	int r = magic_check(buf, len, key_magic);
+	int r = kind_check(buf, len, key_magic);
 
 	memset(out, 0, sizeof(*out));
 	if (r)
