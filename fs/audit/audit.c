@@ -26,7 +26,8 @@ struct audit_out {
 	char bytes[BATCH_BYTES]; /* sealed lines that are not on disk yet */
 	size_t len;
 	uint64_t lines;
-	uint64_t last; /* number of the last of them */
+	uint64_t events; /* in them, or told by them as lost */
+	uint64_t last;   /* number of the last of them */
 };
 
 /* The thread */
@@ -59,12 +60,12 @@ static int seal(struct audit *a, const struct audit_text *t)
 	return 0;
 }
 
-/* An event that could not be sealed: no memory for a key. */
-static void drop(struct audit *a)
+/* EVENTS in a line that could not be sealed: no memory for a key. */
+static void drop(struct audit *a, uint64_t events)
 {
 	pthread_mutex_lock(&a->lock);
 	a->lost++;
-	a->lost_untold++;
+	a->lost_untold += events;
 	pthread_mutex_unlock(&a->lock);
 }
 
@@ -77,10 +78,11 @@ static void plain(struct audit *a, const struct audit_text *t)
 	o->lines++;
 }
 
-/* Take one event out of the queue; behind the last one, how many did not fit. */
-static bool pop(struct audit *a, struct audit_text *t)
+/* Take one event out of the queue; behind the last one, how many did not fit. For how many events T stands, 0 for none. */
+static uint64_t pop(struct audit *a, struct audit_text *t)
 {
 	pthread_mutex_lock(&a->lock);
+	uint64_t events = a->n > 0 ? 1 : a->lost_untold;
 	bool some = a->n > 0, told = !some && a->lost_untold > 0;
 	if (some) {
 		const struct audit_text *from = &a->queue[a->first];
@@ -96,7 +98,7 @@ static bool pop(struct audit *a, struct audit_text *t)
 		a->lost_untold = 0;
 	}
 	pthread_mutex_unlock(&a->lock);
-	return some || told;
+	return events;
 }
 
 static void to_syslog(const struct audit_out *o)
@@ -129,7 +131,7 @@ static void result(struct audit *a, int r)
 static void remember(struct audit *a)
 {
 	pthread_mutex_lock(&a->lock);
-	a->end.lost = a->lost_untold + (a->stop ? a->n + a->out->lines : 0);
+	a->end.lost = a->lost_untold + (a->stop ? a->n + a->out->events : 0);
 	pthread_mutex_unlock(&a->lock);
 	int r = audit_file_remember(&a->file, &a->end);
 	if (r < 0 && !a->end_told)
@@ -148,7 +150,7 @@ static void written(struct audit *a)
 	a->lines += o->lines;
 	pthread_mutex_unlock(&a->lock);
 	o->len = 0;
-	o->lines = 0;
+	o->lines = o->events = 0;
 	if (!a->store_read_only)
 		remember(a);
 }
@@ -185,12 +187,14 @@ static void work(struct audit *a)
 		bool some = false;
 		if (write_out(a) < 0)
 			return;
-		while (o->len + AUDIT_LINE_MAX <= sizeof(o->bytes) && pop(a, t)) {
+		for (uint64_t events; o->len + AUDIT_LINE_MAX <= sizeof(o->bytes) && (events = pop(a, t)) > 0;) {
 			some = true;
 			if (a->store_read_only)
 				plain(a, t);
 			else if (seal(a, t) < 0)
-				drop(a);
+				drop(a, events);
+			else
+				o->events += events;
 		}
 		if (!some)
 			return;

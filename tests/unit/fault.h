@@ -3,6 +3,7 @@
 #ifndef TESTS_UNIT_FAULT_H
 #define TESTS_UNIT_FAULT_H
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 enum fault_call {
 	CALL_NONE,
 	CALL_OPENAT,
+	CALL_OPENAT2, /* what store_openat() makes */
 	CALL_UNLINKAT,
 	CALL_RENAMEAT2, /* by its new name */
 	CALL_LINKAT,    /* by its new name */
@@ -25,6 +27,7 @@ enum fault_call {
 	CALL_FCHMODAT,
 	CALL_FCHOWNAT,
 	CALL_FSYNC,
+	CALL_FDATASYNC,
 	CALL_SYNCFS,
 	CALL_SETXATTR,
 	CALL_GETXATTR,
@@ -117,6 +120,18 @@ FAULT_BOTH(int, openat, (int dir_fd, const char *path, int flags, mode_t mode), 
 FAULT_BOTH(ssize_t, pwrite, (int fd, const void *buf, size_t len, off_t off), (fd, buf, len, off))
 FAULT_BOTH(int, ftruncate, (int fd, off_t len), (fd, len))
 
+/* Six arguments are read whether they were given or not, as the kernel does. */
+FAULT_ONE(long, syscall, (long number, long a, long b, long c, long d, long e, long f))
+{
+	static long (*real)(long, ...);
+
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "syscall");
+	if (number == SYS_openat2 && fault_strikes(CALL_OPENAT2, (int)a, (const char *)b))
+		return -1;
+	return real(number, a, b, c, d, e, f);
+}
+
 FAULT_ONE(int, unlinkat, (int dir_fd, const char *path, int flags))
 {
 	return fault_strikes(CALL_UNLINKAT, dir_fd, path) ? -1 : (int)syscall(SYS_unlinkat, dir_fd, path, flags);
@@ -163,6 +178,11 @@ FAULT_ONE(int, fchownat, (int dir_fd, const char *path, uid_t uid, gid_t gid, in
 FAULT_ONE(int, fsync, (int fd))
 {
 	return fault_strikes(CALL_FSYNC, fd, NULL) ? -1 : 0;
+}
+
+FAULT_ONE(int, fdatasync, (int fd))
+{
+	return fault_strikes(CALL_FDATASYNC, fd, NULL) ? -1 : 0;
 }
 
 FAULT_ONE(int, syncfs, (int fd))
