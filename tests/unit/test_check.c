@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fnmatch.h>
 
+#include "tests/unit/fault.h"
 #include "tests/unit/store_rig.h"
 
 #define SEEN_MAX 256
@@ -223,6 +224,13 @@ static void flip(int dir_fd, const char *name, uint64_t off)
 	ck_assert_int_eq(store_pread_full(fd, &byte, 1, off), 0);
 	byte ^= 0x04;
 	ck_assert_int_eq(store_pwrite_full(fd, &byte, 1, off), 0);
+	close(fd);
+}
+
+static void put_bytes(const char *name, uint64_t off, const char *bytes, size_t len)
+{
+	int fd = openat(data(), name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_eq(store_pwrite_full(fd, (const uint8_t *)bytes, len, off), 0);
 	close(fd);
 }
 
@@ -738,6 +746,174 @@ START_TEST(test_cancel)
 }
 END_TEST
 
+/* One damage each, by which nothing else is touched. */
+
+static void hurt_own_name(void)
+{
+	copy(data(), small, data(), OWN_PREFIX "unknown");
+}
+
+static void hurt_orphan(void)
+{
+	char sidecar[256];
+	name_sidecar(longer, sidecar);
+	sidecar[strlen(SIDECAR_PREFIX)] ^= 1;
+	put_bytes(sidecar, 0, "x", 1);
+}
+
+static void hurt_fifo(void)
+{
+	ck_assert_int_eq(mkfifoat(data(), "fifo", 0600), 0);
+}
+
+static void hurt_empty_slot(void)
+{
+	flip(data(), small, 64 + 160 + 3);
+}
+
+static void hurt_binding(void)
+{
+	flip(data(), small, rig.store->keyring->layout.header_len - 5);
+}
+
+static void hurt_version(void)
+{
+	put_bytes(small, 6, "2", 1);
+}
+
+static void hurt_suite(void)
+{
+	put_bytes(small, 24, "\0\0", 2);
+}
+
+static void hurt_generation(void)
+{
+	put_bytes(small, 64 + 8, "\0\0\0\7", 4);
+}
+
+static void hurt_end(void)
+{
+	put_bytes(small, rig.store->keyring->layout.header_len, "\0\0\0\1", 4);
+}
+
+static void hurt_size(void)
+{
+	cut(data(), small, layout_disk_size(&rig.store->keyring->layout, 0) - 1);
+}
+
+static void hurt_record(void)
+{
+	flip(data(), link_name, 40);
+}
+
+static void hurt_behind_record(void)
+{
+	flip(data(), link_name, size_at(data(), link_name) - 1);
+}
+
+static void hurt_emptied(void)
+{
+	cut(data(), small, 0);
+}
+
+static void hurt_dirid(void)
+{
+	int fd = openat(data(), folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cut(fd, DIRID_NAME, DIRID_LEN - 1);
+	close(fd);
+}
+
+/* `plain`: what a check without key says of it, 0 nothing. `repairable`: in a clean store. */
+static const struct hurt {
+	void (*hurt)(void);
+	enum check_code code;
+	enum check_severity severity;
+	int plain;
+	bool repairable;
+} hurts[] = {
+	{hurt_own_name, CHECK_LEFTOVER, CHECK_NOTE, CHECK_LEFTOVER, true},
+	{hurt_orphan, CHECK_ORPHAN, CHECK_NOTE, CHECK_ORPHAN, true},
+	{hurt_fifo, CHECK_TYPE, CHECK_DAMAGE, CHECK_TYPE, true},
+	{hurt_empty_slot, CHECK_HEADER, CHECK_NOTE, 0, false},
+	{hurt_binding, CHECK_HEADER, CHECK_NOTE, 0, false},
+	{hurt_version, CHECK_HEADER, CHECK_DAMAGE, CHECK_HEADER, false},
+	{hurt_suite, CHECK_HEADER, CHECK_DAMAGE, CHECK_HEADER, false},
+	{hurt_generation, CHECK_KEY, CHECK_DAMAGE, 0, false},
+	{hurt_end, CHECK_END, CHECK_DAMAGE, CHECK_END, false},
+	{hurt_size, CHECK_END, CHECK_DAMAGE, CHECK_SIZE, false},
+	{hurt_record, CHECK_SPECIAL, CHECK_DAMAGE, 0, false},
+	{hurt_behind_record, CHECK_SPECIAL, CHECK_NOTE, 0, false},
+	{hurt_emptied, CHECK_STUMP, CHECK_DAMAGE, CHECK_STUMP, false},
+	{hurt_dirid, CHECK_DIRID, CHECK_DAMAGE, CHECK_DIRID, false},
+};
+
+/* The one finding of the last run, and how it was counted. */
+static void only(enum check_code code, enum check_severity severity, bool repaired)
+{
+	if (n_seen != 1)
+		tell();
+	ck_assert_int_eq(n_seen, 1);
+	ck_assert_str_eq(check_code_name(seen[0].code), check_code_name(code));
+	ck_assert_str_eq(check_severity_name(seen[0].severity), check_severity_name(severity));
+	ck_assert_int_eq(seen[0].repaired != 0, repaired);
+	ck_assert_uint_eq(counts.repaired, repaired);
+	ck_assert_uint_eq(counts.notes, !repaired && severity == CHECK_NOTE);
+	ck_assert_uint_eq(counts.damage, !repaired && severity == CHECK_DAMAGE);
+	ck_assert_uint_eq(counts.crash, 0);
+}
+
+/* Each damage is told once, as what it is, with the key and without; what can be repaired is gone afterwards, the rest stays. */
+START_TEST(test_one_finding)
+{
+	const struct hurt *h = &hurts[_i];
+	h->hurt();
+	ck_assert_int_eq(run(0), 0);
+	only(h->code, h->severity, false);
+	ck_assert_int_eq(run_plain(), 0);
+	if (h->plain)
+		only((enum check_code)h->plain, h->severity, false);
+	else
+		silent();
+	ck_assert_int_eq(run(1), 0);
+	only(h->code, h->severity, h->repairable);
+	ck_assert_int_eq(run(0), 0);
+	if (h->repairable)
+		silent();
+	else
+		only(h->code, h->severity, false);
+}
+END_TEST
+
+/* What the disk does not give is told, and all else is looked at. */
+START_TEST(test_unreadable)
+{
+	fault_set(CALL_OPENAT2, folder, EIO);
+	ck_assert_int_eq(run(0), 0);
+	only(CHECK_IO, CHECK_DAMAGE, false);
+	ck_assert_str_eq(seen[0].plain, "/folder");
+	ck_assert_str_eq(seen[0].text, "the directory cannot be read: Input/output error");
+	ck_assert_uint_eq(counts.files, 5); /* but the one in it */
+	ck_assert_uint_eq(counts.dirs, 1);
+	fault_set(CALL_OPENAT2, small, EIO);
+	ck_assert_int_eq(run(0), 0);
+	only(CHECK_IO, CHECK_DAMAGE, false);
+	ck_assert_str_eq(seen[0].plain, "/small");
+	ck_assert_str_eq(seen[0].text, "cannot be opened: Input/output error");
+	/* Gone since it was listed: of a mounted store that is nothing, with the key nobody else is there. */
+	fault_set(CALL_OPENAT2, small, ENOENT);
+	ck_assert_int_eq(run_plain(), 0);
+	silent();
+	fault_set(CALL_OPENAT2, small, ENOENT);
+	ck_assert_int_eq(run(0), 0);
+	only(CHECK_IO, CHECK_DAMAGE, false);
+	/* No more descriptors: the check itself ends. */
+	fault_set(CALL_OPENAT2, small, EMFILE);
+	ck_assert_int_eq(run(0), -EMFILE);
+	silent();
+	fault_clear();
+}
+END_TEST
+
 static int told;
 static void progress(void *arg, const struct check_counts *c)
 {
@@ -787,7 +963,7 @@ int main(void)
 		test_good,     test_good_others, test_flip_files,  test_flip_others, test_flip_name,      test_moved,
 		test_cut,      test_swapped,     test_zeroed,      test_planted,     test_copies,         test_sidecars,
 		test_stumps,   test_unfinished,  test_earlier_end, test_xattrs,      test_keyring_copies, test_session,
-		test_inflight, test_refused,     test_cancel,      test_large,
+		test_inflight, test_refused,     test_cancel,      test_large,       test_unreadable,
 	};
 	Suite *s = suite_create("check");
 	TCase *t = tcase_create("check");
@@ -795,6 +971,7 @@ int main(void)
 	tcase_set_timeout(t, 110);
 	for (size_t i = 0; i < ARRAY_LEN(tests); i++)
 		tcase_add_test(t, tests[i]);
+	tcase_add_loop_test(t, test_one_finding, 0, ARRAY_LEN(hurts));
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
