@@ -74,7 +74,7 @@ run() { # run PREFIX: its tests, if their build stands
 	grep -q '^ok' "$logs/build-$build.rows" || return 0
 	title "$prefix"
 	rm -f "$B/$build/meson-logs/$prefix"*
-	meson test -C "$B/$build" --no-rebuild --logbase "$prefix" -v ${quick:+--setup quick} $(printf -- '--suite %s ' ${suites//+/ }) \
+	meson test -C "$B/$build" --no-rebuild --logbase "$prefix" -v ${quick:+--setup quick --no-suite long} $(printf -- '--suite %s ' ${suites//+/ }) \
 		$([ ${#only[@]} -eq 0 ] || names "$prefix" "$build" "$suites") 2>&1 | tee "$logs/$prefix.log" |
 		grep -E '^ *[0-9]+/[0-9]+ .* (OK|SKIP|FAIL|ERROR|TIMEOUT)|/ [0-9][0-9]-.*RUNNING|^  (figure|FAIL|skipped|note|ok|kept)|:[FE]:[A-Za-z]'
 	python3 tests/summary.py rows "$prefix" "$B/$build/meson-logs/$prefix${quick:+-quick}.json" "${PIPESTATUS[0]}" >"$logs/$prefix.rows"
