@@ -15,6 +15,17 @@ static const uint64_t edges[] = {0,     1,         B - 33,    B - 32,        B -
 				 B + 1, 2 * B - 1, 2 * B + 0, 2 * B + B / 2, 3 * B - 1, 3 * B, 3 * B + 5};
 #define EDGES ARRAY_LEN(edges)
 
+void *__real_realloc(void *p, size_t len);
+void *__wrap_realloc(void *p, size_t len);
+
+static bool no_memory;
+
+/* In the place of realloc(3) for what is linked. */
+void *__wrap_realloc(void *p, size_t len)
+{
+	return no_memory ? NULL : __real_realloc(p, len);
+}
+
 static struct rig rig;
 static struct nodes *nodes;
 static struct file_env env;
@@ -351,6 +362,48 @@ START_TEST(lost_until_written)
 }
 END_TEST
 
+/* What is lost cannot be remembered: all of the file is lost rather than zeros read where there were bytes. */
+START_TEST(lost_without_memory)
+{
+	const uint8_t *plain;
+	size_t got;
+
+	begin_with(SPACE - 1, false);
+	for (uint64_t i = 0; i < 4; i++)
+		file_lost(file, 10 * i, 5);
+	ck_assert_uint_eq(node->lost.n, node->lost.cap);
+	ck_assert_int_eq(file_read(file, &work, 5, 5, &plain, &got), 0);
+	no_memory = true;
+	file_lost(file, 50, 5);
+	no_memory = false;
+	ck_assert(node->lost_any);
+	ck_assert_int_eq(file_read(file, &work, 50, 1, &plain, &got), -EIO);
+	ck_assert_int_eq(file_read(file, &work, 5, 5, &plain, &got), -EIO);
+	ck_assert_int_eq(file_read(file, &work, SPACE - 2, 1, &plain, &got), -EIO);
+	must_write(0, SPACE - 1); /* written again it is found again, and what lies behind the end by a truncate */
+	ck_assert_int_eq(file_read(file, &work, 0, SPACE - 1, &plain, &got), 0);
+	ck_assert_int_eq(file_read(file, &work, 0, SPACE, &plain, &got), -EIO);
+	must_truncate(SPACE - 1);
+	compare("write", 0, SPACE - 1);
+}
+END_TEST
+
+/* The very first one: nothing is there to be stretched, so the file is given up. */
+START_TEST(first_lost_without_memory)
+{
+	begin_with(B, false);
+	no_memory = true;
+	file_lost(file, 50, 5);
+	no_memory = false;
+	ck_assert(file->broken);
+	const uint8_t *plain;
+	size_t got;
+	ck_assert_int_eq(file_read(file, &work, 0, 1, &plain, &got), -EIO);
+	ck_assert_int_eq(write_at(0, 1), -EIO);
+	ck_assert_int_eq(file_truncate(file, &work, 0), -EIO);
+}
+END_TEST
+
 START_TEST(limits)
 {
 	begin_with(B, false);
@@ -407,6 +460,8 @@ int main(void)
 	tcase_add_test(c, an_end_that_cannot_be_put_back);
 	tcase_add_test(c, a_block_that_cannot_be_put_back);
 	tcase_add_test(c, lost_until_written);
+	tcase_add_test(c, lost_without_memory);
+	tcase_add_test(c, first_lost_without_memory);
 	tcase_add_test(c, limits);
 	tcase_add_test(c, a_locked_gate);
 	suite_add_tcase(s, c);
