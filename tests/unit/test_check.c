@@ -736,6 +736,29 @@ START_TEST(test_refused)
 }
 END_TEST
 
+/* The gate locks when the check has come to a file: it ends there, and blames nobody. */
+static void lock_at_three(enum fault_call call, int dir_fd, const char *name)
+{
+	(void)dir_fd;
+	if (call != CALL_OPENAT2 || strcmp(name, three) != 0)
+		return;
+	fault_watch = NULL;
+	ck_assert_int_eq(gate_lock(rig.gate, "the test"), 0);
+}
+
+START_TEST(test_refused_meanwhile)
+{
+	const struct gate_hooks none = {0};
+	ck_assert_int_eq(gate_start(rig.gate, &none), 0);
+	fault_watch = lock_at_three;
+	ck_assert_int_eq(run(0), -EACCES);
+	ck_assert_ptr_null(fault_watch);
+	silent();
+	ck_assert_int_eq(run_plain(), 0); /* which needs no gate */
+	silent();
+}
+END_TEST
+
 START_TEST(test_cancel)
 {
 	_Atomic int cancel = 1;
@@ -960,10 +983,12 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		test_good,     test_good_others, test_flip_files,  test_flip_others, test_flip_name,      test_moved,
-		test_cut,      test_swapped,     test_zeroed,      test_planted,     test_copies,         test_sidecars,
-		test_stumps,   test_unfinished,  test_earlier_end, test_xattrs,      test_keyring_copies, test_session,
-		test_inflight, test_refused,     test_cancel,      test_large,       test_unreadable,
+		test_good,           test_good_others, test_flip_files,  test_flip_others,
+		test_flip_name,      test_moved,       test_cut,         test_swapped,
+		test_zeroed,         test_planted,     test_copies,      test_sidecars,
+		test_stumps,         test_unfinished,  test_earlier_end, test_xattrs,
+		test_keyring_copies, test_session,     test_inflight,    test_refused,
+		test_cancel,         test_large,       test_unreadable,  test_refused_meanwhile,
 	};
 	Suite *s = suite_create("check");
 	TCase *t = tcase_create("check");
