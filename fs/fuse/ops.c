@@ -75,7 +75,6 @@ void ops_entry(const struct server *s, const struct node *n, const struct stat *
 void ops_reply_entry(fuse_req_t req, struct node *n, const struct stat *st, int r)
 {
 	struct server *s = req_server(req);
-	struct fuse_entry_param e;
 
 	if (r) {
 		fuse_reply_err(req, -r);
@@ -87,6 +86,7 @@ void ops_reply_entry(fuse_req_t req, struct node *n, const struct stat *st, int 
 		fuse_reply_err(req, EACCES);
 		return;
 	}
+	struct fuse_entry_param e;
 	ops_entry(s, n, st, &e);
 	if (fuse_reply_entry(req, &e) == -ENOENT)
 		node_forget(&s->cfg.tree->nodes, n, 1);
@@ -158,9 +158,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-	struct statvfs st;
-
 	(void)ino;
+	struct statvfs st;
 	if (fstatvfs(req_server(req)->cfg.store->data_fd, &st)) {
 		fuse_reply_err(req, errno);
 		return;

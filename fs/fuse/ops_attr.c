@@ -181,10 +181,10 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	struct node *n = ops_admit(req, ino);
-	struct special link;
 
 	if (!n)
 		return;
+	struct special link;
 	int r = obj_special(req_tree(req), n, &link);
 	if (r)
 		fuse_reply_err(req, -r);

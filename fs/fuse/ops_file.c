@@ -70,12 +70,11 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	const uint8_t *plain;
-	size_t len;
-
 	(void)ino;
 	if (ops_refused(req))
 		return;
+	const uint8_t *plain;
+	size_t len;
 	int r = file_read(handle_file(fi), &thread_self()->work, (uint64_t)off, size, &plain, &len);
 	if (!r && !ops_open(req_server(req)))
 		r = -EACCES;

@@ -115,7 +115,6 @@ static void log_alien(struct tree *t, const struct open_folder *l, const char *d
 static int decode(struct tree *t, const struct open_folder *l, const char *disk, char plain[NAME_LEN_MAX + 1])
 {
 	AUTO(auto_free) uint8_t *data = NULL;
-	const struct store_keys *keys;
 	size_t len = 0;
 	int r = 0;
 
@@ -125,6 +124,7 @@ static int decode(struct tree *t, const struct open_folder *l, const char *disk,
 		name_sidecar(disk, sidecar);
 		r = store_read_file(dirfd(l->dir), sidecar, NAME_SIDECAR_MAX, &data, &len);
 	}
+	const struct store_keys *keys;
 	if (!r)
 		r = gate_enter(t->env.gate, GATE_USE_NEW, &keys);
 	if (r)

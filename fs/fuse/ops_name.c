@@ -45,14 +45,13 @@ static void reply_absent(fuse_req_t req)
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct node *n = NULL;
-	struct stat st;
-
 	if (lookup_own(req, parent, name))
 		return;
 	struct node *dir = ops_admit(req, parent);
 	if (!dir)
 		return;
+	struct node *n = NULL;
+	struct stat st;
 	int r = obj_lookup(req_tree(req), (struct at){dir, name}, &n, &st);
 	if (r == -ENOENT)
 		reply_absent(req);

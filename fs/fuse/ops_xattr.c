@@ -22,9 +22,9 @@ static void reply_sized(fuse_req_t req, int r, const void *buf, size_t len, size
 static void reply_state(fuse_req_t req, size_t size)
 {
 	struct gate_status s;
-	char text[512];
 
 	gate_status(req_tree(req)->env.gate, &s);
+	char text[512];
 	size_t len = (size_t)snprintf(text, sizeof(text), "%s%s%s%s%s", gate_state_name(s.state), s.cause ? " (" : "",
 				      gate_cause_name(s.cause), s.cause ? "): " : "", s.cause ? s.reason : "");
 	reply_sized(req, size > 0 && size < len ? -ERANGE : 0, text, len, size);

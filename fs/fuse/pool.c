@@ -37,13 +37,11 @@ struct seat {
 
 static struct job *next_job(struct pool *p, struct lane *l, unsigned i)
 {
-	struct job *j;
-
 	pthread_mutex_lock(&p->lock);
 	p->busy[i] = false;
 	while (!l->first && !p->stop)
 		pthread_cond_wait(&l->more, &p->lock);
-	j = l->first;
+	struct job *j = l->first;
 	if (j) {
 		l->first = j->next;
 		if (!l->first)
@@ -72,12 +70,11 @@ static void *pool_main(void *arg)
 static int start_one(struct pool *p, struct lane *lane, const struct layout *l)
 {
 	struct seat *seat = malloc(sizeof(*seat));
-	int r;
 
 	if (!seat)
 		return -ENOMEM;
 	*seat = (struct seat){p, lane, p->n};
-	r = file_work_init(&p->work[p->n], l, NULL);
+	int r = file_work_init(&p->work[p->n], l, NULL);
 	if (!r)
 		r = -pthread_create(&p->thread[p->n], NULL, pool_main, seat);
 	if (r) {
@@ -116,13 +113,12 @@ int pool_submit(struct pool *p, enum pool_lane lane, pool_job *run, void *arg)
 {
 	struct lane *l = &p->lane[lane];
 	struct job *j = malloc(sizeof(*j));
-	bool stopped;
 
 	if (!j)
 		return -ENOMEM;
 	*j = (struct job){NULL, run, arg};
 	pthread_mutex_lock(&p->lock);
-	stopped = p->stop;
+	bool stopped = p->stop;
 	if (!stopped) {
 		*l->last = j;
 		l->last = &j->next;

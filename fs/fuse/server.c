@@ -80,7 +80,7 @@ static void *thread_main(void *arg)
 
 static int session_new(struct server *s)
 {
-	char name[] = "byokfs", path[32];
+	char name[] = "byokfs";
 	char *argv[] = {name, NULL};
 	struct fuse_args args = {1, argv, 0};
 
@@ -94,6 +94,7 @@ static int session_new(struct server *s)
 	fuse_opt_free_args(&args);
 	if (!s->session)
 		return -EINVAL;
+	char path[32];
 	snprintf(path, sizeof(path), "/dev/fd/%d", s->cfg.fuse_fd);
 	if (fuse_session_mount(s->session, path) == 0)
 		return 0;
@@ -139,10 +140,9 @@ static uint8_t *slot(const struct server *s, unsigned i)
 static int thread_start(struct server *s)
 {
 	struct server_thread *t = &s->thread[s->n_threads];
-	int r;
 
 	t->server = s;
-	r = file_work_init(&t->work, &s->cfg.tree->env.layout, slot(s, s->n_threads));
+	int r = file_work_init(&t->work, &s->cfg.tree->env.layout, slot(s, s->n_threads));
 	if (r)
 		return r;
 	atomic_fetch_add(&s->running, 1);

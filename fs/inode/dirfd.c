@@ -45,10 +45,8 @@ static void lru_add(struct nodes *t, struct dirfd *d)
 /* Returns N's descriptor with one more user, or NULL. */
 static struct dirfd *dirfd_cached(struct nodes *t, struct node *n)
 {
-	struct dirfd *d;
-
 	pthread_mutex_lock(&t->lock);
-	d = n->dirfd;
+	struct dirfd *d = n->dirfd;
 	if (d && d->users++ == 0)
 		lru_remove(t, d);
 	pthread_mutex_unlock(&t->lock);
@@ -57,7 +55,7 @@ static struct dirfd *dirfd_cached(struct nodes *t, struct node *n)
 
 static struct dirfd *dirfd_adopt(struct nodes *t, struct node *n, int fd)
 {
-	struct dirfd *d = calloc(1, sizeof(*d)), *other;
+	struct dirfd *d = calloc(1, sizeof(*d));
 
 	if (!d) {
 		close(fd);
@@ -65,7 +63,7 @@ static struct dirfd *dirfd_adopt(struct nodes *t, struct node *n, int fd)
 	}
 	*d = (struct dirfd){.fd = fd, .users = 1, .node = n};
 	pthread_mutex_lock(&t->lock);
-	other = n->dirfd;
+	struct dirfd *other = n->dirfd;
 	if (!other)
 		n->dirfd = d;
 	else if (other->users++ == 0)
@@ -146,10 +144,8 @@ static int fd_without_name(struct nodes *t, struct node *n)
 
 static bool has_fd_without_name(struct nodes *t, struct node *n)
 {
-	bool has;
-
 	pthread_mutex_lock(&n->lock);
-	has = n->file != NULL;
+	bool has = n->file != NULL;
 	pthread_mutex_unlock(&n->lock);
 	pthread_mutex_lock(&t->lock);
 	has = has || n->orphan_fd >= 0;
@@ -174,12 +170,11 @@ static void chain_end(struct chain *c)
 static int chain_add(struct chain *c, struct node *n)
 {
 	size_t cap = c->cap ? c->cap * 2 : 32;
-	struct node **p;
 
 	if (c->n == DEPTH_MAX)
 		return -ESTALE;
 	if (c->n == c->cap) {
-		p = realloc(c->node, cap * sizeof(*p));
+		struct node **p = realloc(c->node, cap * sizeof(*p));
 		if (!p)
 			return -ENOMEM;
 		c->node = p;
@@ -192,7 +187,6 @@ static int chain_add(struct chain *c, struct node *n)
 /* Climb from N to a folder with a descriptor; it comes back with one more user, what lies below it in C. */
 static int chain_climb(struct chain *c, struct node *n, struct dirfd **out)
 {
-	char name[256];
 	int r = 0;
 
 	while (!(*out = dirfd_cached(c->t, n))) {
@@ -202,6 +196,7 @@ static int chain_climb(struct chain *c, struct node *n, struct dirfd **out)
 				node_unpin(c->t, n);
 			return r;
 		}
+		char name[256];
 		r = node_name(c->t, n, 0, &n, name);
 		if (r)
 			break;
@@ -228,12 +223,12 @@ static int chain_step(struct nodes *t, struct dirfd *up, struct node *n, struct 
 {
 	struct node *parent;
 	char name[256];
-	int fd, r = node_name(t, n, 0, &parent, name);
+	int r = node_name(t, n, 0, &parent, name);
 
 	if (r)
 		return r;
 	node_unpin(t, parent);
-	fd = open_checked(up->fd, name, n, O_DIRECTORY);
+	int fd = open_checked(up->fd, name, n, O_DIRECTORY);
 	if (fd < 0)
 		return fd;
 	*out = dirfd_adopt(t, n, fd);
@@ -285,15 +280,14 @@ struct by_name {
 
 static int try_names(struct nodes *t, struct node *n, struct by_name *b)
 {
-	char name[256];
-	struct node *parent;
-
 	for (unsigned i = 0;; i++) {
-		struct dirfd *d;
+		char name[256];
+		struct node *parent;
 		int r = node_name(t, n, i, &parent, name);
 
 		if (r)
 			return r;
+		struct dirfd *d;
 		r = dirfd_walk(t, parent, &d);
 		if (!r) {
 			r = b->act(d->fd, name, n, b);
@@ -329,13 +323,12 @@ static int act_open_path(int dir_fd, const char *name, const struct node *n, str
 int node_open_path(struct nodes *t, struct node *n)
 {
 	struct by_name b = {.act = act_open_path, .flags = n->type == OBJECT_DIR ? O_DIRECTORY : 0};
-	int fd;
 
 	if (n == t->root) {
-		fd = fcntl(n->dirfd->fd, F_DUPFD_CLOEXEC, 3);
+		int fd = fcntl(n->dirfd->fd, F_DUPFD_CLOEXEC, 3);
 		return fd < 0 ? -errno : fd;
 	}
-	fd = find_by_name(t, n, &b);
+	int fd = find_by_name(t, n, &b);
 	return fd == -ENOENT ? fd_without_name(t, n) : fd;
 }
 
@@ -349,7 +342,7 @@ static int act_stat(int dir_fd, const char *name, const struct node *n, struct b
 int node_stat(struct nodes *t, struct node *n, struct stat *st)
 {
 	struct by_name b = {.act = act_stat, .st = st};
-	int r = -ENOENT, fd;
+	int r = -ENOENT;
 
 	if (n == t->root)
 		return fstat(n->dirfd->fd, st) ? -errno : 0;
@@ -364,7 +357,7 @@ int node_stat(struct nodes *t, struct node *n, struct stat *st)
 	r = find_by_name(t, n, &b);
 	if (r != -ENOENT)
 		return r;
-	fd = fd_without_name(t, n);
+	int fd = fd_without_name(t, n);
 	if (fd < 0)
 		return -ESTALE;
 	r = fstat(fd, st) ? -errno : 0;

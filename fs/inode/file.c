@@ -56,24 +56,23 @@ void file_work_free(struct file_work *w)
 static int file_load(struct file *f, struct file_work *w)
 {
 	const struct layout *l = &f->env->layout;
-	struct final_head head;
 	struct borrow b = {0};
 	struct stat st;
-	uint64_t size;
-	int r;
 
 	if (fstat(f->fd, &st))
 		return -errno;
+	uint64_t size;
 	if (layout_classify(l, (uint64_t)st.st_size, &size) != OBJECT_FILE)
 		return -EBADMSG;
 	atomic_store(&f->size, size);
 	const struct file_plan end = {.old = {{f->size / l->block_len, NULL}}, .n_old = 1};
-	r = file_old_read(f, w, &end);
+	int r = file_old_read(f, w, &end);
 	if (!r)
 		r = file_borrow(f, GATE_USE_NEW, &b);
 	if (r)
 		return r;
 	w->dirty = true;
+	struct final_head head;
 	r = final_open(&b.open, end.old[0].no, file_old_raw(f, w, 0), layout_final_len(l, f->size), &head, w->plain);
 	borrow_end(&b);
 	if (r)
@@ -116,10 +115,8 @@ static struct file *file_alloc(struct file_env *env, struct node *n)
 /* Root gets one descriptor for everything; a plain user's read-only file is not touched just to be read. */
 static int open_backing(struct file_env *env, struct node *n, bool writable, bool *got_writable)
 {
-	int fd;
-
 	*got_writable = !env->read_only && (writable || geteuid() == 0);
-	fd = node_open(env->nodes, n, *got_writable ? O_RDWR : O_RDONLY);
+	int fd = node_open(env->nodes, n, *got_writable ? O_RDWR : O_RDONLY);
 	if (fd >= 0 || writable || !*got_writable)
 		return fd;
 	*got_writable = false;
@@ -137,11 +134,10 @@ static void take_key(struct file *f, struct blank *b)
 static int fill_stump(struct file *f)
 {
 	AUTO(blank_end) struct blank b = {0};
-	int r;
 
 	if (!f->env->unclean || !f->writable)
 		return f->env->unclean ? -EROFS : file_corrupt(f, "an empty store file, header", 0);
-	r = blank_make(&b, f->env->gate, &f->env->layout);
+	int r = blank_make(&b, f->env->gate, &f->env->layout);
 	if (!r)
 		r = blank_write(&b, f->fd);
 	if (r)
@@ -153,9 +149,7 @@ static int fill_stump(struct file *f)
 
 static int load_key(struct file *f)
 {
-	uint8_t header[HEADER_LEN_FILE] = {0};
 	struct stat st;
-	int r;
 
 	if (fstat(f->fd, &st))
 		return -errno;
@@ -163,7 +157,8 @@ static int load_key(struct file *f)
 		return -EIO;
 	if (st.st_size == 0)
 		return fill_stump(f);
-	r = store_pread_full(f->fd, header, f->env->layout.header_len, 0);
+	uint8_t header[HEADER_LEN_FILE] = {0};
+	int r = store_pread_full(f->fd, header, f->env->layout.header_len, 0);
 	if (!r)
 		r = gate_key_open(f->env->gate, header, &f->key);
 	memcpy(f->file_id, header_file_id(header), ID_LEN);
@@ -173,16 +168,15 @@ static int load_key(struct file *f)
 static int file_make(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out)
 {
 	AUTO(file_destroy_at) struct file *f = file_alloc(env, n);
-	bool got_writable;
-	int r;
 
 	if (!f)
 		return -ENOMEM;
+	bool got_writable;
 	f->fd = open_backing(env, n, writable || env->unclean, &got_writable);
 	if (f->fd < 0)
 		return f->fd;
 	f->writable = got_writable;
-	r = load_key(f);
+	int r = load_key(f);
 	if (!r)
 		r = file_load(f, w);
 	if (r == -EBADMSG && env->unclean && f->writable) {
@@ -209,11 +203,11 @@ static void handle_added(struct file *f, bool writable)
 /* The first writer of a file that was opened for reading only. dup3() changes the descriptor under its number. */
 static int make_writable(struct file *f)
 {
-	int fd, r = 0;
+	int r = 0;
 
 	if (f->writable)
 		return 0;
-	fd = node_open(f->env->nodes, f->node, O_RDWR);
+	int fd = node_open(f->env->nodes, f->node, O_RDWR);
 	if (fd < 0)
 		return fd;
 	pthread_rwlock_wrlock(&f->lock);
@@ -229,10 +223,8 @@ static int make_writable(struct file *f)
 /* Another handle of an open file, or NULL. */
 static struct file *open_already(struct node *n, bool writable)
 {
-	struct file *f;
-
 	pthread_mutex_lock(&n->lock);
-	f = n->file;
+	struct file *f = n->file;
 	if (f)
 		handle_added(f, writable);
 	pthread_mutex_unlock(&n->lock);
@@ -245,11 +237,10 @@ static struct file *open_already(struct node *n, bool writable)
  */
 static int open_first(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out)
 {
-	struct file *f;
 	int r = 0;
 
 	pthread_mutex_lock(&n->once);
-	f = open_already(n, writable);
+	struct file *f = open_already(n, writable);
 	if (!f) {
 		r = file_make(env, n, writable, w, &f);
 		if (!r) {
@@ -266,12 +257,11 @@ static int open_first(struct file_env *env, struct node *n, bool writable, struc
 
 int file_open(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out)
 {
-	struct file *f;
 	int r = 0;
 
 	if (writable && env->read_only)
 		return -EROFS;
-	f = open_already(n, writable);
+	struct file *f = open_already(n, writable);
 	if (!f)
 		r = open_first(env, n, writable, w, &f);
 	if (!f)
@@ -309,10 +299,8 @@ int file_adopt(struct file_env *env, struct node *n, int fd, struct blank *blank
 
 struct file *file_ref(struct node *n)
 {
-	struct file *f;
-
 	pthread_mutex_lock(&n->lock);
-	f = n->file;
+	struct file *f = n->file;
 	if (f)
 		f->handles++;
 	pthread_mutex_unlock(&n->lock);
@@ -322,12 +310,11 @@ struct file *file_ref(struct node *n)
 void file_close(struct file *f, bool writable)
 {
 	struct node *n = f->node;
-	bool last;
 
 	pthread_mutex_lock(&n->lock);
 	if (writable && --f->writers == 0)
 		gate_key_writable(f->key, false);
-	last = --f->handles == 0;
+	bool last = --f->handles == 0;
 	if (last)
 		n->file = NULL;
 	pthread_mutex_unlock(&n->lock);

@@ -70,9 +70,9 @@ static void undo(struct file *f, struct file_work *w, const struct resize *z)
 int file_resize_locked(struct file *f, struct file_work *w, uint64_t size, uint32_t flags, enum gate_use use)
 {
 	struct resize z = {.size = size, .plan = {.use = use}};
-	struct inflight in;
 
 	plan(f, w, flags, &z);
+	struct inflight in;
 	int r = file_old_read(f, w, &z.plan);
 	if (!r)
 		r = file_seal(f, w, &z.plan, &in);

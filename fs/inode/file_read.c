@@ -16,12 +16,10 @@ struct span {
 
 static bool is_lost(struct node *n, uint64_t off, uint64_t len)
 {
-	bool hit;
-
 	if (!atomic_load(&n->lost_any))
 		return false;
 	pthread_mutex_lock(&n->lock);
-	hit = ranges_hit(&n->lost, off, off + len);
+	bool hit = ranges_hit(&n->lost, off, off + len);
 	pthread_mutex_unlock(&n->lock);
 	return hit;
 }
@@ -30,8 +28,7 @@ static bool is_lost(struct node *n, uint64_t off, uint64_t len)
 static int fetch(struct file *f, struct file_work *w, uint64_t off, size_t *len, struct span *s)
 {
 	const struct layout *l = &f->env->layout;
-	uint64_t whole = f->size / l->block_len, last;
-	int r;
+	uint64_t whole = f->size / l->block_len;
 
 	if (off >= f->size) {
 		*len = 0;
@@ -39,30 +36,31 @@ static int fetch(struct file *f, struct file_work *w, uint64_t off, size_t *len,
 	}
 	if (*len > f->size - off)
 		*len = f->size - off;
-	last = (off + *len - 1) / l->block_len;
+	uint64_t last = (off + *len - 1) / l->block_len;
 	s->first = off / l->block_len;
 	s->final_len = last == whole ? layout_final_len(l, f->size) : 0;
 	s->n = (last == whole ? whole : last + 1) - s->first;
 	s->flags = f->flags;
-	r = store_pread_full(f->fd, w->cipher, s->n * layout_record_len(l) + s->final_len,
-			     layout_record_off(l, s->first));
+	int r = store_pread_full(f->fd, w->cipher, s->n * layout_record_len(l) + s->final_len,
+				 layout_record_off(l, s->first));
 	return r == -EIO ? file_corrupt(f, "cut short or unreadable: block", s->first) : r;
 }
 
 static int open_span(struct file *f, struct file_work *w, const struct span *s)
 {
 	const struct layout *l = &f->env->layout;
-	struct final_head head;
 	struct borrow b;
-	uint64_t bad = 0;
 	int r = file_borrow(f, GATE_USE_NEW, &b);
 
 	if (r)
 		return r;
 	w->dirty = true;
+	uint64_t bad = 0;
 	if (s->n > 0)
 		r = block_open(&b.open, s->first, s->n, s->flags, w->cipher, w->plain, &bad);
 	if (!r && s->final_len > 0) {
+		struct final_head head;
+
 		bad = s->first + s->n;
 		r = final_open(&b.open, bad, w->cipher + s->n * layout_record_len(l), s->final_len, &head,
 			       w->plain + s->n * l->block_len);
@@ -73,9 +71,6 @@ static int open_span(struct file *f, struct file_work *w, const struct span *s)
 
 int file_read(struct file *f, struct file_work *w, uint64_t off, size_t len, const uint8_t **plain, size_t *out_len)
 {
-	struct span s;
-	int r;
-
 	*plain = w->plain;
 	*out_len = 0;
 	if (len == 0)
@@ -85,7 +80,8 @@ int file_read(struct file *f, struct file_work *w, uint64_t off, size_t len, con
 	if (f->broken || is_lost(f->node, off, len))
 		return -EIO;
 	pthread_rwlock_rdlock(&f->lock);
-	r = fetch(f, w, off, &len, &s);
+	struct span s;
+	int r = fetch(f, w, off, &len, &s);
 	pthread_rwlock_unlock(&f->lock);
 	if (r || len == 0)
 		return r;
@@ -114,11 +110,10 @@ static uint64_t skip_backing_hole(struct file *f, uint64_t no, uint64_t whole)
 {
 	const struct layout *l = &f->env->layout;
 	off_t at = lseek(f->fd, (off_t)layout_record_off(l, no), SEEK_DATA);
-	uint64_t found;
 
 	if (at < 0)
 		return errno == ENXIO ? whole : no;
-	found = ((uint64_t)at - l->header_len) / layout_record_len(l);
+	uint64_t found = ((uint64_t)at - l->header_len) / layout_record_len(l);
 	return found < no ? no : found > whole ? whole : found;
 }
 

@@ -71,12 +71,12 @@ static int open_old(struct file *f, struct file_work *w, struct block_cipher *c,
 {
 	const struct layout *l = &f->env->layout;
 	uint64_t whole = f->size / l->block_len;
-	struct final_head head;
 
 	w->dirty = true;
 	for (unsigned i = 0; i < p->n_old; i++) {
 		const struct file_old *old = &p->old[i];
 		const uint8_t *cipher = file_old_raw(f, w, i);
+		struct final_head head;
 		int r = 0;
 
 		if (!old->plain)

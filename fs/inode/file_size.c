@@ -18,7 +18,6 @@ static int truncate_locked(struct file *f, struct file_work *w, uint64_t size)
 {
 	uint32_t b = layout(f)->block_len;
 	bool holes = f->holes;
-	int r;
 
 	if (size == f->size) /* the times change all the same */
 		return ftruncate(f->fd, (off_t)layout_disk_size(layout(f), size)) ? -errno : 0;
@@ -28,7 +27,7 @@ static int truncate_locked(struct file *f, struct file_work *w, uint64_t size)
 		holes = false;
 	if (size < f->size)
 		ranges_cut(&f->gaps, size / b, UINT64_MAX);
-	r = file_resize_locked(f, w, size, holes || f->gaps.n > 0 ? FINAL_SPARSE : 0, GATE_USE_NEW);
+	int r = file_resize_locked(f, w, size, holes || f->gaps.n > 0 ? FINAL_SPARSE : 0, GATE_USE_NEW);
 	if (r)
 		f->holes = f->holes || (f->flags & FINAL_SPARSE);
 	else
@@ -39,14 +38,13 @@ static int truncate_locked(struct file *f, struct file_work *w, uint64_t size)
 int file_truncate(struct file *f, struct file_work *w, uint64_t size)
 {
 	struct node *n = f->node;
-	int r;
 
 	if (size > layout_size_max(layout(f)))
 		return -EFBIG;
 	if (f->broken)
 		return -EIO;
 	pthread_rwlock_wrlock(&f->lock);
-	r = truncate_locked(f, w, size);
+	int r = truncate_locked(f, w, size);
 	pthread_rwlock_unlock(&f->lock);
 	if (!r && atomic_load(&n->lost_any)) {
 		pthread_mutex_lock(&n->lock);
@@ -120,22 +118,21 @@ static int punch_whole(struct file *f, struct file_work *w, uint64_t first, uint
 static int punch(struct file *f, struct file_work *w, uint64_t off, uint64_t end)
 {
 	uint32_t b = layout(f)->block_len;
-	uint64_t size = file_size(f), first, last;
-	int r;
+	uint64_t size = file_size(f);
 
 	if (end > size)
 		end = size;
 	if (off >= end)
 		return 0;
-	first = (off + b - 1) / b;
-	last = end / b;
+	uint64_t first = (off + b - 1) / b;
+	uint64_t last = end / b;
 	if (first >= last) { /* at most two partial blocks */
 		uint64_t cut = first * b < end ? first * b : end;
 
-		r = zero_part(f, w, off, cut);
+		int r = zero_part(f, w, off, cut);
 		return r ? r : zero_part(f, w, cut, end);
 	}
-	r = zero_part(f, w, off, first * b);
+	int r = zero_part(f, w, off, first * b);
 	if (!r)
 		r = zero_part(f, w, last * b, end);
 	return r ? r : punch_whole(f, w, first, last);
@@ -156,10 +153,9 @@ static int reserve(struct file *f, uint64_t off, uint64_t end)
 {
 	const struct layout *l = layout(f);
 	uint64_t at = layout_record_off(l, off / l->block_len), stop = layout_disk_size(l, end);
-	int r;
 
 	pthread_rwlock_wrlock(&f->lock);
-	r = fallocate(f->fd, FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)(stop - at)) ? -errno : 0;
+	int r = fallocate(f->fd, FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)(stop - at)) ? -errno : 0;
 	pthread_rwlock_unlock(&f->lock);
 	return r;
 }
@@ -167,20 +163,19 @@ static int reserve(struct file *f, uint64_t off, uint64_t end)
 int file_fallocate(struct file *f, struct file_work *w, int mode, uint64_t off, uint64_t len)
 {
 	uint64_t end = off + len;
-	int r;
 
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
 		return -EOPNOTSUPP;
 	if (len == 0 || end < off || end > layout_size_max(layout(f)))
 		return len == 0 ? -EINVAL : -EFBIG;
 	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {
-		r = punch(f, w, off, end);
+		int r = punch(f, w, off, end);
 		if (!r)
 			unlose(f, off, end);
 		if (r || (mode & FALLOC_FL_PUNCH_HOLE))
 			return r;
 	}
-	r = reserve(f, off, end);
+	int r = reserve(f, off, end);
 	if (r || (mode & FALLOC_FL_KEEP_SIZE))
 		return r;
 	return end > file_size(f) ? file_truncate(f, w, end) : 0;

@@ -211,9 +211,6 @@ static int written(struct file *f, struct file_work *w, const struct edit *e)
 
 int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 {
-	struct inflight in;
-	struct edit e;
-
 	if (wr->len == 0)
 		return 0;
 	if (wr->len > INFLIGHT_REQUEST_MAX || wr->off > layout_size_max(&f->env->layout) - wr->len)
@@ -221,7 +218,9 @@ int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 	if (f->broken)
 		return -EIO;
 	pthread_rwlock_wrlock(&f->lock);
+	struct edit e;
 	plan(f, w, wr, &e);
+	struct inflight in;
 	int r = file_old_read(f, w, &e.plan);
 	if (!r)
 		r = file_seal(f, w, &e.plan, &in);

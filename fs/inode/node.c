@@ -45,10 +45,10 @@ static void hash_remove(struct nodes *t, struct node *n)
 /* Doubling keeps a million inodes within one or two steps of a look-up; failure to grow only makes it slower. */
 static void hash_grow(struct nodes *t)
 {
-	struct node **old = t->hash, **new;
+	struct node **old = t->hash;
 	size_t n_old = t->n_hash;
+	struct node **new = calloc(n_old * 2, sizeof(*new));
 
-	new = calloc(n_old * 2, sizeof(*new));
 	if (!new)
 		return;
 	t->hash = new;
@@ -105,11 +105,9 @@ static int slot_set(struct nodes *t, uint64_t id, struct node *n)
 
 struct node *node_get(struct nodes *t, uint64_t id)
 {
-	struct node **chunk;
-
 	if (id == 0 || id >= (uint64_t)NODE_CHUNK * NODE_CHUNKS)
 		return NULL;
-	chunk = atomic_load(&t->chunk[id / NODE_CHUNK]);
+	struct node **chunk = atomic_load(&t->chunk[id / NODE_CHUNK]);
 	return chunk ? __atomic_load_n(&chunk[id % NODE_CHUNK], __ATOMIC_ACQUIRE) : NULL;
 }
 
@@ -143,11 +141,11 @@ static struct node *node_new_locked(struct nodes *t, const struct node_key *key)
 static int link_add_locked(struct node *n, struct node *parent, const char *name)
 {
 	size_t len = strlen(name);
-	struct link **p = &n->links, *l;
+	struct link **p = &n->links;
 
 	while (*p && ((*p)->parent != parent || strcmp((*p)->name, name) != 0))
 		p = &(*p)->next;
-	l = *p;
+	struct link *l = *p;
 	if (l) {
 		*p = l->next;
 	} else {
@@ -208,8 +206,6 @@ static bool is_unused(const struct nodes *t, const struct node *n)
 /* Frees N and, when that unpins them, its ancestors. The chain is walked by recursion through link_free_locked(). */
 static void node_free_if_unused(struct nodes *t, struct node *n)
 {
-	struct link *links;
-
 	if (!is_unused(t, n))
 		return;
 	if (!n->gone)
@@ -220,7 +216,7 @@ static void node_free_if_unused(struct nodes *t, struct node *n)
 	if (n->orphan_fd >= 0)
 		close(n->orphan_fd);
 	ranges_clear(&n->lost);
-	links = n->links;
+	struct link *links = n->links;
 	id_give(t, n->id);
 	pthread_mutex_destroy(&n->lock);
 	pthread_mutex_destroy(&n->once);
@@ -236,11 +232,10 @@ static void node_free_if_unused(struct nodes *t, struct node *n)
 int node_lookup(struct nodes *t, const struct node_key *key, struct node *parent, const char *disk_name,
 		struct node **out)
 {
-	struct node *n;
 	int r = 0;
 
 	pthread_mutex_lock(&t->lock);
-	n = find_locked(t, key->dev, key->ino);
+	struct node *n = find_locked(t, key->dev, key->ino);
 	if (!n)
 		n = node_new_locked(t, key);
 	if (n && parent)
@@ -260,10 +255,8 @@ int node_lookup(struct nodes *t, const struct node_key *key, struct node *parent
 
 struct node *node_lookup_again(struct nodes *t, uint64_t id)
 {
-	struct node *n;
-
 	pthread_mutex_lock(&t->lock);
-	n = node_get(t, id);
+	struct node *n = node_get(t, id);
 	if (n && n->nlookup > 0)
 		n->nlookup++;
 	else
@@ -294,22 +287,17 @@ void node_forget(struct nodes *t, struct node *n, uint64_t count)
 
 bool node_known(struct nodes *t, dev_t dev, ino_t ino)
 {
-	struct node *n;
-	bool known;
-
 	pthread_mutex_lock(&t->lock);
-	n = find_locked(t, dev, ino);
-	known = n && (n->nlookup > 0 || n->pins > 0);
+	struct node *n = find_locked(t, dev, ino);
+	bool known = n && (n->nlookup > 0 || n->pins > 0);
 	pthread_mutex_unlock(&t->lock);
 	return known;
 }
 
 struct node *node_pin(struct nodes *t, uint64_t id)
 {
-	struct node *n;
-
 	pthread_mutex_lock(&t->lock);
-	n = node_get(t, id);
+	struct node *n = node_get(t, id);
 	if (n)
 		n->pins++;
 	pthread_mutex_unlock(&t->lock);
@@ -318,10 +306,8 @@ struct node *node_pin(struct nodes *t, uint64_t id)
 
 int node_add_name(struct nodes *t, struct node *n, struct node *parent, const char *name)
 {
-	int r;
-
 	pthread_mutex_lock(&t->lock);
-	r = link_add_locked(n, parent, name);
+	int r = link_add_locked(n, parent, name);
 	if (!r && n->orphan_fd >= 0) {
 		close(n->orphan_fd);
 		n->orphan_fd = -1;
@@ -345,10 +331,8 @@ static void link_drop_locked(struct nodes *t, struct node *n, struct node *paren
 
 void node_drop_name(struct nodes *t, dev_t dev, ino_t ino, struct node *parent, const char *name)
 {
-	struct node *n;
-
 	pthread_mutex_lock(&t->lock);
-	n = find_locked(t, dev, ino);
+	struct node *n = find_locked(t, dev, ino);
 	if (n)
 		link_drop_locked(t, n, parent, name);
 	pthread_mutex_unlock(&t->lock);
@@ -356,11 +340,10 @@ void node_drop_name(struct nodes *t, dev_t dev, ino_t ino, struct node *parent, 
 
 int node_move_name(struct nodes *t, const struct stat *st, struct node_place from, struct node_place to)
 {
-	struct node *n;
 	int r = 0;
 
 	pthread_mutex_lock(&t->lock);
-	n = find_locked(t, st->st_dev, st->st_ino);
+	struct node *n = find_locked(t, st->st_dev, st->st_ino);
 	if (n) {
 		r = link_add_locked(n, to.parent, to.name);
 		if (!r && (from.parent != to.parent || strcmp(from.name, to.name) != 0))
@@ -394,28 +377,23 @@ static void orphan_drop_locked(struct nodes *t, struct node *n)
 /* A place in the ring: one whose node has been forgotten, else the oldest's. */
 static struct orphan *orphan_place_locked(struct nodes *t)
 {
-	struct node *old;
-	size_t i;
-
-	for (i = 0; i < ORPHANS_MAX; i++) {
+	for (size_t i = 0; i < ORPHANS_MAX; i++) {
 		if (!orphan_locked(t, &t->orphan[t->orphan_next]))
 			break;
 		t->orphan_next = (t->orphan_next + 1) % ORPHANS_MAX;
 	}
-	old = orphan_locked(t, &t->orphan[t->orphan_next]);
+	struct node *old = orphan_locked(t, &t->orphan[t->orphan_next]);
 	if (old)
 		orphan_drop_locked(t, old);
-	i = t->orphan_next;
-	t->orphan_next = (i + 1) % ORPHANS_MAX;
-	return &t->orphan[i];
+	struct orphan *place = &t->orphan[t->orphan_next];
+	t->orphan_next = (t->orphan_next + 1) % ORPHANS_MAX;
+	return place;
 }
 
 void node_keep_orphan(struct nodes *t, dev_t dev, ino_t ino, int fd)
 {
-	struct node *n;
-
 	pthread_mutex_lock(&t->lock);
-	n = find_locked(t, dev, ino);
+	struct node *n = find_locked(t, dev, ino);
 	if (n && n->orphan_fd < 0) {
 		*orphan_place_locked(t) = (struct orphan){n->id, n->generation};
 		n->orphan_fd = fd;
@@ -447,11 +425,11 @@ void node_paid(struct node *n, uint32_t owed)
 
 int node_name(struct nodes *t, struct node *n, unsigned i, struct node **parent, char name[256])
 {
-	struct link *l;
 	int r = -ENOENT;
 
 	pthread_mutex_lock(&t->lock);
-	for (l = n->links; l && i > 0; l = l->next)
+	struct link *l = n->links;
+	for (; l && i > 0; l = l->next)
 		i--;
 	if (l) {
 		*parent = l->parent;
@@ -498,7 +476,6 @@ size_t node_path(struct nodes *t, struct node *n, char *buf, size_t len)
 int nodes_init(struct nodes *t, int root_fd)
 {
 	struct stat st;
-	struct node_key key;
 	struct dirfd *d = calloc(1, sizeof(*d));
 
 	memset(t, 0, sizeof(*t));
@@ -509,7 +486,7 @@ int nodes_init(struct nodes *t, int root_fd)
 	pthread_mutex_init(&t->lock, NULL);
 	t->n_hash = 1024;
 	t->hash = calloc(t->n_hash, sizeof(struct node *));
-	key = (struct node_key){st.st_dev, st.st_ino, OBJECT_DIR};
+	struct node_key key = {st.st_dev, st.st_ino, OBJECT_DIR};
 	t->root = t->hash ? node_new_locked(t, &key) : NULL;
 	if (!t->root) {
 		free(t->hash);

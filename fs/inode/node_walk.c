@@ -38,12 +38,9 @@ size_t nodes_collect(struct nodes *t, enum node_class class, uint64_t *next, uin
 
 bool node_live(struct nodes *t, uint64_t id)
 {
-	struct node *n;
-	bool live;
-
 	pthread_mutex_lock(&t->lock);
-	n = node_get(t, id);
-	live = n && n->nlookup > 0;
+	struct node *n = node_get(t, id);
+	bool live = n && n->nlookup > 0;
 	pthread_mutex_unlock(&t->lock);
 	return live;
 }
@@ -63,11 +60,10 @@ static void count_one(struct nodes *t, uint64_t id, enum node_class class, uint6
 void nodes_count(struct nodes *t, uint64_t *open_files, uint64_t *lost)
 {
 	static const enum node_class classes[] = {NODE_WRITTEN, NODE_OPENED, NODE_LOST};
-	uint64_t id;
 
 	*open_files = *lost = 0;
 	for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
-		uint64_t next = 1;
+		uint64_t next = 1, id;
 
 		while (nodes_collect(t, classes[i], &next, &id, 1) == 1)
 			count_one(t, id, classes[i], classes[i] == NODE_LOST ? lost : open_files);

@@ -25,11 +25,10 @@ static size_t first_after(const struct ranges *s, uint64_t pos)
 static int make_room(struct ranges *s)
 {
 	size_t cap = s->cap ? s->cap * 2 : 4;
-	struct range *r;
 
 	if (s->n < s->cap)
 		return 0;
-	r = realloc(s->r, cap * sizeof(*r));
+	struct range *r = realloc(s->r, cap * sizeof(*r));
 	if (!r)
 		return -ENOMEM;
 	s->r = r;
@@ -39,14 +38,13 @@ static int make_room(struct ranges *s)
 
 int ranges_add(struct ranges *s, uint64_t start, uint64_t end)
 {
-	size_t i, j;
-
 	if (start >= end)
 		return 0;
 	if (make_room(s))
 		return -ENOMEM;
-	i = start ? first_after(s, start - 1) : 0; /* a range that ends at START is joined */
-	for (j = i; j < s->n && s->r[j].start <= end; j++) {
+	size_t i = start ? first_after(s, start - 1) : 0; /* a range that ends at START is joined */
+	size_t j = i;
+	for (; j < s->n && s->r[j].start <= end; j++) {
 		if (s->r[j].start < start)
 			start = s->r[j].start;
 		if (s->r[j].end > end)
@@ -60,7 +58,7 @@ int ranges_add(struct ranges *s, uint64_t start, uint64_t end)
 
 void ranges_cut(struct ranges *s, uint64_t start, uint64_t end)
 {
-	size_t i = first_after(s, start), j;
+	size_t i = first_after(s, start);
 
 	if (start >= end)
 		return;
@@ -77,8 +75,9 @@ void ranges_cut(struct ranges *s, uint64_t start, uint64_t end)
 	}
 	if (i < s->n && s->r[i].start < start)
 		s->r[i++].end = start;
-	for (j = i; j < s->n && s->r[j].end <= end; j++)
-		;
+	size_t j = i;
+	while (j < s->n && s->r[j].end <= end)
+		j++;
 	if (j > i)
 		memmove(s->r + i, s->r + j, (s->n - j) * sizeof(*s->r));
 	s->n -= j - i;

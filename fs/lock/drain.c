@@ -88,15 +88,14 @@ static void handlers_out(struct lock *l, int64_t until)
 
 static void lock_note(struct lock *l, uint64_t contents_ms, uint64_t all_ms)
 {
-	struct fs_lock_report r;
-	char text[256];
-
 	pthread_mutex_lock(&l->report_lock);
 	l->report.inodes = atomic_load(&l->cfg.nodes->known);
 	l->report.contents_ms = contents_ms;
 	l->report.all_ms = all_ms;
 	pthread_mutex_unlock(&l->report_lock);
+	struct fs_lock_report r;
 	lock_report(l, &r);
+	char text[256];
 	snprintf(text, sizeof(text),
 		 "locking: %llu inodes forgotten by the kernel in %llu ms (contents: %llu ms), %llu bytes sealed, %llu "
 		 "refused",

@@ -90,10 +90,10 @@ static void sync_rounds(struct rootsync *s, int fd)
 uint64_t lock_asked_id(const char *name)
 {
 	const size_t len = sizeof(NAME_PREFIX) - 1;
-	char *end;
 
 	if (strncmp(name, NAME_PREFIX, len) != 0 || name[len] < '1' || name[len] > '9')
 		return 0;
+	char *end;
 	uint64_t id = strtoull(name + len, &end, 10);
 	return *end ? 0 : id;
 }
@@ -118,13 +118,14 @@ static size_t written_ids(struct rootsync *s, uint64_t *next, uint64_t ids[BATCH
  */
 static void ask_first(struct rootsync *s, int fd)
 {
-	char name[sizeof(NAME_PREFIX) + 20]; /* the digits of a uint64_t */
 	uint64_t ids[BATCH], next = 1;
-	struct statx x;
 	size_t n;
 
 	while ((n = written_ids(s, &next, ids)) > 0)
 		for (size_t i = 0; i < n; i++) {
+			char name[sizeof(NAME_PREFIX) + 20]; /* the digits of a uint64_t */
+			struct statx x;
+
 			snprintf(name, sizeof(name), NAME_PREFIX "%" PRIu64, ids[i]);
 			(void)statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0,
 				    &x); /* it may be closed by now */

@@ -117,7 +117,7 @@ static void run(struct control *c, int fd, enum control_command cmd, const struc
 /* One line of at most CONTROL_REQUEST_MAX bytes, within IO_TIMEOUT_S in all. */
 static int receive(int fd, char *buf, size_t *len)
 {
-	struct timespec now, end;
+	struct timespec end;
 
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += IO_TIMEOUT_S;
@@ -128,6 +128,7 @@ static int receive(int fd, char *buf, size_t *len)
 		*len += n > 0 ? (size_t)n : 0;
 		if (memchr(buf, '\n', *len))
 			return 0;
+		struct timespec now;
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		if (now.tv_sec >= end.tv_sec)
 			return -ETIMEDOUT;
@@ -140,12 +141,13 @@ static void *serve(void *arg)
 	AUTO(auto_free) struct client *k = arg;
 	struct control *c = k->control;
 	char buf[CONTROL_REQUEST_MAX];
-	enum control_command cmd;
 	struct ucred peer;
 	socklen_t peer_len = sizeof(peer);
 	size_t len;
 
 	if (getsockopt(k->fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len) == 0 && receive(k->fd, buf, &len) == 0) {
+		enum control_command cmd;
+
 		if (control_request_parse(buf, len, &cmd) < 0)
 			answer(k->fd, -EPROTO,
 			       "this mount does not understand the request: another version of byokfs?");

@@ -300,7 +300,6 @@ static void supervisor_lost(struct fs *fs)
 {
 	struct ended_note n = {.when = time(NULL), .who = "worker", .why = "the supervisor died: locked and closed"};
 	int64_t wait_ms = atomic_load(&fs->cfg.worker->page->drain_ms) + LOST_LOCK_MS;
-	struct fuse_conn c;
 
 	/* Killed at the same moment, this process must not be in the middle of a lock: its threads would wait for one another. */
 	clock_pause(LOST_PAUSE_MS);
@@ -310,6 +309,7 @@ static void supervisor_lost(struct fs *fs)
 	gate_lock_signal(fs->cfg.gate);
 	for (; wait_ms > 0 && gate_state(fs->cfg.gate) != GATE_LOCKED; wait_ms -= 5)
 		clock_pause(5);
+	struct fuse_conn c;
 	fuse_conn_open(&c, fs->fuse_fd, fs->cfg.mountpoint);
 	fs->lost = true;
 	fs->lost_cut = fuse_conn_cut(&c);
