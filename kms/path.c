@@ -13,11 +13,10 @@
 static int path_absolute(const char *path, char out[PATH_MAX])
 {
 	char cwd[PATH_MAX] = "";
-	int n;
 
 	if (path[0] != '/' && !getcwd(cwd, sizeof(cwd)))
 		return -errno;
-	n = snprintf(out, PATH_MAX, "%s%s%s", cwd, cwd[0] ? "/" : "", path);
+	int n = snprintf(out, PATH_MAX, "%s%s%s", cwd, cwd[0] ? "/" : "", path);
 	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
@@ -48,19 +47,19 @@ static int path_append(char *out, size_t len, const char *tail)
 
 int kms_path_canonical(const char *path, char *out, size_t len)
 {
-	char whole[PATH_MAX], head[PATH_MAX], real[PATH_MAX];
-	size_t cut;
-	int r;
-
 	if (!*path)
 		return -EINVAL;
-	r = path_absolute(path, whole);
+	char whole[PATH_MAX];
+	int r = path_absolute(path, whole);
 	if (r)
 		return r;
+	char real[PATH_MAX];
 	/* The longest front that exists is resolved by the kernel; the rest has no links to follow. */
-	for (cut = strlen(whole); cut > 0; cut--) {
+	size_t cut = strlen(whole);
+	for (; cut > 0; cut--) {
 		if (whole[cut] != '/' && whole[cut] != '\0')
 			continue;
+		char head[PATH_MAX];
 		memcpy(head, whole, cut);
 		head[cut] = '\0';
 		if (realpath(head, real))
@@ -79,21 +78,20 @@ int kms_path_canonical(const char *path, char *out, size_t len)
 int kms_path_inside(const char *path, const char *dir)
 {
 	char p[PATH_MAX], d[PATH_MAX];
-	struct stat sd, sp;
-	int have_dir, r;
-	size_t n;
+	int r = kms_path_canonical(path, p, sizeof(p));
 
-	r = kms_path_canonical(path, p, sizeof(p));
 	if (!r)
 		r = kms_path_canonical(dir, d, sizeof(d));
 	if (r)
 		return r;
-	n = strcmp(d, "/") == 0 ? 0 : strlen(d);
+	size_t n = strcmp(d, "/") == 0 ? 0 : strlen(d);
 	if (strncmp(p, d, n) == 0 && (p[n] == '/' || p[n] == '\0'))
 		return 1;
 	/* The same directory may be mounted at a second place: compare each parent by identity too. */
-	have_dir = stat(d, &sd) == 0;
+	struct stat sd;
+	bool have_dir = stat(d, &sd) == 0;
 	while (have_dir && p[0]) {
+		struct stat sp;
 		if (stat(p, &sp) == 0 && sp.st_dev == sd.st_dev && sp.st_ino == sd.st_ino)
 			return 1;
 		*strrchr(p, '/') = '\0';

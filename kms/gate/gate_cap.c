@@ -34,18 +34,15 @@ static void cap_tell(struct gate *g)
 /* Take keys out of the list, into limbo: second chance for those used since the hand came by. */
 static void cap_collect(struct gate *g, size_t want)
 {
-	struct file_keys *keys;
-	struct gate_key *k;
-
 	pthread_mutex_lock(&g->list_lock);
-	k = g->hand;
+	struct gate_key *k = g->hand;
 	for (unsigned i = 0; i < STEPS_MAX && g->n_limbo < want; i++) {
 		if (!k)
 			k = g->keys;
 		if (!k)
 			break;
 		if (atomic_load(&k->droppable) && !atomic_exchange(&k->used, false)) {
-			keys = atomic_exchange(&k->keys, NULL);
+			struct file_keys *keys = atomic_exchange(&k->keys, NULL);
 			if (keys)
 				g->limbo[g->n_limbo++] = keys;
 		}
@@ -78,13 +75,13 @@ static void cap_release(struct gate *g)
 
 bool gate_cap_keep(struct gate *g)
 {
-	size_t n = atomic_load(&g->in_memory), want;
+	size_t n = atomic_load(&g->in_memory);
 
 	if (n > g->cap && !g->n_limbo) {
 		cap_tell(g);
 		if (g->keyring->wrap_type == WRAP_FILE)
 			return false;
-		want = n - g->cap + g->cap / 16; /* not again at the very next key */
+		size_t want = n - g->cap + g->cap / 16; /* not again at the very next key */
 		cap_collect(g, want < GATE_LIMBO ? want : GATE_LIMBO);
 		if (!g->n_limbo)
 			return true;

@@ -12,15 +12,14 @@
 /* A new DEK in K, and what is to be wrapped: as W (`store`) or as PAYLOAD (`file`). */
 static int create_dek(struct gate_key *k, struct header_wrap *w, uint8_t *payload)
 {
-	const struct store_keys *store;
-	struct file_keys *keys = NULL;
 	uint8_t id[ID_LEN];
-	int r;
 
 	random_bytes(id, sizeof(id));
-	r = gate_enter(k->gate, GATE_USE_NEW, &store);
+	const struct store_keys *store;
+	int r = gate_enter(k->gate, GATE_USE_NEW, &store);
 	if (r)
 		return r;
+	struct file_keys *keys = NULL;
 	r = file_keys_new(store, id, &keys);
 	if (!r && payload)
 		r = dek_payload_write(store, keys, payload);
@@ -40,16 +39,15 @@ static int create_dek(struct gate_key *k, struct header_wrap *w, uint8_t *payloa
 
 static int create_wrap(struct gate_key *k, struct header_wrap *w, const uint8_t *payload)
 {
-	struct gate *g = k->gate;
-	struct kms_purpose purpose = {.use = KMS_USE_FILE};
 	struct kms_wrapped *got = calloc(1, sizeof(*got));
-	struct kms_verdict v;
-	int r;
 
 	if (!got)
 		return -ENOMEM;
+	struct gate *g = k->gate;
+	struct kms_purpose purpose = {.use = KMS_USE_FILE};
 	memcpy(purpose.store_id, g->keyring->store_id, ID_LEN);
-	r = kms_wrap(g->kek[0], &purpose, payload, got, &v);
+	struct kms_verdict v;
+	int r = kms_wrap(g->kek[0], &purpose, payload, got, &v);
 	if (r) {
 		r = gate_file_error(g, r, &v);
 	} else {
@@ -66,14 +64,13 @@ static int create_wrap(struct gate_key *k, struct header_wrap *w, const uint8_t 
 /* Write the header of a new file; a lock may have come since the DEK was made. */
 static int create_header(struct gate_key *k, const struct header_wrap *w, uint8_t *header)
 {
-	size_t len = k->gate->keyring->layout.header_len;
 	const struct store_keys *store;
-	struct file_keys *keys;
 	int r = gate_enter(k->gate, GATE_USE_NEW, &store);
 
 	if (r)
 		return r;
-	keys = atomic_load(&k->keys);
+	size_t len = k->gate->keyring->layout.header_len;
+	struct file_keys *keys = atomic_load(&k->keys);
 	r = keys ? header_write(w, store, keys, k->header, len) : -EACCES;
 	gate_leave(k->gate);
 	if (!r)
@@ -83,14 +80,13 @@ static int create_header(struct gate_key *k, const struct header_wrap *w, uint8_
 
 static int key_create(struct gate_key *k, uint8_t *header)
 {
-	AUTO(secret_free_at) uint8_t *payload = NULL;
-	struct header_wrap w = {.sequence = 1};
 	const bool per_file = k->gate->keyring->wrap_type == WRAP_FILE;
-	int r;
+	AUTO(secret_free_at) uint8_t *payload = per_file ? secret_alloc(PAYLOAD_LEN) : NULL;
 
-	if (per_file && !(payload = secret_alloc(PAYLOAD_LEN)))
+	if (per_file && !payload)
 		return -ENOMEM;
-	r = create_dek(k, &w, payload);
+	struct header_wrap w = {.sequence = 1};
+	int r = create_dek(k, &w, payload);
 	if (!r && per_file)
 		r = create_wrap(k, &w, payload);
 	if (!r)
@@ -104,11 +100,10 @@ static int key_create(struct gate_key *k, uint8_t *header)
 int gate_key_create(struct gate *g, uint8_t *header, struct gate_key **out)
 {
 	struct gate_key *k = gate_key_new(g, NULL);
-	int r;
 
 	if (!k)
 		return -ENOMEM;
-	r = key_create(k, header);
+	int r = key_create(k, header);
 	if (r) {
 		gate_key_close(k);
 		return r;

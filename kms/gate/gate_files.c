@@ -57,12 +57,10 @@ static int key_ask(struct gate_key *k, struct header *h, int *slot, uint8_t *pay
 /* list_lock is held, state RETURNING: nobody is inside and only this thread adds keys. */
 static int load_install(struct gate_key *k, const struct header *h, int slot, const uint8_t *payload)
 {
-	struct file_keys *keys;
-	int r;
-
 	if (atomic_load(&k->gate->state) != GATE_RETURNING || !k->gate->store)
 		return -ECANCELED;
-	r = gate_key_accept(k, h, slot, payload, &keys);
+	struct file_keys *keys;
+	int r = gate_key_accept(k, h, slot, payload, &keys);
 	if (!r)
 		gate_key_install(k, keys);
 	return r;
@@ -71,17 +69,16 @@ static int load_install(struct gate_key *k, const struct header *h, int slot, co
 void gate_keys_load(struct gate *g)
 {
 	AUTO(secret_free_at) uint8_t *payload = secret_alloc(PAYLOAD_LEN);
-	struct gate_key *k, *next;
-	struct kms_verdict v;
-	struct header h;
-	int slot, r;
 
 	if (!payload)
 		return;
 	pthread_mutex_lock(&g->list_lock);
-	for (k = key_hold(g->keys, is_absent); k; k = next) {
+	for (struct gate_key *k = key_hold(g->keys, is_absent), *next; k; k = next) {
 		pthread_mutex_unlock(&g->list_lock);
-		r = key_ask(k, &h, &slot, payload, &v);
+		struct kms_verdict v;
+		struct header h;
+		int slot;
+		int r = key_ask(k, &h, &slot, payload, &v);
 		pthread_mutex_lock(&g->list_lock);
 		if (!r)
 			r = load_install(k, &h, slot, payload);
@@ -96,14 +93,15 @@ void gate_keys_load(struct gate *g)
 /* One key of each version, held. Returns how many. */
 static size_t versions_hold(struct gate *g, struct gate_key **sample)
 {
-	size_t n = 0, i;
+	size_t n = 0;
 
 	pthread_mutex_lock(&g->list_lock);
 	for (struct gate_key *k = g->keys; k && n < VERSIONS_MAX; k = k->next) {
 		if (k->closed || !k->version)
 			continue;
-		for (i = 0; i < n && strcmp(sample[i]->version, k->version) != 0; i++)
-			;
+		size_t i = 0;
+		while (i < n && strcmp(sample[i]->version, k->version) != 0)
+			i++;
 		if (i < n)
 			continue;
 		k->busy++;
@@ -136,11 +134,11 @@ static void version_refused(struct gate *g, const struct gate_key *sample, const
 static int load_inside(struct gate_key *k, const struct header *h, int slot, const uint8_t *payload)
 {
 	const struct store_keys *store;
-	struct file_keys *keys;
 	int r = gate_enter(k->gate, GATE_USE_NEW, &store);
 
 	if (r)
 		return r;
+	struct file_keys *keys;
 	r = gate_key_accept(k, h, slot, payload, &keys);
 	if (!r) {
 		gate_key_install(k, keys);
@@ -158,16 +156,14 @@ static bool is_refused(const struct gate_key *k)
 /* SAMPLE's version works: load those files that were refused with it before. */
 static void version_good(struct gate *g, const struct gate_key *sample, uint8_t *payload)
 {
-	struct gate_key *k, *next;
-	struct kms_verdict v;
-	struct header h;
-	int slot;
-
 	pthread_mutex_lock(&g->list_lock);
-	for (k = key_hold(g->keys, is_refused); k; k = next) {
+	for (struct gate_key *k = key_hold(g->keys, is_refused), *next; k; k = next) {
 		const bool same = strcmp(k->version, sample->version) == 0;
 
 		pthread_mutex_unlock(&g->list_lock);
+		struct kms_verdict v;
+		struct header h;
+		int slot;
 		if (same && key_ask(k, &h, &slot, payload, &v) == 0 && load_inside(k, &h, slot, payload) == 0)
 			gate_say(g, LOG_NOTICE, "a file's key is back (version %.64s)", sample->version);
 		secret_wipe(payload, PAYLOAD_LEN);
@@ -181,17 +177,16 @@ static void version_good(struct gate *g, const struct gate_key *sample, uint8_t 
 void gate_keys_probe(struct gate *g)
 {
 	AUTO(secret_free_at) uint8_t *payload = secret_alloc(PAYLOAD_LEN);
-	struct gate_key *sample[VERSIONS_MAX];
-	struct kms_verdict v;
-	struct header h;
-	size_t n;
-	int slot, r;
 
 	if (!payload || atomic_load(&g->state) != GATE_ACTIVE)
 		return;
-	n = versions_hold(g, sample);
+	struct gate_key *sample[VERSIONS_MAX];
+	size_t n = versions_hold(g, sample);
 	for (size_t i = 0; i < n; i++) {
-		r = key_ask(sample[i], &h, &slot, payload, &v);
+		struct kms_verdict v;
+		struct header h;
+		int slot;
+		int r = key_ask(sample[i], &h, &slot, payload, &v);
 		secret_wipe(payload, PAYLOAD_LEN);
 		/* A definite no counts when it is repeated, as for the keyring. */
 		if (r == -EKEYREVOKED || r == -EBADMSG) {

@@ -76,10 +76,9 @@ void gate_key_free(struct gate_key *k)
 
 void gate_key_close(struct gate_key *k)
 {
-	struct gate *g = k ? k->gate : NULL;
-
 	if (!k)
 		return;
+	struct gate *g = k->gate;
 	if (!g) { /* the gate was closed first */
 		free(k->version);
 		free(k);
@@ -106,12 +105,11 @@ static int store_unwrap_slot(const struct gate_key *k, const struct header *h, i
 			     struct file_keys **out)
 {
 	const struct header_wrap *w = &h->wrap[i];
-	struct file_keys *keys = NULL;
-	int r;
 
 	if (w->wrapped_len != DEK_WRAP_LEN || w->algorithm != STORE_WRAP_AES256GCM)
 		return -EUCLEAN;
-	r = dek_unwrap(store, w->number, h->file_id, w->wrapped, &keys);
+	struct file_keys *keys = NULL;
+	int r = dek_unwrap(store, w->number, h->file_id, w->wrapped, &keys);
 	if (!r)
 		r = key_check(k, i, store, keys);
 	if (r) {
@@ -126,33 +124,32 @@ static int store_unwrap_slot(const struct gate_key *k, const struct header *h, i
 static int store_unwrap(const struct gate_key *k, const struct store_keys *store, struct file_keys **out)
 {
 	struct header h;
-	int r = key_parse(k, &h), first, other;
+	int r = key_parse(k, &h);
 
 	if (r)
 		return r;
-	first = header_newest(&h, -1);
+	int first = header_newest(&h, -1);
 	if (first < 0)
 		return -EUCLEAN;
 	r = store_unwrap_slot(k, &h, first, store, out);
 	if (r == 0 || r == -ENOMEM)
 		return r;
-	other = header_newest(&h, first);
+	int other = header_newest(&h, first);
 	return other >= 0 && store_unwrap_slot(k, &h, other, store, out) == 0 ? 0 : r;
 }
 
 int gate_key_ask(struct gate_key *k, const struct header *h, int i, uint8_t *payload, struct kms_verdict *v)
 {
-	struct gate *g = k->gate;
-	struct kms_purpose purpose = {.use = KMS_USE_FILE};
-	const struct header_wrap *wrap = &h->wrap[i];
 	struct kms_wrapped *w = malloc(sizeof(*w));
-	int r;
 
 	if (!w)
 		return kms_verdict_set(v, KMS_TRANSIENT, "memory", "out of memory");
+	struct gate *g = k->gate;
+	struct kms_purpose purpose = {.use = KMS_USE_FILE};
 	memcpy(purpose.store_id, g->keyring->store_id, ID_LEN);
+	const struct header_wrap *wrap = &h->wrap[i];
 	kms_wrapped_set(w, wrap->algorithm, wrap->version, wrap->wrapped, wrap->wrapped_len);
-	r = kms_unwrap(g->kek[0], &purpose, w, payload, v);
+	int r = kms_unwrap(g->kek[0], &purpose, w, payload, v);
 	free(w);
 	return r;
 }
@@ -186,10 +183,6 @@ int gate_file_error(struct gate *g, int error, const struct kms_verdict *v)
 static int file_unwrap_slot(struct gate_key *k, const struct header *h, int i)
 {
 	AUTO(secret_free_at) uint8_t *payload = secret_alloc(PAYLOAD_LEN);
-	const struct store_keys *store;
-	struct file_keys *keys;
-	struct kms_verdict v;
-	int r;
 
 	if (!gate_serving(k->gate))
 		return -EACCES;
@@ -197,12 +190,15 @@ static int file_unwrap_slot(struct gate_key *k, const struct header *h, int i)
 		return -ENOMEM;
 	if (h->wrap[i].number != k->gate->keyring->slot[0].number)
 		return -ENOKEY;
-	r = gate_key_ask(k, h, i, payload, &v);
+	struct kms_verdict v;
+	int r = gate_key_ask(k, h, i, payload, &v);
 	if (r)
 		return gate_file_error(k->gate, r, &v);
+	const struct store_keys *store;
 	r = gate_enter(k->gate, GATE_USE_NEW, &store);
 	if (r)
 		return r;
+	struct file_keys *keys;
 	r = gate_key_accept(k, h, i, payload, &keys);
 	if (!r)
 		gate_key_install(k, keys);
@@ -225,15 +221,15 @@ int gate_key_note_version(struct gate_key *k, const char *version)
 static int per_file_open(struct gate_key *k)
 {
 	struct header h;
-	int r = key_parse(k, &h), first, other;
+	int r = key_parse(k, &h);
 
 	if (r)
 		return r;
-	first = header_newest(&h, -1);
+	int first = header_newest(&h, -1);
 	if (first < 0)
 		return -EUCLEAN;
 	r = file_unwrap_slot(k, &h, first);
-	other = header_newest(&h, first);
+	int other = header_newest(&h, first);
 	if ((r == -EBADMSG || r == -ENOKEY) && other >= 0 && file_unwrap_slot(k, &h, other) == 0) {
 		first = other;
 		r = 0;
@@ -244,11 +240,11 @@ static int per_file_open(struct gate_key *k)
 static int store_open_key(struct gate_key *k)
 {
 	const struct store_keys *store;
-	struct file_keys *keys;
 	int r = gate_enter(k->gate, GATE_USE_NEW, &store);
 
 	if (r)
 		return r;
+	struct file_keys *keys;
 	r = store_unwrap(k, store, &keys);
 	if (!r) {
 		gate_key_install(k, keys);
@@ -261,11 +257,10 @@ static int store_open_key(struct gate_key *k)
 int gate_key_open(struct gate *g, const uint8_t *header, struct gate_key **out)
 {
 	struct gate_key *k = gate_key_new(g, header);
-	int r;
 
 	if (!k)
 		return -ENOMEM;
-	r = g->keyring->wrap_type == WRAP_FILE ? per_file_open(k) : store_open_key(k);
+	int r = g->keyring->wrap_type == WRAP_FILE ? per_file_open(k) : store_open_key(k);
 	if (r) {
 		gate_key_close(k);
 		return r;
@@ -295,7 +290,6 @@ void gate_key_writable(struct gate_key *k, bool writable)
 int gate_key_borrow(struct gate_key *k, const struct store_keys *store, const struct file_keys **keys)
 {
 	struct file_keys *got = atomic_load(&k->keys);
-	int r;
 
 	if (atomic_load(&k->refused) && !(atomic_load(&k->writable) && gate_use_now() == GATE_USE_DRAIN))
 		return -EACCES;
@@ -303,7 +297,7 @@ int gate_key_borrow(struct gate_key *k, const struct store_keys *store, const st
 		return -EACCES;
 	if (!got) {
 		/* Locked since, or dropped: `store` keys are unwrapped again when they are wanted. Not read again: see the cap. */
-		r = store_unwrap(k, store, &got);
+		int r = store_unwrap(k, store, &got);
 		if (r)
 			return r;
 		got = gate_key_install(k, got);

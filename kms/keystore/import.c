@@ -64,20 +64,18 @@ static int import_neither(size_t len, const char *path, char why[KEYSTORE_WHY_MA
 
 int import_read(const char *path, enum keystore_type *type, struct rsa_der *out, char why[KEYSTORE_WHY_MAX])
 {
-	int standard = strcmp(path, "-") == 0;
+	const bool standard = strcmp(path, "-") == 0;
 	int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	const char *name = standard ? "standard input" : path;
-	uint8_t *buf;
-	ssize_t n;
-	int r;
 
 	memset(out, 0, sizeof(*out));
 	if (fd < 0)
 		return keystore_say(why, -errno, "cannot open %s: %s", name, strerror(errno));
-	buf = sodium_malloc(IMPORT_MAX);
-	n = buf ? read_all(fd, buf) : -ENOMEM;
+	uint8_t *buf = sodium_malloc(IMPORT_MAX);
+	ssize_t n = buf ? read_all(fd, buf) : -ENOMEM;
 	if (!standard)
 		close(fd);
+	int r;
 	if (n < 0)
 		r = keystore_say(why, (int)n, "cannot read %s: %s", name, strerror((int)-n));
 	else if (n == KEY_LEN)

@@ -25,17 +25,15 @@
 /* Make PATH, or take it when it is an empty directory of ours. */
 static int create_dir(const char *path, char why[KEYSTORE_WHY_MAX])
 {
-	struct dirent *entry;
-	DIR *dir;
-	int n = 0;
-
 	if (mkdir(path, 0700) == 0)
 		return 0;
 	if (errno != EEXIST)
 		return keystore_say(why, -errno, "cannot make %s: %s", path, strerror(errno));
-	dir = opendir(path);
+	DIR *dir = opendir(path);
 	if (!dir)
 		return keystore_say(why, -errno, "cannot open %s: %s", path, strerror(errno));
+	int n = 0;
+	struct dirent *entry;
 	while ((entry = readdir(dir)))
 		n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
 	closedir(dir);
@@ -50,18 +48,16 @@ static int create_dir(const char *path, char why[KEYSTORE_WHY_MAX])
 int keystore_create(const struct keystore_init *how, char why[KEYSTORE_WHY_MAX])
 {
 	AUTO(secret_free_at) uint8_t *master = secret_alloc(KEY_LEN);
-	AUTO(keystore_close_fd) int dir = -1;
-	struct keystore_head head = {.protection = how->passphrase ? KEYSTORE_PASSPHRASE : KEYSTORE_FILE_MODE};
-	int r;
 
 	if (!master)
 		return keystore_say(why, -ENOMEM, "no locked memory left");
-	r = create_dir(how->path, why);
+	int r = create_dir(how->path, why);
 	if (r)
 		return r;
-	dir = keystore_dir_open(how->path);
+	AUTO(keystore_close_fd) int dir = keystore_dir_open(how->path);
 	if (dir < 0)
 		return keystore_say(why, dir, "cannot open %s: %s", how->path, strerror(-dir));
+	struct keystore_head head = {.protection = how->passphrase ? KEYSTORE_PASSPHRASE : KEYSTORE_FILE_MODE};
 	if (how->passphrase) {
 		head.ops = how->ops ? how->ops : ARGON2_OPS;
 		head.mem_kib = how->mem_kib ? how->mem_kib : ARGON2_MEM_KIB;
@@ -88,7 +84,6 @@ static int head_read(int dir, struct keystore_head *head)
 static int head_find(const char *path, struct keystore_head *head, char why[KEYSTORE_WHY_MAX])
 {
 	AUTO(keystore_close_fd) int dir = keystore_dir_open(path);
-	int r;
 
 	if (dir == -ENODEV)
 		return keystore_say(why, -ENOENT, "there is no keystore at %s: byokfs keystore init makes one", path);
@@ -96,7 +91,7 @@ static int head_find(const char *path, struct keystore_head *head, char why[KEYS
 		return keystore_say(why, -EPERM, "others than its owner may reach the keystore %s: chmod 700 it", path);
 	if (dir < 0)
 		return keystore_say(why, dir, "keystore %s: %s", path, strerror(-dir));
-	r = head_read(dir, head);
+	int r = head_read(dir, head);
 	if (r == -ENOENT)
 		return keystore_say(why, -ENOENT, "%s is not a keystore: byokfs keystore init makes one", path);
 	if (r == -ENOTSUP)
@@ -110,14 +105,13 @@ static int master_open(struct keystore *ks, const struct keystore_head *head, co
 		       char why[KEYSTORE_WHY_MAX])
 {
 	AUTO(secret_free_at) char *passphrase = NULL;
-	int r;
 
 	if (head->protection == KEYSTORE_PASSPHRASE) {
-		r = passphrase_read(src, &passphrase, why, KEYSTORE_WHY_MAX);
+		int r = passphrase_read(src, &passphrase, why, KEYSTORE_WHY_MAX);
 		if (r)
 			return r;
 	}
-	r = keystore_head_open(head, passphrase ? passphrase : "", ks->master);
+	int r = keystore_head_open(head, passphrase ? passphrase : "", ks->master);
 	if (r == -EBADMSG && passphrase)
 		return keystore_say(why, -EKEYREJECTED, "the passphrase does not open the keystore %s", ks->path);
 	if (r == -EBADMSG)
@@ -129,17 +123,16 @@ static int master_open(struct keystore *ks, const struct keystore_head *head, co
 int keystore_open(const char *path, const struct passphrase_source *src, struct keystore **out,
 		  char why[KEYSTORE_WHY_MAX])
 {
-	struct keystore_head head;
 	struct keystore *ks = calloc(1, sizeof(*ks));
-	int r;
 
 	if (!ks || !(ks->master = secret_alloc(KEY_LEN))) {
 		keystore_close(ks);
 		return keystore_say(why, -ENOMEM, "no locked memory left");
 	}
-	r = kms_path_canonical(path, ks->path, sizeof(ks->path));
+	int r = kms_path_canonical(path, ks->path, sizeof(ks->path));
 	if (r)
 		keystore_say(why, r, "%.200s: %s", path, strerror(-r));
+	struct keystore_head head;
 	if (!r)
 		r = head_find(ks->path, &head, why);
 	if (!r) {
@@ -176,12 +169,11 @@ const uint8_t *keystore_id(const struct keystore *ks)
 int keystore_dir(const struct keystore *ks)
 {
 	int dir = keystore_dir_open(ks->path);
-	struct keystore_head head;
-	int r;
 
 	if (dir < 0)
 		return dir;
-	r = head_read(dir, &head);
+	struct keystore_head head;
+	int r = head_read(dir, &head);
 	if (r == -ENOENT)
 		r = -ENODEV; /* an empty mount point: says nothing about the key */
 	if (!r && memcmp(head.id, ks->id, ID_LEN) != 0)
@@ -195,19 +187,17 @@ int keystore_dir(const struct keystore *ks)
 
 int keystore_load_at(const struct keystore *ks, int dir, const char *name, struct keystore_key *out)
 {
-	struct keystore_who who = {.master = ks->master, .id = ks->id, .name = name};
-	AUTO(auto_free) uint8_t *buf = NULL;
-	char file[KEYSTORE_FILE_NAME_MAX];
-	size_t len;
-	int r;
-
 	memset(out, 0, sizeof(*out));
 	if (keystore_name_check(name))
 		return -EINVAL;
+	char file[KEYSTORE_FILE_NAME_MAX];
 	snprintf(file, sizeof(file), "%s" KEYSTORE_SUFFIX, name);
-	r = keystore_read(dir, file, KEYSTORE_FILE_MAX, &buf, &len);
+	AUTO(auto_free) uint8_t *buf = NULL;
+	size_t len;
+	int r = keystore_read(dir, file, KEYSTORE_FILE_MAX, &buf, &len);
 	if (r)
 		return r == -EUCLEAN ? -EBADMSG : r;
+	struct keystore_who who = {.master = ks->master, .id = ks->id, .name = name};
 	return keystore_key_open(buf, len, &who, out);
 }
 
@@ -232,18 +222,17 @@ int keystore_list(const struct keystore *ks, void (*each)(void *arg, const struc
 {
 	AUTO(keystore_close_fd) int dir = keystore_dir(ks);
 	AUTO(auto_free) struct keystore_key *key = calloc(1, sizeof(*key));
-	struct dirent **entries = NULL;
-	int n, r;
 
 	if (dir < 0 || !key)
 		return keystore_say(why, key ? dir : -ENOMEM, "keystore %s: %s", ks->path,
 				    strerror(key ? -dir : ENOMEM));
-	n = scandirat(dir, ".", &entries, is_key_file, alphasort);
+	struct dirent **entries = NULL;
+	int n = scandirat(dir, ".", &entries, is_key_file, alphasort);
 	if (n < 0)
 		return keystore_say(why, -errno, "cannot list %s: %s", ks->path, strerror(errno));
 	for (int i = 0; i < n; i++) {
 		entries[i]->d_name[strlen(entries[i]->d_name) - strlen(KEYSTORE_SUFFIX)] = '\0';
-		r = keystore_load_at(ks, dir, entries[i]->d_name, key);
+		int r = keystore_load_at(ks, dir, entries[i]->d_name, key);
 		if (r)
 			snprintf(key->name, sizeof(key->name), "%.64s", entries[i]->d_name);
 		each(arg, key, r);

@@ -33,8 +33,6 @@ static void edit_end(struct key_edit *e)
 
 static int edit_begin(struct key_edit *e)
 {
-	int r;
-
 	if (keystore_name_check(e->name))
 		return keystore_say(e->why, -EINVAL,
 				    "'%.80s' is no key name: letters, digits, '.', '_' and '-', at most %u", e->name,
@@ -45,7 +43,7 @@ static int edit_begin(struct key_edit *e)
 	e->lock = openat(e->dir, KEYSTORE_LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (e->lock < 0 || flock(e->lock, LOCK_EX) != 0)
 		return keystore_say(e->why, -errno, "cannot lock the keystore %s: %s", e->ks->path, strerror(errno));
-	r = keystore_load_at(e->ks, e->dir, e->name, &e->key);
+	int r = keystore_load_at(e->ks, e->dir, e->name, &e->key);
 	if (r == -EBADMSG)
 		return keystore_say(
 			e->why, r,
@@ -71,15 +69,13 @@ static int edit_begin_existing(struct key_edit *e)
 
 static int edit_save(struct key_edit *e)
 {
+	e->key.changed = time(NULL);
 	struct keystore_who who = {.master = e->ks->master, .id = e->ks->id, .name = e->name};
-	char file[KEYSTORE_FILE_NAME_MAX];
 	uint8_t *buf = NULL;
 	size_t len;
-	int r;
-
-	e->key.changed = time(NULL);
-	r = keystore_key_seal(&e->key, &who, &buf, &len);
+	int r = keystore_key_seal(&e->key, &who, &buf, &len);
 	if (!r) {
+		char file[KEYSTORE_FILE_NAME_MAX];
 		snprintf(file, sizeof(file), "%s" KEYSTORE_SUFFIX, e->name);
 		r = keystore_replace(e->dir, file, buf, len);
 		free(buf);
@@ -118,12 +114,9 @@ static int material_make(enum keystore_type type, unsigned bits, const uint8_t *
 /* Append MATERIAL as the newest version. */
 static int version_append(struct keystore_key *key, const struct rsa_der *material)
 {
-	struct keystore_version *v = &key->version[key->n_versions];
-	uint8_t *grown;
-
 	if (key->n_versions >= KEYSTORE_VERSIONS_MAX || key->next_version == UINT32_MAX)
 		return -ENOSPC;
-	grown = sodium_malloc(key->material_len + material->len);
+	uint8_t *grown = sodium_malloc(key->material_len + material->len);
 	if (!grown)
 		return -ENOMEM;
 	if (key->material)
@@ -131,6 +124,7 @@ static int version_append(struct keystore_key *key, const struct rsa_der *materi
 	memcpy(grown + key->material_len, material->bytes, material->len);
 	sodium_free(key->material);
 	key->material = grown;
+	struct keystore_version *v = &key->version[key->n_versions];
 	v->off = key->material_len;
 	v->len = (uint32_t)material->len;
 	v->bits = (uint16_t)material->bits;
@@ -162,7 +156,6 @@ static int add_version(struct key_edit *e, unsigned bits, const uint8_t *materia
 int keystore_add(struct keystore *ks, const struct keystore_new *what, char why[KEYSTORE_WHY_MAX])
 {
 	AUTO(edit_end) struct key_edit e = {.ks = ks, .name = what->name, .dir = -1, .lock = -1, .why = why};
-	uint32_t next;
 	int r = edit_begin(&e);
 
 	if (r)
@@ -173,7 +166,7 @@ int keystore_add(struct keystore *ks, const struct keystore_new *what, char why[
 					   ? "is soft-deleted: recover or purge it, or take another name"
 					   : "exists: rotate makes a new version of it");
 	/* A purged key's numbers are not used again: what it had wrapped must never meet another key. */
-	next = e.exists ? e.key.next_version : 1;
+	uint32_t next = e.exists ? e.key.next_version : 1;
 	keystore_key_wipe(&e.key);
 	memset(&e.key, 0, sizeof(e.key));
 	snprintf(e.key.name, sizeof(e.key.name), "%.64s", what->name);

@@ -71,12 +71,10 @@ static int head_key(const struct keystore_head *head, const char *passphrase, ui
 int keystore_head_seal(struct keystore_head *head, const char *passphrase, const uint8_t *master)
 {
 	AUTO(secret_free_at) uint8_t *key = secret_alloc(KEY_LEN);
-	struct aead a = {.key = key, .aad = head->bytes, .aad_len = HEAD_CLEAR};
-	uint8_t *b = head->bytes;
-	int r;
 
 	if (!key)
 		return -ENOMEM;
+	uint8_t *b = head->bytes;
 	memset(b, 0, KEYSTORE_HEAD_LEN);
 	memcpy(b, head_magic, 8);
 	be16_put(b + 8, 1);
@@ -85,19 +83,19 @@ int keystore_head_seal(struct keystore_head *head, const char *passphrase, const
 	be32_put(b + 16, head->mem_kib);
 	memcpy(b + 24, head->id, ID_LEN);
 	memcpy(b + 40, head->salt, sizeof(head->salt));
-	r = head_key(head, passphrase, key);
+	int r = head_key(head, passphrase, key);
+	struct aead a = {.key = key, .aad = b, .aad_len = HEAD_CLEAR};
 	return r ? r : aead_seal(&a, master, KEY_LEN, b + HEAD_CLEAR);
 }
 
 int keystore_head_open(const struct keystore_head *head, const char *passphrase, uint8_t *master)
 {
 	AUTO(secret_free_at) uint8_t *key = secret_alloc(KEY_LEN);
-	struct aead a = {.key = key, .aad = head->bytes, .aad_len = HEAD_CLEAR};
-	int r;
 
 	if (!key)
 		return -ENOMEM;
-	r = head_key(head, passphrase, key);
+	int r = head_key(head, passphrase, key);
+	struct aead a = {.key = key, .aad = head->bytes, .aad_len = HEAD_CLEAR};
 	return r ? r : aead_open(&a, head->bytes + HEAD_CLEAR, KEYSTORE_HEAD_LEN - HEAD_CLEAR, master);
 }
 
@@ -157,7 +155,6 @@ static int fields_parse(const uint8_t *b, struct keystore_key *key)
 
 int keystore_key_parse(const uint8_t *buf, size_t len, struct keystore_key *out, size_t *clear)
 {
-	uint32_t n;
 	int r = kind_check(buf, len, key_magic);
 
 	memset(out, 0, sizeof(*out));
@@ -168,7 +165,7 @@ int keystore_key_parse(const uint8_t *buf, size_t len, struct keystore_key *out,
 	r = fields_parse(buf, out);
 	if (r)
 		return r;
-	n = be32_get(buf + 36);
+	uint32_t n = be32_get(buf + 36);
 	*clear = KEY_CLEAR + (size_t)n * VERSION_CLEAR;
 	if (n > KEYSTORE_VERSIONS_MAX || *clear > len || (n == 0) != (out->state == KEYSTORE_PURGED))
 		return -EUCLEAN;
@@ -228,18 +225,16 @@ static void fields_write(const struct keystore_key *key, const uint8_t *id, uint
 int keystore_key_seal(const struct keystore_key *key, const struct keystore_who *who, uint8_t **out, size_t *len)
 {
 	struct aead a = {.key = who->master, .aad_len = KEY_CLEAR + key->n_versions * VERSION_CLEAR};
-	uint8_t *b;
-	int r;
 
 	*len = a.aad_len + key->material_len + AEAD_OVERHEAD;
 	if (*len > KEYSTORE_FILE_MAX)
 		return -EFBIG;
-	b = calloc(1, *len);
+	uint8_t *b = calloc(1, *len);
 	if (!b)
 		return -ENOMEM;
 	fields_write(key, who->id, b);
 	a.aad = b;
-	r = aead_seal(&a, key->material, key->material_len, b + a.aad_len);
+	int r = aead_seal(&a, key->material, key->material_len, b + a.aad_len);
 	if (r) {
 		free(b);
 		return r;

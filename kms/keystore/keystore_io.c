@@ -30,10 +30,10 @@ int keystore_say(char why[KEYSTORE_WHY_MAX], int r, const char *fmt, ...)
 int keystore_dir_open(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
 
 	if (fd < 0)
 		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? -ENODEV : -errno;
+	struct stat st;
 	if (fstat(fd, &st) == 0 && (st.st_mode & 077) == 0)
 		return fd;
 	close(fd);
@@ -44,19 +44,18 @@ int keystore_read(int dir, const char *name, size_t max, uint8_t **out, size_t *
 {
 	/* O_NONBLOCK: a planted fifo must not hang the gate. */
 	AUTO(keystore_close_fd) int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	struct stat st;
-	uint8_t *buf;
-	size_t n = 0;
 
 	if (fd < 0)
 		return errno == ELOOP ? -EUCLEAN : -errno;
+	struct stat st;
 	if (fstat(fd, &st) != 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode) || st.st_size < 1 || (uint64_t)st.st_size > max)
 		return -EUCLEAN;
-	buf = malloc((size_t)st.st_size);
+	uint8_t *buf = malloc((size_t)st.st_size);
 	if (!buf)
 		return -ENOMEM;
+	size_t n = 0;
 	while (n < (size_t)st.st_size) {
 		ssize_t got = pread(fd, buf + n, (size_t)st.st_size - n, (off_t)n);
 
@@ -93,14 +92,13 @@ static int write_all(int fd, const uint8_t *buf, size_t len)
 int keystore_replace(int dir, const char *name, const uint8_t *buf, size_t len)
 {
 	char temporary[KEYSTORE_FILE_NAME_MAX + 8];
-	int fd, r;
 
 	snprintf(temporary, sizeof(temporary), ".%s.tmp", name);
 	unlinkat(dir, temporary, 0); /* left by a crash; the writers' lock is held */
-	fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, buf, len);
+	int r = write_all(fd, buf, len);
 	if (close(fd) != 0 && !r)
 		r = -errno;
 	if (!r && renameat(dir, temporary, dir, name) != 0)

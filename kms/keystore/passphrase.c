@@ -41,7 +41,6 @@ static int passphrase_finish(char *text, size_t n, const char *from, char *why, 
 static int passphrase_file(const char *path, char *text, char *why, size_t len)
 {
 	AUTO(auto_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	size_t n = 0;
 
 	if (fd < 0) {
 		int r = -errno;
@@ -49,6 +48,7 @@ static int passphrase_file(const char *path, char *text, char *why, size_t len)
 		snprintf(why, len, "passphrase file %s: %s", path, strerror(-r));
 		return r;
 	}
+	size_t n = 0;
 	while (n < BUFFER_LEN - 1) {
 		ssize_t got = read(fd, text + n, BUFFER_LEN - 1 - n);
 
@@ -78,17 +78,17 @@ static void prompt_interrupted(int number)
 /* One line without echo into TEXT; a signal ends it. Returns the length or negative errno. */
 static ssize_t prompt_line(int tty, const char *label, char *text)
 {
-	struct termios before, quiet;
-	size_t n = 0;
-	ssize_t got = 0;
+	struct termios before;
 
 	if (tcgetattr(tty, &before) != 0)
 		return -errno;
-	quiet = before;
+	struct termios quiet = before;
 	quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
 	if (tcsetattr(tty, TCSAFLUSH, &quiet) != 0)
 		return -errno;
 	dprintf(tty, "%s: ", label);
+	size_t n = 0;
+	ssize_t got = 0;
 	while (!prompt_signal && n < BUFFER_LEN - 1) {
 		got = read(tty, text + n, 1);
 		if (got < 0 && errno == EINTR)
@@ -109,13 +109,12 @@ static ssize_t prompt_line(int tty, const char *label, char *text)
 static int prompt_guarded(int tty, const char *label, char *text, char *why, size_t len)
 {
 	struct sigaction before[ARRAY_LEN(prompt_signals)], ours = {.sa_handler = prompt_interrupted};
-	ssize_t n;
 
 	prompt_signal = 0;
 	sigemptyset(&ours.sa_mask);
 	for (size_t i = 0; i < ARRAY_LEN(prompt_signals); i++)
 		sigaction(prompt_signals[i], &ours, &before[i]);
-	n = prompt_line(tty, label, text);
+	ssize_t n = prompt_line(tty, label, text);
 	for (size_t i = 0; i < ARRAY_LEN(prompt_signals); i++)
 		sigaction(prompt_signals[i], &before[i], NULL);
 	if (prompt_signal)
@@ -130,9 +129,6 @@ static int prompt_guarded(int tty, const char *label, char *text, char *why, siz
 static int passphrase_prompt(const struct passphrase_source *src, char *text, char *why, size_t len)
 {
 	AUTO(auto_close) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
-	AUTO(secret_free_at) char *again = NULL;
-	char label[PATH_MAX + 64];
-	int r;
 
 	if (tty < 0) {
 		snprintf(why, len,
@@ -140,12 +136,13 @@ static int passphrase_prompt(const struct passphrase_source *src, char *text, ch
 			 src->what);
 		return -ENOKEY;
 	}
+	char label[PATH_MAX + 64];
 	snprintf(label, sizeof(label), "%s %s",
 		 src->new_one ? "New passphrase for keystore" : "Passphrase for keystore", src->what);
-	r = prompt_guarded(tty, label, text, why, len);
+	int r = prompt_guarded(tty, label, text, why, len);
 	if (r || !src->new_one)
 		return r;
-	again = secret_alloc(BUFFER_LEN);
+	AUTO(secret_free_at) char *again = secret_alloc(BUFFER_LEN);
 	if (!again)
 		return -ENOMEM;
 	r = prompt_guarded(tty, "The same again", again, why, len);
@@ -160,11 +157,10 @@ static int passphrase_prompt(const struct passphrase_source *src, char *text, ch
 
 static int passphrase_choose(const struct passphrase_source *src, char *text, char *why, size_t len)
 {
-	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
-	char path[PATH_MAX];
-
 	if (src->file)
 		return passphrase_file(src->file, text, why, len);
+	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+	char path[PATH_MAX];
 	if (credentials && snprintf(path, sizeof(path), "%s/" CREDENTIAL, credentials) < PATH_MAX &&
 	    access(path, F_OK) == 0)
 		return passphrase_file(path, text, why, len);
@@ -179,13 +175,12 @@ static int passphrase_choose(const struct passphrase_source *src, char *text, ch
 int passphrase_read(const struct passphrase_source *src, char **out, char *why, size_t len)
 {
 	char *text = secret_alloc(BUFFER_LEN);
-	int r;
 
 	if (!text) {
 		snprintf(why, len, "no locked memory left for a passphrase");
 		return -ENOMEM;
 	}
-	r = passphrase_choose(src, text, why, len);
+	int r = passphrase_choose(src, text, why, len);
 	if (r) {
 		secret_free(text);
 		return r;

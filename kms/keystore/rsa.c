@@ -37,21 +37,18 @@ void rsa_der_free(struct rsa_der *d)
 /* Keep PKEY's private key as DER in guarded memory. OpenSSL's own copy lies in its heap until it is freed, cleared. */
 static int der_keep(EVP_PKEY *pkey, struct rsa_der *out)
 {
-	int bits = EVP_PKEY_get_bits(pkey);
-	unsigned char *p;
-	int len;
-
 	if (!EVP_PKEY_is_a(pkey, "RSA"))
 		return -EINVAL;
+	int bits = EVP_PKEY_get_bits(pkey);
 	if (bits < (int)RSA_BITS_MIN || bits > (int)RSA_BITS_MAX)
 		return -ERANGE;
-	len = i2d_PrivateKey(pkey, NULL);
+	int len = i2d_PrivateKey(pkey, NULL);
 	if (len <= 0)
 		return -EINVAL;
 	out->bytes = sodium_malloc((size_t)len);
 	if (!out->bytes)
 		return -ENOMEM;
-	p = out->bytes;
+	unsigned char *p = out->bytes;
 	out->len = (size_t)i2d_PrivateKey(pkey, &p);
 	out->bits = (unsigned)bits;
 	return 0;
@@ -59,14 +56,11 @@ static int der_keep(EVP_PKEY *pkey, struct rsa_der *out)
 
 int rsa_generate(unsigned bits, struct rsa_der *out)
 {
-	AUTO(pkey_free_at) EVP_PKEY *pkey = NULL;
-	int r;
-
 	memset(out, 0, sizeof(*out));
 	if (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX)
 		return -ERANGE;
-	pkey = EVP_RSA_gen(bits);
-	r = pkey ? der_keep(pkey, out) : -EIO;
+	AUTO(pkey_free_at) EVP_PKEY *pkey = EVP_RSA_gen(bits);
+	int r = pkey ? der_keep(pkey, out) : -EIO;
 	ERR_clear_error();
 	return r;
 }
@@ -77,7 +71,7 @@ static int pem_encrypted(char *buf, int size, int writing, void *flag)
 	(void)buf;
 	(void)size;
 	(void)writing;
-	*(int *)flag = 1;
+	*(bool *)flag = true;
 	return -1;
 }
 
@@ -92,15 +86,14 @@ static int pkey_check(EVP_PKEY *pkey)
 int rsa_from_pem(const uint8_t *pem, size_t len, struct rsa_der *out)
 {
 	AUTO(pkey_free_at) EVP_PKEY *pkey = NULL;
-	AUTO(bio_free_at) BIO *bio = NULL;
-	int encrypted = 0, r;
 
 	memset(out, 0, sizeof(*out));
-	bio = len <= INT_MAX ? BIO_new_mem_buf(pem, (int)len) : NULL;
+	AUTO(bio_free_at) BIO *bio = len <= INT_MAX ? BIO_new_mem_buf(pem, (int)len) : NULL;
 	if (!bio)
 		return -ENOMEM;
+	bool encrypted = false;
 	pkey = PEM_read_bio_PrivateKey(bio, NULL, pem_encrypted, &encrypted);
-	r = pkey ? pkey_check(pkey) : -EINVAL;
+	int r = pkey ? pkey_check(pkey) : -EINVAL;
 	if (!r)
 		r = der_keep(pkey, out);
 	ERR_clear_error();
@@ -117,10 +110,9 @@ static EVP_PKEY *pkey_load(const uint8_t *der, size_t len)
 int rsa_from_der(const uint8_t *der, size_t len, struct rsa_der *out)
 {
 	AUTO(pkey_free_at) EVP_PKEY *pkey = pkey_load(der, len);
-	int r;
 
 	memset(out, 0, sizeof(*out));
-	r = pkey ? pkey_check(pkey) : -EINVAL;
+	int r = pkey ? pkey_check(pkey) : -EINVAL;
 	if (!r)
 		r = der_keep(pkey, out);
 	ERR_clear_error();
@@ -154,12 +146,11 @@ int rsa_open(const struct rsa_der *key, const uint8_t *cipher, size_t cipher_len
 	AUTO(pkey_free_at) EVP_PKEY *pkey = pkey_load(key->bytes, key->len);
 	AUTO(pkey_ctx_free_at) EVP_PKEY_CTX *ctx = pkey ? EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL) : NULL;
 	int r = oaep_init(ctx, EVP_PKEY_decrypt_init);
-	size_t room = RSA_CIPHER_MAX;
-	uint8_t *whole;
 
 	if (r)
 		return r;
-	whole = sodium_malloc(room);
+	size_t room = RSA_CIPHER_MAX;
+	uint8_t *whole = sodium_malloc(room);
 	if (!whole)
 		return -ENOMEM;
 	r = EVP_PKEY_decrypt(ctx, whole, &room, cipher, cipher_len) == 1 && room == len ? 0 : -EBADMSG;

@@ -57,16 +57,16 @@ static int ref_split(const char *ref, char dir[KMS_REF_MAX + 1], const char **na
 
 static int local_normalise(const char *ref, char out[KMS_REF_MAX + 1], char why[KMS_TEXT_MAX])
 {
-	char dir[KMS_REF_MAX + 1], canonical[PATH_MAX];
+	char dir[KMS_REF_MAX + 1];
 	const char *name;
-	int r;
 
 	if (ref_split(ref, dir, &name)) {
 		snprintf(why, KMS_TEXT_MAX,
 			 "'%.120s' is not local:KEYDIR/NAME (NAME: letters, digits, '.', '_', '-', at most 64)", ref);
 		return -EINVAL;
 	}
-	r = kms_path_canonical(dir, canonical, sizeof(canonical));
+	char canonical[PATH_MAX];
+	int r = kms_path_canonical(dir, canonical, sizeof(canonical));
 	if (!r && strcmp(canonical, "/") == 0)
 		r = -EINVAL;
 	if (r) {
@@ -116,19 +116,18 @@ static int open_verdict(int r, struct kms_verdict *v, const char *why)
 
 static int local_open(const struct kms_config *cfg, struct kms **out, struct kms_verdict *v)
 {
-	char dir[KMS_REF_MAX + 1], why[KEYSTORE_WHY_MAX] = "";
-	struct passphrase_source src = {.file = cfg->passphrase_file, .may_prompt = cfg->may_prompt, .what = dir};
 	struct kms *k = calloc(1, sizeof(*k));
-	const char *name;
-	int r;
 
 	if (!k)
 		return kms_verdict_set(v, KMS_TRANSIENT, "memory", "out of memory");
 	k->watch_fd = -1;
 	pthread_mutex_init(&k->watch_lock, NULL);
-	r = ref_split(cfg->ref, dir, &name);
+	char dir[KMS_REF_MAX + 1], why[KEYSTORE_WHY_MAX] = "";
+	const char *name;
+	int r = ref_split(cfg->ref, dir, &name);
 	if (r)
 		snprintf(why, sizeof(why), "'%.120s' is not local:KEYDIR/NAME", cfg->ref);
+	struct passphrase_source src = {.file = cfg->passphrase_file, .may_prompt = cfg->may_prompt, .what = dir};
 	if (!r)
 		r = keystore_open(dir, &src, &k->ks, why);
 	if (r) {
@@ -184,12 +183,11 @@ static int state_verdict(struct kms *k, enum keystore_state state, struct kms_ve
 static int key_now(struct kms *k, struct keystore_key **out, struct kms_verdict *v)
 {
 	struct keystore_key *key = calloc(1, sizeof(*key));
-	int r;
 
 	if (!key)
 		return kms_verdict_set(v, KMS_TRANSIENT, "memory", "out of memory");
 	watch_arm(k);
-	r = keystore_load(k->ks, k->name, key);
+	int r = keystore_load(k->ks, k->name, key);
 	if (r) {
 		free(key);
 		return load_verdict(k, r, v);
@@ -219,24 +217,21 @@ static int local_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t 
 		      struct kms_wrapped *out, struct kms_verdict *v)
 {
 	AUTO(key_free_at) struct keystore_key *key = NULL;
-	const struct keystore_version *newest;
-	uint8_t aad[AAD_MAX];
-	struct aead a = {.aad = aad};
 	int r = key_now(k, &key, v);
 
 	if (!r)
 		r = state_verdict(k, key->state, v);
 	if (r)
 		return r;
-	newest = &key->version[key->n_versions - 1];
+	const struct keystore_version *newest = &key->version[key->n_versions - 1];
 	snprintf(out->version, sizeof(out->version), "%u", newest->number);
 	if (key->type == KEYSTORE_RSA) {
 		struct rsa_der rsa = version_rsa(key, newest);
-
 		out->algorithm = KMS_ALG_RSA_OAEP_SHA256;
 		r = rsa_seal(&rsa, plain, PAYLOAD_LEN, out->data, &out->len);
 	} else {
-		a.key = key->material + newest->off;
+		uint8_t aad[AAD_MAX];
+		struct aead a = {.key = key->material + newest->off, .aad = aad};
 		a.aad_len = wrap_aad(k, p, newest->number, aad);
 		out->algorithm = KMS_ALG_LOCAL_AES256GCM;
 		out->len = AES_WRAPPED_LEN;
@@ -258,11 +253,9 @@ struct chosen {
 static const struct keystore_version *version_find(struct kms *k, const struct keystore_key *key,
 						   const struct kms_wrapped *in, struct kms_verdict *v)
 {
-	unsigned long number;
-	char *end;
-
 	errno = 0;
-	number = strtoul(in->version, &end, 10);
+	char *end;
+	unsigned long number = strtoul(in->version, &end, 10);
 	if (errno || *end || end == in->version || number < 1 || number > UINT32_MAX) {
 		SAY(k, v, KMS_CORRUPT, "version", "has no versions like that of the wrapped key");
 		return NULL;
@@ -281,18 +274,16 @@ static const struct keystore_version *version_find(struct kms *k, const struct k
 static int version_unwrap(const struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in,
 			  const struct chosen *c, uint8_t plain[PAYLOAD_LEN])
 {
-	uint8_t aad[AAD_MAX];
-	struct aead a = {.key = c->key->material + c->version->off, .aad = aad};
-
 	if (c->key->type == KEYSTORE_RSA) {
-		struct rsa_der rsa = version_rsa(c->key, c->version);
-
 		if (in->algorithm != KMS_ALG_RSA_OAEP_SHA256 || in->len > RSA_CIPHER_MAX)
 			return -EBADMSG;
+		struct rsa_der rsa = version_rsa(c->key, c->version);
 		return rsa_open(&rsa, in->data, in->len, plain, PAYLOAD_LEN);
 	}
 	if (in->algorithm != KMS_ALG_LOCAL_AES256GCM || in->len != AES_WRAPPED_LEN)
 		return -EBADMSG;
+	uint8_t aad[AAD_MAX];
+	struct aead a = {.key = c->key->material + c->version->off, .aad = aad};
 	a.aad_len = wrap_aad(k, p, c->version->number, aad);
 	return aead_open(&a, in->data, in->len, plain);
 }
@@ -301,15 +292,13 @@ static int local_unwrap(struct kms *k, const struct kms_purpose *p, const struct
 			uint8_t plain[PAYLOAD_LEN], struct kms_verdict *v)
 {
 	AUTO(key_free_at) struct keystore_key *key = NULL;
-	struct chosen c;
 	int r = key_now(k, &key, v);
 
 	if (!r)
 		r = state_verdict(k, key->state, v);
 	if (r)
 		return r;
-	c.key = key;
-	c.version = version_find(k, key, in, v);
+	struct chosen c = {.key = key, .version = version_find(k, key, in, v)};
 	if (!c.version)
 		return kms_class_errno(v->class);
 	r = version_unwrap(k, p, in, &c, plain);
@@ -344,10 +333,10 @@ static int local_watch_fd(struct kms *k)
 static void local_watch_clear(struct kms *k)
 {
 	char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
-	const struct inotify_event *e;
 	ssize_t n;
 
 	while ((n = read(k->watch_fd, events, sizeof(events))) > 0) {
+		const struct inotify_event *e;
 		for (char *p = events; p < events + n; p += sizeof(*e) + e->len) {
 			e = (const struct inotify_event *)(const void *)p;
 			if (!(e->mask & (IN_IGNORED | IN_MOVE_SELF)))
