@@ -109,7 +109,7 @@ struct orphan {
 #define NODE_CHUNK 4096u
 #define NODE_CHUNKS 65536u
 
-/* The table. Fields are node.c's and dirfd.c's. */
+/* The table. Fields are node*.c's and dirfd.c's. */
 struct nodes {
 	pthread_mutex_t lock;
 	struct node **hash;

@@ -7,15 +7,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "crypto/auto.h"
 #include "fs/store/pin_file.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
 
-static void say(char why[STORE_WHY_MAX], const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(char why[STORE_WHY_MAX], const char *format, ...)
+void store_say(char why[STORE_WHY_MAX], const char *format, ...)
 {
 	va_list ap;
 
@@ -79,22 +77,23 @@ static int pin_refusal(int r, const struct store *s, char why[STORE_WHY_MAX])
 		snprintf(dir, sizeof(dir), "the state directory");
 	switch (r) {
 	case -EMEDIUMTYPE:
-		say(why,
-		    "%.200s is not the store that this host knows at this path: its pins in %.100s name another "
-		    "store id. If the store was replaced on purpose, remove them and name its KMS with --kms",
-		    s->path, dir);
+		store_say(why,
+			  "%.200s is not the store that this host knows at this path: its pins in %.100s name another "
+			  "store id. If the store was replaced on purpose, remove them and name its KMS with --kms",
+			  s->path, dir);
 		return -EPERM;
 	case -EUCLEAN:
-		say(why, "the pin of %.200s in %.100s is damaged: remove it and name the KMS with --kms REF", s->path,
-		    dir);
+		store_say(why, "the pin of %.200s in %.100s is damaged: remove it and name the KMS with --kms REF",
+			  s->path, dir);
 		return r;
 	case -EPERM:
-		say(why,
-		    "%.200s may be written by others than root and you, so pins in it prove nothing: chmod go-w it",
-		    dir);
+		store_say(
+			why,
+			"%.200s may be written by others than root and you, so pins in it prove nothing: chmod go-w it",
+			dir);
 		return r;
 	default:
-		say(why, "cannot read the pins in %.200s: %s", dir, strerror(-r));
+		store_say(why, "cannot read the pins in %.200s: %s", dir, strerror(-r));
 		return r;
 	}
 }
@@ -109,16 +108,16 @@ static int refs_check(const struct store_open *how, const struct pin *pin, const
 		snprintf(ref, sizeof(ref), "%.199s", k->slot[i].ref);
 		store_printable(ref);
 		if (!pin)
-			say(why,
-			    "this host does not know %.120s: name the KMS that holds its key with --kms REF (once; "
-			    "its keyring names \"%s\", which is not contacted unless you do)",
-			    s->path, ref);
+			store_say(
+				why,
+				"this host does not know %.120s: name the KMS that holds its key with --kms REF (once; "
+				"its keyring names \"%s\", which is not contacted unless you do)",
+				s->path, ref);
 		else
-			say(why,
-			    "the keyring of %.120s names the KMS \"%s\", which this host's pin does not: not "
-			    "contacted. "
-			    "If the key was moved there on purpose, name it with --kms REF",
-			    s->path, ref);
+			store_say(why,
+				  "the keyring of %.120s names the KMS \"%s\", which this host's pin does not: not "
+				  "contacted. If the key was moved there on purpose, name it with --kms REF",
+				  s->path, ref);
 		return -EPERM;
 	}
 	return 0;
@@ -132,7 +131,7 @@ static int copy_check(const struct store_open *how, const struct store *s, const
 	int r = 0;
 
 	if (k->ro_compat & ~FEATURES_RO_COMPAT_KNOWN && !s->read_only && !how->no_pin_check) {
-		say(why, "%.300s has features that this version cannot write: mount it with -o ro", s->path);
+		store_say(why, "%.300s has features that this version cannot write: mount it with -o ro", s->path);
 		return -ENOTSUP;
 	}
 	if (how->no_pin_check)
@@ -142,10 +141,10 @@ static int copy_check(const struct store_open *how, const struct store *s, const
 		return pin_refusal(r, s, why);
 	r = refs_check(how, pin, s, k, why);
 	if (r == 0 && pin && k->sequence < pin->sequence && !how->accept_older) {
-		say(why,
-		    "the keyring of %.200s is older than this host has seen (change %llu, known %llu): an old copy was "
-		    "put back. If you did that, mount with --accept-older-keyring",
-		    s->path, (unsigned long long)k->sequence, (unsigned long long)pin->sequence);
+		store_say(why,
+			  "the keyring of %.200s is older than this host has seen (change %llu, known %llu): an old "
+			  "copy was put back. If you did that, mount with --accept-older-keyring",
+			  s->path, (unsigned long long)k->sequence, (unsigned long long)pin->sequence);
 		r = -EPERM;
 	}
 	pin_free(pin);
@@ -160,7 +159,7 @@ static int copies_load(const struct store_open *how, struct store *s, char why[S
 	for (size_t i = 0; i < STORE_COPIES; i++) {
 		int r = copy_read(s, &cs->copy[i], name[i]);
 		if (r < 0) {
-			say(why, "cannot read %.300s/" STORE_OWN "/%s: %s", s->path, name[i], strerror(-r));
+			store_say(why, "cannot read %.300s/" STORE_OWN "/%s: %s", s->path, name[i], strerror(-r));
 			return r;
 		}
 	}
@@ -177,19 +176,19 @@ static int copies_refusal(const struct store *s, char why[STORE_WHY_MAX])
 	const struct store_copy *c = s->copies->copy;
 
 	if (c[0].error == -ENOTSUP || c[1].error == -ENOTSUP) {
-		say(why,
-		    "%.300s was made by a newer version of byokfs, or its keyring is damaged: this version cannot read "
-		    "it",
-		    s->path);
+		store_say(why,
+			  "%.300s was made by a newer version of byokfs, or its keyring is damaged: this version "
+			  "cannot read it",
+			  s->path);
 		return -ENOTSUP;
 	}
-	say(why,
-	    "both copies of the keyring of %.160s are %s (" STORE_OWN "/" STORE_KEYRING ", " STORE_OWN
-	    "/" STORE_KEYRING_COPY "). Put one back from a backup of the store; on the host that used it last, "
-	    "--accept-older-keyring takes the copy from the pin",
-	    s->path,
-	    c[0].error == -ENOENT && c[1].error == -ENOENT ? "missing"
-							   : "damaged, or of no format that this version knows");
+	store_say(why,
+		  "both copies of the keyring of %.160s are %s (" STORE_OWN "/" STORE_KEYRING ", " STORE_OWN
+		  "/" STORE_KEYRING_COPY "). Put one back from a backup of the store; on the host that used it last, "
+		  "--accept-older-keyring takes the copy from the pin",
+		  s->path,
+		  c[0].error == -ENOENT && c[1].error == -ENOENT ? "missing"
+								 : "damaged, or of no format that this version knows");
 	return -EUCLEAN;
 }
 
@@ -221,21 +220,21 @@ static int copies_choose(const struct store_open *how, struct store *s, char why
 		/* The newest copy's refusal is the one to tell. */
 		if (refused == 0) {
 			refused = r;
-			say(why, "%s", text);
+			store_say(why, "%s", text);
 		}
 	}
 }
 
 /* Directories */
 
-/* Two names that differ in case only must be two names: base64url has both cases. */
-static int case_check(int data_fd, const char *path, char why[STORE_WHY_MAX])
+int store_case_check(int data_fd, const char *path, char why[STORE_WHY_MAX])
 {
 	struct stat st;
 
 	if (fstatat(data_fd, ".BYOKFS.DIR", &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
-	say(why, "%.300s lies on a filesystem that does not tell upper from lower case: names would collide", path);
+	store_say(why, "%.300s lies on a filesystem that does not tell upper from lower case: names would collide",
+		  path);
 	return -EOPNOTSUPP;
 }
 
@@ -244,13 +243,13 @@ static int dirs_open(struct store *s, const char *path, char why[STORE_WHY_MAX])
 	s->path = realpath(path, NULL);
 	if (!s->path) {
 		int r = -errno;
-		say(why, "cannot open the store %.300s: %s", path, strerror(-r));
+		store_say(why, "cannot open the store %.300s: %s", path, strerror(-r));
 		return r;
 	}
 	s->dir_fd = open(s->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (s->dir_fd < 0) {
 		int r = -errno;
-		say(why, "cannot open the store %.300s: %s", s->path, strerror(-r));
+		store_say(why, "cannot open the store %.300s: %s", s->path, strerror(-r));
 		return r;
 	}
 	s->own_fd = store_openat(s->dir_fd, STORE_OWN, O_RDONLY | O_DIRECTORY, 0);
@@ -259,13 +258,13 @@ static int dirs_open(struct store *s, const char *path, char why[STORE_WHY_MAX])
 	if (r == -ENOTDIR || r == -ELOOP)
 		r = -ENOENT;
 	if (r == -ENOENT)
-		say(why,
-		    "%.300s is not a byokfs store: it has no " STORE_OWN "/ and " STORE_DATA
-		    "/. Make one with: byokfs init",
-		    s->path);
+		store_say(why,
+			  "%.300s is not a byokfs store: it has no " STORE_OWN "/ and " STORE_DATA
+			  "/. Make one with: byokfs init",
+			  s->path);
 	else if (r < 0)
-		say(why, "cannot open the store %.300s: %s", s->path, strerror(-r));
-	return r < 0 ? r : case_check(s->data_fd, s->path, why);
+		store_say(why, "cannot open the store %.300s: %s", s->path, strerror(-r));
+	return r < 0 ? r : store_case_check(s->data_fd, s->path, why);
 }
 
 static struct store *store_alloc(void)
@@ -292,7 +291,7 @@ int store_open(const struct store_open *how, struct store **out, char why[STORE_
 	why[0] = 0;
 	AUTO(store_close_at) struct store *s = store_alloc();
 	if (!s) {
-		say(why, "out of memory");
+		store_say(why, "out of memory");
 		return -ENOMEM;
 	}
 	s->read_only = how->read_only;
@@ -337,149 +336,4 @@ void store_close(struct store *s)
 	free(s->copies);
 	free(s->path);
 	free(s);
-}
-
-/* Making a store */
-
-/* What a failed store_create() has to take away again. */
-struct making {
-	char path[PATH_MAX];
-	bool made_dir; /* STORE itself */
-	int dir_fd;
-	bool done;
-};
-
-static void making_undo(struct making *m)
-{
-	static const char *const own[] = {STORE_KEYRING, STORE_KEYRING_COPY, STORE_SESSION, STORE_INFLIGHT, STORE_LOCK};
-
-	if (m->dir_fd < 0 && m->made_dir)
-		rmdir(m->path);
-	if (m->dir_fd < 0)
-		return;
-	if (!m->done) {
-		AUTO(auto_close) int own_fd = store_openat(m->dir_fd, STORE_OWN, O_RDONLY | O_DIRECTORY, 0);
-		for (size_t i = 0; own_fd >= 0 && i < ARRAY_LEN(own); i++)
-			unlinkat(own_fd, own[i], 0);
-		unlinkat(m->dir_fd, STORE_OWN, AT_REMOVEDIR);
-		unlinkat(m->dir_fd, STORE_DATA "/" DIRID_NAME, 0);
-		unlinkat(m->dir_fd, STORE_DATA, AT_REMOVEDIR);
-		if (m->made_dir)
-			rmdir(m->path);
-	}
-	auto_close(&m->dir_fd);
-}
-
-static int making_begin(struct making *m, const char *path, char why[STORE_WHY_MAX])
-{
-	if (mkdir(path, 0700) == 0) {
-		m->made_dir = true;
-	} else if (errno != EEXIST) {
-		int r = -errno;
-		say(why, "cannot make the folder %.300s: %s", path, strerror(-r));
-		return r;
-	}
-	if (realpath(path, m->path) == NULL) {
-		int r = -errno;
-		say(why, "cannot open %.300s: %s", path, strerror(-r));
-		return r;
-	}
-	m->dir_fd = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (m->dir_fd < 0) {
-		int r = -errno;
-		say(why, "cannot open %.300s: %s", path, strerror(-r));
-		return r;
-	}
-	int r = store_dir_empty(m->dir_fd, NULL);
-	/* Not ours to take away. */
-	if (r == 0)
-		m->done = true;
-	if (r < 0)
-		say(why, "cannot read %.300s: %s", path, strerror(-r));
-	else if (r == 0)
-		say(why, "%.300s is not empty: a store is made in a new or an empty folder", path);
-	return r == 1 ? 0 : r < 0 ? r : -ENOTEMPTY;
-}
-
-static int making_own(int own_fd, const struct keyring *k, const struct store_keys *keys)
-{
-	const struct session clean = {.number = 1, .state = SESSION_CLEAN};
-	uint8_t record[SESSION_LEN];
-
-	int r = session_write(keys, &clean, record);
-	if (r == 0)
-		r = store_write_file(own_fd, STORE_SESSION, record, sizeof(record), 0600);
-	if (r == 0)
-		r = store_write_file(own_fd, STORE_LOCK, "", 0, 0600);
-	if (r == 0)
-		r = store_inflight_make(own_fd, inflight_slot_len(&k->layout));
-	if (r == 0)
-		r = store_write_file(own_fd, STORE_KEYRING, k->bytes, k->len, 0600);
-	if (r == 0)
-		r = store_write_file(own_fd, STORE_KEYRING_COPY, k->bytes, k->len, 0600);
-	return r;
-}
-
-/* data/ is the root folder that users see: its mode is theirs to change through the mount. */
-static int making_data(int dir_fd, const struct store_keys *keys)
-{
-	uint8_t id[ID_LEN], file[DIRID_LEN];
-	AUTO(auto_close) int data_fd = store_openat(dir_fd, STORE_DATA, O_RDONLY | O_DIRECTORY, 0);
-	if (data_fd < 0)
-		return data_fd;
-	int r = fchmod(data_fd, 0755) < 0 ? -errno : dirid_new(keys, id, file);
-	if (r == 0)
-		r = store_dirid_put(data_fd, file);
-	if (r < 0)
-		return r;
-	AUTO(auto_close) int id_fd = store_open_file(data_fd, DIRID_NAME, O_RDONLY);
-	if (id_fd < 0)
-		return id_fd;
-	return fsync(id_fd) < 0 || fsync(data_fd) < 0 ? -errno : 0;
-}
-
-static int making_write(const struct making *m, const struct keyring *k, const struct store_keys *keys)
-{
-	if (mkdirat(m->dir_fd, STORE_OWN, 0700) < 0 || mkdirat(m->dir_fd, STORE_DATA, 0755) < 0)
-		return -errno;
-	int r = making_data(m->dir_fd, keys);
-	if (r < 0)
-		return r;
-	AUTO(auto_close) int own_fd = store_openat(m->dir_fd, STORE_OWN, O_RDONLY | O_DIRECTORY, 0);
-	if (own_fd < 0)
-		return own_fd;
-	r = making_own(own_fd, k, keys);
-	if (r < 0)
-		return r;
-	return fsync(m->dir_fd) < 0 ? -errno : 0;
-}
-
-int store_create(const char *path, const struct keyring *keyring, const struct store_keys *keys,
-		 char why[STORE_WHY_MAX])
-{
-	char dir[PATH_MAX];
-	AUTO(making_undo) struct making m = {.dir_fd = -1};
-
-	why[0] = 0;
-	int r = making_begin(&m, path, why);
-	if (r < 0)
-		return r;
-	r = making_write(&m, keyring, keys);
-	if (r < 0) {
-		say(why, "cannot write the new store %.300s: %s", path, strerror(-r));
-		return r;
-	}
-	AUTO(auto_close) int data_fd = store_openat(m.dir_fd, STORE_DATA, O_RDONLY | O_DIRECTORY, 0);
-	r = data_fd < 0 ? data_fd : case_check(data_fd, m.path, why);
-	if (r < 0)
-		return r;
-	r = pin_file_write(m.path, keyring);
-	if (r < 0) {
-		int n = pin_file_dir(dir, sizeof(dir));
-		say(why, "cannot write the pin of %.200s in %.200s: %s", path, n < 0 ? "the state directory" : dir,
-		    strerror(-r));
-		return r;
-	}
-	m.done = true;
-	return 0;
 }

@@ -29,6 +29,15 @@ struct store_copies {
 	struct store_open how;
 };
 
+/* WHY becomes the text of FORMAT, cut short if it is too long. */
+void store_say(char why[STORE_WHY_MAX], const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Two names that differ in case only must be two names: base64url has both cases. -EOPNOTSUPP and WHY if they are one on
+ * the filesystem of DATA_FD, which is data/ of the store at PATH.
+ */
+int store_case_check(int data_fd, const char *path, char why[STORE_WHY_MAX]) MUST_CHECK;
+
 /* For AUTO(). */
 void store_dir_close(DIR **d);
 
