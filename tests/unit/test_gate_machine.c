@@ -114,152 +114,261 @@ struct row {
 	int64_t at;   /* 0 = NOW */
 };
 
-#define ANSWER(c)                                     \
-	{                                             \
-		.kind = GATE_ANSWER, .class = KMS_##c \
-	}
-#define FRESH(c)                                                     \
-	{                                                            \
-		.kind = GATE_ANSWER, .class = KMS_##c, .fresh = true \
-	}
-#define EVENT(k)                 \
-	{                        \
-		.kind = GATE_##k \
-	}
+#define ANSWER(c) .kind = GATE_ANSWER, .class = KMS_##c
+#define FRESH(c) .kind = GATE_ANSWER, .class = KMS_##c, .fresh = true
+#define EVENT(k) .kind = GATE_##k
 
 static const struct row rows[] = {
 	/* Serving: a good answer renews, and ends a doubt and a grace. */
-	{ACTIVE, ANSWER(OK), GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, POLL - 100, 0},
-	{DOUBTED, FRESH(OK), GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, POLL - 100, 0},
-	{IN_GRACE, ANSWER(OK), GATE_ACTIVE, GATE_CAUSE_NONE, "active", GATE_SAY_GRACE_ENDS, POLL - 100, 0},
+	{ACTIVE, {ANSWER(OK)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, POLL - 100, 0},
+	{DOUBTED, {FRESH(OK)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, POLL - 100, 0},
+	{IN_GRACE, {ANSWER(OK)}, GATE_ACTIVE, GATE_CAUSE_NONE, "active", GATE_SAY_GRACE_ENDS, POLL - 100, 0},
 	/* A refusal is asked about again, fresh; the second locks when it was fresh. CORRUPT has worked before: a refusal. */
-	{ACTIVE, ANSWER(REVOKED), GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_REFUSED_ONCE, 0, 0},
-	{ACTIVE, FRESH(REVOKED), GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_REFUSED_ONCE, 0, 0},
-	{ACTIVE, ANSWER(CORRUPT), GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_REFUSED_ONCE, 0, 0},
-	{DOUBTED, ANSWER(REVOKED), GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_REFUSED_ONCE, 0, 0},
-	{DOUBTED, FRESH(REVOKED), GATE_LOCKING, GATE_CAUSE_REVOKED, "locking shut drain", GATE_SAY_LOCKING, ANY, 0},
-	{DOUBTED, FRESH(CORRUPT), GATE_LOCKING, GATE_CAUSE_REVOKED, "locking shut drain", GATE_SAY_LOCKING, ANY, 0},
-	{IN_GRACE, ANSWER(REVOKED), GATE_GRACE, GATE_CAUSE_NONE, "", GATE_SAY_REFUSED_ONCE, 0, 0},
-	{GRACE_DOUBTED, FRESH(REVOKED), GATE_LOCKING, GATE_CAUSE_REVOKED, "locking shut drain", GATE_SAY_LOCKING, ANY,
+	{ACTIVE, {ANSWER(REVOKED)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_REFUSED_ONCE, 0, 0},
+	{ACTIVE, {FRESH(REVOKED)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_REFUSED_ONCE, 0, 0},
+	{ACTIVE, {ANSWER(CORRUPT)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_REFUSED_ONCE, 0, 0},
+	{DOUBTED, {ANSWER(REVOKED)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_REFUSED_ONCE, 0, 0},
+	{DOUBTED, {FRESH(REVOKED)}, GATE_LOCKING, GATE_CAUSE_REVOKED, "locking shut drain", GATE_SAY_LOCKING, ANY, 0},
+	{DOUBTED, {FRESH(CORRUPT)}, GATE_LOCKING, GATE_CAUSE_REVOKED, "locking shut drain", GATE_SAY_LOCKING, ANY, 0},
+	{IN_GRACE, {ANSWER(REVOKED)}, GATE_GRACE, GATE_CAUSE_NONE, "", GATE_SAY_REFUSED_ONCE, 0, 0},
+	{GRACE_DOUBTED,
+	 {FRESH(REVOKED)},
+	 GATE_LOCKING,
+	 GATE_CAUSE_REVOKED,
+	 "locking shut drain",
+	 GATE_SAY_LOCKING,
+	 ANY,
 	 0},
 	/* Silence does not move the lease; a bad credential or reference is tried afresh once, then bounded like silence. */
-	{ACTIVE, ANSWER(TRANSIENT), GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_SILENT, POLL - 100, 0},
-	{IN_GRACE, ANSWER(TRANSIENT), GATE_GRACE, GATE_CAUSE_NONE, "", GATE_SAY_SILENT, POLL - 100, 0},
-	{ACTIVE, ANSWER(AUTH), GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_SILENT, 0, 0},
-	{ACTIVE, ANSWER(MISCONFIGURED), GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_SILENT, 0, 0},
-	{REFRESHED, FRESH(AUTH), GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_SILENT, POLL - 100, 0},
-	{REFRESHED, FRESH(MISCONFIGURED), GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_SILENT, POLL - 100, 0},
-	{DOUBTED, FRESH(TRANSIENT), GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_SILENT, GATE_CONFIRM_MS, 0},
+	{ACTIVE, {ANSWER(TRANSIENT)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_SILENT, POLL - 100, 0},
+	{IN_GRACE, {ANSWER(TRANSIENT)}, GATE_GRACE, GATE_CAUSE_NONE, "", GATE_SAY_SILENT, POLL - 100, 0},
+	{ACTIVE, {ANSWER(AUTH)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_SILENT, 0, 0},
+	{ACTIVE, {ANSWER(MISCONFIGURED)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_SILENT, 0, 0},
+	{REFRESHED, {FRESH(AUTH)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_SILENT, POLL - 100, 0},
+	{REFRESHED, {FRESH(MISCONFIGURED)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_SILENT, POLL - 100, 0},
+	{DOUBTED, {FRESH(TRANSIENT)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", GATE_SAY_SILENT, GATE_CONFIRM_MS, 0},
 	/* An answer that a lock has made void says nothing. */
-	{ASKING, EVENT(ANSWER), GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, ANY, 0},
-	{UNLOCKING, EVENT(ANSWER), GATE_LOCKED, GATE_CAUSE_ORDERED, "", 0, 500, 0},
+	{ASKING, {EVENT(ANSWER)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, ANY, 0},
+	{UNLOCKING, {EVENT(ANSWER)}, GATE_LOCKED, GATE_CAUSE_ORDERED, "", 0, 500, 0},
 
 	/* Locked by a refusal: a good answer counts when it is repeated, fresh. */
-	{REVOKED, ANSWER(OK), GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, 0, 0},
-	{REVOKED, FRESH(OK), GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, 0, 0},
-	{REVOKED_GOOD, ANSWER(OK), GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, 0, 0},
-	{REVOKED_GOOD, FRESH(OK), GATE_RETURNING, GATE_CAUSE_NONE, "keys returning load", GATE_SAY_LOADING, ANY, 0},
-	{REVOKED_GOOD, FRESH(REVOKED), GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
-	{REVOKED, ANSWER(REVOKED), GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
-	{REVOKED, ANSWER(CORRUPT), GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
-	/* ... and silence does not replace it. */
-	{REVOKED, ANSWER(TRANSIENT), GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, POLL - 100, 0},
-	{REVOKED_GOOD, FRESH(AUTH), GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, POLL - 100, 0},
-	/* Locked by an outage: one good answer is enough, a refusal replaces silence. */
-	{OUTAGE, ANSWER(OK), GATE_RETURNING, GATE_CAUSE_NONE, "keys returning load", GATE_SAY_LOADING, ANY, 0},
-	{OUTAGE, ANSWER(TRANSIENT), GATE_LOCKED, GATE_CAUSE_OUTAGE, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
-	{OUTAGE, ANSWER(AUTH), GATE_LOCKED, GATE_CAUSE_OUTAGE, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
-	{OUTAGE, ANSWER(REVOKED), GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
-	{OUTAGE, ANSWER(CORRUPT), GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
-	/* After five minutes the questions come every 30 s. */
-	{SLOW, ANSWER(TRANSIENT), GATE_LOCKED, GATE_CAUSE_OUTAGE, "locked", GATE_SAY_STILL_LOCKED, GATE_SLOW_MS - 100,
+	{REVOKED, {ANSWER(OK)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, 0, 0},
+	{REVOKED, {FRESH(OK)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, 0, 0},
+	{REVOKED_GOOD, {ANSWER(OK)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, 0, 0},
+	{REVOKED_GOOD, {FRESH(OK)}, GATE_RETURNING, GATE_CAUSE_NONE, "keys returning load", GATE_SAY_LOADING, ANY, 0},
+	{REVOKED_GOOD,
+	 {FRESH(REVOKED)},
+	 GATE_LOCKED,
+	 GATE_CAUSE_REVOKED,
+	 "locked",
+	 GATE_SAY_STILL_LOCKED,
+	 POLL - 100,
 	 0},
-	{SLOW, ANSWER(OK), GATE_RETURNING, GATE_CAUSE_NONE, "keys returning load", GATE_SAY_LOADING, ANY, 0},
+	{REVOKED, {ANSWER(REVOKED)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
+	{REVOKED, {ANSWER(CORRUPT)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
+	/* ... and silence does not replace it. */
+	{REVOKED, {ANSWER(TRANSIENT)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, POLL - 100, 0},
+	{REVOKED_GOOD, {FRESH(AUTH)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, POLL - 100, 0},
+	/* Locked by an outage: one good answer is enough, a refusal replaces silence. */
+	{OUTAGE, {ANSWER(OK)}, GATE_RETURNING, GATE_CAUSE_NONE, "keys returning load", GATE_SAY_LOADING, ANY, 0},
+	{OUTAGE, {ANSWER(TRANSIENT)}, GATE_LOCKED, GATE_CAUSE_OUTAGE, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
+	{OUTAGE, {ANSWER(AUTH)}, GATE_LOCKED, GATE_CAUSE_OUTAGE, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
+	{OUTAGE, {ANSWER(REVOKED)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
+	{OUTAGE, {ANSWER(CORRUPT)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
+	/* After five minutes the questions come every 30 s. */
+	{SLOW,
+	 {ANSWER(TRANSIENT)},
+	 GATE_LOCKED,
+	 GATE_CAUSE_OUTAGE,
+	 "locked",
+	 GATE_SAY_STILL_LOCKED,
+	 GATE_SLOW_MS - 100,
+	 0},
+	{SLOW, {ANSWER(OK)}, GATE_RETURNING, GATE_CAUSE_NONE, "keys returning load", GATE_SAY_LOADING, ANY, 0},
 	/* Locked by order: nothing is asked, and what is answered all the same does not count. */
-	{ORDERED, ANSWER(OK), GATE_LOCKED, GATE_CAUSE_ORDERED, "", 0, ANY, 0},
-	{ORDERED, ANSWER(REVOKED), GATE_LOCKED, GATE_CAUSE_ORDERED, "", 0, ANY, 0},
-	{ORDERED, EVENT(TIME), GATE_LOCKED, GATE_CAUSE_ORDERED, "", 0, ANY, NOW + HOUR},
-	{ORDERED, EVENT(ORDER_LOCK), GATE_LOCKED, GATE_CAUSE_ORDERED, "locked wipe", GATE_SAY_REASON, ANY, 0},
-	{ORDERED, EVENT(ORDER_UNLOCK), GATE_LOCKED, GATE_CAUSE_ORDERED, "", 0, 0, 0},
+	{ORDERED, {ANSWER(OK)}, GATE_LOCKED, GATE_CAUSE_ORDERED, "", 0, ANY, 0},
+	{ORDERED, {ANSWER(REVOKED)}, GATE_LOCKED, GATE_CAUSE_ORDERED, "", 0, ANY, 0},
+	{ORDERED, {EVENT(TIME)}, GATE_LOCKED, GATE_CAUSE_ORDERED, "", 0, ANY, NOW + HOUR},
+	{ORDERED, {EVENT(ORDER_LOCK)}, GATE_LOCKED, GATE_CAUSE_ORDERED, "locked wipe", GATE_SAY_REASON, ANY, 0},
+	{ORDERED, {EVENT(ORDER_UNLOCK)}, GATE_LOCKED, GATE_CAUSE_ORDERED, "", 0, 0, 0},
 	/* An order to unlock: one good answer is enough; a bad one is the reason from then on. */
-	{UNLOCKING, ANSWER(OK), GATE_RETURNING, GATE_CAUSE_NONE, "keys returning load", GATE_SAY_LOADING, ANY, 0},
-	{UNLOCKING, ANSWER(REVOKED), GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
-	{UNLOCKING, ANSWER(TRANSIENT), GATE_LOCKED, GATE_CAUSE_OUTAGE, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
-	{UNLOCKING, EVENT(ORDER_LOCK), GATE_LOCKED, GATE_CAUSE_ORDERED, "locked wipe", GATE_SAY_REASON, ANY, 0},
-	{REVOKED, EVENT(ORDER_UNLOCK), GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, 0, 0},
-	{REVOKED, EVENT(ORDER_LOCK), GATE_LOCKED, GATE_CAUSE_ORDERED, "locked wipe", GATE_SAY_REASON, ANY, 0},
-	{OUTAGE, EVENT(ORDER_LOCK), GATE_LOCKED, GATE_CAUSE_ORDERED, "locked wipe", GATE_SAY_REASON, ANY, 0},
+	{UNLOCKING, {ANSWER(OK)}, GATE_RETURNING, GATE_CAUSE_NONE, "keys returning load", GATE_SAY_LOADING, ANY, 0},
+	{UNLOCKING, {ANSWER(REVOKED)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
+	{UNLOCKING,
+	 {ANSWER(TRANSIENT)},
+	 GATE_LOCKED,
+	 GATE_CAUSE_OUTAGE,
+	 "locked",
+	 GATE_SAY_STILL_LOCKED,
+	 POLL - 100,
+	 0},
+	{UNLOCKING, {EVENT(ORDER_LOCK)}, GATE_LOCKED, GATE_CAUSE_ORDERED, "locked wipe", GATE_SAY_REASON, ANY, 0},
+	{REVOKED, {EVENT(ORDER_UNLOCK)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, 0, 0},
+	{REVOKED, {EVENT(ORDER_LOCK)}, GATE_LOCKED, GATE_CAUSE_ORDERED, "locked wipe", GATE_SAY_REASON, ANY, 0},
+	{OUTAGE, {EVENT(ORDER_LOCK)}, GATE_LOCKED, GATE_CAUSE_ORDERED, "locked wipe", GATE_SAY_REASON, ANY, 0},
 	/* manual_return: a person decides, and is told once that he can. */
-	{HELD, ANSWER(OK), GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_HELD, POLL - 100, 0},
-	{HELD_BACK, ANSWER(OK), GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, POLL - 100, 0},
-	{HELD_BACK, ANSWER(TRANSIENT), GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
-	{HELD_BACK, ANSWER(REVOKED), GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
-	{HELD_BACK, EVENT(ORDER_UNLOCK), GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, 0, 0},
-	{HELD_UNLOCKING, ANSWER(OK), GATE_RETURNING, GATE_CAUSE_NONE, "keys returning load", GATE_SAY_LOADING, ANY, 0},
+	{HELD, {ANSWER(OK)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_HELD, POLL - 100, 0},
+	{HELD_BACK, {ANSWER(OK)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, POLL - 100, 0},
+	{HELD_BACK,
+	 {ANSWER(TRANSIENT)},
+	 GATE_LOCKED,
+	 GATE_CAUSE_REVOKED,
+	 "locked",
+	 GATE_SAY_STILL_LOCKED,
+	 POLL - 100,
+	 0},
+	{HELD_BACK, {ANSWER(REVOKED)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_STILL_LOCKED, POLL - 100, 0},
+	{HELD_BACK, {EVENT(ORDER_UNLOCK)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, 0, 0},
+	{HELD_UNLOCKING,
+	 {ANSWER(OK)},
+	 GATE_RETURNING,
+	 GATE_CAUSE_NONE,
+	 "keys returning load",
+	 GATE_SAY_LOADING,
+	 ANY,
+	 0},
 
 	/* Returning: loaded within the lease, or the KMS must say yes once more; a no, or silence, is a lock without a drain. */
-	{RETURNING, EVENT(LOADED), GATE_ACTIVE, GATE_CAUSE_NONE, "active active-hook", GATE_SAY_SERVING_AGAIN, 500, 0},
-	{RETURNING, EVENT(LOADED), GATE_RETURNING, GATE_CAUSE_NONE, "probe", 0, ANY, T0 + LEASE},
-	{RETURNING, ANSWER(OK), GATE_ACTIVE, GATE_CAUSE_NONE, "active active-hook", GATE_SAY_SERVING_AGAIN, POLL - 100,
+	{RETURNING,
+	 {EVENT(LOADED)},
+	 GATE_ACTIVE,
+	 GATE_CAUSE_NONE,
+	 "active active-hook",
+	 GATE_SAY_SERVING_AGAIN,
+	 500,
+	 0},
+	{RETURNING, {EVENT(LOADED)}, GATE_RETURNING, GATE_CAUSE_NONE, "probe", 0, ANY, T0 + LEASE},
+	{RETURNING,
+	 {ANSWER(OK)},
+	 GATE_ACTIVE,
+	 GATE_CAUSE_NONE,
+	 "active active-hook",
+	 GATE_SAY_SERVING_AGAIN,
+	 POLL - 100,
 	 T0 + LEASE},
-	{RETURNING, ANSWER(REVOKED), GATE_LOCKING, GATE_CAUSE_REVOKED, "locked untold shut", GATE_SAY_REASON, ANY, 0},
-	{RETURNING, ANSWER(CORRUPT), GATE_LOCKING, GATE_CAUSE_REVOKED, "locked untold shut", GATE_SAY_REASON, ANY, 0},
-	{RETURNING, ANSWER(TRANSIENT), GATE_LOCKING, GATE_CAUSE_OUTAGE, "locked untold shut", GATE_SAY_REASON, ANY, 0},
-	{RETURNING, ANSWER(AUTH), GATE_LOCKING, GATE_CAUSE_OUTAGE, "locked untold shut", GATE_SAY_REASON, ANY, 0},
-	{RETURNING, EVENT(TIME), GATE_RETURNING, GATE_CAUSE_NONE, "", 0, ANY, T0 + HOUR},
-	{RETURNING, EVENT(ORDER_LOCK), GATE_LOCKING, GATE_CAUSE_ORDERED, "locked untold shut", GATE_SAY_REASON, ANY, 0},
-	{RETURNING, EVENT(CLOSING), GATE_LOCKING, GATE_CAUSE_CLOSED, "locked untold shut", GATE_SAY_REASON, ANY, 0},
-	{RETURNING, EVENT(FILES_REFUSED), GATE_RETURNING, GATE_CAUSE_NONE, "", 0, ANY, 0},
+	{RETURNING, {ANSWER(REVOKED)}, GATE_LOCKING, GATE_CAUSE_REVOKED, "locked untold shut", GATE_SAY_REASON, ANY, 0},
+	{RETURNING, {ANSWER(CORRUPT)}, GATE_LOCKING, GATE_CAUSE_REVOKED, "locked untold shut", GATE_SAY_REASON, ANY, 0},
+	{RETURNING,
+	 {ANSWER(TRANSIENT)},
+	 GATE_LOCKING,
+	 GATE_CAUSE_OUTAGE,
+	 "locked untold shut",
+	 GATE_SAY_REASON,
+	 ANY,
+	 0},
+	{RETURNING, {ANSWER(AUTH)}, GATE_LOCKING, GATE_CAUSE_OUTAGE, "locked untold shut", GATE_SAY_REASON, ANY, 0},
+	{RETURNING, {EVENT(TIME)}, GATE_RETURNING, GATE_CAUSE_NONE, "", 0, ANY, T0 + HOUR},
+	{RETURNING,
+	 {EVENT(ORDER_LOCK)},
+	 GATE_LOCKING,
+	 GATE_CAUSE_ORDERED,
+	 "locked untold shut",
+	 GATE_SAY_REASON,
+	 ANY,
+	 0},
+	{RETURNING, {EVENT(CLOSING)}, GATE_LOCKING, GATE_CAUSE_CLOSED, "locked untold shut", GATE_SAY_REASON, ANY, 0},
+	{RETURNING, {EVENT(FILES_REFUSED)}, GATE_RETURNING, GATE_CAUSE_NONE, "", 0, ANY, 0},
 
 	/* The first question: a refusal and a bad identity are asked once more. */
-	{OUTAGE, EVENT(OPEN), GATE_LOCKED, GATE_CAUSE_OUTAGE, "probe", 0, ANY, 0},
-	{OPENING, ANSWER(OK), GATE_ACTIVE, GATE_CAUSE_NONE, "keys active", GATE_SAY_OPENED, POLL - 100, 0},
-	{OPENING, ANSWER(REVOKED), GATE_LOCKED, GATE_CAUSE_NONE, "probe fresh", 0, ANY, 0},
-	{OPENING, ANSWER(AUTH), GATE_LOCKED, GATE_CAUSE_NONE, "probe fresh", 0, ANY, 0},
-	{OPENING, ANSWER(TRANSIENT), GATE_LOCKED, GATE_CAUSE_OUTAGE, "locked", GATE_SAY_REASON, ANY, 0},
-	{OPENING, ANSWER(MISCONFIGURED), GATE_LOCKED, GATE_CAUSE_OUTAGE, "locked", GATE_SAY_REASON, ANY, 0},
-	{OPENING, ANSWER(CORRUPT), GATE_LOCKED, GATE_CAUSE_OUTAGE, "locked", GATE_SAY_REASON, ANY, 0},
-	{OPENING_AGAIN, FRESH(OK), GATE_ACTIVE, GATE_CAUSE_NONE, "keys active", GATE_SAY_OPENED, POLL - 100, 0},
-	{OPENING_AGAIN, FRESH(REVOKED), GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_REASON, ANY, 0},
-	{OPENING_AGAIN, FRESH(AUTH), GATE_LOCKED, GATE_CAUSE_OUTAGE, "locked", GATE_SAY_REASON, ANY, 0},
+	{OUTAGE, {EVENT(OPEN)}, GATE_LOCKED, GATE_CAUSE_OUTAGE, "probe", 0, ANY, 0},
+	{OPENING, {ANSWER(OK)}, GATE_ACTIVE, GATE_CAUSE_NONE, "keys active", GATE_SAY_OPENED, POLL - 100, 0},
+	{OPENING, {ANSWER(REVOKED)}, GATE_LOCKED, GATE_CAUSE_NONE, "probe fresh", 0, ANY, 0},
+	{OPENING, {ANSWER(AUTH)}, GATE_LOCKED, GATE_CAUSE_NONE, "probe fresh", 0, ANY, 0},
+	{OPENING, {ANSWER(TRANSIENT)}, GATE_LOCKED, GATE_CAUSE_OUTAGE, "locked", GATE_SAY_REASON, ANY, 0},
+	{OPENING, {ANSWER(MISCONFIGURED)}, GATE_LOCKED, GATE_CAUSE_OUTAGE, "locked", GATE_SAY_REASON, ANY, 0},
+	{OPENING, {ANSWER(CORRUPT)}, GATE_LOCKED, GATE_CAUSE_OUTAGE, "locked", GATE_SAY_REASON, ANY, 0},
+	{OPENING_AGAIN, {FRESH(OK)}, GATE_ACTIVE, GATE_CAUSE_NONE, "keys active", GATE_SAY_OPENED, POLL - 100, 0},
+	{OPENING_AGAIN, {FRESH(REVOKED)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "locked", GATE_SAY_REASON, ANY, 0},
+	{OPENING_AGAIN, {FRESH(AUTH)}, GATE_LOCKED, GATE_CAUSE_OUTAGE, "locked", GATE_SAY_REASON, ANY, 0},
 
 	/* An order, and the end, in every state that serves. */
-	{ACTIVE, EVENT(ORDER_LOCK), GATE_LOCKING, GATE_CAUSE_ORDERED, "locking shut drain", GATE_SAY_LOCKING, ANY, 0},
-	{ASKING, EVENT(ORDER_LOCK), GATE_LOCKING, GATE_CAUSE_ORDERED, "locking shut drain", GATE_SAY_LOCKING, ANY, 0},
-	{DOUBTED, EVENT(ORDER_LOCK), GATE_LOCKING, GATE_CAUSE_ORDERED, "locking shut drain", GATE_SAY_LOCKING, ANY, 0},
-	{IN_GRACE, EVENT(ORDER_LOCK), GATE_LOCKING, GATE_CAUSE_ORDERED, "locking shut drain", GATE_SAY_LOCKING, ANY, 0},
-	{ACTIVE, EVENT(ORDER_UNLOCK), GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, 0, 0},
-	{IN_GRACE, EVENT(ORDER_UNLOCK), GATE_GRACE, GATE_CAUSE_NONE, "", 0, 0, 0},
-	{ACTIVE, EVENT(CLOSING), GATE_LOCKING, GATE_CAUSE_CLOSED, "locking shut drain", GATE_SAY_REASON, ANY, 0},
-	{IN_GRACE, EVENT(CLOSING), GATE_LOCKING, GATE_CAUSE_CLOSED, "locking shut drain", GATE_SAY_REASON, ANY, 0},
-	{REVOKED, EVENT(CLOSING), GATE_LOCKING, GATE_CAUSE_CLOSED, "locked untold shut", GATE_SAY_REASON, ANY, 0},
-	{ACTIVE, EVENT(FILES_REFUSED), GATE_ACTIVE, GATE_CAUSE_NONE, "files-hook", 0, ANY, 0},
-	{IN_GRACE, EVENT(FILES_REFUSED), GATE_GRACE, GATE_CAUSE_NONE, "files-hook", 0, ANY, 0},
-	{REVOKED, EVENT(FILES_REFUSED), GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, ANY, 0},
+	{ACTIVE, {EVENT(ORDER_LOCK)}, GATE_LOCKING, GATE_CAUSE_ORDERED, "locking shut drain", GATE_SAY_LOCKING, ANY, 0},
+	{ASKING, {EVENT(ORDER_LOCK)}, GATE_LOCKING, GATE_CAUSE_ORDERED, "locking shut drain", GATE_SAY_LOCKING, ANY, 0},
+	{DOUBTED,
+	 {EVENT(ORDER_LOCK)},
+	 GATE_LOCKING,
+	 GATE_CAUSE_ORDERED,
+	 "locking shut drain",
+	 GATE_SAY_LOCKING,
+	 ANY,
+	 0},
+	{IN_GRACE,
+	 {EVENT(ORDER_LOCK)},
+	 GATE_LOCKING,
+	 GATE_CAUSE_ORDERED,
+	 "locking shut drain",
+	 GATE_SAY_LOCKING,
+	 ANY,
+	 0},
+	{ACTIVE, {EVENT(ORDER_UNLOCK)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, 0, 0},
+	{IN_GRACE, {EVENT(ORDER_UNLOCK)}, GATE_GRACE, GATE_CAUSE_NONE, "", 0, 0, 0},
+	{ACTIVE, {EVENT(CLOSING)}, GATE_LOCKING, GATE_CAUSE_CLOSED, "locking shut drain", GATE_SAY_REASON, ANY, 0},
+	{IN_GRACE, {EVENT(CLOSING)}, GATE_LOCKING, GATE_CAUSE_CLOSED, "locking shut drain", GATE_SAY_REASON, ANY, 0},
+	{REVOKED, {EVENT(CLOSING)}, GATE_LOCKING, GATE_CAUSE_CLOSED, "locked untold shut", GATE_SAY_REASON, ANY, 0},
+	{ACTIVE, {EVENT(FILES_REFUSED)}, GATE_ACTIVE, GATE_CAUSE_NONE, "files-hook", 0, ANY, 0},
+	{IN_GRACE, {EVENT(FILES_REFUSED)}, GATE_GRACE, GATE_CAUSE_NONE, "files-hook", 0, ANY, 0},
+	{REVOKED, {EVENT(FILES_REFUSED)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, ANY, 0},
 
 	/* Time: the next probe, the grace, the ends of the lease and of the grace. */
-	{ACTIVE, EVENT(TIME), GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, 500, 0},
-	{ACTIVE, EVENT(TIME), GATE_ACTIVE, GATE_CAUSE_NONE, "probe", 0, POLL, NOW + 500},
-	{OUTAGE, EVENT(TIME), GATE_LOCKED, GATE_CAUSE_OUTAGE, "probe", 0, POLL, NOW + 500},
-	{ASKING, EVENT(TIME), GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, ANY, T0 + LEASE - POLL - 1},
-	{ASKING, EVENT(TIME), GATE_GRACE, GATE_CAUSE_NONE, "grace", GATE_SAY_GRACE_BEGINS, ANY, T0 + LEASE - POLL},
-	{ASKING, EVENT(TIME), GATE_GRACE, GATE_CAUSE_NONE, "grace", GATE_SAY_GRACE_BEGINS, ANY, T0 + LEASE - 1},
-	{ASKING, EVENT(TIME), GATE_LOCKING, GATE_CAUSE_OUTAGE, "locking shut drain", GATE_SAY_LEASE_OVER, ANY,
+	{ACTIVE, {EVENT(TIME)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, 500, 0},
+	{ACTIVE, {EVENT(TIME)}, GATE_ACTIVE, GATE_CAUSE_NONE, "probe", 0, POLL, NOW + 500},
+	{OUTAGE, {EVENT(TIME)}, GATE_LOCKED, GATE_CAUSE_OUTAGE, "probe", 0, POLL, NOW + 500},
+	{ASKING, {EVENT(TIME)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, ANY, T0 + LEASE - POLL - 1},
+	{ASKING, {EVENT(TIME)}, GATE_GRACE, GATE_CAUSE_NONE, "grace", GATE_SAY_GRACE_BEGINS, ANY, T0 + LEASE - POLL},
+	{ASKING, {EVENT(TIME)}, GATE_GRACE, GATE_CAUSE_NONE, "grace", GATE_SAY_GRACE_BEGINS, ANY, T0 + LEASE - 1},
+	{ASKING,
+	 {EVENT(TIME)},
+	 GATE_LOCKING,
+	 GATE_CAUSE_OUTAGE,
+	 "locking shut drain",
+	 GATE_SAY_LEASE_OVER,
+	 ANY,
 	 T0 + LEASE},
-	{DOUBTED, EVENT(TIME), GATE_ACTIVE, GATE_CAUSE_NONE, "probe", 0, ANY, T0 + LEASE - 1},
-	{DOUBTED, EVENT(TIME), GATE_LOCKING, GATE_CAUSE_REVOKED, "locking shut drain", GATE_SAY_LEASE_OVER, ANY,
+	{DOUBTED, {EVENT(TIME)}, GATE_ACTIVE, GATE_CAUSE_NONE, "probe", 0, ANY, T0 + LEASE - 1},
+	{DOUBTED,
+	 {EVENT(TIME)},
+	 GATE_LOCKING,
+	 GATE_CAUSE_REVOKED,
+	 "locking shut drain",
+	 GATE_SAY_LEASE_OVER,
+	 ANY,
 	 T0 + LEASE},
-	{IN_GRACE, EVENT(TIME), GATE_GRACE, GATE_CAUSE_NONE, "probe", 0, POLL, T0 + LEASE + GRACE - 1},
-	{IN_GRACE, EVENT(TIME), GATE_LOCKING, GATE_CAUSE_OUTAGE, "locking shut drain", GATE_SAY_GRACE_OVER, ANY,
+	{IN_GRACE, {EVENT(TIME)}, GATE_GRACE, GATE_CAUSE_NONE, "probe", 0, POLL, T0 + LEASE + GRACE - 1},
+	{IN_GRACE,
+	 {EVENT(TIME)},
+	 GATE_LOCKING,
+	 GATE_CAUSE_OUTAGE,
+	 "locking shut drain",
+	 GATE_SAY_GRACE_OVER,
+	 ANY,
 	 T0 + LEASE + GRACE},
 	/* A suspend, and a clock that was put back, before grace could begin. */
-	{ACTIVE, EVENT(TIME), GATE_LOCKING, GATE_CAUSE_OUTAGE, "locking shut drain", GATE_SAY_LEASE_OVER, ANY,
+	{ACTIVE,
+	 {EVENT(TIME)},
+	 GATE_LOCKING,
+	 GATE_CAUSE_OUTAGE,
+	 "locking shut drain",
+	 GATE_SAY_LEASE_OVER,
+	 ANY,
 	 T0 + HOUR},
-	{ACTIVE, EVENT(TIME), GATE_LOCKING, GATE_CAUSE_OUTAGE, "locking shut drain", GATE_SAY_LEASE_OVER, ANY, T0 - 1},
-	{IN_GRACE, EVENT(TIME), GATE_LOCKING, GATE_CAUSE_OUTAGE, "locking shut drain", GATE_SAY_GRACE_OVER, ANY,
+	{ACTIVE,
+	 {EVENT(TIME)},
+	 GATE_LOCKING,
+	 GATE_CAUSE_OUTAGE,
+	 "locking shut drain",
+	 GATE_SAY_LEASE_OVER,
+	 ANY,
 	 T0 - 1},
-	{ACTIVE, EVENT(TIME), GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, ANY, T0},
-	{OUTAGE, EVENT(TIME), GATE_LOCKED, GATE_CAUSE_OUTAGE, "probe", 0, POLL, T0 - HOUR},
+	{IN_GRACE,
+	 {EVENT(TIME)},
+	 GATE_LOCKING,
+	 GATE_CAUSE_OUTAGE,
+	 "locking shut drain",
+	 GATE_SAY_GRACE_OVER,
+	 ANY,
+	 T0 - 1},
+	{ACTIVE, {EVENT(TIME)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, ANY, T0},
+	{OUTAGE, {EVENT(TIME)}, GATE_LOCKED, GATE_CAUSE_OUTAGE, "probe", 0, POLL, T0 - HOUR},
 };
 
 /* An answer was asked for 100 ms ago, under the newest order, unless EV says when. */
@@ -321,7 +430,7 @@ START_TEST(test_wiped)
 		m.cause = ends[i].cause;
 		m.refusal_unconfirmed = m.credential_refreshed = m.good_unconfirmed = m.told_back = true;
 		m.unlocking = 1;
-		a = step(&m, (struct gate_event)EVENT(WIPED), NOW);
+		a = step(&m, (struct gate_event){EVENT(WIPED)}, NOW);
 		ck_assert_str_eq(words(&a), "locked locked-hook");
 		ck_assert_int_eq(a.say, ends[i].say);
 		ck_assert_int_eq(m.state, GATE_LOCKED);
@@ -340,30 +449,30 @@ START_TEST(test_deadlines)
 {
 	struct gate_machine m = begin(ASKING);
 
-	step(&m, (struct gate_event)EVENT(TIME), T0 + LEASE - 1);
+	step(&m, (struct gate_event){EVENT(TIME)}, T0 + LEASE - 1);
 	ck_assert_int_eq(m.state, GATE_GRACE);
 	ck_assert_int_eq(m.deadline, T0 + LEASE + GRACE);
 	for (int64_t t = T0 + LEASE; t < T0 + LEASE + GRACE; t += 5000) {
-		step(&m, (struct gate_event)ANSWER(TRANSIENT), t);
-		step(&m, (struct gate_event)EVENT(TIME), t);
+		step(&m, (struct gate_event){ANSWER(TRANSIENT)}, t);
+		step(&m, (struct gate_event){EVENT(TIME)}, t);
 		ck_assert_int_eq(m.deadline, T0 + LEASE + GRACE);
 		ck_assert_int_eq(m.state, GATE_GRACE);
 	}
 	m = begin(IN_GRACE);
-	step(&m, (struct gate_event)ANSWER(REVOKED), NOW);
+	step(&m, (struct gate_event){ANSWER(REVOKED)}, NOW);
 	ck_assert_int_eq(m.deadline, NOW + LEASE);
-	step(&m, (struct gate_event)ANSWER(REVOKED),
+	step(&m, (struct gate_event){ANSWER(REVOKED)},
 	     NOW + LEASE - 1); /* not fresh: no confirmation, and no more time */
 	ck_assert_int_eq(m.deadline, NOW + LEASE);
 	m = begin(IN_GRACE);
 	m.deadline = NOW + 10;
-	step(&m, (struct gate_event)ANSWER(REVOKED), NOW);
+	step(&m, (struct gate_event){ANSWER(REVOKED)}, NOW);
 	ck_assert_int_eq(m.deadline, NOW + 10);
 	m = begin(ASKING);
 	m.grace_ms = 0;
-	step(&m, (struct gate_event)EVENT(TIME), T0 + LEASE - 1);
+	step(&m, (struct gate_event){EVENT(TIME)}, T0 + LEASE - 1);
 	ck_assert_int_eq(m.state, GATE_ACTIVE);
-	step(&m, (struct gate_event)ANSWER(OK), NOW);
+	step(&m, (struct gate_event){ANSWER(OK)}, NOW);
 	ck_assert_int_eq(m.deadline, NOW - 100 + LEASE); /* from the question, not from the answer */
 	ck_assert_int_eq(m.lease_end, m.deadline);
 }
@@ -395,9 +504,9 @@ START_TEST(test_request_numbers)
 	struct gate_machine m = begin(HELD);
 
 	ck_assert(m.held);
-	step(&m, (struct gate_event)EVENT(TIME), NOW + 500); /* asks */
+	step(&m, (struct gate_event){EVENT(TIME)}, NOW + 500); /* asks */
 	ck_assert(m.asking);
-	step(&m, (struct gate_event)EVENT(ORDER_UNLOCK), NOW + 600);
+	step(&m, (struct gate_event){EVENT(ORDER_UNLOCK)}, NOW + 600);
 	ck_assert_int_eq(m.request, 1);
 	ck_assert_int_eq(m.unlocking, 1);
 	ck_assert(!m.held && m.ask_again);
@@ -418,14 +527,14 @@ START_TEST(test_fresh)
 		enum from from;
 		struct gate_event ev;
 		bool fresh;
-	} asks[] = {{ACTIVE, ANSWER(OK), false},          {ACTIVE, ANSWER(TRANSIENT), false},
-		    {ACTIVE, ANSWER(REVOKED), true},      {ACTIVE, ANSWER(CORRUPT), true},
-		    {ACTIVE, ANSWER(AUTH), true},         {ACTIVE, ANSWER(MISCONFIGURED), true},
-		    {REFRESHED, FRESH(AUTH), false},      {DOUBTED, FRESH(TRANSIENT), true},
-		    {REVOKED, ANSWER(OK), true},          {REVOKED, ANSWER(REVOKED), true},
-		    {OUTAGE, ANSWER(TRANSIENT), true},    {ORDERED, EVENT(ORDER_LOCK), true},
-		    {ACTIVE, EVENT(ORDER_UNLOCK), false}, {ACTIVE, EVENT(ORDER_LOCK), true},
-		    {IN_GRACE, EVENT(ORDER_LOCK), true}};
+	} asks[] = {{ACTIVE, {ANSWER(OK)}, false},          {ACTIVE, {ANSWER(TRANSIENT)}, false},
+		    {ACTIVE, {ANSWER(REVOKED)}, true},      {ACTIVE, {ANSWER(CORRUPT)}, true},
+		    {ACTIVE, {ANSWER(AUTH)}, true},         {ACTIVE, {ANSWER(MISCONFIGURED)}, true},
+		    {REFRESHED, {FRESH(AUTH)}, false},      {DOUBTED, {FRESH(TRANSIENT)}, true},
+		    {REVOKED, {ANSWER(OK)}, true},          {REVOKED, {ANSWER(REVOKED)}, true},
+		    {OUTAGE, {ANSWER(TRANSIENT)}, true},    {ORDERED, {EVENT(ORDER_LOCK)}, true},
+		    {ACTIVE, {EVENT(ORDER_UNLOCK)}, false}, {ACTIVE, {EVENT(ORDER_LOCK)}, true},
+		    {IN_GRACE, {EVENT(ORDER_LOCK)}, true}};
 
 	for (size_t i = 0; i < ARRAY_LEN(asks); i++) {
 		struct gate_machine m = begin(asks[i].from);
@@ -433,13 +542,13 @@ START_TEST(test_fresh)
 
 		a = step(&m, asks[i].ev, NOW);
 		if (a.shut) /* its handles were cancelled */
-			a = step(&m, (struct gate_event)EVENT(WIPED), NOW);
+			a = step(&m, (struct gate_event){EVENT(WIPED)}, NOW);
 		m.ordered = false;
 		m.next_probe = NOW;
-		a = step(&m, (struct gate_event)EVENT(TIME), NOW);
+		a = step(&m, (struct gate_event){EVENT(TIME)}, NOW);
 		ck_assert_msg(a.probe && a.fresh == asks[i].fresh, "row %zu: %s", i, words(&a));
 		ck_assert(m.asking && !m.ask_fresh);
-		a = step(&m, (struct gate_event)EVENT(TIME), NOW + 2 * POLL);
+		a = step(&m, (struct gate_event){EVENT(TIME)}, NOW + 2 * POLL);
 		ck_assert(!a.probe);
 	}
 }
@@ -507,7 +616,7 @@ static void happen(struct sim *s, struct gate_event ev)
 		if (a.drain)
 			note(s, 'D');
 		s->now += s->drain_ms;
-		happen(s, (struct gate_event)EVENT(WIPED));
+		happen(s, (struct gate_event){EVENT(WIPED)});
 	}
 	if (a.locked)
 		note(s, 'L');
@@ -516,9 +625,9 @@ static void happen(struct sim *s, struct gate_event ev)
 	if (a.files_refused)
 		note(s, 'F');
 	if (a.load && !s->load_ms) {
-		happen(s, (struct gate_event)EVENT(LOADED));
+		happen(s, (struct gate_event){EVENT(LOADED)});
 	} else if (a.load) {
-		s->in_hand = (struct gate_event)EVENT(LOADED);
+		s->in_hand = (struct gate_event){EVENT(LOADED)};
 		s->due = s->now + s->load_ms;
 	}
 	if (a.probe) {
@@ -540,7 +649,7 @@ static void turn(struct sim *s)
 		s->due = 0;
 		happen(s, s->in_hand);
 	}
-	happen(s, (struct gate_event)EVENT(TIME));
+	happen(s, (struct gate_event){EVENT(TIME)});
 }
 
 static void run_until(struct sim *s, int64_t until)
@@ -573,7 +682,7 @@ static struct sim sim_begin(int64_t poll, int64_t lease, int64_t grace)
 	struct sim s = {.now = NOW, .kms = kms_says, .class = KMS_OK, .delay = 5, .drain_ms = 10};
 
 	s.m = gate_machine_new(poll, lease, grace, false);
-	happen(&s, (struct gate_event)EVENT(OPEN));
+	happen(&s, (struct gate_event){EVENT(OPEN)});
 	s.now = s.due;
 	turn(&s);
 	ck_assert_int_eq(s.m.state, GATE_ACTIVE);

@@ -92,14 +92,8 @@ static uint64_t send_request(uint32_t opcode, uint64_t node, struct iovec *iov, 
 #define PARTS(...) ((struct iovec[]){{0}, __VA_ARGS__})
 #define SEND(opcode, node, ...) send_request(opcode, node, PARTS(__VA_ARGS__), (int)ARRAY_LEN(PARTS(__VA_ARGS__)))
 #define ASK(opcode, node, ...) receive(SEND(opcode, node, __VA_ARGS__))
-#define BYTES(...)                                  \
-	{                                           \
-		&(__VA_ARGS__), sizeof(__VA_ARGS__) \
-	}
-#define TEXT(s)                                       \
-	{                                             \
-		(char *)(uintptr_t)(s), strlen(s) + 1 \
-	}
+#define BYTES(...) &(__VA_ARGS__), sizeof(__VA_ARGS__)
+#define TEXT(s) (char *)(uintptr_t)(s), strlen(s) + 1
 
 static void init(void)
 {
@@ -107,7 +101,7 @@ static void init(void)
 	in.flags = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_WRITEBACK_CACHE | FUSE_POSIX_ACL | FUSE_DO_READDIRPLUS |
 		   FUSE_DONT_MASK | FUSE_AUTO_INVAL_DATA | FUSE_MAX_PAGES | FUSE_PARALLEL_DIROPS | FUSE_POSIX_LOCKS |
 		   FUSE_FLOCK_LOCKS | FUSE_ATOMIC_O_TRUNC | FUSE_SPLICE_READ;
-	ck_assert_int_eq(ASK(FUSE_INIT, 0, BYTES(in)), 0);
+	ck_assert_int_eq(ASK(FUSE_INIT, 0, {BYTES(in)}), 0);
 }
 
 /* ---- the mount around it ---- */
@@ -205,7 +199,7 @@ static void order_unlock(void)
 
 static int lookup(const char *name, struct fuse_entry_out *e)
 {
-	int r = ASK(FUSE_LOOKUP, FUSE_ROOT_ID, TEXT(name));
+	int r = ASK(FUSE_LOOKUP, FUSE_ROOT_ID, {TEXT(name)});
 	if (!r)
 		memcpy(e, body, sizeof(*e));
 	return r;
@@ -215,7 +209,7 @@ static int create(const char *name, struct fuse_entry_out *e, uint64_t *fh)
 {
 	struct fuse_create_in in = {.flags = O_RDWR | O_CREAT, .mode = S_IFREG | 0644, .umask = 022};
 	struct fuse_open_out open;
-	int r = ASK(FUSE_CREATE, FUSE_ROOT_ID, BYTES(in), TEXT(name));
+	int r = ASK(FUSE_CREATE, FUSE_ROOT_ID, {BYTES(in)}, {TEXT(name)});
 	if (r)
 		return r;
 	ck_assert_uint_eq(body_len, sizeof(*e) + sizeof(open));
@@ -228,7 +222,7 @@ static int create(const char *name, struct fuse_entry_out *e, uint64_t *fh)
 static int put(uint64_t node, uint64_t fh, uint64_t off, const char *text, uint32_t flags)
 {
 	struct fuse_write_in in = {.fh = fh, .offset = off, .size = (uint32_t)strlen(text), .write_flags = flags};
-	int r = ASK(FUSE_WRITE, node, BYTES(in), {(char *)(uintptr_t)text, strlen(text)});
+	int r = ASK(FUSE_WRITE, node, {BYTES(in)}, {(char *)(uintptr_t)text, strlen(text)});
 	if (!r)
 		ck_assert_uint_eq(((struct fuse_write_out *)body)->size, in.size);
 	return r;
@@ -237,25 +231,25 @@ static int put(uint64_t node, uint64_t fh, uint64_t off, const char *text, uint3
 static int get(uint64_t node, uint64_t fh, uint64_t off, uint32_t size)
 {
 	struct fuse_read_in in = {.fh = fh, .offset = off, .size = size};
-	return ASK(FUSE_READ, node, BYTES(in));
+	return ASK(FUSE_READ, node, {BYTES(in)});
 }
 
 static int fsync_file(uint64_t node, uint64_t fh)
 {
 	struct fuse_fsync_in in = {.fh = fh};
-	return ASK(FUSE_FSYNC, node, BYTES(in));
+	return ASK(FUSE_FSYNC, node, {BYTES(in)});
 }
 
 static int release(uint64_t node, uint64_t fh)
 {
 	struct fuse_release_in in = {.fh = fh};
-	return ASK(FUSE_RELEASE, node, BYTES(in));
+	return ASK(FUSE_RELEASE, node, {BYTES(in)});
 }
 
 static int getattr(uint64_t node, struct fuse_attr_out *out)
 {
 	struct fuse_getattr_in in = {0};
-	int r = ASK(FUSE_GETATTR, node, BYTES(in));
+	int r = ASK(FUSE_GETATTR, node, {BYTES(in)});
 	if (!r)
 		memcpy(out, body, sizeof(*out));
 	return r;
@@ -268,7 +262,7 @@ static int set_mtime(uint64_t node, const uint64_t *fh)
 		in.valid |= FATTR_FH;
 		in.fh = *fh;
 	}
-	return ASK(FUSE_SETATTR, node, BYTES(in));
+	return ASK(FUSE_SETATTR, node, {BYTES(in)});
 }
 
 /* ---- a file's life ---- */
@@ -314,7 +308,7 @@ START_TEST(file)
 	/* the kernel forgets: one look-up of CREATE, one of LOOKUP */
 	ck_assert_uint_eq(atomic_load(&tree.nodes.known), 2);
 	struct fuse_forget_in forget = {.nlookup = 2};
-	SEND(FUSE_FORGET, e.nodeid, BYTES(forget));
+	SEND(FUSE_FORGET, e.nodeid, {BYTES(forget)});
 	ck_assert_int_eq(getattr(FUSE_ROOT_ID, &a), 0); /* FORGET has no answer */
 	for (int ms = 0; ms < 5000 && atomic_load(&tree.nodes.known) > 1; ms++)
 		clock_pause(1);
@@ -334,7 +328,7 @@ START_TEST(handles_know_their_mode)
 
 	ck_assert_int_eq(create("file", &e, &fh), 0);
 	ck_assert_int_eq(release(e.nodeid, fh), 0);
-	ck_assert_int_eq(ASK(FUSE_OPEN, e.nodeid, BYTES(in)), 0);
+	ck_assert_int_eq(ASK(FUSE_OPEN, e.nodeid, {BYTES(in)}), 0);
 	memcpy(&open, body, sizeof(open));
 	ck_assert(open.open_flags & FOPEN_KEEP_CACHE);
 	const struct node *n = node_get(&tree.nodes, e.nodeid);
@@ -343,7 +337,7 @@ START_TEST(handles_know_their_mode)
 	ck_assert_int_eq(get(e.nodeid, open.fh, 0, 10), 0);
 	ck_assert_uint_eq(body_len, 0);
 	in.flags = O_WRONLY;
-	ck_assert_int_eq(ASK(FUSE_OPEN, e.nodeid, BYTES(in)), 0);
+	ck_assert_int_eq(ASK(FUSE_OPEN, e.nodeid, {BYTES(in)}), 0);
 	uint64_t writer = ((struct fuse_open_out *)body)->fh;
 	ck_assert_uint_eq(n->file->writers, 1);
 	ck_assert_int_eq(release(e.nodeid, writer), 0);
@@ -354,7 +348,7 @@ START_TEST(handles_know_their_mode)
 		clock_pause(1);
 	ck_assert_ptr_null(n->file);
 	/* a folder is not opened as a file */
-	ck_assert_int_eq(ASK(FUSE_OPEN, FUSE_ROOT_ID, BYTES(in)), -EIO);
+	ck_assert_int_eq(ASK(FUSE_OPEN, FUSE_ROOT_ID, {BYTES(in)}), -EIO);
 }
 END_TEST
 
@@ -367,7 +361,7 @@ START_TEST(truncate_and_times)
 	ck_assert_int_eq(create("file", &e, &fh), 0);
 	ck_assert_int_eq(put(e.nodeid, fh, 0, "hello", 0), 0);
 	in.mtime = 1000000000;
-	ck_assert_int_eq(ASK(FUSE_SETATTR, e.nodeid, BYTES(in)), 0);
+	ck_assert_int_eq(ASK(FUSE_SETATTR, e.nodeid, {BYTES(in)}), 0);
 	struct fuse_attr_out *a = (struct fuse_attr_out *)body;
 	ck_assert_uint_eq(a->attr.size, 3);
 	ck_assert_uint_eq(a->attr.mode, S_IFREG | 0600);
@@ -375,7 +369,7 @@ START_TEST(truncate_and_times)
 	/* without an open file too */
 	ck_assert_int_eq(release(e.nodeid, fh), 0);
 	in.size = 10000;
-	ck_assert_int_eq(ASK(FUSE_SETATTR, e.nodeid, BYTES(in)), 0);
+	ck_assert_int_eq(ASK(FUSE_SETATTR, e.nodeid, {BYTES(in)}), 0);
 	ck_assert_uint_eq(((struct fuse_attr_out *)body)->attr.size, 10000);
 }
 END_TEST
@@ -388,12 +382,12 @@ START_TEST(seek_writes_back_first)
 	ck_assert_int_eq(create("file", &e, &in.fh), 0);
 	ck_assert_int_eq(put(e.nodeid, in.fh, 0, "hello", 0), 0);
 	atomic_store(&n_forgotten, 0);
-	ck_assert_int_eq(ASK(FUSE_LSEEK, e.nodeid, BYTES(in)), 0);
+	ck_assert_int_eq(ASK(FUSE_LSEEK, e.nodeid, {BYTES(in)}), 0);
 	ck_assert_uint_eq(((struct fuse_lseek_out *)body)->offset, 5);
 	ck_assert_uint_eq(atomic_load(&n_forgotten), 1);
 	ck_assert_uint_eq(atomic_load(&forgotten), e.nodeid);
 	in.whence = SEEK_SET;
-	ck_assert_int_eq(ASK(FUSE_LSEEK, e.nodeid, BYTES(in)), -EINVAL);
+	ck_assert_int_eq(ASK(FUSE_LSEEK, e.nodeid, {BYTES(in)}), -EINVAL);
 }
 END_TEST
 
@@ -406,9 +400,9 @@ static unsigned list_root(uint32_t opcode, char *names, size_t len)
 	unsigned n = 0;
 
 	names[0] = '\0';
-	ck_assert_int_eq(ASK(FUSE_OPENDIR, FUSE_ROOT_ID, BYTES(open)), 0);
+	ck_assert_int_eq(ASK(FUSE_OPENDIR, FUSE_ROOT_ID, {BYTES(open)}), 0);
 	in.fh = ((struct fuse_open_out *)body)->fh;
-	while (ASK(opcode, FUSE_ROOT_ID, BYTES(in)) == 0 && body_len > 0) {
+	while (ASK(opcode, FUSE_ROOT_ID, {BYTES(in)}) == 0 && body_len > 0) {
 		for (size_t at = 0; at < body_len; n++) {
 			size_t plus = opcode == FUSE_READDIRPLUS ? sizeof(struct fuse_entry_out) : 0;
 			const struct fuse_dirent *d = (const struct fuse_dirent *)(body + at + plus);
@@ -419,8 +413,8 @@ static unsigned list_root(uint32_t opcode, char *names, size_t len)
 		}
 	}
 	struct fuse_release_in done = {.fh = in.fh};
-	ck_assert_int_eq(ASK(FUSE_FSYNCDIR, FUSE_ROOT_ID, BYTES((struct fuse_fsync_in){.fh = in.fh})), 0);
-	ck_assert_int_eq(ASK(FUSE_RELEASEDIR, FUSE_ROOT_ID, BYTES(done)), 0);
+	ck_assert_int_eq(ASK(FUSE_FSYNCDIR, FUSE_ROOT_ID, {BYTES((struct fuse_fsync_in){.fh = in.fh})}), 0);
+	ck_assert_int_eq(ASK(FUSE_RELEASEDIR, FUSE_ROOT_ID, {BYTES(done)}), 0);
 	return n;
 }
 
@@ -431,29 +425,29 @@ START_TEST(names)
 	struct fuse_entry_out e;
 	char text[512];
 
-	ck_assert_int_eq(ASK(FUSE_MKDIR, FUSE_ROOT_ID, BYTES(dir), TEXT("dir")), 0);
+	ck_assert_int_eq(ASK(FUSE_MKDIR, FUSE_ROOT_ID, {BYTES(dir)}, {TEXT("dir")}), 0);
 	uint64_t folder = ((struct fuse_entry_out *)body)->nodeid;
-	ck_assert_int_eq(ASK(FUSE_MKNOD, FUSE_ROOT_ID, BYTES(fifo), TEXT("fifo")), 0);
+	ck_assert_int_eq(ASK(FUSE_MKNOD, FUSE_ROOT_ID, {BYTES(fifo)}, {TEXT("fifo")}), 0);
 	ck_assert_uint_eq(((struct fuse_entry_out *)body)->attr.mode, S_IFIFO | 0600);
-	ck_assert_int_eq(ASK(FUSE_MKNOD, FUSE_ROOT_ID, BYTES(plain), TEXT("plain")), 0);
+	ck_assert_int_eq(ASK(FUSE_MKNOD, FUSE_ROOT_ID, {BYTES(plain)}, {TEXT("plain")}), 0);
 	struct fuse_link_in link = {.oldnodeid = ((struct fuse_entry_out *)body)->nodeid};
-	ck_assert_int_eq(ASK(FUSE_SYMLINK, FUSE_ROOT_ID, TEXT("symlink"), TEXT("target")), 0);
+	ck_assert_int_eq(ASK(FUSE_SYMLINK, FUSE_ROOT_ID, {TEXT("symlink")}, {TEXT("target")}), 0);
 	memcpy(&e, body, sizeof(e));
 	ck_assert_int_eq(ASK(FUSE_READLINK, e.nodeid), 0);
 	ck_assert_uint_eq(body_len, 6);
 	ck_assert_int_eq(memcmp(body, "target", 6), 0);
-	ck_assert_int_eq(ASK(FUSE_LINK, FUSE_ROOT_ID, BYTES(link), TEXT("second")), 0);
+	ck_assert_int_eq(ASK(FUSE_LINK, FUSE_ROOT_ID, {BYTES(link)}, {TEXT("second")}), 0);
 	ck_assert_uint_eq(((struct fuse_entry_out *)body)->attr.nlink, 2);
 	struct fuse_rename2_in rename = {.newdir = folder};
-	ck_assert_int_eq(ASK(FUSE_RENAME2, FUSE_ROOT_ID, BYTES(rename), TEXT("second"), TEXT("moved")), 0);
-	ck_assert_int_eq(ASK(FUSE_RMDIR, FUSE_ROOT_ID, TEXT("dir")), -ENOTEMPTY);
+	ck_assert_int_eq(ASK(FUSE_RENAME2, FUSE_ROOT_ID, {BYTES(rename)}, {TEXT("second")}, {TEXT("moved")}), 0);
+	ck_assert_int_eq(ASK(FUSE_RMDIR, FUSE_ROOT_ID, {TEXT("dir")}), -ENOTEMPTY);
 	ck_assert_uint_eq(list_root(FUSE_READDIR, text, sizeof(text)), 6); /* with . and .. */
 	for (size_t i = 0; i < 4; i++)
 		ck_assert_ptr_nonnull(strstr(text, ((const char *[]){"dir ", "fifo ", "plain ", "symlink "})[i]));
 	ck_assert_uint_eq(list_root(FUSE_READDIRPLUS, text, sizeof(text)), 6);
-	ck_assert_int_eq(ASK(FUSE_UNLINK, folder, TEXT("moved")), 0);
-	ck_assert_int_eq(ASK(FUSE_RMDIR, FUSE_ROOT_ID, TEXT("dir")), 0);
-	ck_assert_int_eq(ASK(FUSE_UNLINK, FUSE_ROOT_ID, TEXT("nothing")), -ENOENT);
+	ck_assert_int_eq(ASK(FUSE_UNLINK, folder, {TEXT("moved")}), 0);
+	ck_assert_int_eq(ASK(FUSE_RMDIR, FUSE_ROOT_ID, {TEXT("dir")}), 0);
+	ck_assert_int_eq(ASK(FUSE_UNLINK, FUSE_ROOT_ID, {TEXT("nothing")}), -ENOENT);
 }
 END_TEST
 
@@ -470,43 +464,43 @@ static int call(uint32_t opcode, uint64_t node, uint64_t fh)
 	case FUSE_UNLINK:
 	case FUSE_RMDIR:
 	case FUSE_REMOVEXATTR:
-		return ASK(opcode, node, TEXT("user.name"));
+		return ASK(opcode, node, {TEXT("user.name")});
 	case FUSE_SYMLINK:
-		return ASK(opcode, node, TEXT("name"), TEXT("target"));
+		return ASK(opcode, node, {TEXT("name")}, {TEXT("target")});
 	case FUSE_READLINK:
 		return ASK(opcode, node);
 	case FUSE_RENAME2:
-		return ASK(opcode, node, BYTES((struct fuse_rename2_in){.newdir = node}), TEXT("a"), TEXT("b"));
+		return ASK(opcode, node, {BYTES((struct fuse_rename2_in){.newdir = node})}, {TEXT("a")}, {TEXT("b")});
 	case FUSE_LINK:
-		return ASK(opcode, node, BYTES((struct fuse_link_in){.oldnodeid = node}), TEXT("name"));
+		return ASK(opcode, node, {BYTES((struct fuse_link_in){.oldnodeid = node})}, {TEXT("name")});
 	case FUSE_MKDIR:
-		return ASK(opcode, node, BYTES((struct fuse_mkdir_in){.mode = 0755}), TEXT("name"));
+		return ASK(opcode, node, {BYTES((struct fuse_mkdir_in){.mode = 0755})}, {TEXT("name")});
 	case FUSE_MKNOD:
-		return ASK(opcode, node, BYTES((struct fuse_mknod_in){.mode = S_IFREG}), TEXT("name"));
+		return ASK(opcode, node, {BYTES((struct fuse_mknod_in){.mode = S_IFREG})}, {TEXT("name")});
 	case FUSE_CREATE:
-		return ASK(opcode, node, BYTES((struct fuse_create_in){.flags = O_RDWR}), TEXT("name"));
+		return ASK(opcode, node, {BYTES((struct fuse_create_in){.flags = O_RDWR})}, {TEXT("name")});
 	case FUSE_SETATTR:
-		return ASK(opcode, node, BYTES((struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 0600}));
+		return ASK(opcode, node, {BYTES((struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 0600})});
 	case FUSE_SETXATTR:
-		return ASK(opcode, node, {&x, FUSE_COMPAT_SETXATTR_IN_SIZE}, TEXT("user.name"), {data, 1});
+		return ASK(opcode, node, {&x, FUSE_COMPAT_SETXATTR_IN_SIZE}, {TEXT("user.name")}, {data, 1});
 	case FUSE_GETXATTR:
-		return ASK(opcode, node, BYTES((struct fuse_getxattr_in){.size = 64}), TEXT("user.name"));
+		return ASK(opcode, node, {BYTES((struct fuse_getxattr_in){.size = 64})}, {TEXT("user.name")});
 	case FUSE_LISTXATTR:
-		return ASK(opcode, node, BYTES((struct fuse_getxattr_in){.size = 64}));
+		return ASK(opcode, node, {BYTES((struct fuse_getxattr_in){.size = 64})});
 	case FUSE_WRITE:
-		return ASK(opcode, node, BYTES((struct fuse_write_in){.fh = fh, .size = 16}), BYTES(data));
+		return ASK(opcode, node, {BYTES((struct fuse_write_in){.fh = fh, .size = 16})}, {BYTES(data)});
 	case FUSE_READ:
 	case FUSE_READDIR:
 	case FUSE_READDIRPLUS:
-		return ASK(opcode, node, BYTES((struct fuse_read_in){.fh = fh, .size = 4096}));
+		return ASK(opcode, node, {BYTES((struct fuse_read_in){.fh = fh, .size = 4096})});
 	case FUSE_FALLOCATE:
-		return ASK(opcode, node, BYTES((struct fuse_fallocate_in){.fh = fh, .length = 10}));
+		return ASK(opcode, node, {BYTES((struct fuse_fallocate_in){.fh = fh, .length = 10})});
 	case FUSE_LSEEK:
-		return ASK(opcode, node, BYTES((struct fuse_lseek_in){.fh = fh, .whence = SEEK_DATA}));
+		return ASK(opcode, node, {BYTES((struct fuse_lseek_in){.fh = fh, .whence = SEEK_DATA})});
 	case FUSE_FSYNC:
-		return ASK(opcode, node, BYTES((struct fuse_fsync_in){.fh = fh}));
+		return ASK(opcode, node, {BYTES((struct fuse_fsync_in){.fh = fh})});
 	default: /* GETATTR, OPEN, OPENDIR, STATFS, FLUSH: their arguments may all be 0 */
-		return ASK(opcode, node, BYTES(zero));
+		return ASK(opcode, node, {BYTES(zero)});
 	}
 }
 
@@ -525,7 +519,7 @@ START_TEST(locked)
 	ck_assert_int_eq(create("file", &e, &fh), 0);
 	ck_assert_int_eq(put(e.nodeid, fh, 0, "hello", 0), 0);
 	struct fuse_open_in open = {0};
-	ck_assert_int_eq(ASK(FUSE_OPENDIR, FUSE_ROOT_ID, BYTES(open)), 0);
+	ck_assert_int_eq(ASK(FUSE_OPENDIR, FUSE_ROOT_ID, {BYTES(open)}), 0);
 	uint64_t listing = ((struct fuse_open_out *)body)->fh;
 	order_lock();
 	for (size_t i = 0; i < ARRAY_LEN(changes); i++)
@@ -544,7 +538,7 @@ START_TEST(locked)
 	order_unlock();
 	ck_assert_int_eq(call(FUSE_READDIR, FUSE_ROOT_ID, listing), 0);
 	struct fuse_release_in done = {.fh = listing};
-	ck_assert_int_eq(ASK(FUSE_RELEASEDIR, FUSE_ROOT_ID, BYTES(done)), 0);
+	ck_assert_int_eq(ASK(FUSE_RELEASEDIR, FUSE_ROOT_ID, {BYTES(done)}), 0);
 }
 END_TEST
 
@@ -557,14 +551,14 @@ START_TEST(locked_root)
 	/* monitoring must not see a dead mount; but nothing of it may be remembered */
 	ck_assert_int_eq(getattr(FUSE_ROOT_ID, &a), 0);
 	ck_assert_uint_eq(a.attr_valid, 0);
-	ck_assert_int_eq(ASK(FUSE_GETXATTR, FUSE_ROOT_ID, BYTES(in), TEXT("user.byokfs.state")), 0);
+	ck_assert_int_eq(ASK(FUSE_GETXATTR, FUSE_ROOT_ID, {BYTES(in)}, {TEXT("user.byokfs.state")}), 0);
 	body[body_len] = '\0';
 	ck_assert_msg(strncmp((char *)body, "locked (ordered): ", 18) == 0, "%s", (char *)body);
 	in.size = 3;
-	ck_assert_int_eq(ASK(FUSE_GETXATTR, FUSE_ROOT_ID, BYTES(in), TEXT("user.byokfs.state")), -ERANGE);
+	ck_assert_int_eq(ASK(FUSE_GETXATTR, FUSE_ROOT_ID, {BYTES(in)}, {TEXT("user.byokfs.state")}), -ERANGE);
 	order_unlock();
 	ck_assert_int_eq(ASK(FUSE_SETXATTR, FUSE_ROOT_ID, {&(struct fuse_setxattr_in){.size = 1}, 8},
-			     TEXT("user.byokfs.state"), TEXT("")),
+			     {TEXT("user.byokfs.state")}, {TEXT("")}),
 			 -EPERM);
 }
 END_TEST
@@ -654,12 +648,12 @@ START_TEST(ids_that_are_not_there)
 		for (size_t i = 0; i < ARRAY_LEN(questions); i++)
 			ck_assert_msg(call(questions[i], ids[n], 0) == -ESTALE, "opcode %u", questions[i]);
 		struct fuse_forget_in forget = {.nlookup = 1};
-		SEND(FUSE_FORGET, ids[n], BYTES(forget));
+		SEND(FUSE_FORGET, ids[n], {BYTES(forget)});
 	}
 	struct fuse_rename2_in rename = {.newdir = NOBODY};
-	ck_assert_int_eq(ASK(FUSE_RENAME2, FUSE_ROOT_ID, BYTES(rename), TEXT("a"), TEXT("b")), -ESTALE);
+	ck_assert_int_eq(ASK(FUSE_RENAME2, FUSE_ROOT_ID, {BYTES(rename)}, {TEXT("a")}, {TEXT("b")}), -ESTALE);
 	struct fuse_link_in link = {.oldnodeid = FUSE_ROOT_ID};
-	ck_assert_int_eq(ASK(FUSE_LINK, NOBODY, BYTES(link), TEXT("a")), -ESTALE);
+	ck_assert_int_eq(ASK(FUSE_LINK, NOBODY, {BYTES(link)}, {TEXT("a")}), -ESTALE);
 	ck_assert_int_eq(set_mtime(NOBODY, NULL), -ESTALE);
 }
 END_TEST
@@ -676,8 +670,8 @@ START_TEST(asks_the_kms)
 	ck_assert_int_eq(create("file", &e, &fh), 0);
 	ck_assert_int_eq(put(e.nodeid, fh, 0, "hello", 0), 0);
 	ck_assert_int_eq(release(e.nodeid, fh), 0);
-	ck_assert_int_eq(ASK(FUSE_SETATTR, e.nodeid, BYTES(cut)), 0);
-	ck_assert_int_eq(ASK(FUSE_OPEN, e.nodeid, BYTES(in)), 0);
+	ck_assert_int_eq(ASK(FUSE_SETATTR, e.nodeid, {BYTES(cut)}), 0);
+	ck_assert_int_eq(ASK(FUSE_OPEN, e.nodeid, {BYTES(in)}), 0);
 	fh = ((struct fuse_open_out *)body)->fh;
 	ck_assert_int_eq(get(e.nodeid, fh, 0, 10), 0);
 	ck_assert_uint_eq(body_len, 2);

@@ -16,11 +16,10 @@
 #define TAIL 40u
 
 /* The eight bytes in front, where a newer format is told apart. */
-#define MAGIC_RANGES                                    \
-	{0, 6, -EUCLEAN, 0}, {6, 7, TAMPER_VERSION, 0}, \
-	{                                               \
-		7, 8, -EUCLEAN, 0                       \
-	}
+/* The first eight bytes of every structure: family, version, kind. */
+#define MAGIC_FAMILY 0, 6, -EUCLEAN, 0
+#define MAGIC_VERSION 6, 7, TAMPER_VERSION, 0
+#define MAGIC_KIND 7, 8, -EUCLEAN, 0
 
 static const struct layout layout = {HEADER_LEN_STORE, 4096};
 static const uint8_t dir_id[ID_LEN] = {4, 5, 6};
@@ -89,7 +88,9 @@ static const struct tamper keyring_rows = {
 	.read = keyring_read,
 	.range =
 		{
-			MAGIC_RANGES,
+			{MAGIC_FAMILY},
+			{MAGIC_VERSION},
+			{MAGIC_KIND},
 			{9, 10, -EUCLEAN, 1},        /* major version 0, below the minimum reader */
 			{8, 10, -EBADMSG, 0},        /* a later one that this reader may read still */
 			{10, 16, -EUCLEAN, 0},       /* minimum reader: 0, or above the major version; length */
@@ -146,11 +147,12 @@ static uint8_t *pin_bytes(uint64_t sequence, size_t *len)
 
 START_TEST(pin)
 {
-	static const struct tamper rows = {.name = "pin",
-					   .read = pin_read,
-					   .range = {MAGIC_RANGES, {8, SIZE_MAX, -EUCLEAN, 0}},
-					   .cut = -EUCLEAN,
-					   .longer = -EUCLEAN};
+	static const struct tamper rows = {
+		.name = "pin",
+		.read = pin_read,
+		.range = {{MAGIC_FAMILY}, {MAGIC_VERSION}, {MAGIC_KIND}, {8, SIZE_MAX, -EUCLEAN, 0}},
+		.cut = -EUCLEAN,
+		.longer = -EUCLEAN};
 	size_t len;
 	uint8_t *bytes = pin_bytes(9, &len), *older = pin_bytes(8, &len);
 
@@ -192,7 +194,9 @@ static const struct tamper header_rows = {
 	.read = header_read,
 	.range =
 		{
-			MAGIC_RANGES,
+			{MAGIC_FAMILY},
+			{MAGIC_VERSION},
+			{MAGIC_KIND},
 			{8, 24, -EBADMSG, 0},    /* file id */
 			{25, 26, -EUCLEAN, 1},   /* suite 0 */
 			{24, 26, -ENOTSUP, 0},   /* an unknown suite */
@@ -244,11 +248,12 @@ START_TEST(session)
 					   .range = {{0, SIZE_MAX, -EBADMSG, 0}},
 					   .cut = -EBADMSG,
 					   .longer = -EBADMSG};
-	static const struct tamper look = {.name = "session, without key",
-					   .read = session_look,
-					   .range = {MAGIC_RANGES, {8, SESSION_LEN, 0, 0}},
-					   .cut = -EUCLEAN,
-					   .longer = -EUCLEAN};
+	static const struct tamper look = {
+		.name = "session, without key",
+		.read = session_look,
+		.range = {{MAGIC_FAMILY}, {MAGIC_VERSION}, {MAGIC_KIND}, {8, SESSION_LEN, 0, 0}},
+		.cut = -EUCLEAN,
+		.longer = -EUCLEAN};
 	uint8_t bytes[SESSION_LEN], older[SESSION_LEN];
 
 	ck_assert_int_eq(session_write(store, &(struct session){5, SESSION_OPEN, 2}, bytes), 0);
@@ -335,7 +340,7 @@ START_TEST(special)
 					   .longer = 0}; /* behind it lie zeros, which are no part of it */
 	static const struct tamper look = {.name = "special object, without key",
 					   .read = special_look,
-					   .range = {MAGIC_RANGES, {8, 28, 0, 0}},
+					   .range = {{MAGIC_FAMILY}, {MAGIC_VERSION}, {MAGIC_KIND}, {8, 28, 0, 0}},
 					   .cut = -EUCLEAN,
 					   .longer = 0};
 	static uint8_t bytes[SPECIAL_RECORD_MAX], other[SPECIAL_RECORD_MAX];
@@ -433,11 +438,12 @@ START_TEST(dirid)
 					   .range = {{0, SIZE_MAX, -EBADMSG, 0}},
 					   .cut = -EBADMSG,
 					   .longer = -EBADMSG};
-	static const struct tamper look = {.name = "directory id, without key",
-					   .read = dirid_look,
-					   .range = {MAGIC_RANGES, {8, DIRID_LEN, 0, 0}},
-					   .cut = -EUCLEAN,
-					   .longer = -EUCLEAN};
+	static const struct tamper look = {
+		.name = "directory id, without key",
+		.read = dirid_look,
+		.range = {{MAGIC_FAMILY}, {MAGIC_VERSION}, {MAGIC_KIND}, {8, DIRID_LEN, 0, 0}},
+		.cut = -EUCLEAN,
+		.longer = -EUCLEAN};
 	uint8_t bytes[DIRID_LEN], other[DIRID_LEN], id[ID_LEN];
 
 	ck_assert_int_eq(dirid_new(store, id, bytes), 0);
@@ -518,11 +524,12 @@ static int end_read(const uint8_t *bytes, size_t len)
 
 START_TEST(audit_end)
 {
-	static const struct tamper rows = {.name = "audit end",
-					   .read = end_read,
-					   .range = {MAGIC_RANGES, {8, SIZE_MAX, -EUCLEAN, 0}},
-					   .cut = -EUCLEAN,
-					   .longer = -EUCLEAN};
+	static const struct tamper rows = {
+		.name = "audit end",
+		.read = end_read,
+		.range = {{MAGIC_FAMILY}, {MAGIC_VERSION}, {MAGIC_KIND}, {8, SIZE_MAX, -EUCLEAN, 0}},
+		.cut = -EUCLEAN,
+		.longer = -EUCLEAN};
 	struct audit_end e = {.session = 3, .line = 9, .length = 2000, .lost = 1};
 	uint8_t bytes[AUDIT_END_LEN], older[AUDIT_END_LEN];
 
