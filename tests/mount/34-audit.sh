@@ -102,6 +102,7 @@ rm "$(log_of s)"
 new_store k
 mount_store k || exit
 echo x >"$W/mnt/f"
+await $HANG grep -q '"event":"mount"' "$(log_of k)" # nobody waits for the log, nor did the mount
 worker=$(byokfs status "$W/mnt" --json | sed -nE 's/.*"worker_pid": *([0-9]+).*/\1/p')
 kill -9 "$worker"
 await $HANG no_daemons
