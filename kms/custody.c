@@ -166,7 +166,6 @@ int custody_open(const struct keyring *k, struct kms **kek, struct store_keys **
 {
 	AUTO(secret_free_at) uint8_t *secrets = NULL;
 	AUTO(auto_free) struct call *calls = NULL;
-	int r;
 
 	kms_verdict_ok(v);
 	if (k->n_slots < 1 || k->n_slots > KEYRING_SLOTS_MAX)
@@ -182,7 +181,7 @@ int custody_open(const struct keyring *k, struct kms **kek, struct store_keys **
 		calls[i].secret = secrets + i * KEY_LEN;
 	}
 	calls_run(calls, k->n_slots);
-	r = calls_judge(k, calls, secrets, v);
+	int r = calls_judge(k, calls, secrets, v);
 	if (r)
 		return r;
 	r = keyring_open(k, secrets, out);
@@ -227,7 +226,6 @@ int custody_create(struct keyring *k, struct kms **kek, struct kms_verdict *v)
 {
 	AUTO(store_keys_free_at) struct store_keys *keys = NULL;
 	AUTO(secret_free_at) uint8_t *secrets = NULL;
-	int r;
 
 	kms_verdict_ok(v);
 	if (k->n_slots < 1 || k->n_slots > KEYRING_SLOTS_MAX || (k->wrap_type == WRAP_FILE && k->n_slots != 1))
@@ -243,11 +241,11 @@ int custody_create(struct keyring *k, struct kms **kek, struct kms_verdict *v)
 	for (uint32_t i = 0; i < k->n_slots; i++) {
 		const uint8_t *secret = k->policy == POLICY_ANY ? secrets : secrets + i * KEY_LEN;
 
-		r = slot_wrap(k, i, secret, kek[i], v);
+		int r = slot_wrap(k, i, secret, kek[i], v);
 		if (r)
 			return r;
 	}
-	r = keyring_seal(k, secrets, keys);
+	int r = keyring_seal(k, secrets, keys);
 	if (r)
 		return kms_verdict_set(v, KMS_MISCONFIGURED, "seal", "the keyring could not be sealed: %s",
 				       strerror(-r));

@@ -9,13 +9,16 @@
 /*
  * A new store: draws root key, store key and slot secrets, wraps each under its KEK and seals the box. K has its
  * configuration and, per slot, `ref` and `number`; KEK holds n_slots handles in slot order. Nothing is kept unwrapped.
- * On failure V says which KEK and why.
+ * Returns kms_class_errno() of V, which says on failure which KEK and why; K is half filled then.
  */
 int custody_create(struct keyring *k, struct kms **kek, struct kms_verdict *v) MUST_CHECK;
 
 /*
- * Open the box through the KEKs. POLICY_ALL: each must unwrap; POLICY_ANY: one is enough, but an authenticated refusal
- * by any of them wins (fail-over on outage only). The unwrapped payload must be this store's.
+ * Open the box through the KEKs, all asked at once; a NULL among them, one that could not be opened, counts as an outage.
+ * POLICY_ALL: each must unwrap; POLICY_ANY: one is enough, but an authenticated refusal or a corrupt wrap by any of them wins,
+ * and those that unwrap must agree (fail-over is for an outage, a rejected login, a wrong reference). The unwrapped payload
+ * must be this store's, and the key's dates must allow its use now. Returns kms_class_errno() of V; *OUT is for
+ * store_keys_free().
  */
 int custody_open(const struct keyring *k, struct kms **kek, struct store_keys **out, struct kms_verdict *v) MUST_CHECK;
 

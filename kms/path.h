@@ -6,11 +6,12 @@
 #include "crypto/attr.h"
 
 /*
- * Absolute path without links, dots and double slashes. The part at the end that does not exist is taken as it stands;
- * -EINVAL if that part contains "..", -ENAMETOOLONG.
+ * Absolute path without links, dots and double slashes. The part at the end that does not exist, or begins with a link that
+ * leads nowhere, is taken as it stands but for "." and slashes. -EINVAL if it contains "..", or PATH is empty; -ENAMETOOLONG
+ * also for more than LEN - 1 bytes; as getcwd(3).
  */
 int kms_path_canonical(const char *path, char *out, size_t len) MUST_CHECK;
-/* 1 if PATH is DIR or lies under it (by name, or by device and inode of a parent that exists), else 0 or negative errno. */
+/* 1 if PATH is DIR or lies under it (by name, or by device and inode of a parent that exists), else 0, or as above. */
 int kms_path_inside(const char *path, const char *dir) MUST_CHECK;
 
 #endif

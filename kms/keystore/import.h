@@ -9,7 +9,7 @@
 /*
  * Read PATH ("-" = standard input): 32 raw bytes, or an RSA private key in PEM. *TYPE says which. The caller calls
  * rsa_der_free() in either case. -EINVAL neither of the two, -EKEYREJECTED an encrypted PEM, -ERANGE an RSA key of another
- * length, or what the disk said; WHY gets one sentence.
+ * length, -EFBIG longer than any key, -ENOMEM, or what the disk said: then *TYPE says nothing. WHY gets one sentence.
  */
 int import_read(const char *path, enum keystore_type *type, struct rsa_der *out, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 

@@ -56,16 +56,24 @@ struct keystore_init {
 	uint32_t ops, mem_kib;  /* Argon2id; 0 = defaults */
 };
 
-const char *keystore_state_name(enum keystore_state s); /* "enabled", "disabled", "soft-deleted", "purged" */
+/* "enabled", "disabled", "soft-deleted", "purged"; "unknown" for any other value. */
+const char *keystore_state_name(enum keystore_state s);
 /* -EINVAL unless NAME is [A-Za-z0-9._-]{1,64} and does not begin with a dot. */
 int keystore_name_check(const char *name) MUST_CHECK;
 /* When a soft-deleted key can no longer be recovered. */
 int64_t keystore_retention_end(const struct keystore_key *key);
+/* Wipe and free the material; may be called again. */
 void keystore_key_wipe(struct keystore_key *key);
 
-/* Make a keystore in PATH (absent, or an empty directory). WHY gets one sentence on any error, here and below. */
+/*
+ * Make a keystore in PATH (absent, or an empty directory, which becomes private). -ENOTEMPTY, -ENODEV a link, or as the disk
+ * says. WHY gets one sentence on any error, here and below.
+ */
 int keystore_create(const struct keystore_init *how, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
-/* -ENOENT no keystore there, -EKEYREJECTED wrong passphrase, -EPERM others may read it, -ENOKEY no passphrase at hand. */
+/*
+ * -ENOENT no keystore there, -EKEYREJECTED wrong passphrase, -EPERM others than its owner may reach it, -EUCLEAN its head is
+ * damaged, -ENOTSUP made by a newer byokfs, as passphrase_read() (-ENOKEY: no passphrase at hand), or as the disk says.
+ */
 int keystore_open(const char *path, const struct passphrase_source *src, struct keystore **out,
 		  char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 void keystore_close(struct keystore *ks); /* NULL is legal */
@@ -74,18 +82,23 @@ const uint8_t *keystore_id(const struct keystore *ks);
 
 /*
  * Read key NAME from disk as it is now, authenticated. -ENODEV the directory or its `keystore` file is not there (a medium
- * that was taken out), -ESTALE another keystore lies there, -EPERM others may write it, -ENOENT no such key, -EBADMSG the
- * file is not what the keystore wrote, -EIO and others as the disk says. keystore_key_wipe() when done.
+ * that was taken out), -ESTALE another keystore lies there, -EPERM others than its owner may reach it, -EUCLEAN its head is
+ * damaged, -ENOENT no such key, -EINVAL no key can have that name, -EBADMSG the file is not what the keystore wrote, -ENOTSUP
+ * file or head made by a newer byokfs, -EIO and others as the disk says. keystore_key_wipe() when done, if 0.
  */
 int keystore_load(const struct keystore *ks, const char *name, struct keystore_key *out) MUST_CHECK;
-/* Call EACH for every key, in order of name; R is what keystore_load() said, KEY is empty but for its name unless 0. */
+/*
+ * Call EACH for every key file, in order of name; R is what keystore_load() said, and unless it is 0 only the name of KEY may
+ * be looked at. Errors of the directory as keystore_load().
+ */
 int keystore_list(const struct keystore *ks, void (*each)(void *arg, const struct keystore_key *key, int r), void *arg,
 		  char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 
 /*
  * Administrative acts. Each writes a new key file (durable, atomic) under the writers' lock. Each reads and authenticates
  * the old one, so the keystore's key is needed for every act: nobody can be locked out, or let in, by who merely writes the
- * directory. -EKEYREVOKED: the key's state or its purge protection forbids it. -ENOENT, -EEXIST, -EBADMSG as above.
+ * directory. -EKEYREVOKED: the key's state or its purge protection forbids it. -EEXIST, and as keystore_load(). After an error
+ * the key is as it was, but for one: when the directory cannot be synced, the new file is there and may not last.
  */
 struct keystore_new {
 	const char *name;
@@ -95,14 +108,18 @@ struct keystore_new {
 	const uint8_t *material; /* to import: 32 bytes or an RSA key in DER; NULL: draw one */
 	size_t material_len;
 };
+/* -EINVAL the material is not of that type, -ERANGE an RSA key of another length. A purged key's name may be used again. */
 int keystore_add(struct keystore *ks, const struct keystore_new *what, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
-/* A new version; MATERIAL NULL: drawn, of the same type and length. */
+/* A new version; MATERIAL NULL: drawn, of the same type and length. As keystore_add(); -ENOSPC it has as many as it may have. */
 int keystore_rotate(struct keystore *ks, const char *name, const uint8_t *material, size_t len,
 		    char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+/* Disabled or enabled already: 0, and nothing is written. */
 int keystore_disable(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 int keystore_enable(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+/* -EINVAL more than KEYSTORE_RETENTION_MAX days. A purge-protected key is kept for 7 days at least. */
 int keystore_delete(struct keystore *ks, const char *name, unsigned retention_days,
 		    char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+/* To the state that it had. Not once its retention time has ended. */
 int keystore_recover(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 /* Wipes the material. Only a soft-deleted key; under purge protection not before its retention time has ended. */
 int keystore_purge(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;

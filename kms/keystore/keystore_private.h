@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Disk access shared by kms/keystore*.c. */
+/* Disk access, shared by the sources of kms/keystore/. */
 #ifndef KMS_KEYSTORE_PRIVATE_H
 #define KMS_KEYSTORE_PRIVATE_H
 
@@ -16,15 +16,23 @@ struct keystore {
 };
 
 void keystore_close_fd(int *fd); /* for AUTO() */
+/* Write the sentence, return R. */
 int keystore_say(char why[KEYSTORE_WHY_MAX], int r, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* A descriptor of the directory after its mode was checked, or negative errno: -ENODEV, -EPERM. */
+/*
+ * A descriptor of the directory after its mode was checked, or negative errno: -ENODEV nothing is there, or no directory, or a
+ * link; -EPERM others than its owner have rights on it.
+ */
 int keystore_dir_open(const char *path);
-/* The directory, and that it is still this keystore: -ENODEV, -EPERM, -ESTALE. */
+/* The same for KS, and that it is still this keystore: -ESTALE; -ENODEV no head there, -EUCLEAN, -ENOTSUP what its head is. */
 int keystore_dir(const struct keystore *ks);
-/* A whole regular file, malloc'ed. -EUCLEAN not a regular file or too long. */
+/* A whole regular file, malloc'ed. -EUCLEAN not a regular file, a link, empty, or longer than MAX. */
 int keystore_read(int dir, const char *name, size_t max, uint8_t **out, size_t *len) MUST_CHECK;
-/* Temporary file, fsync, rename, fsync of the directory. */
+/*
+ * Temporary file, fsync, rename, fsync of the directory. After an error the old file is there and no other, unless it is that
+ * last fsync which failed: then it is the new one. Under the writers' lock.
+ */
 int keystore_replace(int dir, const char *name, const uint8_t *buf, size_t len) MUST_CHECK;
+/* keystore_load() in DIR, which is KS's and checked. */
 int keystore_load_at(const struct keystore *ks, int dir, const char *name, struct keystore_key *out) MUST_CHECK;
 
 #endif

@@ -143,8 +143,10 @@ static int passphrase_prompt(const struct passphrase_source *src, char *text, ch
 	if (r || !src->new_one)
 		return r;
 	AUTO(secret_free_at) char *again = secret_alloc(BUFFER_LEN);
-	if (!again)
+	if (!again) {
+		snprintf(why, len, "no locked memory left for a passphrase");
 		return -ENOMEM;
+	}
 	r = prompt_guarded(tty, "The same again", again, why, len);
 	if (r)
 		return r;

@@ -17,16 +17,19 @@ struct rsa_der {
 };
 
 void rsa_der_free(struct rsa_der *d); /* wipes */
+/* After an error of the three below OUT is empty, and there is nothing to free. -ENOMEM. */
+
+/* -ERANGE: BITS; -EIO: OpenSSL. */
 int rsa_generate(unsigned bits, struct rsa_der *out) MUST_CHECK;
 /* From PEM (PKCS#1 or PKCS#8, not encrypted). -EINVAL not an RSA private key, -EKEYREJECTED encrypted, -ERANGE its length. */
 int rsa_from_pem(const uint8_t *pem, size_t len, struct rsa_der *out) MUST_CHECK;
-/* Check DER and tell its bits. -EINVAL, -ERANGE. */
+/* Check DER and tell its bits; what follows the key is not kept. -EINVAL not a consistent RSA private key, -ERANGE. */
 int rsa_from_der(const uint8_t *der, size_t len, struct rsa_der *out) MUST_CHECK;
 
-/* OAEP, SHA-256 and MGF1 with SHA-256, no label. CIPHER has room for RSA_CIPHER_MAX bytes. */
+/* OAEP, SHA-256 and MGF1 with SHA-256, no label. CIPHER has room for RSA_CIPHER_MAX bytes. -EIO also when LEN is too long. */
 int rsa_seal(const struct rsa_der *key, const uint8_t *plain, size_t len, uint8_t *cipher,
 	     size_t *cipher_len) MUST_CHECK;
-/* PLAIN is LEN bytes, exactly; anything else that comes out is -EBADMSG. */
+/* PLAIN is LEN bytes, exactly; anything else that comes out is -EBADMSG, and PLAIN untouched. -ENOMEM, -EIO. */
 int rsa_open(const struct rsa_der *key, const uint8_t *cipher, size_t cipher_len, uint8_t *plain,
 	     size_t len) MUST_CHECK;
 

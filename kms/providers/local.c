@@ -13,9 +13,9 @@
 #include "crypto/aead.h"
 #include "crypto/secret.h"
 #include "kms/keystore/keystore.h"
+#include "kms/keystore/rsa.h"
 #include "kms/path.h"
 #include "kms/provider_private.h"
-#include "kms/keystore/rsa.h"
 #include "kms/verdict.h"
 
 #define SCHEME "local:"
