@@ -87,13 +87,15 @@ int kms_path_inside(const char *path, const char *dir)
 	size_t n = strcmp(d, "/") == 0 ? 0 : strlen(d);
 	if (strncmp(p, d, n) == 0 && (p[n] == '/' || p[n] == '\0'))
 		return 1;
-	/* The same directory may be mounted at a second place: compare each parent by identity too. */
+	/* The same directory may be mounted at a second place: compare each parent by identity too, the root as well. */
 	struct stat sd;
 	bool have_dir = stat(d, &sd) == 0;
-	while (have_dir && p[0]) {
+	while (have_dir) {
 		struct stat sp;
-		if (stat(p, &sp) == 0 && sp.st_dev == sd.st_dev && sp.st_ino == sd.st_ino)
+		if (stat(p[0] ? p : "/", &sp) == 0 && sp.st_dev == sd.st_dev && sp.st_ino == sd.st_ino)
 			return 1;
+		if (!p[0])
+			break;
 		*strrchr(p, '/') = '\0';
 	}
 	return 0;
