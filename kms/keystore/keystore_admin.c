@@ -80,8 +80,9 @@ static int edit_save(struct key_edit *e)
 		r = keystore_replace(e->dir, file, buf, len);
 		free(buf);
 	}
+	/* Not "is unchanged": if the folder's fsync failed, the new file may be there. */
 	if (r)
-		return keystore_say(e->why, r, "key %s of keystore %s is unchanged: %s", e->name, e->ks->path,
+		return keystore_say(e->why, r, "cannot write key %s of keystore %s: %s", e->name, e->ks->path,
 				    strerror(-r));
 	return 0;
 }
