@@ -31,9 +31,6 @@ int block_cipher_begin(struct block_cipher *c, const struct store_keys *store, c
 	memset(c, 0, sizeof(*c));
 	if (!fetch_gcm())
 		return -EIO;
-	c->evp = EVP_CIPHER_CTX_new();
-	if (!c->evp)
-		return -ENOMEM;
 	c->file = file;
 	c->store = store;
 	c->layout = *l;
@@ -56,6 +53,10 @@ static int segment_use(struct block_cipher *c, uint64_t no, size_t *left)
 	*left = (size_t)(per_segment - no % per_segment);
 	if (segment == c->segment)
 		return 0;
+	if (!c->evp) /* not before it is used: a request that reads needs one of its two ciphers */
+		c->evp = EVP_CIPHER_CTX_new();
+	if (!c->evp)
+		return -ENOMEM;
 	uint8_t key[KEY_LEN];
 	c->segment = NO_SEGMENT;
 	int r = file_content_key(c->file, segment, key);

@@ -28,7 +28,7 @@ struct block_cipher {
 	bool sealing;
 };
 
-/* Begin sealing (SEALING) or opening. STORE, FILE outlive the cipher. -ENOMEM, -EIO. */
+/* Begin sealing (SEALING) or opening. STORE, FILE outlive the cipher. -EIO. */
 int block_cipher_begin(struct block_cipher *c, const struct store_keys *store, const struct file_keys *file,
 		       const struct layout *l, bool sealing) MUST_CHECK;
 /* For AUTO() as well; legal on a zeroed struct. */
@@ -36,7 +36,7 @@ void block_cipher_end(struct block_cipher *c);
 
 /*
  * Seal N whole blocks: PLAIN is N * B bytes, block numbers from NO; CIPHER gets N * R bytes. Fresh random nonces.
- * -EIO if OpenSSL fails, -EFBIG past the largest block number.
+ * -ENOMEM, -EIO if OpenSSL fails, -EFBIG past the largest block number.
  */
 int block_seal(struct block_cipher *c, uint64_t no, size_t n, const uint8_t *plain, uint8_t *cipher) MUST_CHECK;
 /*
