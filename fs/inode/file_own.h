@@ -24,11 +24,10 @@ struct file_lay {
 /* One piece of what is written. In the slot the pieces lie one behind another, on disk where they belong. */
 struct file_span {
 	enum { SPAN_BLOCKS = 1, SPAN_FINAL, SPAN_ZEROS } kind;
-	uint64_t no; /* first block, or the final record's place */
-	size_t n;    /* whole blocks */
-	const uint8_t *
-		plain; /* of the blocks, or of the tail in the final record; not read before the plan's lays are done */
-	uint64_t off;  /* on disk */
+	uint64_t no;          /* first block, or the final record's place */
+	size_t n;             /* whole blocks */
+	const uint8_t *plain; /* of the blocks or the final record's tail; read when the plan's lays are done */
+	uint64_t off;         /* on disk */
 	uint32_t len;
 };
 

@@ -216,7 +216,7 @@ int replay_all(const struct store *s, store_log_fn log, unsigned *replayed)
 		return -ENOMEM;
 	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++) {
 		int r = slot_read(s, fd, i, slot);
-		if (r <= 0 && r != 0)
+		if (r < 0)
 			return r;
 		if (r == 0)
 			continue;

@@ -90,8 +90,8 @@ static void answer_opening(struct gate_machine *m, const struct gate_event *ev, 
 	bool repeat = !m->refusal_unconfirmed && (ev->class == KMS_REVOKED || ev->class == KMS_AUTH);
 
 	m->refusal_unconfirmed = m->asking = repeat;
-	a->probe = a->fresh =
-		repeat; /* a refusal counts when it is repeated; a credential may just have been renewed */
+	/* A refusal counts when it is repeated; a credential may just have been renewed. */
+	a->probe = a->fresh = repeat;
 	if (repeat)
 		return;
 	m->opening = false;
