@@ -15,7 +15,7 @@
 #define AAD_BLOCK_LEN 52u
 #define AAD_FINAL_LEN 80u
 #define NONCES_AT_ONCE 64u
-#define NO_SEGMENT UINT64_MAX
+#define RECORDS_PER_PREFIX 65536u /* far above a request's: a writer that keeps its cipher for longer gets a new key */
 
 /* One message of GCM under the cipher's current key. */
 struct message {
@@ -34,7 +34,6 @@ int block_cipher_begin(struct block_cipher *c, const struct store_keys *store, c
 	c->file = file;
 	c->store = store;
 	c->layout = *l;
-	c->segment = NO_SEGMENT;
 	c->sealing = sealing;
 	return 0;
 }
@@ -45,27 +44,72 @@ void block_cipher_end(struct block_cipher *c)
 	c->evp = NULL;
 }
 
-/* Load the key of the segment that block NO lies in; *LEFT is how many blocks from NO on share it. */
-static int segment_use(struct block_cipher *c, uint64_t no, size_t *left)
+/* A key that this cipher had no use for yet. */
+static int key_load(struct block_cipher *c, const uint8_t key[KEY_LEN])
 {
-	uint64_t per_segment = SEGMENT_LEN / c->layout.block_len;
-	uint64_t segment = no / per_segment;
-	*left = (size_t)(per_segment - no % per_segment);
-	if (segment == c->segment)
-		return 0;
 	if (!c->evp) /* not before it is used: a request that reads needs one of its two ciphers */
 		c->evp = EVP_CIPHER_CTX_new();
 	if (!c->evp)
 		return -ENOMEM;
+	c->loaded = EVP_CipherInit_ex2(c->evp, fetch_gcm(), key, NULL, c->sealing, NULL);
+	return c->loaded ? 0 : -EIO;
+}
+
+static int segment_use(struct block_cipher *c, uint64_t no)
+{
+	uint64_t segment = no / (SEGMENT_LEN / c->layout.block_len);
+	if (c->loaded && segment == c->segment)
+		return 0;
 	uint8_t key[KEY_LEN];
-	c->segment = NO_SEGMENT;
+	c->loaded = false;
 	int r = file_content_key(c->file, segment, key);
-	if (!r && !EVP_CipherInit_ex2(c->evp, fetch_gcm(), key, NULL, c->sealing, NULL))
-		r = -EIO;
-	secret_wipe(key, sizeof(key));
 	if (!r)
-		c->segment = segment;
+		r = key_load(c, key);
+	secret_wipe(key, sizeof(key));
+	c->segment = segment;
 	return r;
+}
+
+static int prefix_use(struct block_cipher *c, const uint8_t prefix[RECORD_PREFIX_LEN])
+{
+	if (c->loaded && memcmp(prefix, c->prefix, RECORD_PREFIX_LEN) == 0)
+		return 0;
+	uint8_t key[KEY_LEN];
+	c->loaded = false;
+	int r = file_record_key(c->file, prefix, key);
+	if (!r)
+		r = key_load(c, key);
+	secret_wipe(key, sizeof(key));
+	memmove(c->prefix, prefix, RECORD_PREFIX_LEN);
+	return r;
+}
+
+/* The prefix of the next record, put in front of it at *CIPHER, which moves on to the nonce of AES-GCM; the key is loaded. */
+static int seal_key(struct block_cipher *c, uint64_t no, uint8_t **cipher)
+{
+	if (c->layout.suite == SUITE_1)
+		return segment_use(c, no);
+	uint8_t prefix[RECORD_PREFIX_LEN];
+	memcpy(prefix, c->prefix, sizeof(prefix));
+	if (!c->loaded || c->sealed == RECORDS_PER_PREFIX) {
+		random_bytes(prefix, sizeof(prefix));
+		c->sealed = 0;
+	}
+	int r = prefix_use(c, prefix);
+	c->sealed++;
+	memcpy(*cipher, prefix, sizeof(prefix));
+	*cipher += sizeof(prefix);
+	return r;
+}
+
+/* The same for a record that is there. */
+static int open_key(struct block_cipher *c, uint64_t no, const uint8_t **cipher)
+{
+	if (c->layout.suite == SUITE_1)
+		return segment_use(c, no);
+	const uint8_t *prefix = *cipher;
+	*cipher += RECORD_PREFIX_LEN;
+	return prefix_use(c, prefix);
 }
 
 static int gcm_seal(struct block_cipher *c, const struct message *m, const uint8_t *plain, uint8_t *cipher)
@@ -131,11 +175,10 @@ int block_seal(struct block_cipher *c, uint64_t no, size_t n, const uint8_t *pla
 	struct message m = {NULL, aad, sizeof(aad), c->layout.block_len};
 	int r = range_check(c, no, n);
 	aad_begin(c, LABEL_BLOCK, aad);
-	for (size_t i = 0, left = 0; i < n && !r; i++, left--) {
+	for (size_t i = 0; i < n && !r; i++) {
 		if (i % NONCES_AT_ONCE == 0)
 			nonces_draw(nonce, n - i < NONCES_AT_ONCE ? n - i : NONCES_AT_ONCE);
-		if (left == 0)
-			r = segment_use(c, no + i, &left);
+		r = seal_key(c, no + i, &cipher);
 		if (r)
 			break;
 		be64_put(aad + 40, no + i);
@@ -143,35 +186,36 @@ int block_seal(struct block_cipher *c, uint64_t no, size_t n, const uint8_t *pla
 		memcpy(cipher, m.nonce, NONCE_LEN);
 		r = gcm_seal(c, &m, plain, cipher + NONCE_LEN);
 		plain += m.len;
-		cipher += m.len + BLOCK_OVERHEAD;
+		cipher += NONCE_LEN + m.len + TAG_LEN;
 	}
 	return r;
+}
+
+static int record_open(struct block_cipher *c, struct message *m, uint64_t no, const uint8_t *cipher, uint8_t *plain)
+{
+	int r = open_key(c, no, &cipher);
+	m->nonce = cipher;
+	return r ? r : gcm_open(c, m, cipher + NONCE_LEN, plain);
 }
 
 int block_open(struct block_cipher *c, uint64_t no, size_t n, uint32_t flags, const uint8_t *cipher, uint8_t *plain,
 	       uint64_t *bad)
 {
-	uint8_t aad[AAD_BLOCK_LEN] = {0};
+	uint8_t aad[AAD_BLOCK_LEN] = {0}, *first = plain;
 	struct message m = {NULL, aad, sizeof(aad), c->layout.block_len};
-	uint8_t *first = plain;
-	size_t i = 0;
+	size_t i = 0, record_len = layout_record_len(&c->layout);
 	int r = range_check(c, no, n);
 	if (r)
 		return r;
 	aad_begin(c, LABEL_BLOCK, aad);
-	for (size_t left = 0; i < n && !r; left--) {
-		if (left == 0)
-			r = segment_use(c, no + i, &left);
-		if (r)
-			break;
+	while (i < n && !r) {
 		be64_put(aad + 40, no + i);
-		m.nonce = cipher;
-		if ((flags & FINAL_SPARSE) && block_is_zero(cipher, m.len + BLOCK_OVERHEAD))
+		if ((flags & FINAL_SPARSE) && block_is_zero(cipher, record_len))
 			memset(plain, 0, m.len);
 		else
-			r = gcm_open(c, &m, cipher + NONCE_LEN, plain);
+			r = record_open(c, &m, no + i, cipher, plain);
 		plain += m.len;
-		cipher += m.len + BLOCK_OVERHEAD;
+		cipher += record_len;
 		i += !r;
 	}
 	if (r)
@@ -211,18 +255,17 @@ static void final_aad(const struct block_cipher *c, uint64_t no, const uint8_t *
 int final_seal(struct block_cipher *c, uint64_t no, const struct final_head *head, const uint8_t *tail, uint8_t *cipher)
 {
 	uint8_t aad[AAD_FINAL_LEN], *nonce = cipher + FINAL_HEAD_LEN;
-	struct message m = {nonce, aad, sizeof(aad), head->tail_len};
-	size_t left;
 	if (head->tail_len >= c->layout.block_len || (head->flags & ~FINAL_SPARSE) != 0)
 		return -EINVAL;
 	int r = range_check(c, no, 0);
 	if (!r)
-		r = segment_use(c, no, &left);
+		r = seal_key(c, no, &nonce);
 	if (r)
 		return r;
 	final_head_write(head, cipher);
 	final_aad(c, no, cipher, aad);
 	random_bytes(nonce, NONCE_LEN);
+	struct message m = {nonce, aad, sizeof(aad), head->tail_len};
 	return gcm_seal(c, &m, tail, nonce + NONCE_LEN);
 }
 
@@ -231,16 +274,16 @@ int final_open(struct block_cipher *c, uint64_t no, const uint8_t *cipher, size_
 {
 	struct final_head found;
 	int r = final_head_parse(&c->layout, cipher, len, &found);
-	if (r || len != FINAL_OVERHEAD + (size_t)found.tail_len || range_check(c, no, 0) != 0)
+	if (r || len != layout_final_overhead(&c->layout) + (size_t)found.tail_len || range_check(c, no, 0) != 0)
 		return -EBADMSG;
 	uint8_t aad[AAD_FINAL_LEN];
-	struct message m = {cipher + FINAL_HEAD_LEN, aad, sizeof(aad), found.tail_len};
-	size_t left;
-	r = segment_use(c, no, &left);
+	const uint8_t *nonce = cipher + FINAL_HEAD_LEN;
+	r = open_key(c, no, &nonce);
 	if (r)
 		return r;
 	final_aad(c, no, cipher, aad);
-	r = gcm_open(c, &m, m.nonce + NONCE_LEN, tail);
+	struct message m = {nonce, aad, sizeof(aad), found.tail_len};
+	r = gcm_open(c, &m, nonce + NONCE_LEN, tail);
 	if (!r)
 		*head = found;
 	else if (m.len)

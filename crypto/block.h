@@ -17,15 +17,18 @@ struct final_head {
 
 /*
  * One request's cipher: made after the keys were borrowed, ended before they are given back. Holds an OpenSSL context
- * with an expanded key; block_cipher_end() wipes it. Not thread-safe. Fields are private to block.c.
+ * with an expanded key; block_cipher_end() wipes it. Not thread-safe. Fields are private to block.c. In suite 2 each cipher
+ * that seals draws a prefix of its own, so what it seals is under a key that no other one uses.
  */
 struct block_cipher {
 	void *evp;
 	const struct file_keys *file;
 	const struct store_keys *store;
 	struct layout layout;
-	uint64_t segment;
-	bool sealing;
+	uint64_t segment;                  /* suite 1: of the key that is loaded */
+	uint8_t prefix[RECORD_PREFIX_LEN]; /* suite 2: the same */
+	uint32_t sealed;                   /* records under this prefix */
+	bool loaded, sealing;
 };
 
 /* Begin sealing (SEALING) or opening. STORE, FILE outlive the cipher. -EIO. */
@@ -46,11 +49,11 @@ int block_seal(struct block_cipher *c, uint64_t no, size_t n, const uint8_t *pla
 int block_open(struct block_cipher *c, uint64_t no, size_t n, uint32_t flags, const uint8_t *cipher, uint8_t *plain,
 	       uint64_t *bad) MUST_CHECK;
 
-/* Seal the final record of a file of NO whole blocks: CIPHER gets FINAL_OVERHEAD + head->tail_len bytes. */
+/* Seal the final record of a file of NO whole blocks: CIPHER gets layout_final_overhead() + head->tail_len bytes. */
 int final_seal(struct block_cipher *c, uint64_t no, const struct final_head *head, const uint8_t *tail,
 	       uint8_t *cipher) MUST_CHECK;
 /*
- * Open the final record of LEN bytes (FINAL_OVERHEAD + t) after NO whole blocks: fills HEAD, and TAIL with t bytes.
+ * Open the final record of LEN bytes (layout_final_overhead() + t) after NO whole blocks: fills HEAD, and TAIL with t bytes.
  * -EBADMSG if it does not authenticate or the head's tail length is not LEN's.
  */
 int final_open(struct block_cipher *c, uint64_t no, const uint8_t *cipher, size_t len, struct final_head *head,

@@ -48,7 +48,7 @@ int file_keys_from(const struct store_keys *keys, const uint8_t file_id[ID_LEN],
 	int r = kdf_extract(keys->dek_salt, dek, KEY_LEN, f->prk);
 	if (!r)
 		r = file_derive(f, &(struct kdf_info){.purpose = "header mac"}, f->header_mac);
-	if (!r)
+	if (!r && keys->suite == SUITE_1)
 		r = content_derive(f, 0, f->content0);
 	if (r)
 		return r;
@@ -109,6 +109,11 @@ int file_content_key(const struct file_keys *f, uint64_t segment, uint8_t key[KE
 	}
 	pthread_mutex_unlock(&c->lock);
 	return r;
+}
+
+int file_record_key(const struct file_keys *f, const uint8_t prefix[RECORD_PREFIX_LEN], uint8_t key[KEY_LEN])
+{
+	return file_derive(f, &(struct kdf_info){.purpose = "record", .prefix = prefix}, key);
 }
 
 static void payload_write(const char label[LABEL_LEN + 1], const uint8_t key[KEY_LEN], const uint8_t store_id[ID_LEN],
@@ -174,31 +179,47 @@ static void wrap_aad(const struct store_keys *store, const uint8_t file_id[ID_LE
 	be32_put(aad + 40, generation);
 }
 
+/* What wraps the DEK of FILE_ID: the store key of GENERATION, or in suite 2 a key of the file's own below it. */
+static int wrap_key(const struct store_keys *store, const uint8_t file_id[ID_LEN], uint32_t generation,
+		    uint8_t key[KEY_LEN])
+{
+	struct kdf_info info = {.purpose = "dek wrap", .store_id = store->id, .file_id = file_id};
+	const uint8_t *store_key = store_key_find(store, generation);
+	if (!store_key)
+		return -ENOKEY;
+	if (store->suite != SUITE_1)
+		return kdf_expand(store_key, &info, key, KEY_LEN);
+	memcpy(key, store_key, KEY_LEN);
+	return 0;
+}
+
 int dek_wrap(const struct store_keys *store, const struct file_keys *file, uint8_t wrapped[DEK_WRAP_LEN])
 {
-	const uint8_t *key = store_key_find(store, store->newest);
-	if (!key)
-		return -ENOKEY;
 	AUTO(secret_free_at) void *payload = secret_alloc(PAYLOAD_LEN);
 	if (!payload)
 		return -ENOMEM;
-	uint8_t aad[WRAP_AAD_LEN];
+	uint8_t aad[WRAP_AAD_LEN], key[KEY_LEN];
 	wrap_aad(store, file->id, store->newest, aad);
 	int r = dek_payload_write(store, file, payload);
-	return r ? r : aead_seal(&(struct aead){key, aad, sizeof(aad)}, payload, PAYLOAD_LEN, wrapped);
+	if (!r)
+		r = wrap_key(store, file->id, store->newest, key);
+	if (!r)
+		r = aead_seal(&(struct aead){key, aad, sizeof(aad)}, payload, PAYLOAD_LEN, wrapped);
+	secret_wipe(key, sizeof(key));
+	return r;
 }
 
 int dek_unwrap(const struct store_keys *store, uint32_t generation, const uint8_t file_id[ID_LEN],
 	       const uint8_t wrapped[DEK_WRAP_LEN], struct file_keys **out)
 {
-	const uint8_t *key = store_key_find(store, generation);
-	if (!key)
-		return -ENOKEY;
 	AUTO(secret_free_at) void *payload = secret_alloc(PAYLOAD_LEN);
 	if (!payload)
 		return -ENOMEM;
-	uint8_t aad[WRAP_AAD_LEN];
+	uint8_t aad[WRAP_AAD_LEN], key[KEY_LEN];
 	wrap_aad(store, file_id, generation, aad);
-	int r = aead_open(&(struct aead){key, aad, sizeof(aad)}, wrapped, DEK_WRAP_LEN, payload);
+	int r = wrap_key(store, file_id, generation, key);
+	if (!r)
+		r = aead_open(&(struct aead){key, aad, sizeof(aad)}, wrapped, DEK_WRAP_LEN, payload);
+	secret_wipe(key, sizeof(key));
 	return r ? r : dek_payload_parse(store, file_id, payload, PAYLOAD_LEN, out);
 }

@@ -13,7 +13,6 @@
 #include "crypto/magic.h"
 
 #define MAGIC "BYOKFS1H"
-#define SUITE_1 1u
 #define IMMUTABLE_LEN 64u
 #define IMMUTABLE_USED 26u
 #define BINDING_LEN 128u
@@ -73,7 +72,7 @@ static int immutable_parse(const uint8_t *buf, struct header *out)
 		return r;
 	memcpy(out->file_id, buf + 8, ID_LEN);
 	out->suite = be16_get(buf + 24);
-	if (out->suite != SUITE_1)
+	if (out->suite == 0 || out->suite > SUITE_2)
 		return out->suite ? -ENOTSUP : -EUCLEAN;
 	return block_is_zero(buf + IMMUTABLE_USED, IMMUTABLE_LEN - IMMUTABLE_USED) ? 0 : -EUCLEAN;
 }
@@ -124,6 +123,8 @@ int header_check(const uint8_t *buf, size_t len, int i, const struct store_keys 
 {
 	if (!header_len_ok(len) || i < 0 || i > 1)
 		return -EBADMSG;
+	if (be16_get(buf + 24) != store->suite)
+		return -EBADMSG;
 	if (sodium_memcmp(buf + 8, file->id, ID_LEN) != 0 || sodium_memcmp(store->id, file->store_id, ID_LEN) != 0)
 		return -EBADMSG;
 	uint8_t mac[MAC_LEN];
@@ -158,7 +159,7 @@ int header_write(const struct header_wrap *wrap, const struct store_keys *store,
 	memset(buf, 0, len);
 	memcpy(buf, MAGIC, MAGIC_LEN);
 	memcpy(buf + 8, file->id, ID_LEN);
-	be16_put(buf + 24, SUITE_1);
+	be16_put(buf + 24, (uint16_t)store->suite);
 	return slot_write(buf, len, 0, wrap, file);
 }
 

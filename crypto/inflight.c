@@ -26,7 +26,7 @@ size_t inflight_slot_len(const struct layout *l)
 {
 	/* An unaligned request touches one block more, and may turn an old tail into a whole block elsewhere. */
 	uint64_t blocks = INFLIGHT_REQUEST_MAX / l->block_len + 2;
-	uint64_t len = INFLIGHT_HEAD_LEN + blocks * layout_record_len(l) + FINAL_OVERHEAD + l->block_len;
+	uint64_t len = INFLIGHT_HEAD_LEN + blocks * layout_record_len(l) + layout_final_room(l);
 	return (size_t)((len + 4095) / 4096 * 4096);
 }
 
@@ -117,7 +117,7 @@ int inflight_parse(const uint8_t *slot, size_t slot_len, const struct layout *l,
 	if (out->path_len > INFLIGHT_PATH_MAX || be32_get(slot + 60) != 0)
 		return -EUCLEAN;
 	if (out->disk_size != INFLIGHT_KEEP_SIZE &&
-	    (out->disk_size < (uint64_t)l->header_len + FINAL_OVERHEAD || out->disk_size > INT64_MAX))
+	    (out->disk_size < layout_disk_size(l, 0) || out->disk_size > INT64_MAX))
 		return -EUCLEAN;
 	*path = (const char *)slot + OFF_PATH;
 	if (!path_ok(*path, out->path_len))

@@ -10,7 +10,7 @@
 
 #define PURPOSE_MAX 24u
 #define INFO_PREFIX "byokfs v1 "
-#define INFO_MAX (sizeof(INFO_PREFIX) - 1 + PURPOSE_MAX + 1 + 2 * ID_LEN + 8)
+#define INFO_MAX (sizeof(INFO_PREFIX) - 1 + PURPOSE_MAX + 1 + 2 * ID_LEN + 8 + RECORD_PREFIX_LEN)
 
 static void mac_free(EVP_MAC_CTX **mac)
 {
@@ -41,7 +41,7 @@ static void info_put(uint8_t *buf, size_t *len, const void *p, size_t n)
 	*len += n;
 }
 
-/* FORMAT.md "Derivations": prefix purpose NUL store id [file id] [u64]. */
+/* FORMAT.md "Derivations": "byokfs v1 " purpose NUL store id [id] [u64] [prefix]. */
 static size_t info_write(const struct kdf_info *info, uint8_t buf[INFO_MAX])
 {
 	size_t len = 0;
@@ -56,6 +56,8 @@ static size_t info_write(const struct kdf_info *info, uint8_t buf[INFO_MAX])
 	be64_put(number, info->number);
 	if (info->has_number)
 		info_put(buf, &len, number, sizeof(number));
+	if (info->prefix)
+		info_put(buf, &len, info->prefix, RECORD_PREFIX_LEN);
 	return len;
 }
 

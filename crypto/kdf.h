@@ -5,13 +5,14 @@
 
 #include "crypto/keys.h"
 
-/* What a derived key is for. PURPOSE is required, each id may be NULL; NUMBER counts only if has_number. */
+/* What a derived key is for. PURPOSE is required, each id and PREFIX may be NULL; NUMBER counts only if has_number. */
 struct kdf_info {
 	const char *purpose;
 	const uint8_t *store_id;
 	const uint8_t *file_id;
 	uint64_t number;
 	bool has_number;
+	const uint8_t *prefix; /* RECORD_PREFIX_LEN bytes */
 };
 
 struct hmac_part {

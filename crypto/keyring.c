@@ -70,8 +70,9 @@ static int fixed_parse(const uint8_t *buf, struct keyring *k)
 	k->next_number = be32_get(buf + 80);
 	k->n_slots = be32_get(buf + 84);
 	uint16_t suite = be16_get(buf + 72);
-	if (suite != KEYRING_SUITE)
+	if (suite == 0 || suite > SUITE_2)
 		return suite ? -ENOTSUP : -EUCLEAN;
+	k->layout.suite = (enum suite)suite;
 	if (!block_is_zero(buf + KEYRING_FIXED_USED, KEYRING_FIXED_LEN - KEYRING_FIXED_USED))
 		return -EUCLEAN;
 	return keyring_fields_check(k);

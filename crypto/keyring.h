@@ -65,7 +65,7 @@ int keyring_open(const struct keyring *k, const uint8_t *secrets, struct store_k
  */
 int keyring_seal(struct keyring *k, const uint8_t *secrets, const struct store_keys *keys) MUST_CHECK;
 
-/* New root key and store key of generation 1 from random bytes. */
+/* New root key and store key of generation 1 from random bytes, of the suite that new stores have (2). */
 int keyring_new_keys(struct store_keys **out) MUST_CHECK;
 
 #endif

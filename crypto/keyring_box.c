@@ -37,13 +37,13 @@ static int box_key(const struct keyring *k, const uint8_t *secrets, uint8_t key[
 }
 
 /* Root key, count, then {generation, key} with rising generations. */
-static int box_parse(const uint8_t *plain, size_t len, struct store_keys **out)
+static int box_parse(const uint8_t *plain, size_t len, enum suite suite, struct store_keys **out)
 {
 	uint64_t n = be32_get(plain + KEY_LEN);
 	if (n == 0 || n > GENERATION_MAX || len != (1 + n) * KEYRING_BOX_ENTRY)
 		return -EBADMSG;
 	AUTO(store_keys_free_at) struct store_keys *keys = NULL;
-	int r = store_keys_new(plain, &keys);
+	int r = store_keys_new(plain, suite, &keys);
 	if (r)
 		return r;
 	for (uint64_t i = 1; i <= n; i++) {
@@ -75,7 +75,7 @@ int keyring_open(const struct keyring *k, const uint8_t *secrets, struct store_k
 	if (r)
 		return r;
 	AUTO(store_keys_free_at) struct store_keys *keys = NULL;
-	r = box_parse(plain, box_len - AEAD_OVERHEAD, &keys);
+	r = box_parse(plain, box_len - AEAD_OVERHEAD, k->layout.suite, &keys);
 	if (r)
 		return r;
 	if (sodium_memcmp(store_keys_id(keys), k->store_id, ID_LEN) != 0)
@@ -119,7 +119,7 @@ static void fixed_write(const struct keyring *k, uint8_t buf[KEYRING_FIXED_LEN])
 	memcpy(buf + 48, k->store_id, ID_LEN);
 	be32_put(buf + 64, k->layout.header_len);
 	be32_put(buf + 68, k->layout.block_len);
-	be16_put(buf + 72, KEYRING_SUITE);
+	be16_put(buf + 72, (uint16_t)k->layout.suite);
 	be16_put(buf + 74, (uint16_t)k->wrap_type);
 	be16_put(buf + 76, (uint16_t)k->name_mode);
 	be16_put(buf + 78, (uint16_t)k->policy);
@@ -152,7 +152,8 @@ static void box_write(const struct store_keys *keys, uint8_t *plain)
 
 static int seal_check(const struct keyring *k, const struct store_keys *keys)
 {
-	if (keyring_fields_check(k) != 0 || (k->incompat & ~FEATURES_INCOMPAT_KNOWN) != 0 || keys->n_generations == 0)
+	if (keyring_fields_check(k) != 0 || k->layout.suite != keys->suite ||
+	    (k->incompat & ~FEATURES_INCOMPAT_KNOWN) != 0 || keys->n_generations == 0)
 		return -EINVAL;
 	for (uint32_t i = 0; i < k->n_slots; i++)
 		if (keyring_slot_check(k, i) != 0)
@@ -201,7 +202,7 @@ int keyring_new_keys(struct store_keys **out)
 	if (!key)
 		return -ENOMEM;
 	random_bytes(key, KEY_LEN);
-	int r = store_keys_new(key, &keys);
+	int r = store_keys_new(key, SUITE_2, &keys);
 	if (r)
 		return r;
 	random_bytes(key, KEY_LEN);

@@ -7,7 +7,6 @@
 #include "crypto/keyring.h"
 
 #define KEYRING_MAGIC "BYOKFS1R"
-#define KEYRING_SUITE 1u
 #define KEYRING_FIXED_LEN 128u
 #define KEYRING_FIXED_USED 96u
 #define KEYRING_SLOT_FIXED_LEN 16u

@@ -55,16 +55,21 @@ static int derive_all(struct store_keys *k, const uint8_t prk[KEY_LEN])
 		r = derive(k, prk, list[i].purpose, list[i].key, KEY_LEN);
 	if (!r)
 		r = derive_siv(k, prk, "names", &k->names);
-	return r ? r : derive_siv(k, prk, "xattr names", &k->xattr_names);
+	if (!r)
+		r = derive_siv(k, prk, "xattr names", &k->xattr_names);
+	return r || k->suite == SUITE_1 ? r : derive_siv(k, prk, "xattr values siv", &k->xattr_siv);
 }
 
-int store_keys_new(const uint8_t root_key[KEY_LEN], struct store_keys **out)
+int store_keys_new(const uint8_t root_key[KEY_LEN], enum suite suite, struct store_keys **out)
 {
+	if (suite != SUITE_1 && suite != SUITE_2)
+		return -EINVAL;
 	AUTO(store_keys_free_at) struct store_keys *k = secret_alloc(sizeof(*k));
 	AUTO(secret_free_at) void *prk = secret_alloc(KEY_LEN);
 	if (!k || !prk)
 		return -ENOMEM;
 	memcpy(k->root, root_key, KEY_LEN);
+	k->suite = suite;
 	int r = kdf_extract(NULL, root_key, KEY_LEN, prk);
 	if (!r)
 		r = derive_all(k, prk);
@@ -81,6 +86,7 @@ void store_keys_free(struct store_keys *keys)
 		return;
 	siv_free(keys->names);
 	siv_free(keys->xattr_names);
+	siv_free(keys->xattr_siv);
 	for (struct generation_page *p = keys->generations; p;) {
 		struct generation_page *next = p->next;
 		secret_free(p);
@@ -126,6 +132,11 @@ uint32_t store_keys_generation(const struct store_keys *keys)
 	return keys->newest;
 }
 
+enum suite store_keys_suite(const struct store_keys *keys)
+{
+	return keys->suite;
+}
+
 const uint8_t *store_keys_id(const struct store_keys *keys)
 {
 	return keys->id;
@@ -133,7 +144,8 @@ const uint8_t *store_keys_id(const struct store_keys *keys)
 
 bool store_keys_equal(const struct store_keys *a, const struct store_keys *b)
 {
-	if (a->n_generations != b->n_generations || sodium_memcmp(a->root, b->root, KEY_LEN) != 0)
+	if (a->suite != b->suite || a->n_generations != b->n_generations ||
+	    sodium_memcmp(a->root, b->root, KEY_LEN) != 0)
 		return false;
 	bool same = true;
 	for (const struct generation_page *p = a->generations; p; p = p->next) {
@@ -145,6 +157,15 @@ bool store_keys_equal(const struct store_keys *a, const struct store_keys *b)
 		}
 	}
 	return same;
+}
+
+int special_key(const struct store_keys *keys, const uint8_t object_id[ID_LEN], uint8_t key[KEY_LEN])
+{
+	struct kdf_info info = {.purpose = "special object", .store_id = keys->id, .file_id = object_id};
+	if (keys->suite != SUITE_1)
+		return kdf_expand(keys->special, &info, key, KEY_LEN);
+	memcpy(key, keys->special, KEY_LEN);
+	return 0;
 }
 
 /* The box is one, so the order of its keys is too. */

@@ -3,7 +3,7 @@
 #ifndef CRYPTO_KEYS_H
 #define CRYPTO_KEYS_H
 
-#include "crypto/attr.h"
+#include "crypto/layout.h"
 
 #define KEY_LEN 32u
 #define ID_LEN 16u
@@ -26,12 +26,13 @@ struct file_keys;
  */
 enum mac_purpose { MAC_DIRID = 1, MAC_SESSION, MAC_BINDING };
 
-/* Derive everything that hangs on ROOT_KEY. Caller frees. -ENOMEM, -EIO (OpenSSL). */
-int store_keys_new(const uint8_t root_key[KEY_LEN], struct store_keys **out) MUST_CHECK;
+/* Derive everything that hangs on ROOT_KEY in a store of SUITE. Caller frees. -EINVAL, -ENOMEM, -EIO (OpenSSL). */
+int store_keys_new(const uint8_t root_key[KEY_LEN], enum suite suite, struct store_keys **out) MUST_CHECK;
 /* Add the store key of GENERATION (1..; the highest one wraps new DEKs). -EEXIST, -ENOMEM, -EINVAL. */
 int store_keys_add(struct store_keys *keys, uint32_t generation, const uint8_t key[KEY_LEN]) MUST_CHECK;
 /* Highest generation, 0 if none. */
 uint32_t store_keys_generation(const struct store_keys *keys);
+enum suite store_keys_suite(const struct store_keys *keys);
 /* The store id, ID_LEN bytes; owned by KEYS. Not secret. */
 const uint8_t *store_keys_id(const struct store_keys *keys);
 /* True if both derive from the same root key and hold the same store keys (constant time). */

@@ -30,9 +30,11 @@ struct store_keys {
 	uint8_t root[KEY_LEN];
 	uint8_t dek_salt[KEY_LEN];
 	uint8_t mac[MAC_PURPOSES][KEY_LEN];
-	uint8_t xattr_values[KEY_LEN];
+	uint8_t xattr_values[KEY_LEN]; /* suite 1 */
 	uint8_t special[KEY_LEN];
 	uint8_t id[ID_LEN];
+	enum suite suite;
+	struct siv *xattr_siv; /* suite 2: of values */
 	struct siv *names;
 	struct siv *xattr_names;
 	struct generation_page *generations;
@@ -53,7 +55,7 @@ struct file_keys {
 	uint8_t dek[KEY_LEN];
 	uint8_t prk[KEY_LEN];
 	uint8_t header_mac[KEY_LEN];
-	uint8_t content0[KEY_LEN];
+	uint8_t content0[KEY_LEN]; /* suite 1 */
 	uint8_t id[ID_LEN];
 	uint8_t store_id[ID_LEN];
 	struct segment_cache *cache;
@@ -66,7 +68,12 @@ _Static_assert(sizeof(struct file_keys) <= SECRET_MAX, "fits one slot");
 
 /* The store key of GENERATION, or NULL. */
 const uint8_t *store_key_find(const struct store_keys *keys, uint32_t generation);
-/* The content key of SEGMENT; the caller wipes KEY. */
+/* What seals the special object of OBJECT_ID; the caller wipes KEY. */
+int special_key(const struct store_keys *keys, const uint8_t object_id[ID_LEN], uint8_t key[KEY_LEN]) MUST_CHECK;
+/* Suite 2: the key of the records with PREFIX; the caller wipes KEY. */
+int file_record_key(const struct file_keys *f, const uint8_t prefix[RECORD_PREFIX_LEN],
+		    uint8_t key[KEY_LEN]) MUST_CHECK;
+/* Suite 1: the content key of SEGMENT; the caller wipes KEY. */
 int file_content_key(const struct file_keys *f, uint64_t segment, uint8_t key[KEY_LEN]) MUST_CHECK;
 /* Keys of FILE_ID from its DEK. */
 int file_keys_from(const struct store_keys *keys, const uint8_t file_id[ID_LEN], const uint8_t dek[KEY_LEN],

@@ -9,9 +9,9 @@ enum object_type layout_classify(const struct layout *l, uint64_t disk_size, uin
 	*size = 0;
 	if (disk_size == 0)
 		return OBJECT_STUMP;
-	if (disk_size < (uint64_t)l->header_len + FINAL_OVERHEAD || disk_size > INT64_MAX)
+	if (disk_size < layout_disk_size(l, 0) || disk_size > INT64_MAX)
 		return OBJECT_BAD;
-	uint64_t body = disk_size - l->header_len - FINAL_OVERHEAD;
+	uint64_t body = disk_size - layout_disk_size(l, 0);
 	uint64_t n = body / layout_record_len(l), t = body % layout_record_len(l);
 	if (t < l->block_len) {
 		*size = n * l->block_len + t;
@@ -25,7 +25,7 @@ enum object_type layout_classify(const struct layout *l, uint64_t disk_size, uin
 
 uint64_t layout_size_max(const struct layout *l)
 {
-	uint64_t room = (uint64_t)INT64_MAX - l->header_len - FINAL_OVERHEAD;
+	uint64_t room = (uint64_t)INT64_MAX - layout_disk_size(l, 0);
 	uint64_t n = room / layout_record_len(l), t = room % layout_record_len(l);
 	return n * l->block_len + (t < l->block_len ? t : l->block_len - 1);
 }
@@ -36,5 +36,5 @@ int layout_check(const struct layout *l)
 		return -EINVAL;
 	if (l->block_len < BLOCK_LEN_MIN || l->block_len > BLOCK_LEN_MAX || (l->block_len & (l->block_len - 1)) != 0)
 		return -EINVAL;
-	return 0;
+	return l->suite == SUITE_1 || l->suite == SUITE_2 ? 0 : -EINVAL;
 }

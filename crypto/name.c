@@ -78,7 +78,7 @@ int name_encode(const struct store_keys *keys, enum name_mode mode, const uint8_
 		out->name[len] = '\0';
 		return 0;
 	}
-	r = siv_seal(keys->names, dir_id, (const uint8_t *)plain, len, out->sidecar_data);
+	r = siv_seal(keys->names, dir_id, ID_LEN, (const uint8_t *)plain, len, out->sidecar_data);
 	if (r)
 		return r;
 	size_t siv_len = len + TAG_LEN;
@@ -98,7 +98,7 @@ static int siv_decode(const struct store_keys *keys, const uint8_t dir_id[ID_LEN
 {
 	if (len <= TAG_LEN || len > NAME_SIDECAR_MAX)
 		return -EBADMSG;
-	int r = siv_open(keys->names, dir_id, siv, len, (uint8_t *)plain);
+	int r = siv_open(keys->names, dir_id, ID_LEN, siv, len, (uint8_t *)plain);
 	if (r)
 		return r;
 	plain[len - TAG_LEN] = '\0';

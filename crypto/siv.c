@@ -42,25 +42,25 @@ static EVP_CIPHER_CTX *siv_copy(const struct siv *s)
 	return NULL;
 }
 
-int siv_seal(const struct siv *s, const uint8_t ad[ID_LEN], const uint8_t *plain, size_t len, uint8_t *cipher)
+int siv_seal(const struct siv *s, const uint8_t *ad, size_t ad_len, const uint8_t *plain, size_t len, uint8_t *cipher)
 {
-	if (len == 0 || len > INT_MAX)
+	if (len == 0 || len > INT_MAX || ad_len == 0 || ad_len > INT_MAX)
 		return -EIO;
 	AUTO(evp_free) EVP_CIPHER_CTX *evp = siv_copy(s);
 	if (!evp)
 		return -ENOMEM;
 	int n;
 	uint8_t none;
-	if (!EVP_EncryptUpdate(evp, NULL, &n, ad, ID_LEN) ||
+	if (!EVP_EncryptUpdate(evp, NULL, &n, ad, (int)ad_len) ||
 	    !EVP_EncryptUpdate(evp, cipher + TAG_LEN, &n, plain, (int)len) || !EVP_EncryptFinal_ex(evp, &none, &n) ||
 	    !EVP_CIPHER_CTX_ctrl(evp, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, cipher))
 		return -EIO;
 	return 0;
 }
 
-int siv_open(const struct siv *s, const uint8_t ad[ID_LEN], const uint8_t *cipher, size_t len, uint8_t *plain)
+int siv_open(const struct siv *s, const uint8_t *ad, size_t ad_len, const uint8_t *cipher, size_t len, uint8_t *plain)
 {
-	if (len <= TAG_LEN || len > INT_MAX)
+	if (len <= TAG_LEN || len > INT_MAX || ad_len == 0 || ad_len > INT_MAX)
 		return -EBADMSG;
 	AUTO(evp_free) EVP_CIPHER_CTX *evp = siv_copy(s);
 	if (!evp)
@@ -71,7 +71,7 @@ int siv_open(const struct siv *s, const uint8_t ad[ID_LEN], const uint8_t *ciphe
 	/* The direction first (a tag is accepted only when opening), without a key: the copied state must stay. */
 	if (!EVP_DecryptInit_ex2(evp, NULL, NULL, NULL, NULL) ||
 	    !EVP_CIPHER_CTX_ctrl(evp, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) ||
-	    !EVP_DecryptUpdate(evp, NULL, &n, ad, ID_LEN))
+	    !EVP_DecryptUpdate(evp, NULL, &n, ad, (int)ad_len))
 		return -EIO;
 	/* OpenSSL checks the tag in the update, which has all the bytes, and tells again in the final call. */
 	if (EVP_DecryptUpdate(evp, plain, &n, cipher + TAG_LEN, (int)(len - TAG_LEN)) <= 0 ||

@@ -16,7 +16,7 @@
 #define PAYLOAD_MAX (PAYLOAD_MIN + SPECIAL_TARGET_MAX)
 
 _Static_assert(HEAD_LEN + AEAD_OVERHEAD + PAYLOAD_MAX <= SPECIAL_RECORD_MAX, "longest record");
-_Static_assert(SPECIAL_RECORD_MAX < HEADER_LEN_STORE + FINAL_OVERHEAD + BLOCK_LEN_MIN, "shorter than every object");
+_Static_assert(SPECIAL_RECORD_MAX < HEADER_LEN_STORE + FINAL_HEAD_LEN + BLOCK_LEN_MIN, "shorter than every object");
 
 /* Only a symlink has a target, only a device a number. */
 static bool special_ok(const struct special *s)
@@ -54,7 +54,11 @@ int special_seal(const struct store_keys *keys, struct special *s, uint8_t recor
 	be32_put(record + 24, (uint32_t)plain_len);
 	special_aad(keys, record, aad);
 	*len = HEAD_LEN + plain_len + AEAD_OVERHEAD;
-	int r = aead_seal(&(struct aead){keys->special, aad, sizeof(aad)}, plain, plain_len, record + HEAD_LEN);
+	uint8_t key[KEY_LEN];
+	int r = special_key(keys, s->object_id, key);
+	if (!r)
+		r = aead_seal(&(struct aead){key, aad, sizeof(aad)}, plain, plain_len, record + HEAD_LEN);
+	secret_wipe(key, sizeof(key));
 	secret_wipe(plain, plain_len);
 	return r;
 }
@@ -84,8 +88,12 @@ int special_open(const struct store_keys *keys, enum object_type type, const uin
 	if (plain_len < PAYLOAD_MIN || plain_len > PAYLOAD_MAX || len - HEAD_LEN < plain_len + AEAD_OVERHEAD)
 		return -EBADMSG;
 	special_aad(keys, record, aad);
-	int r = aead_open(&(struct aead){keys->special, aad, sizeof(aad)}, record + HEAD_LEN, plain_len + AEAD_OVERHEAD,
-			  plain);
+	uint8_t key[KEY_LEN];
+	int r = special_key(keys, record + 8, key);
+	if (!r)
+		r = aead_open(&(struct aead){key, aad, sizeof(aad)}, record + HEAD_LEN, plain_len + AEAD_OVERHEAD,
+			      plain);
+	secret_wipe(key, sizeof(key));
 	if (r)
 		return r;
 	memcpy(out->object_id, record + 8, ID_LEN);

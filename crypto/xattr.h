@@ -16,10 +16,10 @@ int xattr_name_encode(const struct store_keys *keys, const uint8_t object_id[ID_
 /* -EBADMSG when it is not ours or does not authenticate. */
 int xattr_name_decode(const struct store_keys *keys, const uint8_t object_id[ID_LEN], const char *disk,
 		      char plain[XATTR_DISK_NAME_MAX + 1]) MUST_CHECK;
-/* CIPHER gets LEN + XATTR_OVERHEAD bytes. */
+/* CIPHER gets LEN + XATTR_OVERHEAD bytes. -ERANGE (the name), -ENOMEM, -EIO. */
 int xattr_seal(const struct store_keys *keys, const uint8_t object_id[ID_LEN], const char *plain_name,
 	       const uint8_t *plain, size_t len, uint8_t *cipher) MUST_CHECK;
-/* PLAIN gets LEN - XATTR_OVERHEAD bytes. -EBADMSG. */
+/* PLAIN gets LEN - XATTR_OVERHEAD bytes. -EBADMSG, -ENOMEM, -EIO. */
 int xattr_open(const struct store_keys *keys, const uint8_t object_id[ID_LEN], const char *plain_name,
 	       const uint8_t *cipher, size_t len, uint8_t *plain) MUST_CHECK;
 

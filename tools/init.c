@@ -258,6 +258,7 @@ int cmd_init(int argc, char **argv)
 	in.keyring->wrap_type = WRAP_STORE;
 	in.keyring->name_mode = NAMES_SIV;
 	in.keyring->layout.block_len = BLOCK_LEN_DEFAULT;
+	in.keyring->layout.suite = SUITE_2;
 	int r = options_read(&in, argc, argv);
 	if (r == CMD_OK && in.help) {
 		fputs(help, stdout);

@@ -196,6 +196,14 @@ static bool is_long_header(const struct inspected *in)
 	return in->len >= HEADER_LEN_FILE && header_parse(in->bytes, HEADER_LEN_FILE, &h) == 0;
 }
 
+/* Without a keyring to ask: what a header says, and else what new stores have. */
+static enum suite suite_of(const struct inspected *in)
+{
+	struct header h;
+	size_t len = in->layout.header_len;
+	return in->len >= len && header_parse(in->bytes, len, &h) == 0 ? (enum suite)h.suite : SUITE_2;
+}
+
 /* 0, or what inspect_show() says of it. */
 static int show(struct inspect *i, enum inspect_kind kind)
 {
@@ -230,6 +238,8 @@ static int inspect(struct inspect *i)
 	/* Without a keyring to ask, the length that makes a header of it; one of 512 never reads as one of 4096. */
 	if (!i->in.layout.header_len)
 		i->in.layout.header_len = is_long_header(&i->in) ? HEADER_LEN_FILE : HEADER_LEN_STORE;
+	if (!i->in.layout.suite)
+		i->in.layout.suite = suite_of(&i->in);
 	i->in.name = i->name;
 	enum inspect_kind kind = inspect_kind_of(&i->in);
 	if (kind == INSPECT_UNKNOWN && !i->store[0])

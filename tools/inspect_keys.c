@@ -49,6 +49,7 @@ static void show_config(const struct keyring *k, struct emit *e)
 	emit_hex(e, "store_id", k->store_id, ID_LEN);
 	emit_u64(e, "sequence", k->sequence);
 	emit_u64(e, "block_size", k->layout.block_len);
+	emit_u64(e, "suite", k->layout.suite);
 	emit_u64(e, "header_size", k->layout.header_len);
 	emit_str(e, "wrap_type", k->wrap_type == WRAP_FILE ? "file" : "store");
 	emit_str(e, "names", k->name_mode == NAMES_PLAIN ? "plain" : "siv");

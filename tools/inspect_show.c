@@ -87,7 +87,7 @@ static void show_wraps(const struct header *h, struct emit *e, bool store)
 static int show_contents(const struct inspected *in, struct emit *e)
 {
 	const struct layout *l = &in->layout;
-	uint8_t front[FINAL_OVERHEAD];
+	uint8_t front[FINAL_HEAD_LEN];
 	struct final_head head;
 	uint64_t size;
 	if (layout_classify(l, in->size, &size) != OBJECT_FILE) {

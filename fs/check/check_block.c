@@ -74,8 +74,8 @@ static uint64_t skip_hole(const struct check_work *w, const struct check_target 
 static int looks_final(const struct check_target *t, const uint8_t *record)
 {
 	struct final_head head;
-	return !final_head_parse(t->file.layout, record, FINAL_OVERHEAD, &head) &&
-	       !block_is_zero(record, FINAL_OVERHEAD);
+	return !final_head_parse(t->file.layout, record, FINAL_HEAD_LEN, &head) &&
+	       !block_is_zero(record, layout_final_overhead(t->file.layout));
 }
 
 /* N records from block `no` on, in the worker's buffer. `done` is how many of them were dealt with. */

@@ -25,7 +25,8 @@ static inline const struct store_keys *fuzz_store(void)
 	static struct store_keys *keys;
 	static const uint8_t root[KEY_LEN] = "byokfs fuzz targets' root key";
 	if (!keys)
-		MUST(secret_init() == 0 && store_keys_new(root, &keys) == 0 && store_keys_add(keys, 1, root) == 0);
+		MUST(secret_init() == 0 && store_keys_new(root, SUITE_2, &keys) == 0 &&
+		     store_keys_add(keys, 1, root) == 0);
 	return keys;
 }
 

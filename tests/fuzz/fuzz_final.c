@@ -6,7 +6,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct layout layout = {HEADER_LEN_STORE, BLOCK_LEN_MIN};
+	static const struct layout layout = {HEADER_LEN_STORE, BLOCK_LEN_MIN, SUITE_2};
 	static const uint8_t id[ID_LEN] = {1};
 	static struct file_keys *file;
 	struct block_cipher c;

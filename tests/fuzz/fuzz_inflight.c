@@ -6,7 +6,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct layout layout = {HEADER_LEN_STORE, BLOCK_LEN_MIN};
+	static const struct layout layout = {HEADER_LEN_STORE, BLOCK_LEN_MIN, SUITE_2};
 	struct inflight f;
 	const char *path = NULL;
 	/* The input is the head's beginning; the rest of a slot of some length is zeros. */

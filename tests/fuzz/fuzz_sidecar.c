@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)fuzz_store();
 	try_sidecar(data, size);
 	if (size >= 1 && size <= sizeof(siv) - TAG_LEN) {
-		MUST(siv_seal(fuzz_store()->names, dir, data, size, siv) == 0);
+		MUST(siv_seal(fuzz_store()->names, dir, ID_LEN, data, size, siv) == 0);
 		try_sidecar(siv, size + TAG_LEN);
 	}
 	return 0;

@@ -66,6 +66,7 @@ struct keyring *fake_keyring(uint32_t n, enum slot_policy policy, enum wrap_type
 	if (!k)
 		return NULL;
 	k->layout.block_len = 4096;
+	k->layout.suite = SUITE_2;
 	k->layout.header_len = type == WRAP_FILE ? HEADER_LEN_FILE : HEADER_LEN_STORE;
 	k->wrap_type = type;
 	k->name_mode = NAMES_SIV;

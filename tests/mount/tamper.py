@@ -12,7 +12,8 @@ import argparse, errno, os, random, shutil, signal, stat, subprocess, sys, time
 rnd = random.Random(7)
 bad = []
 BLOCK = 4096
-RECORD = BLOCK + 28
+RECORD = BLOCK + 40  # nonce 24, tag 16: suite 2
+FINAL = 72
 
 
 class Hang(Exception):
@@ -278,7 +279,7 @@ def kind_of(path, size, header):
         return 'directory id'
     if n.startswith('.byokfs.name.'):
         return 'long-name sidecar'
-    extra = size - header - 60 - BLOCK
+    extra = size - header - FINAL - BLOCK
     return 'special object' if 0 < extra < 28 else 'file'
 
 
@@ -351,9 +352,9 @@ def cuts(s):
         with open(path, 'rb') as f:
             original = f.read()
         size, n = len(original), os.path.basename(path)[:30]
-        edges = {0, 1, s.header - 1, s.header, s.header + 1, s.header + 59, s.header + 60, s.header + 61, size - 1, size - 60, size - 61, size // 2}
+        edges = {0, 1, s.header - 1, s.header, s.header + 1, s.header + FINAL - 1, s.header + FINAL, s.header + FINAL + 1, size - 1, size - FINAL, size - FINAL - 1, size // 2}
         for b in range(4):
-            for d in (-1, 0, 1, 59, 60, 61):
+            for d in (-1, 0, 1, FINAL - 1, FINAL, FINAL + 1):
                 edges.add(s.header + b * RECORD + d)
         for e in sorted(x for x in edges if 0 <= x < size):
             with open(path, 'r+b') as f:
@@ -361,7 +362,7 @@ def cuts(s):
             s.look(f'{n} cut from {size} to {e}', 'emptied' if e == 0 else 'cut')
             with open(path, 'r+b') as f:
                 f.write(original)
-        for extra in (b'\0', b'\0' * 60, b'\0' * RECORD, original[-RECORD:], original[s.header:s.header + RECORD]):
+        for extra in (b'\0', b'\0' * FINAL, b'\0' * RECORD, original[-RECORD:], original[s.header:s.header + RECORD]):
             if not extra:
                 continue
             with open(path, 'r+b') as f:
@@ -386,8 +387,8 @@ def cuts(s):
 
 
 def moves(s):
-    same = [p for p in files_of(s.data) if os.path.getsize(p) == s.header + 2 * RECORD + 60 + 100]
-    even = [p for p in files_of(s.data) if os.path.getsize(p) == s.header + 2 * RECORD + 60]
+    same = [p for p in files_of(s.data) if os.path.getsize(p) == s.header + 2 * RECORD + FINAL + 100]
+    even = [p for p in files_of(s.data) if os.path.getsize(p) == s.header + 2 * RECORD + FINAL]
     a, b = same[0], same[1]
     raw = {p: open(p, 'rb').read() for p in same + even}
     h = s.header

@@ -7,9 +7,9 @@
 #include "crypto/block.h"
 
 #define B 4096u
-#define R (B + BLOCK_OVERHEAD)
+#define R (B + RECORD_OVERHEAD_MAX)
 
-static const struct layout layout = {HEADER_LEN_STORE, B};
+static const struct layout layout = {HEADER_LEN_STORE, B, SUITE_2};
 static struct store_keys *store;
 static struct file_keys *file;
 
@@ -36,7 +36,7 @@ static void block_vector(const char *name)
 	AUTO(vector_free) struct vector v;
 	AUTO(block_cipher_end) struct block_cipher c = {0};
 	vector_load(&v, name);
-	struct layout l = {HEADER_LEN_STORE, (uint32_t)vector_number(&v, "block_len")};
+	struct layout l = {HEADER_LEN_STORE, (uint32_t)vector_number(&v, "block_len"), vector_suite(&v)};
 	store = vector_store(&v);
 	file = vector_file(&v, store);
 	uint8_t *plain = malloc(l.block_len);
@@ -54,6 +54,8 @@ START_TEST(block_vectors)
 	block_vector("block-last-of-segment");
 	block_vector("block-second-segment");
 	block_vector("block-16k");
+	block_vector("suite2-block-first");
+	block_vector("suite2-block-far");
 }
 END_TEST
 
@@ -64,9 +66,10 @@ static void final_vector(const char *name)
 	struct final_head head;
 	uint8_t tail[B];
 	vector_load(&v, name);
+	struct layout l = {HEADER_LEN_STORE, B, vector_suite(&v)};
 	store = vector_store(&v);
 	file = vector_file(&v, store);
-	begin(&c, 0);
+	ck_assert_int_eq(block_cipher_begin(&c, store, file, &l, 0), 0);
 	ck_assert_int_eq(final_open(&c, vector_number(&v, "no"), vector_bytes(&v, "cipher"), vector_len(&v, "cipher"),
 				    &head, tail),
 			 0);
@@ -83,35 +86,75 @@ START_TEST(final_vectors)
 	final_vector("final-empty");
 	final_vector("final-tail");
 	final_vector("final-sparse");
+	final_vector("suite2-final-empty");
+	final_vector("suite2-final-tail");
 }
 END_TEST
 
 /* N blocks across a segment's edge, opened at once and one by one. */
-START_TEST(round_trip)
+static void round_trip_in(enum suite suite)
 {
 	enum { N = 150 };
-	const uint64_t edge = SEGMENT_LEN / B, no = edge - N / 2;
-	uint8_t *plain = malloc((size_t)N * B), *cipher = malloc((size_t)N * R), *back = malloc((size_t)N * B);
+	const struct layout l = {HEADER_LEN_STORE, B, suite};
+	const uint64_t edge = SEGMENT_LEN / B, no = edge - N / 2, r = layout_record_len(&l);
+	uint8_t *plain = malloc((size_t)N * B), *cipher = malloc(N * r), *back = malloc((size_t)N * B);
 	AUTO(block_cipher_end) struct block_cipher s = {0}, o = {0};
-	keys_make();
+	store = test_store_of(1, suite);
+	file = test_file(store, 2);
 	random_bytes(plain, (size_t)N * B);
-	begin(&s, 1);
-	begin(&o, 0);
+	ck_assert_int_eq(block_cipher_begin(&s, store, file, &l, true), 0);
+	ck_assert_int_eq(block_cipher_begin(&o, store, file, &l, false), 0);
 	ck_assert_int_eq(block_seal(&s, no, N, plain, cipher), 0);
 	ck_assert_int_eq(block_open(&o, no, N, 0, cipher, back, NULL), 0);
 	ck_assert_mem_eq(plain, back, (size_t)N * B);
 	for (size_t i = N; i-- > 0;) {
-		ck_assert_int_eq(block_open(&o, no + i, 1, 0, cipher + i * R, back, NULL), 0);
+		ck_assert_int_eq(block_open(&o, no + i, 1, 0, cipher + i * r, back, NULL), 0);
 		ck_assert_mem_eq(plain + i * B, back, B);
 	}
 	/* No two nonces are the same, whatever the call they were drawn in. */
 	for (size_t i = 0; i < N; i++)
 		for (size_t j = 0; j < i; j++)
-			ck_assert_int_ne(memcmp(cipher + i * R, cipher + j * R, NONCE_LEN), 0);
+			ck_assert_int_ne(memcmp(cipher + i * r, cipher + j * r, r - B - TAG_LEN), 0);
 	keys_drop();
 	free(plain);
 	free(cipher);
 	free(back);
+}
+
+START_TEST(round_trip)
+{
+	round_trip_in(SUITE_1);
+	round_trip_in(SUITE_2);
+}
+END_TEST
+
+/* Suite 2: a cipher's records share a prefix, another cipher's have another, and one that lives long takes a new one. */
+START_TEST(prefixes)
+{
+	enum { MOST = 65536 };
+	static uint8_t tail[1], cipher[3][FINAL_OVERHEAD_MAX + 1];
+	const struct final_head head = {.tail_len = 1};
+	struct final_head found;
+	AUTO(block_cipher_end) struct block_cipher s = {0}, other = {0}, o = {0};
+	keys_make();
+	begin(&s, 1);
+	begin(&other, 1);
+	begin(&o, 0);
+	ck_assert_int_eq(final_seal(&s, 0, &head, tail, cipher[0]), 0);
+	ck_assert_int_eq(final_seal(&other, 0, &head, tail, cipher[1]), 0);
+	ck_assert_mem_ne(cipher[0] + FINAL_HEAD_LEN, cipher[1] + FINAL_HEAD_LEN, RECORD_PREFIX_LEN);
+	for (int i = 1; i <= MOST; i++) {
+		ck_assert_int_eq(final_seal(&s, 0, &head, tail, cipher[1 + i / MOST]), 0);
+		bool same = memcmp(cipher[0] + FINAL_HEAD_LEN, cipher[1 + i / MOST] + FINAL_HEAD_LEN,
+				   RECORD_PREFIX_LEN) == 0;
+		ck_assert(same == (i < MOST));
+	}
+	for (int i = 0; i < 6; i++)
+		ck_assert_int_eq(final_open(&o, 0, cipher[i % 3], sizeof(cipher[0]), &found, tail), 0);
+	/* the prefix chooses the key, so an altered one opens nothing; nor does that of another record */
+	memcpy(cipher[0] + FINAL_HEAD_LEN, cipher[2] + FINAL_HEAD_LEN, RECORD_PREFIX_LEN);
+	ck_assert_int_eq(final_open(&o, 0, cipher[0], sizeof(cipher[0]), &found, tail), -EBADMSG);
+	keys_drop();
 }
 END_TEST
 
@@ -203,7 +246,7 @@ END_TEST
 
 START_TEST(final_round_trip_and_altered)
 {
-	static uint8_t tail[B], cipher[FINAL_OVERHEAD + B], back[B];
+	static uint8_t tail[B], cipher[FINAL_OVERHEAD_MAX + B], back[B];
 	AUTO(block_cipher_end) struct block_cipher s = {0}, o = {0};
 	keys_make();
 	random_bytes(tail, sizeof(tail));
@@ -212,7 +255,7 @@ START_TEST(final_round_trip_and_altered)
 	const uint32_t lens[] = {0, 1, 100, B - 1};
 	for (size_t t = 0; t < ARRAY_LEN(lens); t++) {
 		struct final_head head = {lens[t], FINAL_SPARSE, 0x1122334455667788ull}, got;
-		size_t len = FINAL_OVERHEAD + lens[t];
+		size_t len = FINAL_OVERHEAD_MAX + lens[t];
 		ck_assert_int_eq(final_seal(&s, 7, &head, tail, cipher), 0);
 		ck_assert_int_eq(final_open(&o, 7, cipher, len, &got, back), 0);
 		ck_assert(got.tail_len == lens[t] && got.flags == head.flags && got.generation == head.generation);
@@ -303,6 +346,7 @@ int main(void)
 		{"block vectors", block_vectors},
 		{"final vectors", final_vectors},
 		{"round trip", round_trip},
+		{"prefixes", prefixes},
 		{"every byte altered", every_byte_altered},
 		{"moved", moved},
 		{"holes", holes},

@@ -118,7 +118,7 @@ START_TEST(test_create_answers)
 	ck_assert_ptr_nonnull(kek[0]);
 
 	struct keyring_slot slot = {.number = 1, .ref = "fake:0"};
-	struct keyring k = {.layout = {HEADER_LEN_STORE, 4096},
+	struct keyring k = {.layout = {HEADER_LEN_STORE, 4096, SUITE_2},
 			    .wrap_type = WRAP_STORE,
 			    .name_mode = NAMES_SIV,
 			    .policy = POLICY_ALL,

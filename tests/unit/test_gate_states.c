@@ -202,7 +202,7 @@ static void reseal(struct keyring *k)
 	ck_assert_int_eq(kms_unwrap(kek[0], &purpose, &wrapped, payload, &v), 0);
 	ck_assert_int_eq(slot_payload_parse(payload, PAYLOAD_LEN, k->store_id, secret), 0);
 	random_bytes(other, sizeof(other));
-	ck_assert_int_eq(store_keys_new(old->root, &new), 0);
+	ck_assert_int_eq(store_keys_new(old->root, SUITE_2, &new), 0);
 	ck_assert_int_eq(store_keys_add(new, 1, other), 0);
 	ck_assert_int_eq(keyring_seal(k, secret, new), 0);
 	store_keys_free(old);

@@ -71,6 +71,28 @@ START_TEST(store_vector)
 }
 END_TEST
 
+/* A header says its store's suite, and another one is refused, MAC or not. */
+START_TEST(suites)
+{
+	AUTO(vector_free) struct vector v;
+	uint8_t again[HEADER_LEN_STORE];
+	vector_load(&v, "suite2-header-store");
+	store = vector_store(&v);
+	file = vector_file(&v, store);
+	const uint8_t *buf = vector_bytes(&v, "header");
+	ck_assert_int_eq(header_parse(buf, vector_len(&v, "header"), &h), 0);
+	ck_assert(h.suite == 2 && h.wrap[0].number == 7);
+	ck_assert_int_eq(header_check(buf, HEADER_LEN_STORE, 0, store, file), 0);
+	ck_assert_int_eq(header_write(&h.wrap[0], store, file, again, sizeof(again)), 0);
+	ck_assert_mem_eq(again, buf, sizeof(again));
+	struct store_keys *older = NULL;
+	ck_assert_int_eq(store_keys_new(vector_bytes(&v, "root"), SUITE_1, &older), 0);
+	ck_assert_int_eq(header_check(buf, HEADER_LEN_STORE, 0, older, file), -EBADMSG);
+	store_keys_free(older);
+	keys_drop();
+}
+END_TEST
+
 START_TEST(rewrapped_vector)
 {
 	AUTO(vector_free) struct vector v;
@@ -220,7 +242,7 @@ START_TEST(malformed)
 	} row[] = {
 		{0, 'X', -EUCLEAN},      {6, '2', -ENOTSUP},        {6, '9', -ENOTSUP},
 		{6, '0', -EUCLEAN},      {6, 'x', -EUCLEAN},        {7, 'I', -EUCLEAN},
-		{25, 2, -ENOTSUP},       {24, 1, -ENOTSUP},         {25, 0, -EUCLEAN},
+		{25, 3, -ENOTSUP},       {24, 1, -ENOTSUP},         {25, 0, -EUCLEAN},
 		{26, 1, -EUCLEAN},       {63, 1, -EUCLEAN},         {64 + 7, 0, -EUCLEAN}, /* sequence 0 */
 		{64 + 11, 0, -EUCLEAN},  {64 + 13, 2, -EUCLEAN},    {64 + 15, 1, -EUCLEAN},
 		{64 + 17, 99, -EUCLEAN}, {64 + 16, 0xff, -EUCLEAN}, {64 + 14, 0xff, -EUCLEAN},
@@ -262,10 +284,15 @@ END_TEST
 int main(void)
 {
 	const struct test_entry list[] = {
-		{"vector, store", store_vector}, {"vector, re-wrapped", rewrapped_vector},
-		{"vector, file", file_vector},   {"every byte altered", every_byte_altered},
-		{"re-wrap torn", rewrap_torn},   {"re-wrap keeps the authentic slot", rewrap_keeps_the_authentic_slot},
-		{"malformed", malformed},        {"what may be written", what_may_be_written},
+		{"vector, store", store_vector},
+		{"suites", suites},
+		{"vector, re-wrapped", rewrapped_vector},
+		{"vector, file", file_vector},
+		{"every byte altered", every_byte_altered},
+		{"re-wrap torn", rewrap_torn},
+		{"re-wrap keeps the authentic slot", rewrap_keeps_the_authentic_slot},
+		{"malformed", malformed},
+		{"what may be written", what_may_be_written},
 	};
 	return test_main("header", list, ARRAY_LEN(list));
 }

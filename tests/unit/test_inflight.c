@@ -6,7 +6,7 @@
 
 #include "crypto/inflight.h"
 
-static const struct layout layout = {HEADER_LEN_STORE, 4096};
+static const struct layout layout = {HEADER_LEN_STORE, 4096, SUITE_2};
 static uint8_t *slot;
 static size_t slot_len;
 
@@ -67,7 +67,7 @@ START_TEST(marks)
 	ck_assert_int_eq(inflight_parse(slot, slot_len, &layout, &out, &path), -ENOENT);
 	f.path_len = 0;
 	f.n_extents = 0;
-	f.disk_size = 572;
+	f.disk_size = layout_disk_size(&layout, 0);
 	inflight_fill(slot, &f, NULL);
 	inflight_mark(slot, 1);
 	ck_assert_int_eq(inflight_parse(slot, slot_len, &layout, &out, &path), 0);
@@ -185,12 +185,12 @@ END_TEST
 START_TEST(room)
 {
 	for (uint32_t b = BLOCK_LEN_MIN; b <= BLOCK_LEN_MAX; b *= 2) {
-		struct layout l = {HEADER_LEN_FILE, b};
+		struct layout l = {HEADER_LEN_FILE, b, SUITE_2};
 		size_t len = inflight_slot_len(&l);
 		uint64_t blocks = (INFLIGHT_REQUEST_MAX + b - 2) / b + 1; /* touched, starting at a block's last byte */
 		ck_assert_uint_eq(len % 4096, 0);
 		ck_assert_uint_ge(len - INFLIGHT_HEAD_LEN,
-				  (blocks + 1) * (b + BLOCK_OVERHEAD) + FINAL_OVERHEAD + b - 1);
+				  (blocks + 1) * (b + RECORD_OVERHEAD_MAX) + FINAL_OVERHEAD_MAX + b - 1);
 	}
 }
 END_TEST

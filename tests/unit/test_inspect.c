@@ -6,7 +6,7 @@
 #include "tests/unit/vector.h"
 #include "tools/inspect_show.h"
 
-static const struct layout small = {HEADER_LEN_STORE, 4096};
+static const struct layout small = {HEADER_LEN_STORE, 4096, SUITE_2};
 static struct inspected in;
 static char *text;
 static int file = -1;
@@ -139,7 +139,7 @@ static void file_drop(void)
 	store_keys_free(store);
 }
 
-#define FILE_ID "\"file_id\": \"02020202020202020202020202020202\", \"suite\": 1, \"header_size\": 512, "
+#define FILE_ID "\"file_id\": \"02020202020202020202020202020202\", \"suite\": 2, \"header_size\": 512, "
 #define WRAP(slot, sequence, newest)                                                                                \
 	"{\"slot\": " slot ", \"sequence\": " sequence ", \"generation\": 1, \"version\": \"\", \"algorithm\": 1, " \
 	"\"algorithm_name\": \"AES-256-GCM under a store key\", \"wrapped_length\": 100, \"newest\": " newest "}"
@@ -173,7 +173,7 @@ START_TEST(file_lines)
 	look_at("x", object, len, len);
 	ck_assert_int_eq(show_as(INSPECT_FILE, false), 0);
 	ck_assert_str_eq(text, "file id                        02020202020202020202020202020202\n"
-			       "suite                          1\n"
+			       "suite                          2\n"
 			       "header size                    512\n"
 			       "wraps                          \n"
 			       "    slot                       0\n"
@@ -448,7 +448,7 @@ static struct keyring *keyring_make(enum slot_policy policy, enum wrap_type wrap
 	memset(secrets, 3, sizeof(secrets));
 	store = test_store(1);
 	*k = (struct keyring){.sequence = 4,
-			      .layout = {wrap == WRAP_FILE ? HEADER_LEN_FILE : HEADER_LEN_STORE, 65536},
+			      .layout = {wrap == WRAP_FILE ? HEADER_LEN_FILE : HEADER_LEN_STORE, 65536, SUITE_2},
 			      .wrap_type = wrap,
 			      .name_mode = policy == POLICY_ANY ? NAMES_PLAIN : NAMES_SIV,
 			      .policy = policy,
@@ -490,7 +490,7 @@ START_TEST(keyring)
 	id_hex(k->store_id, id);
 	look_at("keyring", k->bytes, k->len, k->len);
 	snprintf(want, sizeof(want),
-		 "{\"store_id\": \"%s\", \"sequence\": 4, \"block_size\": 65536, \"header_size\": 512, "
+		 "{\"store_id\": \"%s\", \"sequence\": 4, \"block_size\": 65536, \"suite\": 2, \"header_size\": 512, "
 		 "\"wrap_type\": \"store\", \"names\": \"plain\", \"policy\": \"any\", " FEATURES
 		 "\"next_kek\": 3, " SLOTS "}\n",
 		 id);
@@ -539,6 +539,7 @@ START_TEST(pin)
 	ck_assert_int_eq(show_as(INSPECT_PIN, true), 0);
 	snprintf(want, sizeof(want),
 		 "\"keyring_length\": %zu, \"keyring\": {\"store_id\": \"%s\", \"sequence\": 4, \"block_size\": 65536, "
+		 "\"suite\": 2, "
 		 "\"header_size\": 512, \"wrap_type\": \"store\", \"names\": \"siv\", \"policy\": \"all\", " FEATURES
 		 "\"next_kek\": 3, " SLOTS "}}\n",
 		 k->len, id);

@@ -17,7 +17,7 @@ static struct keyring *keyring_make(const struct store_keys *keys, enum slot_pol
 	struct keyring *k = calloc(1, sizeof(*k));
 	k->sequence = 1;
 	memcpy(k->store_id, store_keys_id(keys), ID_LEN);
-	k->layout = (struct layout){HEADER_LEN_STORE, 4096};
+	k->layout = (struct layout){HEADER_LEN_STORE, 4096, SUITE_2};
 	k->wrap_type = WRAP_STORE;
 	k->name_mode = NAMES_SIV;
 	k->policy = policy;
@@ -42,6 +42,7 @@ static void keyring_vector(const char *name)
 	struct store_keys *keys = NULL, *want;
 	vector_load(&v, name);
 	ck_assert_int_eq(keyring_parse(vector_bytes(&v, "file"), vector_len(&v, "file"), &k), 0);
+	ck_assert_int_eq(k->layout.suite, vector_suite(&v));
 	ck_assert_uint_eq(k->wrap_type, vector_number(&v, "wrap_type"));
 	ck_assert_uint_eq(k->name_mode, vector_number(&v, "name_mode"));
 	ck_assert_uint_eq(k->policy, vector_number(&v, "policy"));
@@ -67,6 +68,7 @@ START_TEST(keyring_vectors)
 {
 	keyring_vector("keyring-all");
 	keyring_vector("keyring-any");
+	keyring_vector("suite2-keyring");
 }
 END_TEST
 
@@ -92,10 +94,10 @@ END_TEST
 
 START_TEST(refused)
 {
-	const char *const list[] = {"keyring-newer-readable", "keyring-newer",          "keyring-unknown-incompat",
-				    "keyring-unknown-compat", "keyring-number-twice",   "keyring-bytes-behind-slots",
-				    "keyring-reserved",       "keyring-other-store-id", "keyring-generations-falling",
-				    "keyring-no-store-key"};
+	const char *const list[] = {"keyring-newer-readable",      "keyring-newer",          "keyring-unknown-incompat",
+				    "keyring-unknown-suite",       "keyring-unknown-compat", "keyring-number-twice",
+				    "keyring-bytes-behind-slots",  "keyring-reserved",       "keyring-other-store-id",
+				    "keyring-generations-falling", "keyring-no-store-key"};
 	for (size_t i = 0; i < ARRAY_LEN(list); i++) {
 		AUTO(vector_free) struct vector v;
 		struct keyring *k = NULL;
@@ -274,7 +276,7 @@ START_TEST(what_may_be_sealed)
 		ck_assert_ptr_null(k->bytes);
 		keyring_free(k);
 	}
-	ck_assert_int_eq(store_keys_new(root, &none), 0);
+	ck_assert_int_eq(store_keys_new(root, SUITE_2, &none), 0);
 	struct keyring *k = keyring_make(none, POLICY_ALL, 2);
 	ck_assert_int_eq(keyring_seal(k, secrets, none), -EINVAL); /* no store key */
 	keyring_free(k);

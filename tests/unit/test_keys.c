@@ -97,10 +97,10 @@ START_TEST(file_derivations)
 }
 END_TEST
 
-START_TEST(wrap_vector)
+static void wrap_case(const char *name)
 {
 	AUTO(vector_free) struct vector v;
-	vector_load(&v, "keys-wrap");
+	vector_load(&v, name);
 	struct store_keys *k = vector_store(&v);
 	struct file_keys *f = NULL;
 	const uint8_t *id = vector_bytes(&v, "file_id"), *wrapped = vector_bytes(&v, "wrapped");
@@ -113,6 +113,12 @@ START_TEST(wrap_vector)
 	ck_assert_mem_eq(payload, vector_bytes(&v, "payload"), PAYLOAD_LEN);
 	file_keys_free(f);
 	store_keys_free(k);
+}
+
+START_TEST(wrap_vector)
+{
+	wrap_case("keys-wrap");
+	wrap_case("suite2-keys-wrap");
 }
 END_TEST
 

@@ -634,7 +634,7 @@ static struct keyring *keyring_make(struct kms **kek)
 	struct keyring *k = calloc(1, sizeof(*k));
 	struct kms_verdict v;
 
-	k->layout = (struct layout){.header_len = HEADER_LEN_STORE, .block_len = 4096};
+	k->layout = (struct layout){.header_len = HEADER_LEN_STORE, .block_len = 4096, .suite = SUITE_2};
 	k->wrap_type = WRAP_STORE;
 	k->name_mode = NAMES_SIV;
 	k->policy = POLICY_ALL;

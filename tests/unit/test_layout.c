@@ -6,7 +6,8 @@
 
 #include "crypto/layout.h"
 
-static const struct layout small = {HEADER_LEN_STORE, 4096}, large = {HEADER_LEN_FILE, 65536};
+static const struct layout small = {HEADER_LEN_STORE, 4096, SUITE_1}, large = {HEADER_LEN_FILE, 65536, SUITE_1};
+static const struct layout small2 = {HEADER_LEN_STORE, 4096, SUITE_2}, large2 = {HEADER_LEN_FILE, 65536, SUITE_2};
 
 START_TEST(worked_sizes)
 {
@@ -19,6 +20,11 @@ START_TEST(worked_sizes)
 	for (size_t i = 0; i < ARRAY_LEN(row); i++) {
 		ck_assert_uint_eq(layout_disk_size(&small, row[i].small_size), row[i].small_disk);
 		ck_assert_uint_eq(layout_disk_size(&large, row[i].large_size), row[i].large_disk);
+		/* each record and the final one are 12 bytes longer */
+		ck_assert_uint_eq(layout_disk_size(&small2, row[i].small_size),
+				  row[i].small_disk + 12 * (row[i].small_size / 4096 + 1));
+		ck_assert_uint_eq(layout_disk_size(&large2, row[i].large_size),
+				  row[i].large_disk + 12 * (row[i].large_size / 65536 + 1));
 	}
 }
 END_TEST
@@ -34,9 +40,11 @@ START_TEST(worked_sizes_in_format)
 	const uint64_t size[][2] = {{0, 0}, {1, 1}, {4095, 65535}, {4096, 65536}, {4097, 65537}, {40965, 655365}};
 	while (fgets(line, sizeof(line), in))
 		for (size_t i = 0; i < ARRAY_LEN(size); i++) {
-			snprintf(want, sizeof(want), "| %lu | %lu |",
+			snprintf(want, sizeof(want), "| %lu | %lu | %lu | %lu |",
 				 (unsigned long)layout_disk_size(&small, size[i][0]),
-				 (unsigned long)layout_disk_size(&large, size[i][1]));
+				 (unsigned long)layout_disk_size(&small2, size[i][0]),
+				 (unsigned long)layout_disk_size(&large, size[i][1]),
+				 (unsigned long)layout_disk_size(&large2, size[i][1]));
 			found += strstr(line, want) != NULL;
 		}
 	fclose(in);
@@ -46,7 +54,7 @@ END_TEST
 
 START_TEST(round_trip)
 {
-	const struct layout *all[] = {&small, &large};
+	const struct layout *all[] = {&small, &large, &small2, &large2};
 	for (size_t a = 0; a < ARRAY_LEN(all); a++) {
 		const struct layout *l = all[a];
 		for (uint64_t block = 0; block < 5; block++) {
@@ -95,7 +103,7 @@ END_TEST
 
 START_TEST(largest)
 {
-	const struct layout *all[] = {&small, &large, &(struct layout){HEADER_LEN_STORE, BLOCK_LEN_MAX}};
+	const struct layout *all[] = {&small, &large, &(struct layout){HEADER_LEN_STORE, BLOCK_LEN_MAX, SUITE_2}};
 	for (size_t a = 0; a < ARRAY_LEN(all); a++) {
 		uint64_t most = layout_size_max(all[a]), back;
 		ck_assert_uint_le(layout_disk_size(all[a], most), INT64_MAX);
@@ -115,9 +123,10 @@ START_TEST(which_layouts)
 		struct layout l;
 		int rc;
 	} row[] = {
-		{{512, 4096}, 0},          {{4096, 1 << 20}, 0},    {{512, 2048}, -EINVAL},
-		{{512, 1 << 21}, -EINVAL}, {{512, 4097}, -EINVAL},  {{512, 0}, -EINVAL},
-		{{0, 4096}, -EINVAL},      {{1024, 4096}, -EINVAL}, {{4096, 12288}, -EINVAL},
+		{{512, 4096, 1}, 0},          {{4096, 1 << 20, 2}, 0},    {{512, 2048, 1}, -EINVAL},
+		{{512, 1 << 21, 1}, -EINVAL}, {{512, 4097, 2}, -EINVAL},  {{512, 0, 2}, -EINVAL},
+		{{0, 4096, 1}, -EINVAL},      {{1024, 4096, 2}, -EINVAL}, {{4096, 12288, 2}, -EINVAL},
+		{{512, 4096, 0}, -EINVAL},    {{512, 4096, 3}, -EINVAL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(row); i++)
 		ck_assert_int_eq(layout_check(&row[i].l), row[i].rc);

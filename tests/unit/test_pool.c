@@ -13,7 +13,7 @@
 
 #define THREADS_MOST 16u
 
-static const struct layout layout = {HEADER_LEN_STORE, BLOCK_LEN_MIN};
+static const struct layout layout = {HEADER_LEN_STORE, BLOCK_LEN_MIN, SUITE_2};
 static struct pool *pool;
 
 /* The gate that jobs wait at, and what has been seen of them. */

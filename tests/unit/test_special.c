@@ -11,11 +11,12 @@ static struct special s, out;
 START_TEST(special_vectors)
 {
 	const char *const list[] = {
-		"special-symlink",     "special-symlink-4095",
-		"special-fifo",        "special-socket",
-		"special-char",        "special-block",
-		"special-refuse-type", "special-refuse-empty-target",
-		"special-refuse-nul",  "special-refuse-fifo-with-number",
+		"special-symlink",        "special-symlink-4095",
+		"special-fifo",           "special-socket",
+		"special-char",           "special-block",
+		"special-refuse-type",    "special-refuse-empty-target",
+		"special-refuse-nul",     "special-refuse-fifo-with-number",
+		"suite2-special-symlink", "suite2-special-char",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(list); i++) {
 		AUTO(vector_free) struct vector v;

@@ -21,7 +21,7 @@
 #define MAGIC_VERSION 6, 7, TAMPER_VERSION, 0
 #define MAGIC_KIND 7, 8, -EUCLEAN, 0
 
-static const struct layout layout = {HEADER_LEN_STORE, 4096};
+static const struct layout layout = {HEADER_LEN_STORE, 4096, SUITE_2};
 static const uint8_t dir_id[ID_LEN] = {4, 5, 6};
 static const uint8_t secret[KEY_LEN] = {7, 8, 9};
 static struct store_keys *store;
@@ -97,7 +97,7 @@ static const struct tamper keyring_rows = {
 			{16, 24, -ENOTSUP, 0},       /* incompatible features */
 			{24, 64, -EBADMSG, 0},       /* other features, sequence, store id */
 			{64, 72, -EUCLEAN, 0},       /* H, B */
-			{73, 74, -EUCLEAN, 1},       /* suite 0 */
+			{73, 74, -EUCLEAN, 2},       /* suite 0 */
 			{72, 74, -ENOTSUP, 0},       /* an unknown suite */
 			{74, 80, -EUCLEAN, 0},       /* wrap type, name mode, policy */
 			{83, 84, -EUCLEAN, 2},       /* next number 0, and there is a slot 1 */
@@ -198,7 +198,7 @@ static const struct tamper header_rows = {
 			{MAGIC_VERSION},
 			{MAGIC_KIND},
 			{8, 24, -EBADMSG, 0},    /* file id */
-			{25, 26, -EUCLEAN, 1},   /* suite 0 */
+			{25, 26, -EUCLEAN, 2},   /* suite 0 */
 			{24, 26, -ENOTSUP, 0},   /* an unknown suite */
 			{26, 64, -EUCLEAN, 0},   /* reserved */
 			{64, 72, -EBADMSG, 0},   /* sequence */
@@ -543,7 +543,7 @@ END_TEST
 
 /* The final record after NO blocks of FILE. */
 static void final_bytes(const struct file_keys *of, uint64_t no, uint64_t generation,
-			uint8_t bytes[FINAL_OVERHEAD + TAIL])
+			uint8_t bytes[FINAL_OVERHEAD_MAX + TAIL])
 {
 	static const uint8_t tail[TAIL] = {1, 2, 3};
 	const struct final_head head = {.tail_len = TAIL, .generation = generation};
@@ -591,7 +591,7 @@ START_TEST(final)
 						     {16, 32, -EBADMSG, 0}}, /* reserved */
 					   .cut = -EBADMSG,
 					   .longer = 0};
-	uint8_t bytes[FINAL_OVERHEAD + TAIL], other[FINAL_OVERHEAD + TAIL];
+	uint8_t bytes[FINAL_OVERHEAD_MAX + TAIL], other[FINAL_OVERHEAD_MAX + TAIL];
 
 	final_bytes(file, 3, 8, bytes);
 	final_bytes(file, 3, 7, other);

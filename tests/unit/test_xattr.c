@@ -22,7 +22,7 @@ static void xattr_vector(const char *name)
 	ck_assert_str_eq(plain, want);
 	ck_assert_int_eq(xattr_open(k, id, want, vector_bytes(&v, "cipher"), len, value), 0);
 	ck_assert_uint_eq(len - XATTR_OVERHEAD, vector_len(&v, "value"));
-	ck_assert_int_eq(memcmp(value, vector_bytes(&v, "value"), len - XATTR_OVERHEAD), 0);
+	ck_assert_int_eq(memcmp(value, vector_bytes(&v, "value"), vector_len(&v, "value")), 0);
 	store_keys_free(k);
 }
 
@@ -31,12 +31,29 @@ START_TEST(xattr_vectors)
 	xattr_vector("xattr");
 	xattr_vector("xattr-empty");
 	xattr_vector("xattr-longest");
+	xattr_vector("suite2-xattr");
+	xattr_vector("suite2-xattr-empty");
+	xattr_vector("suite2-xattr-longest");
 	AUTO(vector_free) struct vector v;
 	char plain[XATTR_DISK_NAME_MAX + 1];
 	vector_load(&v, "xattr-refuse-nul");
 	struct store_keys *k = vector_store(&v);
 	const char *disk = (const char *)vector_bytes(&v, "disk_name");
 	ck_assert_int_eq(xattr_name_decode(k, vector_bytes(&v, "object_id"), disk, plain), -EBADMSG);
+	store_keys_free(k);
+}
+END_TEST
+
+/* Authentic, but shorter than a nonce. */
+START_TEST(value_too_short)
+{
+	AUTO(vector_free) struct vector v;
+	uint8_t value[100];
+	vector_load(&v, "suite2-xattr-refuse-short");
+	struct store_keys *k = vector_store(&v);
+	ck_assert_int_eq(xattr_open(k, vector_bytes(&v, "object_id"), (const char *)vector_bytes(&v, "plain_name"),
+				    vector_bytes(&v, "cipher"), vector_len(&v, "cipher"), value),
+			 -EBADMSG);
 	store_keys_free(k);
 }
 END_TEST
@@ -120,6 +137,7 @@ int main(void)
 	const struct test_entry list[] = {
 		{"vectors", xattr_vectors},
 		{"names", names},
+		{"value too short", value_too_short},
 		{"values", values},
 	};
 	return test_main("xattr", list, ARRAY_LEN(list));

@@ -96,11 +96,20 @@ static inline int vector_result(const struct vector *v, const char *name)
 	return (int)strtol(vector_field(v, name)->text, NULL, 10);
 }
 
+/* Of a vector that names none: 1. */
+static inline enum suite vector_suite(const struct vector *v)
+{
+	for (size_t i = 0; i < v->n; i++)
+		if (strcmp(v->field[i].name, "suite") == 0)
+			return (enum suite)strtoul(v->field[i].text, NULL, 10);
+	return SUITE_1;
+}
+
 /* Keys of the vector's `root`, and of its `file_id` and `dek`. */
 static inline struct store_keys *vector_store(const struct vector *v)
 {
 	struct store_keys *keys = NULL;
-	ck_assert_int_eq(store_keys_new(vector_bytes(v, "root"), &keys), 0);
+	ck_assert_int_eq(store_keys_new(vector_bytes(v, "root"), vector_suite(v), &keys), 0);
 	return keys;
 }
 
@@ -112,14 +121,19 @@ static inline struct file_keys *vector_file(const struct vector *v, const struct
 }
 
 /* Keys for tests that need no vector: the same in every run. */
-static inline struct store_keys *test_store(uint8_t seed)
+static inline struct store_keys *test_store_of(uint8_t seed, enum suite suite)
 {
 	uint8_t root[KEY_LEN];
 	struct store_keys *keys = NULL;
 	memset(root, seed, sizeof(root));
-	ck_assert_int_eq(store_keys_new(root, &keys), 0);
+	ck_assert_int_eq(store_keys_new(root, suite, &keys), 0);
 	ck_assert_int_eq(store_keys_add(keys, 1, root), 0);
 	return keys;
+}
+
+static inline struct store_keys *test_store(uint8_t seed)
+{
+	return test_store_of(seed, SUITE_2);
 }
 
 static inline struct file_keys *test_file(const struct store_keys *store, uint8_t seed)

@@ -122,6 +122,30 @@ for name, no, n, flags, generation in (('final-empty', 0, 0, 0, 1), ('final-tail
          tail=tail, cipher=final(name, 4096, no, tail, flags, generation))
 
 
+# --- suite 2: what is sealed under keys of its own ------------------------------------------------------------------------
+def record2(name, plain, aad):
+    prefix = rnd('prefix ' + name, 12)
+    return prefix + gcm(name, expand(FILE.prk, info('record', STORE, FILE.id, prefix), 32), plain, aad)
+
+
+def file_case(name, **fields):
+    case(name, suite=2, root=ROOT, file_id=FILE.id, dek=FILE.dek, **fields)
+
+
+for name, block_len, no in (('suite2-block-first', 4096, 0), ('suite2-block-far', 16384, 2 ** 40)):
+    plain = rnd('plain ' + name, block_len)
+    aad = b'BYOKFS1B' + STORE + FILE.id + struct.pack('>QI', no, 0)
+    file_case(name, block_len=block_len, no=no, plain=plain, cipher=record2(name, plain, aad))
+for name, no, n, flags, generation in (('suite2-final-empty', 0, 0, 0, 1), ('suite2-final-tail', 2 ** 40, 4095, 1, 2 ** 64 - 1)):
+    tail = rnd('tail ' + name, n)
+    head = struct.pack('>IIQ', n, flags, generation) + bytes(16)
+    aad = b'BYOKFS1F' + STORE + FILE.id + struct.pack('>Q', no) + head
+    file_case(name, block_len=4096, no=no, flags=flags, generation=generation, tail=tail, cipher=head + record2(name, tail, aad))
+WRAP2 = gcm('suite2-keys-wrap', expand(GENERATIONS[7], info('dek wrap', STORE, FILE.id), 32), FILE.payload(),
+            b'BYOKFS1W' + STORE + FILE.id + struct.pack('>I', 7))
+file_case('suite2-keys-wrap', generation=7, store_key=GENERATIONS[7], payload=FILE.payload(), wrapped=WRAP2)
+
+
 # --- header -----------------------------------------------------------------------------------------------------------
 def header_slot(total, immutable, sequence, number, algorithm, version, wrapped):
     size = (total - 192) // 2
@@ -131,6 +155,9 @@ def header_slot(total, immutable, sequence, number, algorithm, version, wrapped)
 
 
 IMMUTABLE = b'BYOKFS1H' + FILE.id + struct.pack('>H', 1) + bytes(38)
+IMMUTABLE2 = b'BYOKFS1H' + FILE.id + struct.pack('>H', 2) + bytes(38)
+case('suite2-header-store', suite=2, root=ROOT, store_key_7=GENERATIONS[7], file_id=FILE.id, dek=FILE.dek, wrapped=WRAP2,
+     header=IMMUTABLE2 + header_slot(512, IMMUTABLE2, 1, 7, 1, b'', WRAP2) + bytes(160) + bytes(128))
 W1 = FILE.wrap('header 1', 1, GENERATIONS[1])
 W7 = FILE.wrap('header 7', 7, GENERATIONS[7])
 case('header-store', root=ROOT, store_key_1=GENERATIONS[1], file_id=FILE.id, dek=FILE.dek, wrapped=W1,
@@ -149,7 +176,7 @@ SLOTS = [(1, 1, b'local:/keys/a', b'1', rnd('w1', 100)), (4, 2, b'aws-kms:arn:x'
 
 
 def keyring(name, wrap_type, names, policy, features=(0, 0, 0), version=(1, 1), generations=GENERATIONS, slots=SLOTS,
-            store=STORE, order=sorted, reserved=bytes(32), behind_slots=b''):
+            store=STORE, order=sorted, reserved=bytes(32), behind_slots=b'', suite=1):
     body = b''.join(struct.pack('>IHHHHI', n, a, len(r), len(v), len(w), 0) + r + v + w for n, a, r, v, w in slots)
     body += behind_slots
     plain = ROOT + struct.pack('>I', len(generations))
@@ -157,7 +184,7 @@ def keyring(name, wrap_type, names, policy, features=(0, 0, 0), version=(1, 1), 
     box_len = len(plain) + 28
     fixed = b'BYOKFS1R' + struct.pack('>HHI', version[0], version[1], 128 + len(body) + box_len)
     fixed += struct.pack('>QQQQ', *features, 3) + store
-    fixed += struct.pack('>IIHHHHIIII', 512 if wrap_type == 1 else 4096, 16384, 1, wrap_type, names, policy, 6,
+    fixed += struct.pack('>IIHHHHIIII', 512 if wrap_type == 1 else 4096, 16384, suite, wrap_type, names, policy, 6,
                          len(slots), len(body), box_len) + reserved
     ikm = SECRETS[:32 * len(slots)] if policy == 1 else SECRETS[:32]
     key = expand(mac(bytes(32), ikm), info('box', store), 32)
@@ -167,6 +194,9 @@ def keyring(name, wrap_type, names, policy, features=(0, 0, 0), version=(1, 1), 
 for name, args in (('keyring-all', (1, 1, 1)), ('keyring-any', (2, 2, 2))):
     case(name, root=ROOT, secrets=SECRETS, wrap_type=args[0], name_mode=args[1], policy=args[2], store_id=STORE,
          **{'store_key_%d' % g: k for g, k in GENERATIONS.items()}, file=keyring(name, *args))
+case('suite2-keyring', suite=2, root=ROOT, secrets=SECRETS, wrap_type=1, name_mode=1, policy=2, store_id=STORE,
+     **{'store_key_%d' % g: k for g, k in GENERATIONS.items()}, file=keyring('suite 2', 1, 1, 2, suite=2))
+case('keyring-unknown-suite', secrets=SECRETS, result=-95, file=keyring('suite 3', 1, 1, 2, suite=3))
 MANY = {g: rnd('store key %d' % g, 32) for g in range(1, 1025)}
 case('keyring-1024-generations', root=ROOT, secrets=SECRETS, store_key_1024=MANY[1024],
      file=keyring('many', 1, 1, 2, generations=MANY, slots=SLOTS[:1]))
@@ -274,6 +304,14 @@ for name, plain, value in (('xattr', b'user.comment', b'a value'), ('xattr-empty
     case(name, root=ROOT, object_id=FILE.id, plain_name=plain, disk_name=b'user.' + b64(siv('xattr names', FILE.id, plain)).encode(),
          value=value, cipher=gcm(name, store_key('xattr values'), value, aad))
 
+for name, plain, value in (('suite2-xattr', b'user.comment', b'a value'), ('suite2-xattr-empty', b'security.capability', b''),
+                           ('suite2-xattr-longest', b'user.' + b'x' * 166, rnd('xattr value', 4000))):
+    aad = b'BYOKFS1X' + STORE + FILE.id + plain
+    cipher = AESSIV(store_key('xattr values siv', 64)).encrypt(rnd('nonce ' + name, 12) + value, [aad])
+    case(name, suite=2, root=ROOT, object_id=FILE.id, plain_name=plain,
+         disk_name=b'user.' + b64(siv('xattr names', FILE.id, plain)).encode(), value=value, cipher=cipher)
+case('suite2-xattr-refuse-short', suite=2, root=ROOT, object_id=FILE.id, plain_name=b'user.comment',
+     cipher=AESSIV(store_key('xattr values siv', 64)).encrypt(bytes(11), [b'BYOKFS1X' + STORE + FILE.id + b'user.comment']))
 case('xattr-refuse-nul', root=ROOT, object_id=FILE.id,
      disk_name=b'user.' + b64(siv('xattr names', FILE.id, b'user.a\0b')).encode())
 
@@ -288,6 +326,11 @@ for name, kind, major, minor, target, result in (
     case(name, root=ROOT, object_id=rnd('object ' + name, 16), kind=kind, major=major, minor=minor, target=target,
          result=result, record=head + gcm(name, store_key('special objects'), plain, head + STORE))
 
+    if name in ('special-symlink', 'special-char'):
+        key = expand(store_key('special objects'), info('special object', STORE, rnd('object ' + name, 16)), 32)
+        case('suite2-' + name, suite=2, root=ROOT, object_id=rnd('object ' + name, 16), kind=kind, major=major, minor=minor,
+             target=target, result=result, record=head + gcm('suite2-' + name, key, plain, head + STORE))
+
 
 # Which field of which cases is a seed for which fuzz target (tests/fuzz/fuzz_TARGET.c).
 SEEDS = {'header': ('header', 'header'), 'keyring': ('keyring', 'file'), 'pin': ('pin', 'file'),
@@ -301,7 +344,7 @@ def corpus(directory):
         os.makedirs(os.path.join(directory, target), exist_ok=True)
         for name, text in CASES.items():
             fields = dict(line.split(' = ') for line in text.splitlines())
-            if name.startswith(prefix) and field in fields:
+            if name.removeprefix('suite2-').startswith(prefix) and field in fields:
                 seed = bytes.fromhex(fields[field])
                 if target == 'final':  # the target takes a block number and flags first
                     seed = bytes(9) + seed
