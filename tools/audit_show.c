@@ -7,12 +7,12 @@
 
 #include "tools/emit.h"
 
-struct words {
+struct said {
 	const char *at, *end;
 };
 
 /* The string at W, which stands behind its opening quote: its bytes into TEXT; \" and \\ are taken back, \u stays. */
-static void take_string(struct words *w, char *text, size_t size)
+static void take_string(struct said *w, char *text, size_t size)
 {
 	size_t n = 0;
 
@@ -28,7 +28,7 @@ static void take_string(struct words *w, char *text, size_t size)
 }
 
 /* A number or a word, or whatever stands in the place of one. */
-static void take_other(struct words *w, char *text, size_t size)
+static void take_other(struct said *w, char *text, size_t size)
 {
 	size_t n = 0;
 
@@ -38,7 +38,7 @@ static void take_other(struct words *w, char *text, size_t size)
 	text[n] = 0;
 }
 
-static bool take_member(struct words *w, char *key, char *value, size_t size)
+static bool take_member(struct said *w, char *key, char *value, size_t size)
 {
 	if (w->end - w->at < 2 || w->at[0] != ',' || w->at[1] != '"')
 		return false;
@@ -79,7 +79,7 @@ static void show_value(FILE *out, char *value)
 void audit_show_line(FILE *out, const struct audit_line *l)
 {
 	char key[AUDIT_LINE_MAX], value[AUDIT_LINE_MAX];
-	struct words w = {l->members, l->members + l->members_len};
+	struct said w = {l->members, l->members + l->members_len};
 
 	fprintf(out, "%.*s %llu.%llu %.*s", (int)AUDIT_TIME_LEN, l->time, (unsigned long long)l->session,
 		(unsigned long long)l->line, (int)l->event_len, l->event);

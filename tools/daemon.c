@@ -11,10 +11,12 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "fs/watch/words.h"
 #include "tools/cmd.h"
 
 static struct {
 	struct daemon_config cfg;
+	struct words *words;
 	int pipe_fd;           /* the child's end, -1 in the foreground */
 	_Atomic bool detached; /* no terminal any more; set before the last thread that logs starts to matter */
 } d = {.pipe_fd = -1};
@@ -39,14 +41,23 @@ static int wait_for_child(int fd, pid_t pid)
 	return cmd_fail(CMD_FAILED, "the daemon died of signal %d before the mount was ready", WTERMSIG(status));
 }
 
+/* Before anything is opened that the process that speaks should not hold. */
+static int start_words(void)
+{
+	const struct words_config wc = {
+		.mountpoint = d.cfg.mountpoint, .notify_command = d.cfg.notify_command, .to_stderr = d.cfg.foreground};
+	int r = words_start(&wc, &d.words);
+
+	return r < 0 ? cmd_fail(CMD_FAILED, "cannot start the process that logs: %s", strerror(-r)) : -1;
+}
+
 int daemon_fork(const struct daemon_config *cfg)
 {
 	int p[2];
 
 	d.cfg = *cfg;
-	openlog("byokfs", LOG_PID | LOG_NDELAY, LOG_DAEMON);
 	if (cfg->foreground)
-		return -1;
+		return start_words();
 	if (pipe2(p, O_CLOEXEC) < 0)
 		return cmd_fail(CMD_FAILED, "cannot make a pipe: %s", strerror(errno));
 	fflush(NULL);
@@ -59,7 +70,7 @@ int daemon_fork(const struct daemon_config *cfg)
 	}
 	close(p[0]);
 	d.pipe_fd = p[1];
-	return -1;
+	return start_words();
 }
 
 /* Standard descriptors stay open, on /dev/null: a number below 3 must not become a file of the store. */
@@ -112,9 +123,24 @@ void daemon_ready(void)
 
 void daemon_log(int priority, const char *text)
 {
-	syslog(priority, "%s: %s", d.cfg.mountpoint, text);
-	if (d.cfg.foreground)
-		fprintf(stderr, "byokfs: %s\n", text);
-	else if (priority <= LOG_WARNING && !atomic_load(&d.detached))
+	words_log(d.words, priority, text);
+	/* at the terminal of whoever waits for the mount, which the process that speaks has left */
+	if (priority <= LOG_WARNING && !d.cfg.foreground && !atomic_load(&d.detached))
 		fprintf(stderr, "byokfs: warning: %s\n", text);
+}
+
+void daemon_log_audit(const char *line)
+{
+	words_log_bare(d.words, LOG_AUTH | LOG_NOTICE, line);
+}
+
+struct words *daemon_words(void)
+{
+	return d.words;
+}
+
+void daemon_end(void)
+{
+	words_end(d.words);
+	d.words = NULL;
 }

@@ -5,10 +5,13 @@
 
 #include <stdbool.h>
 
+struct words;
+
 /* Where the log goes besides syslog. Before daemon_ready() warnings go to the terminal too. */
 struct daemon_config {
 	bool foreground;
-	const char *mountpoint; /* begins each line of syslog */
+	const char *mountpoint;     /* begins each line of syslog */
+	const char *notify_command; /* run at each change of state, or NULL */
 };
 
 /*
@@ -20,7 +23,13 @@ int daemon_fork(const struct daemon_config *cfg);
 void daemon_ready(void);
 /* The worker's part of it: leave the terminal and the folder. Before the supervisor is told that it serves. */
 void daemon_leave(void);
-/* For fs, gate and store. Any thread. */
+/* For fs, gate and store. Any thread; never waits for whoever reads the log. */
 void daemon_log(int priority, const char *text);
+/* A line of the audit log, for syslog. Never waits. */
+void daemon_log_audit(const char *line);
+/* What supervise() tells changes of state to. */
+struct words *daemon_words(void);
+/* The mount is over: wait, not for long, until the log has all of it. In the supervisor. */
+void daemon_end(void);
 
 #endif

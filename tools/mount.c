@@ -229,8 +229,10 @@ static int run(const struct mount_options *m, struct worker *w, struct opened_st
 
 static int run_audited(const struct mount_options *m, struct worker *w, struct opened_store *o)
 {
-	const struct audit_config ac = {
-		.store = o->store, .gate = o->gate, .to_syslog = m->audit_syslog, .log = m->open.log};
+	const struct audit_config ac = {.store = o->store,
+					.gate = o->gate,
+					.line = m->audit_syslog ? daemon_log_audit : NULL,
+					.log = m->open.log};
 	char why[STORE_WHY_MAX] = "";
 	struct audit_text last = {.len = 0};
 	struct audit *audit;
@@ -280,13 +282,15 @@ static int daemon_main(struct mount_options *m, const char *mountpoint)
 				.mount_flags = m->flags,
 			},
 		.respawns = m->respawns,
-		.notify_command = m->notify_command,
+		.words = daemon_words(),
 		.log = daemon_log,
 		.work = work,
 		.ready = daemon_ready,
 		.arg = m,
 	};
-	return supervise(&sc);
+	int code = supervise(&sc);
+	daemon_end();
+	return code;
 }
 
 int cmd_mount(int argc, char **argv)
@@ -304,7 +308,8 @@ int cmd_mount(int argc, char **argv)
 		r = mountpoint_check(&m, mountpoint);
 	if (r != CMD_OK)
 		return r;
-	const struct daemon_config dc = {.foreground = m.foreground, .mountpoint = mountpoint};
+	const struct daemon_config dc = {
+		.foreground = m.foreground, .mountpoint = mountpoint, .notify_command = m.notify_command};
 	r = daemon_fork(&dc);
 	return r >= 0 ? r : daemon_main(&m, mountpoint);
 }

@@ -101,12 +101,15 @@ static uint64_t pop(struct audit *a, struct audit_text *t)
 	return events;
 }
 
-static void to_syslog(const struct audit_out *o)
+static void to_syslog(const struct audit *a, const struct audit_out *o)
 {
+	char line[AUDIT_LINE_MAX + 1];
 	const char *at = o->bytes;
 
-	for (const char *end; (end = memchr(at, '\n', (size_t)(o->bytes + o->len - at))); at = end + 1)
-		syslog(LOG_AUTH | LOG_NOTICE, "%.*s", (int)(end - at), at);
+	for (const char *end; (end = memchr(at, '\n', (size_t)(o->bytes + o->len - at))); at = end + 1) {
+		snprintf(line, sizeof(line), "%.*s", (int)(end - at), at);
+		a->cfg.line(line);
+	}
 }
 
 static void result(struct audit *a, int r)
@@ -144,8 +147,8 @@ static void written(struct audit *a)
 {
 	struct audit_out *o = a->out;
 
-	if (a->cfg.to_syslog)
-		to_syslog(o);
+	if (a->cfg.line)
+		to_syslog(a, o);
 	pthread_mutex_lock(&a->lock);
 	a->lines += o->lines;
 	pthread_mutex_unlock(&a->lock);
@@ -332,7 +335,7 @@ int audit_start(const struct audit_config *cfg, struct audit **out, char why[STO
 	int r = 0;
 
 	*out = NULL;
-	if (cfg->store->read_only && !cfg->to_syslog)
+	if (cfg->store->read_only && !cfg->line)
 		return 0;
 	struct audit *a = audit_alloc(cfg);
 	if (!a)

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,9 @@
 #include "fs/store/store.h"
 #include "kms/gate.h"
 
-#define FACTS_REST 256u /* bytes of a line besides its texts: keys and numbers */
+#define DYING_MS 100
+#define NOTIFY_HANGING 4u /* so many that do not die are put up with; then no more is run */
+#define FACTS_REST 256u   /* bytes of a line besides its texts: keys and numbers */
 
 struct notify {
 	char *command;
@@ -29,6 +30,9 @@ struct notify {
 	char *queue[NOTIFY_QUEUE]; /* malloc'ed lines */
 	unsigned n;
 	pid_t pid; /* of the run under way, 0 = none */
+	int told;  /* why its program could not be run, if so */
+	pid_t hanging[NOTIFY_HANGING];
+	unsigned n_hanging;
 	int64_t until;
 };
 
@@ -55,8 +59,7 @@ struct notify *notify_new(const char *command, int limit_ms, void (*log)(int pri
 	return NULL;
 }
 
-/* A line of JSON, malloc'ed; NULL without memory. */
-static char *facts_line(const struct notify_facts *f)
+char *notify_line(const struct notify_facts *f)
 {
 	const char *const text[][2] = {
 		{"mountpoint", f->mountpoint}, {"store", f->store},   {"from", f->from}, {"state", f->to},
@@ -80,9 +83,9 @@ static char *facts_line(const struct notify_facts *f)
 	return j.text;
 }
 
-void notify_say(struct notify *n, const struct notify_facts *f)
+void notify_put(struct notify *n, const char *text)
 {
-	char *line = n ? facts_line(f) : NULL;
+	char *line = n ? strdup(text) : NULL;
 
 	if (!line)
 		return;
@@ -107,43 +110,92 @@ static int input_of(const char *line)
 	return fd;
 }
 
-static int run(struct notify *n, const char *line)
+/* In the child: nothing but calls that are safe after a fork of a process with threads. */
+static _Noreturn void become(const struct notify *n, int in, int told)
 {
 	char *const argv[] = {n->command, NULL};
 	char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	char *const env[] = {path, NULL};
-	AUTO(auto_close) int in = input_of(line);
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
+	const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE, SIGTTOU};
+	int out = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	sigset_t none;
+
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setpgid(0, 0);
+	if (dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(out, 2) == 2)
+		execve(n->command, argv, env);
+	int r = errno;
+	(void)(write(told, &r, sizeof(r)) == sizeof(r));
+	_exit(127);
+}
+
+/* fork(2) and not vfork(2) or posix_spawn(3), whose caller sleeps until the program is loaded: a disk may never give it. */
+static int run(struct notify *n, const char *line)
+{
+	AUTO(auto_close) int in = input_of(line);
+	int told[2];
 
 	if (in < 0)
 		return -ENOMEM;
-	sigemptyset(&none);
-	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_adddup2(&files, in, 0);
-	posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setpgroup(&attr, 0);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-	int r = -posix_spawn(&n->pid, n->command, &files, &attr, argv, env);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&files);
-	if (r)
-		n->pid = 0;
-	return r;
+	if (pipe2(told, O_CLOEXEC | O_NONBLOCK))
+		return -errno;
+	pid_t pid = fork();
+	int r = pid < 0 ? -errno : 0;
+	if (pid == 0)
+		become(n, in, told[1]);
+	close(told[1]);
+	if (r) {
+		close(told[0]);
+		return r;
+	}
+	n->pid = pid;
+	n->told = told[0];
+	return 0;
+}
+
+/* The run under way is over, or is left alone: one that hangs in its exec does not even die before that is done. */
+static void leave_run(struct notify *n)
+{
+	close(n->told);
+	n->pid = 0;
+}
+
+/* Those that were killed and could not die at once. */
+static void reap_hanging(struct notify *n)
+{
+	for (unsigned i = 0; i < n->n_hanging;)
+		if (waitpid(n->hanging[i], NULL, WNOHANG) != 0)
+			n->hanging[i] = n->hanging[--n->n_hanging];
+		else
+			i++;
 }
 
 static void end_run(struct notify *n)
 {
-	int status;
-
+	kill(n->pid, SIGKILL);
 	kill(-n->pid, SIGKILL); /* and what it has started */
-	while (waitpid(n->pid, &status, 0) < 0 && errno == EINTR)
-		;
+	int64_t until = clock_ms(CLOCK_MONOTONIC) + DYING_MS;
+	bool gone = false;
+	while (!(gone = waitpid(n->pid, NULL, WNOHANG) != 0) && clock_ms(CLOCK_MONOTONIC) < until)
+		clock_pause(1);
+	if (!gone)
+		n->hanging[n->n_hanging++] = n->pid;
+	leave_run(n);
 	say(n, "took too long and was killed");
+}
+
+static void run_over(struct notify *n, int status)
+{
+	int r;
+
+	if (read(n->told, &r, sizeof(r)) == sizeof(r))
+		say(n, strerror(r));
+	else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		say(n, "failed");
+	leave_run(n);
 }
 
 /* The run under way: true while it goes on. */
@@ -151,17 +203,17 @@ static bool running(struct notify *n)
 {
 	int status;
 
+	reap_hanging(n);
 	if (!n->pid)
-		return false;
+		return n->n_hanging == NOTIFY_HANGING;
 	pid_t got = waitpid(n->pid, &status, WNOHANG);
 	if (got == 0 && clock_ms(CLOCK_MONOTONIC) < n->until)
 		return true;
 	if (got == 0)
 		end_run(n);
-	else if (got == n->pid && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
-		say(n, "failed");
-	n->pid = 0;
-	return false;
+	else
+		run_over(n, got == n->pid ? status : 0);
+	return n->n_hanging == NOTIFY_HANGING;
 }
 
 unsigned notify_step(struct notify *n)
@@ -188,7 +240,7 @@ void notify_free(struct notify *n, int limit_ms)
 	if (!n)
 		return;
 	while (notify_step(n) > 0 && clock_ms(CLOCK_MONOTONIC) < until)
-		clock_pause(20);
+		clock_pause(5);
 	if (n->pid)
 		end_run(n);
 	if (n->n > 0)

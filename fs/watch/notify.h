@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* --notify-command: a program of the operator's, run by the supervisor at each change of state. */
+/* --notify-command: a program of the operator's, run at each change of state by the process that speaks (words.h). */
 #ifndef FS_NOTIFY_H
 #define FS_NOTIFY_H
 
@@ -27,8 +27,10 @@ struct notify;
  * when COMMAND is, or without memory: then notify_* do nothing.
  */
 struct notify *notify_new(const char *command, int limit_ms, void (*log)(int priority, const char *text));
-/* Queue a run; never waits. */
-void notify_say(struct notify *n, const struct notify_facts *f);
+/* The facts as a line of JSON, malloc'ed; NULL without memory. */
+char *notify_line(const struct notify_facts *f);
+/* Queue a run that reads LINE. Never waits, not even for an exec that hangs. */
+void notify_put(struct notify *n, const char *line);
 /* Start, reap, kill what is due. Call it often. Returns how many runs are left. */
 unsigned notify_step(struct notify *n);
 /* Go on until all runs are done (LIMIT_MS at most, then the one under way is killed), then free. NULL is legal. */

@@ -68,7 +68,6 @@ static void forget_more(struct supervisor *s)
 	while (s->run.fuse_fd >= 0 && clock_ms(CLOCK_MONOTONIC) < end) {
 		(void)poll(NULL, 0, FORGET_EVERY_MS);
 		fuse_conn_forget(&s->run.conn, atomic_load(&s->page->high));
-		(void)notify_step(s->notify);
 	}
 }
 
@@ -188,12 +187,10 @@ int supervise(const struct supervise_config *cfg)
 	int code = 1;
 
 	catch_signals(&s);
-	s.notify = notify_new(cfg->notify_command, NOTIFY_LIMIT_MS, cfg->log);
 	if (s.signal_fd < 0 || page_map(&s.page))
 		cfg->log(LOG_ERR, "cannot prepare the supervisor: out of memory or descriptors");
 	else
 		code = supervise_runs(&s);
-	notify_free(s.notify, NOTIFY_END_MS);
 	if (s.signal_fd >= 0)
 		close(s.signal_fd);
 	return code;

@@ -5,6 +5,7 @@
 
 #include "fs/watch/health.h"
 #include "fs/watch/mnt.h"
+#include "fs/watch/words.h"
 #include "fs/watch/worker.h"
 
 /*
@@ -22,8 +23,8 @@ struct supervise_limits {
 
 struct supervise_config {
 	struct mnt_config mnt;
-	unsigned respawns;          /* how often in ten minutes a worker is started anew, 0 = never */
-	const char *notify_command; /* run at each change of state, or NULL */
+	unsigned respawns;   /* how often in ten minutes a worker is started anew, 0 = never */
+	struct words *words; /* for changes of state; may be NULL */
 	void (*log)(int priority, const char *text);
 	/* The worker's whole life, in its own process; its exit code. */
 	int (*work)(struct worker *w, void *arg);

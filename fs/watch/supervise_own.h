@@ -5,7 +5,6 @@
 
 #include <signal.h>
 
-#include "fs/watch/notify.h"
 #include "fs/watch/supervise.h"
 #include "fs/watch/takeover.h"
 
@@ -32,7 +31,6 @@ struct supervisor {
 	const struct supervise_config *cfg;
 	const struct supervise_limits *limits;
 	struct watch_page *page;
-	struct notify *notify;
 	int signal_fd;
 	sigset_t old_mask;
 	struct own_time own;

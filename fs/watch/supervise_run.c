@@ -102,7 +102,7 @@ void run_tell(struct supervisor *s, const char *from, const char *to, const char
 		.worker_pid = s->run.pid,
 	};
 
-	notify_say(s->notify, &f);
+	words_notify(s->cfg->words, &f);
 }
 
 /* True when there was a message. */
@@ -229,7 +229,6 @@ enum run_end run_look(struct supervisor *s, int *code)
 		said = take_message(s);
 	if (p[2].revents & POLLIN)
 		take_signal(s);
-	(void)notify_step(s->notify);
 	/* what it said last is read before its end is looked at */
 	if ((p[0].revents & POLLIN) && !said)
 		return worker_ended(s, code);

@@ -443,8 +443,10 @@ START_TEST(tells)
 	ck_assert_ptr_nonnull(f);
 	fprintf(f, "#!/bin/sh\ncat >%s\n", told);
 	ck_assert(fchmod(fileno(f), 0700) == 0 && fclose(f) == 0);
-	cfg.notify_command = script;
+	const struct words_config wc = {.mountpoint = "/mnt", .notify_command = script};
+	ck_assert_int_eq(words_start(&wc, &cfg.words), 0);
 	ck_assert_int_eq(run(work_tells), 0);
+	words_end(cfg.words);
 	f = fopen(told, "re");
 	ck_assert_ptr_nonnull(f);
 	ck_assert_ptr_nonnull(fgets(text, sizeof(text), f));
