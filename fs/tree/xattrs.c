@@ -3,6 +3,7 @@
 #include "fs/tree/xattrs.h"
 
 #include <errno.h>
+#include <linux/xattr.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,6 +279,15 @@ static void append(const char *name, struct xattr_buf *buf)
 	buf->len += n;
 }
 
+static void append_plain(const char *name, struct xattr_buf *buf)
+{
+	bool trusted = strncmp(name, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN) == 0;
+
+	buf->has_trusted |= trusted;
+	if (!trusted || !buf->hide_trusted)
+		append(name, buf);
+}
+
 int xattrs_list(struct tree *t, struct node *n, struct xattr_buf *buf)
 {
 	AUTO(backing_close) struct backing b = {.fd = -1};
@@ -288,6 +298,7 @@ int xattrs_list(struct tree *t, struct node *n, struct xattr_buf *buf)
 	int r = obj_id(t, n, id);
 
 	buf->len = 0;
+	buf->has_trusted = false;
 	if (!r)
 		r = backing_open(t, n, &b);
 	if (!r)
@@ -302,7 +313,7 @@ int xattrs_list(struct tree *t, struct node *n, struct xattr_buf *buf)
 		if (is_acl(p))
 			append(p, buf);
 		else if (strncmp(p, "user.", 5) == 0 && xattr_name_decode(keys.store, id, p, plain) == 0)
-			append(plain, buf);
+			append_plain(plain, buf);
 		else if (strncmp(p, "user.", 5) == 0)
 			atomic_fetch_add(&t->env.corrupt, 1);
 	}

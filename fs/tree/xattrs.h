@@ -18,7 +18,9 @@
 struct xattr_buf {
 	void *value;
 	size_t size;
-	size_t len; /* of the answer */
+	size_t len;        /* of the answer */
+	bool hide_trusted; /* of a list: leave out trusted.*; HAS_TRUSTED: there was one, left out or not */
+	bool has_trusted;
 };
 
 /* The value of NAME. -ENODATA, -ERANGE when SIZE is too small. A length alone is told unread. */
