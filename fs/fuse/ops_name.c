@@ -230,9 +230,11 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	struct node *from = ops_admit_change(req, parent);
 	struct node *to = from ? ops_node(req, newparent) : NULL;
 
+	const struct cred cred = ops_cred(req);
+
 	if (to)
-		fuse_reply_err(req,
-			       -obj_rename(req_tree(req), (struct at){from, name}, (struct at){to, newname}, flags));
+		fuse_reply_err(req, -obj_rename(req_tree(req), (struct at){from, name}, (struct at){to, newname}, flags,
+						&cred));
 }
 
 void ops_fill_name(struct fuse_lowlevel_ops *ops)

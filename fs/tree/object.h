@@ -77,8 +77,11 @@ int obj_link(struct tree *t, struct node *n, struct at at, struct stat *st) MUST
 int obj_unlink(struct tree *t, struct at at) MUST_CHECK;
 /* Remove a folder that is empty to the user. -ENOENT, -ENOTDIR, -ENOTEMPTY; it is as before then. */
 int obj_rmdir(struct tree *t, struct at at) MUST_CHECK;
-/* FLAGS: RENAME_NOREPLACE, RENAME_EXCHANGE; -EINVAL for others. Else as rename(2); all is as before when it fails. */
-int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags) MUST_CHECK;
+/*
+ * FLAGS: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT (which leaves a character device 0:0 of CRED's in the old place);
+ * -EINVAL for others. Else as rename(2); all is as before when it fails. A crash in the middle can leave a whiteout out.
+ */
+int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags, const struct cred *cred) MUST_CHECK;
 
 /*
  * Make durable what the names of N need: ids, sidecars and folders made in this mount, up to the root. A node without a

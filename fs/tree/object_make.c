@@ -275,50 +275,8 @@ static int special_of(const struct make *m, struct special *s)
 	return 0;
 }
 
-/* A backing without RENAME_NOREPLACE. */
-static int publish_by_link(int dir_fd, const char *tmp, const char *name)
-{
-	if (linkat(dir_fd, tmp, dir_fd, name, 0))
-		return -errno;
-	(void)unlinkat(dir_fd, tmp, 0);
-	return 0;
-}
-
-/* A special object as it will lie on disk. */
-struct sealed {
-	enum object_type type;
-	uint8_t record[SPECIAL_RECORD_MAX];
-	size_t len;
-};
-
-/*
- * Record, then size, under a name of our own, then the rename: its size tells the type, so it must never be seen with
- * another. The name ends in random digits because nothing says that the last mount swept its own.
- */
-static int write_special(struct tree *t, const struct make *m, struct place *p, const struct sealed *s)
-{
-	int dir_fd = p->dir.d->fd;
-	mode_t mode = S_ISLNK(m->mode) ? 0600 : obj_mode(m->at.dir, dir_fd, m);
-	uint64_t random;
-	char tmp[64];
-
-	random_bytes(&random, sizeof(random));
-	snprintf(tmp, sizeof(tmp), OWN_PREFIX "tmp.%016" PRIx64, random);
-	AUTO(auto_close) int fd = openat(dir_fd, tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-	if (fd < 0)
-		return place_undo(p, NULL, 0, -errno);
-	int r = store_pwrite_full(fd, s->record, s->len, 0);
-	if (!r && ftruncate(fd, (off_t)layout_special_size(&t->env.layout, s->type)))
-		r = -errno;
-	if (!r)
-		r = give_to_creator(fd, dir_fd, m);
-	if (!r && renameat2(dir_fd, tmp, dir_fd, p->dn.name, RENAME_NOREPLACE))
-		r = errno == EINVAL ? publish_by_link(dir_fd, tmp, p->dn.name) : -errno;
-	return r ? place_undo(p, tmp, 0, r) : 0;
-}
-
 /* Sealed before anything is on disk: what cannot be sealed leaves no sidecar. */
-static int seal_special(struct tree *t, const struct make *m, struct sealed *sealed)
+int obj_special_seal(struct tree *t, const struct make *m, struct sealed_special *sealed)
 {
 	struct borrow b = {0};
 	struct special s;
@@ -334,18 +292,58 @@ static int seal_special(struct tree *t, const struct make *m, struct sealed *sea
 	return r;
 }
 
+int obj_special_write(struct tree *t, const struct make *m, int dir_fd, struct sealed_special *s)
+{
+	mode_t mode = S_ISLNK(m->mode) ? 0600 : obj_mode(m->at.dir, dir_fd, m);
+	uint64_t random;
+
+	random_bytes(&random, sizeof(random));
+	snprintf(s->tmp, sizeof(s->tmp), OWN_PREFIX "tmp.%016" PRIx64, random);
+	AUTO(auto_close) int fd = openat(dir_fd, s->tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0)
+		return -errno;
+	int r = store_pwrite_full(fd, s->record, s->len, 0);
+	if (!r && ftruncate(fd, (off_t)layout_special_size(&t->env.layout, s->type)))
+		r = -errno;
+	if (!r)
+		r = give_to_creator(fd, dir_fd, m);
+	if (r)
+		(void)unlinkat(dir_fd, s->tmp, 0);
+	return r;
+}
+
+/* A backing without RENAME_NOREPLACE. */
+static int publish_by_link(int dir_fd, const char *tmp, const char *name)
+{
+	return linkat(dir_fd, tmp, dir_fd, name, 0) || unlinkat(dir_fd, tmp, 0) ? -errno : 0;
+}
+
+int obj_special_publish(int dir_fd, const struct sealed_special *s, const char *name)
+{
+	int r = renameat2(dir_fd, s->tmp, dir_fd, name, RENAME_NOREPLACE) ? -errno : 0;
+
+	if (r == -EINVAL)
+		r = publish_by_link(dir_fd, s->tmp, name);
+	if (r)
+		(void)unlinkat(dir_fd, s->tmp, 0);
+	return r;
+}
+
 int obj_special_new(struct tree *t, const struct make *m, struct node **out, struct stat *st)
 {
 	AUTO(place_end) struct place p = {0};
-	struct sealed sealed;
-	int r = seal_special(t, m, &sealed);
+	struct sealed_special sealed;
+	int r = obj_special_seal(t, m, &sealed);
 
 	if (!r)
 		r = place_begin(t, m->at, &p);
-	if (!r)
-		r = write_special(t, m, &p, &sealed);
 	if (r)
 		return r;
+	r = obj_special_write(t, m, p.dir.d->fd, &sealed);
+	if (!r)
+		r = obj_special_publish(p.dir.d->fd, &sealed, p.dn.name);
+	if (r)
+		return place_undo(&p, NULL, 0, r);
 	if (fstatat(p.dir.d->fd, p.dn.name, st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	r = announce(t, m, p.dn.name, key_of(st, (int)sealed.type), out);

@@ -274,13 +274,43 @@ static int rename_on_disk(struct tree *t, struct side *from, struct side *to, un
 	return r;
 }
 
-int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags)
+/* What overlayfs leaves where a name was. */
+static int whiteout_begin(struct tree *t, const struct side *from, const struct cred *cred, struct sealed_special *s)
+{
+	const struct make m = {.at = from->at, .mode = S_IFCHR, .cred = *cred};
+	int r = obj_special_seal(t, &m, s);
+
+	return r ? r : obj_special_write(t, &m, from->d.d->fd, s);
+}
+
+/* The rename itself, a whiteout ready before it: what can fail, fails then. The kernel lets nobody look in between. */
+static int rename_leaving(struct tree *t, struct side *from, struct side *to, unsigned flags, const struct cred *cred)
+{
+	AUTO(emptied_end) struct emptied e = {.fd = -1};
+	struct sealed_special whiteout;
+	bool leaves = flags & RENAME_WHITEOUT;
+	int r = leaves ? whiteout_begin(t, from, cred, &whiteout) : 0;
+
+	if (r)
+		return r;
+	r = rename_on_disk(t, from, to, flags & ~(unsigned)RENAME_WHITEOUT, &e);
+	if (r && leaves)
+		(void)unlinkat(from->d.d->fd, whiteout.tmp, 0);
+	if (r)
+		return r;
+	if (!(flags & (RENAME_EXCHANGE | RENAME_WHITEOUT)))
+		obj_sidecar_remove(from->d.d->fd, &from->dn);
+	r = rename_nodes(t, from, to, flags);
+	return leaves && !r ? obj_special_publish(from->d.d->fd, &whiteout, from->dn.name) : r;
+}
+
+int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags, const struct cred *cred)
 {
 	AUTO(side_end) struct side a = {0};
 	AUTO(side_end) struct side b = {0};
-	AUTO(emptied_end) struct emptied e = {.fd = -1};
 
-	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
+	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) ||
+	    (flags & RENAME_EXCHANGE && flags & RENAME_WHITEOUT))
 		return -EINVAL;
 	int r = side_begin(t, from, &a);
 	if (!r)
@@ -294,12 +324,7 @@ int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags)
 	/* rename(2): two names of one object both stay. Nothing happens on disk, so nothing may happen to sidecar and table. */
 	if (b.there && a.st.st_dev == b.st.st_dev && a.st.st_ino == b.st.st_ino)
 		return 0;
-	r = rename_on_disk(t, &a, &b, flags, &e);
-	if (r)
-		return r;
-	if (!(flags & RENAME_EXCHANGE))
-		obj_sidecar_remove(a.d.d->fd, &a.dn);
-	return rename_nodes(t, &a, &b, flags);
+	return rename_leaving(t, &a, &b, flags, cred);
 }
 
 /* Make folder DIR's own things durable, by what it still owes. */

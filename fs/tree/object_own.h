@@ -16,4 +16,22 @@ int obj_sidecar_write(struct node *dir, int dir_fd, const struct disk_name *dn, 
 /* Remove the sidecar of DN, if it has one: after the name. One that stays is harmless. */
 void obj_sidecar_remove(int dir_fd, const struct disk_name *dn);
 
+/* A special object on its way to its name. */
+struct sealed_special {
+	enum object_type type;
+	uint8_t record[SPECIAL_RECORD_MAX];
+	size_t len;
+	char tmp[64]; /* its name of our own until then */
+};
+
+/* Seal what M asks for; nothing is on disk yet. -EINVAL, -ENAMETOOLONG, -EACCES. */
+int obj_special_seal(struct tree *t, const struct make *m, struct sealed_special *s) MUST_CHECK;
+/*
+ * Record, then size, under a name of our own: its size tells the type, so it must never be seen with another. The name ends in
+ * random digits because nothing says that the last mount swept its own. On an error nothing is left.
+ */
+int obj_special_write(struct tree *t, const struct make *m, int dir_fd, struct sealed_special *s) MUST_CHECK;
+/* Give it its NAME on disk, which must be free (-EEXIST). On an error nothing is left. */
+int obj_special_publish(int dir_fd, const struct sealed_special *s, const char *name) MUST_CHECK;
+
 #endif

@@ -33,6 +33,33 @@ for uid in 0 65534; do
 	checks=$((checks + n - different))
 	figure "uid $uid: $n calls, $different lines differ"
 done
+# what an asynchronous direct write has finished, every later buffered read shows
+direct=$(tool directio) || exit 1
+expect 'no stale read beside direct writes' timeout 300 "$direct" "$W/mnt/direct" 1500
+
+# trusted.* is for administrators: a user's rsync -aX would fail on what it is shown and may not read
+touch "$W/mnt/trusted"
+setfattr -n trusted.secret -v x "$W/mnt/trusted" && setfattr -n user.open -v y "$W/mnt/trusted"
+chmod 644 "$W/mnt/trusted"
+names() { getfattr -m - --absolute-names "$1" | grep -c "^$2"; }
+same 'root is shown trusted.*' 1 "$(names "$W/mnt/trusted" trusted.secret)"
+same 'a user is not' 0 "$(setpriv --reuid 65534 --regid 65534 --clear-groups getfattr -m - --absolute-names "$W/mnt/trusted" | grep -c '^trusted')"
+same 'but what is his to see' 1 "$(setpriv --reuid 65534 --regid 65534 --clear-groups getfattr -m - --absolute-names "$W/mnt/trusted" | grep -c '^user.open')"
+same 'nor is root without CAP_SYS_ADMIN' 0 "$(setpriv --bounding-set -sys_admin --inh-caps -sys_admin getfattr -m - --absolute-names "$W/mnt/trusted" | grep -c '^trusted')"
+
+# overlayfs takes the mount as its upper folder, and leaves whiteouts there
+mkdir "$W/mnt/upper" "$W/mnt/work" "$W/lower" "$W/over"
+echo low >"$W/lower/file"
+if mount -t overlay overlay -o "lowerdir=$W/lower,upperdir=$W/mnt/upper,workdir=$W/mnt/work" "$W/over" 2>"$W/over.err"; then
+	expect 'rename over the mount' mv "$W/over/file" "$W/over/moved"
+	same 'what was moved' low "$(cat "$W/over/moved")"
+	same 'and is no longer there' no "$([ -e "$W/over/file" ] && echo yes || echo no)"
+	same 'as a whiteout' 'character special file 0 0' "$(stat -c '%F %t %T' "$W/mnt/upper/file")"
+	umount "$W/over"
+else
+	fail "overlayfs refuses the mount: $(cat "$W/over.err") $(dmesg 2>/dev/null | tail -n 2)"
+fi
+
 # the backing of the store must hold no trace of what failed
 umount_store
 expect 'verify' byokfs verify "$W/store"

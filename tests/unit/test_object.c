@@ -122,7 +122,7 @@ START_TEST(names_that_none_may_have)
 	const char *long_name = long_of('n', 256);
 	ck_assert_int_eq(try_file(root(), long_name), -ENAMETOOLONG);
 	ck_assert_int_eq(try_look(root(), long_name), -ENAMETOOLONG);
-	ck_assert_int_eq(obj_rename(tree, at(root(), "n"), at(root(), long_name), 0), -ENAMETOOLONG);
+	ck_assert_int_eq(obj_rename(tree, at(root(), "n"), at(root(), long_name), 0, &nobody), -ENAMETOOLONG);
 	ck_assert_int_eq(obj_unlink(tree, at(root(), long_name)), -ENAMETOOLONG);
 	same_as(was);
 }
@@ -160,7 +160,7 @@ START_TEST(plain_names)
 	ck_assert_int_eq(try_file(d, OWN_PREFIX "mine"), -EINVAL);
 	ck_assert_int_eq(try_look(d, DIRID_NAME), -ENOENT);
 	ck_assert_int_eq(obj_unlink(tree, at(d, DIRID_NAME)), -EINVAL);
-	ck_assert_int_eq(obj_rename(tree, at(d, "pipe"), at(d, OWN_PREFIX "x"), 0), -EINVAL);
+	ck_assert_int_eq(obj_rename(tree, at(d, "pipe"), at(d, OWN_PREFIX "x"), 0, &nobody), -EINVAL);
 	ck_assert_int_eq(obj_unlink(tree, at(d, "pipe")), 0);
 	ck_assert_int_eq(obj_unlink(tree, at(d, long_of('p', 255))), 0);
 	ck_assert_int_eq(obj_rmdir(tree, at(root(), "folder")), 0);
@@ -410,7 +410,7 @@ START_TEST(objects_that_are_gone)
 	ck_assert_int_eq(try_dir(folder, "x"), -ESTALE);
 	ck_assert_int_eq(obj_unlink(tree, at(folder, "x")), -ESTALE);
 	ck_assert_int_eq(obj_rmdir(tree, at(folder, "x")), -ESTALE);
-	ck_assert_int_eq(obj_rename(tree, at(root(), "f"), at(folder, "x"), 0), -ESTALE);
+	ck_assert_int_eq(obj_rename(tree, at(root(), "f"), at(folder, "x"), 0, &nobody), -ESTALE);
 	ck_assert_int_eq(obj_id(tree, file, id), -ESTALE);
 	ck_assert_int_eq(obj_getattr(tree, file, &st), -ESTALE);
 	ck_assert_int_eq(obj_link(tree, file, at(root(), long_of('l', 200)), &st), -ESTALE);
@@ -559,7 +559,7 @@ START_TEST(id_goes_where_the_folder_goes)
 	uint8_t id[ID_LEN], moved[ID_LEN];
 	ck_assert_int_eq(try_file(a, "f"), 0);
 	ck_assert_int_eq(obj_dir_id(tree, a, id), 0);
-	ck_assert_int_eq(obj_rename(tree, at(root(), "a"), at(b, "c"), 0), 0);
+	ck_assert_int_eq(obj_rename(tree, at(root(), "a"), at(b, "c"), 0, &nobody), 0);
 	tree_fresh(false, false);
 	b = look(root(), "b");
 	a = look(b, "c");
@@ -852,8 +852,8 @@ START_TEST(locked_gate_refuses_everything)
 	ck_assert_int_eq(obj_link(tree, f, at(root(), "new"), &st), -EACCES);
 	ck_assert_int_eq(obj_unlink(tree, at(root(), "f")), -EACCES);
 	ck_assert_int_eq(obj_rmdir(tree, at(root(), "d")), -EACCES);
-	ck_assert_int_eq(obj_rename(tree, at(root(), "f"), at(root(), "g"), 0), -EACCES);
-	ck_assert_int_eq(obj_rename(tree, at(root(), "f"), at(root(), "d"), RENAME_EXCHANGE), -EACCES);
+	ck_assert_int_eq(obj_rename(tree, at(root(), "f"), at(root(), "g"), 0, &nobody), -EACCES);
+	ck_assert_int_eq(obj_rename(tree, at(root(), "f"), at(root(), "d"), RENAME_EXCHANGE, &nobody), -EACCES);
 	if (_i == 1) /* not read before */
 		ck_assert_int_eq(obj_dir_id(tree, d, id), -EACCES);
 	ck_assert(lies(root(), s.name, &st));

@@ -14,7 +14,7 @@ static void setup_names(void)
 
 static int rename_to(const char *from, const char *to, unsigned flags)
 {
-	return obj_rename(tree, at(root(), from), at(root(), to), flags);
+	return obj_rename(tree, at(root(), from), at(root(), to), flags, &nobody);
 }
 
 static void drop(struct node *n)
@@ -488,13 +488,13 @@ START_TEST(rename_moves)
 	ck_assert_int_eq(rename_to("g", long_a, 0), 0);
 	nothing_of(root(), "g");
 	whole(root(), long_a);
-	ck_assert_int_eq(obj_rename(tree, at(root(), long_a), at(d, long_a), RENAME_NOREPLACE), 0);
+	ck_assert_int_eq(obj_rename(tree, at(root(), long_a), at(d, long_a), RENAME_NOREPLACE, &nobody), 0);
 	nothing_of(root(), long_a);
 	whole(d, long_a);
-	ck_assert_int_eq(obj_rename(tree, at(d, long_a), at(d, "s"), 0), 0);
+	ck_assert_int_eq(obj_rename(tree, at(d, long_a), at(d, "s"), 0, &nobody), 0);
 	nothing_of(d, long_a);
 	whole(d, "s");
-	ck_assert_int_eq(obj_rename(tree, at(root(), "e"), at(d, "e"), 0), 0);
+	ck_assert_int_eq(obj_rename(tree, at(root(), "e"), at(d, "e"), 0, &nobody), 0);
 	ck_assert_ptr_eq(look(d, "s"), f); /* the table went along */
 	ck_assert_ptr_null(f->links->next);
 	ck_assert_ptr_eq(f->links->parent, d);
@@ -503,6 +503,28 @@ START_TEST(rename_moves)
 	ck_assert_int_eq(try_look(e, "in e"), 0);
 	whole(e, "in e");
 	ck_assert_int_eq(f->orphan_fd, -1);
+}
+END_TEST
+
+/* overlayfs: a character device 0:0 stays where the name was, whatever lay at the other. */
+START_TEST(rename_leaves_whiteout)
+{
+	tree_with_names(_i);
+	static const char *const names[] = {"f", long_a};
+	struct node *n;
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		ck_assert_int_eq(try_file(root(), names[i]), 0);
+		ck_assert_int_eq(rename_to(names[i], "g", RENAME_WHITEOUT), 0);
+		ck_assert_int_eq(obj_lookup(tree, at(root(), names[i]), &n, &st), 0);
+		ck_assert(S_ISCHR(st.st_mode) && st.st_rdev == 0 && (st.st_mode & 07777) == 0);
+		node_forget(&tree->nodes, n, 1);
+		ck_assert_int_eq(obj_lookup(tree, at(root(), "g"), &n, &st), 0);
+		ck_assert(S_ISREG(st.st_mode));
+		node_forget(&tree->nodes, n, 1);
+		ck_assert_int_eq(obj_unlink(tree, at(root(), names[i])), 0);
+	}
 }
 END_TEST
 
@@ -519,12 +541,13 @@ START_TEST(rename_that_is_refused)
 	ck_assert_int_eq(rename_to("nothing", long_a, 0), -ENOENT);
 	ck_assert_int_eq(rename_to("f", "d", RENAME_NOREPLACE), -EEXIST);
 	ck_assert_int_eq(rename_to("f", "nothing", RENAME_EXCHANGE), -ENOENT);
-	ck_assert_int_eq(rename_to("f", "g", RENAME_WHITEOUT), -EINVAL);
+	ck_assert_int_eq(rename_to("f", "empty", RENAME_WHITEOUT | RENAME_EXCHANGE), -EINVAL);
+	ck_assert_int_eq(rename_to("f", "d", RENAME_WHITEOUT | RENAME_NOREPLACE), -EEXIST);
 	ck_assert_int_eq(rename_to("f", "g", 64), -EINVAL);
 	ck_assert_int_eq(rename_to("f", "empty", 0), -EISDIR);
 	ck_assert_int_eq(rename_to("empty", "f", 0), -ENOTDIR);
 	ck_assert_int_eq(rename_to("empty", "d", 0), -ENOTEMPTY);
-	ck_assert_int_eq(obj_rename(tree, at(root(), "d"), at(d, long_a), 0), -EINVAL); /* into itself */
+	ck_assert_int_eq(obj_rename(tree, at(root(), "d"), at(d, long_a), 0, &nobody), -EINVAL); /* into itself */
 	same_as(was);
 	id_of(e, now);
 	ck_assert_mem_eq(id, now, DIRID_LEN);
@@ -577,7 +600,7 @@ START_TEST(rename_over_an_empty_folder)
 	/* a folder over one below itself: that one has its id again */
 	struct node *below = new_dir(full, "below");
 	id_of(below, id);
-	ck_assert_int_eq(obj_rename(tree, at(root(), "empty"), at(full, "below"), 0), -EINVAL);
+	ck_assert_int_eq(obj_rename(tree, at(root(), "empty"), at(full, "below"), 0, &nobody), -EINVAL);
 	id_of(below, now);
 	ck_assert_mem_eq(id, now, DIRID_LEN);
 }
@@ -588,7 +611,7 @@ START_TEST(exchange)
 	tree_with_names(_i);
 	struct node *d = new_dir(root(), "d"), *f = new_file(d, long_b), *e = new_dir(root(), long_a);
 	ck_assert_int_eq(try_file(e, "in e"), 0);
-	ck_assert_int_eq(obj_rename(tree, at(root(), long_a), at(d, long_b), RENAME_EXCHANGE), 0);
+	ck_assert_int_eq(obj_rename(tree, at(root(), long_a), at(d, long_b), RENAME_EXCHANGE, &nobody), 0);
 	ck_assert_ptr_eq(look(root(), long_a), f);
 	ck_assert_ptr_eq(look(d, long_b), e);
 	whole(root(), long_a);
@@ -601,7 +624,7 @@ START_TEST(exchange)
 	ck_assert_uint_eq(attr(f).st_nlink, 1);
 	char *was = snap();
 	fault_set(CALL_RENAMEAT2, NULL, EINVAL); /* a backing without it */
-	ck_assert_int_eq(obj_rename(tree, at(root(), long_a), at(d, long_b), RENAME_EXCHANGE), -EINVAL);
+	ck_assert_int_eq(obj_rename(tree, at(root(), long_a), at(d, long_b), RENAME_EXCHANGE, &nobody), -EINVAL);
 	same_as(was);
 }
 END_TEST
@@ -813,6 +836,7 @@ static Suite *make_suite(void)
 	tcase_add_test(gone, rmdir_that_fails_twice);
 	tcase_add_loop_test(moved, rename_moves, 0, 2);
 	tcase_add_loop_test(moved, rename_that_is_refused, 0, 2);
+	tcase_add_loop_test(moved, rename_leaves_whiteout, 0, 2);
 	tcase_add_loop_test(moved, rename_over_a_file, 0, 2);
 	tcase_add_loop_test(moved, rename_over_an_empty_folder, 0, 2);
 	tcase_add_loop_test(moved, exchange, 0, 2);

@@ -347,7 +347,7 @@ START_TEST(renamed_linked_unlinked)
 	ck_assert_int_eq(set(f, "user.x", "f's", 0), 0);
 	ck_assert_int_eq(set(d, "user.x", "d's", 0), 0);
 	ck_assert_int_eq(obj_link(tree, f, at(d, "g"), &st), 0);
-	ck_assert_int_eq(obj_rename(tree, at(root(), "d"), at(root(), "e"), 0), 0);
+	ck_assert_int_eq(obj_rename(tree, at(root(), "d"), at(root(), "e"), 0, &nobody), 0);
 	ck_assert_int_eq(obj_unlink(tree, at(root(), "f")), 0);
 	is(f, "user.x", "f's");
 	is(d, "user.x", "d's");
