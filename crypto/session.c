@@ -3,12 +3,15 @@
 #include "crypto/session.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <string.h>
 
 #include "crypto/magic.h"
 
 #define MAGIC "BYOKFS1M"
 #define MACED_LEN (SESSION_LEN - MAC_LEN)
+#define MARK_MAGIC "BYOKFS1N"
+#define MARK_SUMMED (SESSION_MARK_LEN - crypto_hash_sha256_BYTES)
 
 int session_write(const struct store_keys *keys, const struct session *s, uint8_t buf[SESSION_LEN])
 {
@@ -47,4 +50,51 @@ int session_peek(const uint8_t *buf, size_t len, struct session *out)
 	out->state = (enum session_state)be32_get(buf + 16);
 	out->dirty_since = be64_get(buf + 24);
 	return 0;
+}
+
+void session_mark_write(const struct session_mark *m, uint8_t buf[SESSION_MARK_LEN])
+{
+	memcpy(buf, MARK_MAGIC, MAGIC_LEN);
+	memcpy(buf + 8, m->store_id, ID_LEN);
+	be64_put(buf + 24, m->number);
+	be32_put(buf + 32, (uint32_t)m->state);
+	be32_put(buf + 36, 0);
+	crypto_hash_sha256(buf + MARK_SUMMED, buf, MARK_SUMMED);
+}
+
+int session_mark_parse(const uint8_t *buf, size_t len, struct session_mark *out)
+{
+	uint8_t hash[crypto_hash_sha256_BYTES];
+	int r = len == SESSION_MARK_LEN ? magic_check(buf, len, MARK_MAGIC) : -EUCLEAN;
+	if (r)
+		return r;
+	crypto_hash_sha256(hash, buf, MARK_SUMMED);
+	uint32_t state = be32_get(buf + 32);
+	if (sodium_memcmp(hash, buf + MARK_SUMMED, sizeof(hash)) != 0 || state < SESSION_MARK_OPEN ||
+	    state > SESSION_MARK_DOUBTED || be32_get(buf + 36) != 0 || be64_get(buf + 24) == 0)
+		return -EUCLEAN;
+	memcpy(out->store_id, buf + 8, ID_LEN);
+	out->number = be64_get(buf + 24);
+	out->state = (enum session_mark_state)state;
+	return 0;
+}
+
+void session_judge(const struct session *record, const struct session_mark *mark, bool accept,
+		   struct session_verdict *out)
+{
+	static const struct session none = {0};
+	const struct session *s = record ? record : &none;
+	uint64_t known = mark ? mark->number : 0;
+	bool closed = record && record->state == SESSION_CLEAN;
+	/* An open record of the very session that this host saw begin is news; unreadable, it can only be that one's. */
+	bool news = known == 0 || s->number > known ||
+		    (mark->state == SESSION_MARK_OPEN && (s->number == known || !record));
+
+	*out = (struct session_verdict){
+		.unclean = !closed && (news || accept),
+		.stale = !closed && !news && !accept,
+		.older = closed && s->number < known,
+		.next = (s->number > known ? s->number : known) + 1,
+	};
+	out->dirty_since = closed || s->dirty_since == 0 ? out->next : s->dirty_since;
 }

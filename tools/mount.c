@@ -34,6 +34,7 @@ static const char help[] =
 	"  --kms REF                contact this KMS too: on a host that does not know the store yet\n"
 	"  --accept-older-keyring   take a keyring older than this host has seen, or the pin's copy when both are "
 	"gone\n"
+	"  --accept-older-session   the store was restored from a copy: tolerate what a crash had left in it then\n"
 	"  --wait[=TIME]            keep asking a KMS that is silent (for TIME, or without end) instead of failing\n"
 	"  --poll 5s --lease 15s    how often the KMS is asked; how long an answer counts (at least twice the poll)\n"
 	"  --grace 1h               how long to serve on while the KMS is silent, 0 to 7d; never after a refusal\n"

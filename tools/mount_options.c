@@ -39,6 +39,7 @@ static const struct option longs[] = {
 	{"notify-command", required_argument, NULL, OPT_WORD + 11},
 	{"protect-mountpoint", no_argument, NULL, OPT_WORD + 12},
 	{"audit-syslog", no_argument, NULL, OPT_WORD + 13},
+	{"accept-older-session", no_argument, NULL, OPT_WORD + 14},
 	{0},
 };
 
@@ -83,6 +84,7 @@ static const char *const others[] = {"ro",
 				     "protect_mountpoint",
 				     "audit_syslog",
 				     "accept_older_keyring",
+				     "accept_older_session",
 				     NULL};
 
 void mount_options_init(struct mount_options *m)
@@ -199,6 +201,8 @@ static int plain_word(struct mount_options *m, const char *word)
 		m->allow_other = word[0] == 'a' ? ALLOW_OTHER : ALLOW_NO_OTHER;
 	else if (strcmp(word, "accept_older_keyring") == 0)
 		m->open.accept_older = true;
+	else if (strcmp(word, "accept_older_session") == 0)
+		m->open.accept_session = true;
 	else if (strcmp(word, "protect_mountpoint") == 0)
 		m->protect_mountpoint = true;
 	else if (strcmp(word, "audit_syslog") == 0)

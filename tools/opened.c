@@ -281,6 +281,7 @@ enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened_store 
 		.refs = ref,
 		.n_refs = cfg->n_refs,
 		.accept_older = cfg->accept_older,
+		.accept_session = cfg->accept_session,
 		.read_only = cfg->read_only,
 	};
 	enum cmd_exit code = begin(cfg, &how, out);

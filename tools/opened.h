@@ -15,7 +15,8 @@ struct opened_config {
 	const char *path;                 /* STORE */
 	const char *ref[OPENED_REFS_MAX]; /* --kms, as given */
 	size_t n_refs;
-	bool accept_older;
+	bool accept_older;   /* --accept-older-keyring */
+	bool accept_session; /* --accept-older-session */
 	bool read_only;
 	bool look_only;              /* keys only: no owner lock, no session; beside a mount too */
 	const char *passphrase_file; /* NULL: credentials directory, then prompt */

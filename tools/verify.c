@@ -23,6 +23,8 @@ static const char help[] =
 	"  --repair              put right what a crash left; what is taken away is kept in STORE/byokfs/lost+found\n"
 	"  --json                one JSON object per problem and line, then a summary\n"
 	"  --kms REF             a KMS that may be contacted for this store, if this host does not know it yet\n"
+	"  --accept-older-session\n"
+	"                        the store was restored from a copy: what a crash had left in it is no damage\n"
 	"  --passphrase-file F   the keystore's passphrase (else systemd's credentials, else a prompt)\n"
 	"  -h, --help            this text\n"
 	"\n"
@@ -33,7 +35,7 @@ static const char help[] =
 	"Example:\n"
 	"  byokfs umount /mnt/backup && byokfs verify /srv/backup.store\n";
 
-enum { OPT_NO_KEY = 256, OPT_REPAIR, OPT_JSON, OPT_KMS, OPT_PASSPHRASE };
+enum { OPT_NO_KEY = 256, OPT_REPAIR, OPT_JSON, OPT_KMS, OPT_PASSPHRASE, OPT_SESSION };
 
 static const struct option longs[] = {
 	{"no-key", no_argument, NULL, OPT_NO_KEY},
@@ -41,6 +43,7 @@ static const struct option longs[] = {
 	{"json", no_argument, NULL, OPT_JSON},
 	{"kms", required_argument, NULL, OPT_KMS},
 	{"passphrase-file", required_argument, NULL, OPT_PASSPHRASE},
+	{"accept-older-session", no_argument, NULL, OPT_SESSION},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -104,6 +107,9 @@ static int option_take(struct verify *v, int c)
 		return CMD_OK;
 	case OPT_REPAIR:
 		v->repair = true;
+		return CMD_OK;
+	case OPT_SESSION:
+		v->open.accept_session = true;
 		return CMD_OK;
 	case OPT_JSON:
 		v->json = true;
@@ -180,7 +186,10 @@ static struct check_config check_of(struct verify *v, const struct store *s, str
  */
 static int look_before(struct verify *v)
 {
-	const struct store_open how = {.path = v->open.path, .no_pin_check = true, .read_only = true};
+	const struct store_open how = {.path = v->open.path,
+				       .accept_session = v->open.accept_session,
+				       .no_pin_check = true,
+				       .read_only = true};
 	char why[STORE_WHY_MAX] = "";
 	int r = store_open(&how, &v->before, why);
 	if (r) {

@@ -156,7 +156,10 @@ void audit_mounted(struct audit *a, const struct audit_mount *m)
 	audit_text_str(&t, "mountpoint", m->mountpoint);
 	audit_text_str(&t, "kms", a->kms);
 	audit_text_str(&t, "access", m->read_only ? "ro" : "rw");
-	audit_text_str(&t, "session_before", a->cfg.store->unclean ? "unclean" : "clean");
+	audit_text_str(&t, "session_before",
+		       a->cfg.store->stale     ? "put back"
+		       : a->cfg.store->unclean ? "unclean"
+					       : "clean");
 	audit_text_str(&t, "on_revoke", m->unmount_on_revoke ? "unmount" : "lock");
 	audit_text_str(&t, "restore", m->manual_return ? "manual" : "automatic");
 	if (m->poll_ms != 0)

@@ -8,6 +8,7 @@
 #include "crypto/auto.h"
 #include "fs/check/check_own.h"
 #include "fs/store/borrow.h"
+#include "fs/store/session_mark.h"
 #include "fs/store/store_own.h"
 
 struct own {
@@ -69,11 +70,25 @@ static int parse_session(struct gate *g, const uint8_t *record, size_t len, stru
 	return r ? r : session_parse(b.store, record, len, session);
 }
 
+/* Is the record no news to this host? Without a key by what it says, unless a check with one follows. */
+static bool session_stale(const struct check_config *cfg)
+{
+	struct session_verdict v;
+
+	if (cfg->gate)
+		return cfg->store->stale;
+	return !cfg->begins && session_mark_look(cfg->store, &v) == 0 && v.stale;
+}
+
 int check_session(const struct check_config *cfg, const uint8_t *record, size_t len, struct check_counts *out)
 {
 	struct own o = {.cfg = cfg, .counts = out};
 	struct session session;
 	int r = parse_session(cfg->gate, record, len, &session);
+	if (r == 0 && session_stale(cfg))
+		say(&o, CHECK_SESSION, CHECK_DAMAGE, STORE_OWN "/" STORE_SESSION,
+		    "older than this host has seen: it was put back, and claims a crash (--accept-older-session if you "
+		    "restored the store from a copy)");
 	if (r != -EBADMSG)
 		return r;
 	say(&o, CHECK_SESSION, CHECK_DAMAGE, STORE_OWN "/" STORE_SESSION,
@@ -83,14 +98,9 @@ int check_session(const struct check_config *cfg, const uint8_t *record, size_t 
 
 int check_says_unclean(const struct store *s)
 {
-	uint8_t *record = NULL;
-	size_t len = 0;
-	if (store_read_file(s->own_fd, STORE_SESSION, SESSION_LEN, &record, &len))
-		return 0;
-	struct session session;
-	int open = session_peek(record, len, &session) == 0 && session.state == SESSION_OPEN;
-	free(record);
-	return open;
+	struct session_verdict v;
+
+	return session_mark_look(s, &v) == 0 && v.unclean;
 }
 
 static int check_session_file(struct own *o)

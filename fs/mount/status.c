@@ -70,7 +70,7 @@ static void put_store(FILE *out, const struct store *s)
 	put_text(out, "wrap", k->wrap_type == WRAP_FILE ? "file" : "store");
 	put_number(out, "block_size", k->layout.block_len);
 	put_number(out, "keyring_sequence", k->sequence);
-	put_text(out, "session", s->unclean ? "unclean" : "clean");
+	put_text(out, "session", s->stale ? "put back" : s->unclean ? "unclean" : "clean");
 	put_number(out, "read_only", s->read_only);
 }
 

@@ -268,15 +268,31 @@ int pin_file_forget(const uint8_t store_id[ID_LEN])
 	return 0;
 }
 
+/* The pin's name with ENDING for ".pin". */
+static int name_beside(const char *store_path, const uint8_t store_id[ID_LEN], const char *ending, char *name)
+{
+	pin_name(store_path, store_id, name);
+	size_t n = strlen(name) - (sizeof(PIN_SUFFIX) - 1);
+	return snprintf(name + n, PIN_NAME_MAX - n, "%s", ending) >= (int)(PIN_NAME_MAX - n) ? -ENAMETOOLONG : 0;
+}
+
 int pin_file_beside(const char *store_path, const uint8_t store_id[ID_LEN], const char *ending, int flags)
 {
 	char name[PIN_NAME_MAX];
 	AUTO(auto_close) int fd = state_dir_open((flags & O_CREAT) != 0);
 	if (fd < 0)
 		return fd;
-	pin_name(store_path, store_id, name);
-	size_t n = strlen(name) - (sizeof(PIN_SUFFIX) - 1);
-	if (snprintf(name + n, sizeof(name) - n, "%s", ending) >= (int)(sizeof(name) - n))
-		return -ENAMETOOLONG;
-	return store_open_file(fd, name, flags);
+	int r = name_beside(store_path, store_id, ending, name);
+	return r < 0 ? r : store_open_file(fd, name, flags);
+}
+
+int pin_file_put_beside(const char *store_path, const uint8_t store_id[ID_LEN], const char *ending, const void *buf,
+			size_t len)
+{
+	char name[PIN_NAME_MAX];
+	AUTO(auto_close) int fd = state_dir_open(1);
+	if (fd < 0)
+		return fd;
+	int r = name_beside(store_path, store_id, ending, name);
+	return r < 0 ? r : store_write_file(fd, name, buf, len, 0600);
 }

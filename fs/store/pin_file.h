@@ -26,5 +26,8 @@ int pin_file_forget(const uint8_t store_id[ID_LEN]) MUST_CHECK;
  * descriptor, or -ENOENT, -EPERM as above, or as open(2).
  */
 int pin_file_beside(const char *store_path, const uint8_t store_id[ID_LEN], const char *ending, int flags);
+/* Replace it, all or nothing, durably. */
+int pin_file_put_beside(const char *store_path, const uint8_t store_id[ID_LEN], const char *ending, const void *buf,
+			size_t len) MUST_CHECK;
 
 #endif

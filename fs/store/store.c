@@ -295,6 +295,7 @@ int store_open(const struct store_open *how, struct store **out, char why[STORE_
 		return -ENOMEM;
 	}
 	s->read_only = how->read_only;
+	s->accept_session = how->accept_session;
 	s->copies->how = *how;
 	int r = dirs_open(s, how->path, why);
 	if (r == 0)

@@ -35,8 +35,10 @@ struct store {
 	int lock_fd;             /* -1 unless store_lock() */
 	struct keyring *keyring; /* the copy in use */
 	struct session session;
-	bool unclean;      /* an earlier session did not end cleanly and verify has not passed since */
-	uint8_t *inflight; /* INFLIGHT_SLOTS slots, mapped shared; NULL until store_begin() */
+	bool unclean;        /* an earlier session did not end cleanly and verify has not passed since */
+	bool stale;          /* the record claims that, but it is an old one: nothing is tolerated for it */
+	bool accept_session; /* the operator put an older store back: its record counts */
+	uint8_t *inflight;   /* INFLIGHT_SLOTS slots, mapped shared; NULL until store_begin() */
 	size_t slot_len;
 	bool read_only;
 	struct store_copies *copies;
@@ -48,8 +50,9 @@ struct store_open {
 	const char *path;
 	const char *const *refs; /* KMS references from the command line (normalised), or NULL */
 	size_t n_refs;
-	bool accept_older; /* --accept-older-keyring */
-	bool no_pin_check; /* `inspect`, `verify --no-key`, `status`: nothing will be contacted */
+	bool accept_older;   /* --accept-older-keyring */
+	bool accept_session; /* --accept-older-session */
+	bool no_pin_check;   /* `inspect`, `verify --no-key`, `status`: nothing will be contacted */
 	bool read_only;
 };
 

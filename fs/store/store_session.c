@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A store in use: its one owner, the session from mount to unmount, the mapped in-flight slots. */
+/* A store in use: the session from mount to unmount, the mapped in-flight slots. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,156 +14,10 @@
 #include "fs/store/borrow.h"
 #include "fs/store/pin_file.h"
 #include "fs/store/replay.h"
+#include "fs/store/session_mark.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
 #include "kms/gate.h"
-
-#define OWNER_LEN_MAX 8192
-
-/* Owner lock. The kernel's lock is the truth and dies with its process; the file's text is for messages only. */
-
-static int owner_parse(const char *text, struct store_owner *out)
-{
-	const char *pid = strchr(text, '\n');
-	const char *mountpoint = pid ? strchr(pid + 1, '\n') : NULL;
-
-	if (!mountpoint)
-		return -ENOENT;
-	char *end = NULL;
-	long n = strtol(pid + 1, &end, 10);
-	size_t host_len = (size_t)(pid - text), path_len = strlen(mountpoint + 1);
-	if (end != mountpoint || n <= 0 || n > INT_MAX || host_len == 0 || host_len >= sizeof(out->host) ||
-	    path_len >= sizeof(out->mountpoint))
-		return -ENOENT;
-	memcpy(out->host, text, host_len);
-	out->host[host_len] = 0;
-	memcpy(out->mountpoint, mountpoint + 1, path_len + 1);
-	out->pid = (int)n;
-	store_printable(out->host);
-	store_printable(out->mountpoint);
-	return 0;
-}
-
-/* Who says that he owns it. Unknown is "?": the lock is held all the same. */
-static void owner_read(int own_fd, struct store_owner *out)
-{
-	AUTO(auto_free) uint8_t *text = NULL;
-	size_t len;
-
-	memset(out, 0, sizeof(*out));
-	memcpy(out->host, "?", 2);
-	if (store_read_file(own_fd, STORE_LOCK, OWNER_LEN_MAX, &text, &len) == 0 && owner_parse((char *)text, out) < 0)
-		memcpy(out->host, "?", 2);
-}
-
-static int owner_write(int fd, const char *mountpoint)
-{
-	char text[OWNER_LEN_MAX], host[256] = "";
-
-	if (gethostname(host, sizeof(host) - 1) < 0 || host[0] == 0)
-		memcpy(host, "?", 2);
-	int n = snprintf(text, sizeof(text), "%s\n%d\n%s", host, (int)getpid(), mountpoint);
-	if (n < 0 || (size_t)n >= sizeof(text))
-		return -ENAMETOOLONG;
-	/* Over the last owner's text: its block is there already, and a full disk must not keep a store from being mounted. */
-	int r = store_pwrite_full(fd, text, (size_t)n, 0);
-	if (r == 0 && ftruncate(fd, n) < 0)
-		r = -errno;
-	return r == -ENOSPC || r == -EDQUOT ? 0 : r;
-}
-
-/* A store that cannot be written (O_RDONLY) is shared among readers; who writes excludes everyone. */
-static int owner_open(const struct store *s, short *type)
-{
-	*type = F_WRLCK;
-	int fd = store_open_file(s->own_fd, STORE_LOCK, O_RDWR | O_CREAT);
-	if (s->read_only && (fd == -EROFS || fd == -EACCES)) {
-		*type = F_RDLCK;
-		fd = store_open_file(s->own_fd, STORE_LOCK, O_RDONLY);
-	}
-	return fd;
-}
-
-static int lock_refusal(const struct store *s, int r, char why[STORE_WHY_MAX])
-{
-	struct store_owner o;
-
-	if (r == -EAGAIN || r == -EACCES) {
-		owner_read(s->own_fd, &o);
-		snprintf(why, STORE_WHY_MAX,
-			 "the store %.120s is in use by process %d on %.60s%s%.180s: unmount it there first", s->path,
-			 o.pid, o.host, o.mountpoint[0] != 0 ? ", mounted on " : "", o.mountpoint);
-		return -EBUSY;
-	}
-	snprintf(why, STORE_WHY_MAX, "cannot lock %.300s/" STORE_OWN "/" STORE_LOCK ": %s%s", s->path, strerror(-r),
-		 r == -EROFS ? " (mount it with -o ro)" : "");
-	return r;
-}
-
-/* Read before the lock was ours: an owner who came between may have changed it, and ours would overwrite his. */
-static int keyring_unchanged(const struct store *s)
-{
-	AUTO(auto_free) uint8_t *buf = NULL;
-	const struct store_copy *c = s->copies->chosen;
-	size_t len;
-
-	if (c == &s->copies->copy[STORE_COPIES])
-		return 0;
-	int r = store_read_file(s->own_fd, c->name, KEYRING_LEN_MAX, &buf, &len);
-	if (r < 0)
-		return r;
-	return len == s->keyring->len && memcmp(buf, s->keyring->bytes, len) == 0 ? 0 : -EAGAIN;
-}
-
-int store_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX])
-{
-	struct flock lock = {.l_whence = SEEK_SET};
-
-	why[0] = 0;
-	if (s->lock_fd >= 0)
-		return 0;
-	AUTO(auto_close) int fd = owner_open(s, &lock.l_type);
-	/* -EACCES of the open is not that of the lock: it means permission. */
-	if (fd == -EACCES) {
-		snprintf(why, STORE_WHY_MAX, "you may not write to the store %.300s", s->path);
-		return -EACCES;
-	}
-	if (fd < 0)
-		return lock_refusal(s, fd, why);
-	if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
-		return lock_refusal(s, -errno, why);
-	int r = keyring_unchanged(s);
-	if (r < 0) {
-		snprintf(why, STORE_WHY_MAX,
-			 "the keyring of %.300s has just been changed by another process: try again", s->path);
-		return r;
-	}
-	r = lock.l_type == F_WRLCK ? owner_write(fd, mountpoint) : 0;
-	if (r < 0) {
-		snprintf(why, STORE_WHY_MAX, "cannot write %.300s/" STORE_OWN "/" STORE_LOCK ": %s", s->path,
-			 strerror(-r));
-		return r;
-	}
-	s->lock_fd = fd;
-	fd = -1;
-	return 0;
-}
-
-int store_owner(const struct store *s, struct store_owner *out)
-{
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	AUTO(auto_close) int fd = store_open_file(s->own_fd, STORE_LOCK, O_RDONLY);
-	if (fd < 0)
-		return fd;
-	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
-		return -errno;
-	if (lock.l_type == F_UNLCK)
-		return -ENOENT;
-	owner_read(s->own_fd, out);
-	return 0;
-}
-
-/* Beginning */
 
 static void note(store_log_fn log, int priority, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static void note(store_log_fn log, int priority, const char *format, ...)
@@ -224,26 +78,55 @@ static void pin_update(const struct store *s, store_log_fn log)
 		     s->path, strerror(-r));
 }
 
-/* The last session's record. Unreadable counts as unclean: it says nothing, so nothing may be assumed. */
+/* What was found, in words. */
+static void session_tell(const struct store *s, bool readable, bool found, const struct session_verdict *v,
+			 store_log_fn log)
+{
+	if (v->stale)
+		note(log, LOG_WARNING,
+		     "the session record of %s is older than this host has seen, or gone: it was put back. Nothing is "
+		     "tolerated for it; if you restored the store from a copy, use --accept-older-session",
+		     s->path);
+	else if (!readable)
+		note(log, LOG_WARNING,
+		     "the session record of %s is %s: treated as after a crash until `byokfs verify` has passed",
+		     s->path, found ? "damaged" : "missing");
+	else if (v->older)
+		note(log, LOG_NOTICE, "%s is an older state than this host has seen: restored from a copy?", s->path);
+}
+
+/* The last session's record, and what this host remembers of it: how the next one begins. */
 static int session_read(struct store *s, const struct store_keys *keys, const uint8_t *record, size_t len,
 			store_log_fn log)
 {
 	struct session last = {0};
+	struct session_mark mark;
+	struct session_verdict v;
 	int r = !record ? -EBADMSG : session_parse(keys, record, len, &last);
 
 	if (r < 0 && r != -EBADMSG)
 		return r;
-	if (r == -EBADMSG)
-		note(log, LOG_WARNING,
-		     "the session record of %s is %s: treated as after a crash until `byokfs verify` has passed",
-		     s->path, !record ? "missing" : "damaged");
-	s->unclean = r == -EBADMSG || last.state != SESSION_CLEAN;
-	s->session.number = last.number + 1;
-	s->session.state = SESSION_OPEN;
-	s->session.dirty_since = s->session.number;
-	if (s->unclean && last.dirty_since != 0)
-		s->session.dirty_since = last.dirty_since;
+	int known = session_mark_read(s, &mark);
+	if (known < 0 && known != -ENOENT)
+		note(log, LOG_WARNING, "this host's mark of the last session of %s cannot be used: %s", s->path,
+		     strerror(-known));
+	session_judge(r == 0 ? &last : NULL, known == 0 ? &mark : NULL, s->accept_session, &v);
+	session_tell(s, r == 0, record != NULL, &v, log);
+	s->unclean = v.unclean;
+	s->stale = v.stale;
+	s->session = (struct session){.number = v.next, .state = SESSION_OPEN, .dirty_since = v.dirty_since};
 	return 0;
+}
+
+/* After the store's own record: a crash in between leaves a record that is newer than the mark, which is believed. */
+static void mark_put(const struct store *s, enum session_mark_state state, store_log_fn log)
+{
+	int r = session_mark_put(s, s->session.number, state);
+
+	if (r < 0)
+		note(log, LOG_WARNING,
+		     "this host cannot remember the session of %s (%s): an old record put back will not be noticed",
+		     s->path, strerror(-r));
 }
 
 /* Read the old record, make the new one and the one that will end it. Keys are borrowed for this only. */
@@ -364,7 +247,10 @@ static int begin(struct store *s, struct gate *g, store_log_fn log, const char *
 		     "%s was not unmounted cleanly (%u writes completed): run `byokfs verify` when it is not mounted",
 		     s->path, replayed);
 	*step = "write the session of";
-	return session_put(s, record);
+	if ((r = session_put(s, record)) < 0)
+		return r;
+	mark_put(s, s->stale ? SESSION_MARK_DOUBTED : SESSION_MARK_OPEN, log);
+	return 0;
 }
 
 int store_begin(struct store *s, struct gate *g, store_log_fn log, char why[STORE_WHY_MAX])
@@ -384,10 +270,12 @@ int store_end(struct store *s, bool verified)
 	if (s->inflight)
 		munmap(s->inflight, INFLIGHT_SLOTS * s->slot_len);
 	s->inflight = NULL;
-	if (s->read_only || s->session.state != SESSION_OPEN || (s->unclean && !verified))
+	if (s->read_only || s->session.state != SESSION_OPEN || s->stale || (s->unclean && !verified))
 		return 0;
 	int r = session_put(s, s->session_clean);
-	if (r == 0)
-		s->session.state = SESSION_CLEAN;
-	return r;
+	if (r < 0)
+		return r;
+	s->session.state = SESSION_CLEAN;
+	mark_put(s, SESSION_MARK_CLEAN, NULL);
+	return 0;
 }

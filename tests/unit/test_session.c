@@ -95,13 +95,78 @@ START_TEST(peeked)
 }
 END_TEST
 
+START_TEST(mark)
+{
+	AUTO(vector_free) struct vector v;
+	struct session_mark m;
+	uint8_t buf[SESSION_MARK_LEN + 1] = {0};
+
+	vector_load(&v, "session-mark");
+	ck_assert_int_eq(session_mark_parse(vector_bytes(&v, "file"), vector_len(&v, "file"), &m), 0);
+	ck_assert_uint_eq(m.number, vector_number(&v, "number"));
+	ck_assert_uint_eq(m.state, vector_number(&v, "state"));
+	ck_assert_mem_eq(m.store_id, vector_bytes(&v, "store_id"), ID_LEN);
+	session_mark_write(&m, buf);
+	ck_assert_mem_eq(buf, vector_bytes(&v, "file"), SESSION_MARK_LEN);
+	for (size_t len = 0; len <= SESSION_MARK_LEN + 1; len++)
+		ck_assert_int_eq(session_mark_parse(buf, len, &m), len == SESSION_MARK_LEN ? 0 : -EUCLEAN);
+	for (size_t i = 0; i < SESSION_MARK_LEN; i++) {
+		buf[i] ^= 0x80;
+		ck_assert_int_lt(session_mark_parse(buf, SESSION_MARK_LEN, &m), 0);
+		buf[i] ^= 0x80;
+	}
+	const struct session_mark bad[] = {
+		{.number = 0, .state = 1}, {.number = 1, .state = 0}, {.number = 1, .state = 4}};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		session_mark_write(&bad[i], buf);
+		ck_assert_int_eq(session_mark_parse(buf, SESSION_MARK_LEN, &m), -EUCLEAN);
+	}
+}
+END_TEST
+
+/* Which claim of a crash is believed: all that a record and this host's mark can say. Number 0: there is none. */
+START_TEST(judged)
+{
+	enum { O = SESSION_OPEN, C = SESSION_CLEAN, D = SESSION_MARK_DOUBTED };
+	const struct {
+		uint64_t number;
+		int state;
+		uint64_t marked;
+		int mark;
+		bool accept, unclean, stale, older;
+		uint64_t next;
+	} row[] = {
+		{0, 0, 0, 0, 0, 1, 0, 0, 1},                              /* nothing known at all */
+		{5, O, 0, 0, 0, 1, 0, 0, 6}, {5, C, 0, 0, 0, 0, 0, 0, 6}, /* a host that never saw it */
+		{5, O, 5, O, 0, 1, 0, 0, 6}, {5, C, 5, O, 0, 0, 0, 0, 6}, /* this host's own session */
+		{5, O, 5, C, 0, 0, 1, 0, 6}, {5, C, 5, C, 0, 0, 0, 0, 6}, /* put back after its end */
+		{5, O, 5, D, 0, 0, 1, 0, 6}, {5, O, 5, D, 1, 1, 0, 0, 6}, /* never accepted; accepted now */
+		{4, O, 5, O, 0, 0, 1, 0, 6}, {4, O, 5, C, 0, 0, 1, 0, 6}, /* older */
+		{4, C, 5, O, 0, 0, 0, 1, 6}, {4, C, 5, C, 0, 0, 0, 1, 6},
+		{4, O, 5, C, 1, 1, 0, 0, 6}, {4, C, 5, C, 1, 0, 0, 1, 6},
+		{6, O, 5, C, 0, 1, 0, 0, 7}, {6, O, 5, D, 0, 1, 0, 0, 7}, /* newer: another host was there */
+		{0, 0, 5, O, 0, 1, 0, 0, 6}, {0, 0, 5, C, 0, 0, 1, 0, 6}, /* unreadable */
+		{0, 0, 5, D, 0, 0, 1, 0, 6}, {0, 0, 5, C, 1, 1, 0, 0, 6},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(row); i++) {
+		const struct session s = {row[i].number, (enum session_state)row[i].state, row[i].state == O ? 2 : 0};
+		const struct session_mark m = {.number = row[i].marked, .state = (enum session_mark_state)row[i].mark};
+		struct session_verdict v;
+		session_judge(s.number ? &s : NULL, m.number ? &m : NULL, row[i].accept, &v);
+		ck_assert_msg(v.unclean == row[i].unclean && v.stale == row[i].stale && v.older == row[i].older &&
+				      v.next == row[i].next,
+			      "row %zu: unclean %d stale %d older %d next %d", i, v.unclean, v.stale, v.older,
+			      (int)v.next);
+		ck_assert_uint_eq(v.dirty_since, row[i].state == O ? 2 : v.next);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	const struct test_entry list[] = {
-		{"vectors", session_vectors},
-		{"altered", altered},
-		{"impossible", impossible},
-		{"peeked", peeked},
+		{"vectors", session_vectors}, {"altered", altered}, {"impossible", impossible},
+		{"peeked", peeked},           {"mark", mark},       {"judged", judged},
 	};
 	return test_main("session", list, ARRAY_LEN(list));
 }

@@ -185,7 +185,8 @@ START_TEST(session_ends_clean_when_locked)
 }
 END_TEST
 
-START_TEST(session_damaged_is_unclean)
+/* This host saw the last session end: a record that says nothing is not believed to claim a crash. */
+START_TEST(session_damaged)
 {
 	uint8_t buf[SESSION_LEN + 1];
 	begin_ok();
@@ -198,14 +199,55 @@ START_TEST(session_damaged_is_unclean)
 		save(STORE_OWN "/" STORE_SESSION, bad, sizeof(bad));
 		reopen();
 		begin_ok();
-		ck_assert_int_eq(rig.store->unclean, 1);
+		ck_assert(!rig.store->unclean && rig.store->stale);
 	}
+	ck_assert_ptr_nonnull(strstr(logged, "put back"));
+	drop(STORE_OWN "/" STORE_SESSION);
+	reopen();
+	begin_ok();
+	ck_assert(!rig.store->unclean && rig.store->stale);
+}
+END_TEST
+
+/* It did not see it end, or never saw it: then it is treated as after a crash. */
+START_TEST(session_damaged_in_use)
+{
+	begin_ok();
+	save(STORE_OWN "/" STORE_SESSION, (const uint8_t *)"damaged", 7);
+	reopen();
+	begin_ok();
+	ck_assert(rig.store->unclean && !rig.store->stale);
 	ck_assert_ptr_nonnull(strstr(logged, "damaged"));
 	drop(STORE_OWN "/" STORE_SESSION);
 	reopen();
 	begin_ok();
-	ck_assert_int_eq(rig.store->unclean, 1);
+	ck_assert(rig.store->unclean && !rig.store->stale);
 	ck_assert_ptr_nonnull(strstr(logged, "missing"));
+}
+END_TEST
+
+/* The record of a mounted store, put back after that mount has ended: not believed, until the operator says so. */
+START_TEST(session_put_back)
+{
+	uint8_t open[SESSION_LEN];
+	begin_ok();
+	ck_assert_uint_eq(load(STORE_OWN "/" STORE_SESSION, open, sizeof(open)), SESSION_LEN);
+	ck_assert_int_eq(store_end(rig.store, 0), 0);
+	save(STORE_OWN "/" STORE_SESSION, open, sizeof(open));
+	for (int i = 0; i < 2; i++) { /* nor at the next mount: this host remembers the doubt */
+		reopen();
+		begin_ok();
+		ck_assert(!rig.store->unclean && rig.store->stale);
+		ck_assert_int_eq(store_end(rig.store, 1), 0);
+	}
+	reopen();
+	rig.store->accept_session = true;
+	begin_ok();
+	ck_assert(rig.store->unclean && !rig.store->stale);
+	ck_assert_int_eq(store_end(rig.store, 1), 0);
+	reopen();
+	begin_ok();
+	ck_assert(!rig.store->unclean && !rig.store->stale);
 }
 END_TEST
 
@@ -691,7 +733,9 @@ int main(void)
 	tcase_add_test(t, create_refuses);
 	tcase_add_test(t, session_counts);
 	tcase_add_test(t, session_ends_clean_when_locked);
-	tcase_add_test(t, session_damaged_is_unclean);
+	tcase_add_test(t, session_damaged);
+	tcase_add_test(t, session_damaged_in_use);
+	tcase_add_test(t, session_put_back);
 	tcase_add_test(t, read_only_writes_nothing);
 	tcase_add_test(t, one_copy_is_enough);
 	tcase_add_test(t, flipped_copy);

@@ -224,6 +224,8 @@ case('pin', store_id=STORE, sequence=12, ref_0=REFS[0], ref_1=REFS[1], ref_2=REF
 for name, number, state, dirty in (('session-open', 9, 1, 7), ('session-clean', 2 ** 64 - 1, 2, 0)):
     record = b'BYOKFS1M' + struct.pack('>QIIQ', number, state, 0, dirty)
     case(name, root=ROOT, number=number, state=state, dirty_since=dirty, file=record + mac(store_key('session'), record))
+MARK = b'BYOKFS1N' + STORE + struct.pack('>QII', 9, 3, 0)
+case('session-mark', store_id=STORE, number=9, state=3, file=MARK + hashlib.sha256(MARK).digest())
 
 PATH = b'A' * 255 + b'/b/c'
 head = b'BYOKFS1T' + b'VALD' + struct.pack('>I', 2) + FILE.id + struct.pack('>QQQII', 66, 77, 99999, len(PATH), 0)
