@@ -3,6 +3,7 @@
 #include "fs/fuse/ops.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
@@ -92,6 +93,15 @@ void ops_reply_entry(fuse_req_t req, struct node *n, const struct stat *st, int 
 		node_forget(&s->cfg.tree->nodes, n, 1);
 }
 
+/*
+ * Near the full mark a write(2) must be told at once, so it may not end in the kernel's cache. Only for handles that cannot
+ * be mapped: a shared mapping needs one that reads too, and kernels refuse to map what is opened so.
+ */
+static bool writes_through(struct server *s, const struct fuse_file_info *fi)
+{
+	return (fi->flags & O_ACCMODE) == O_WRONLY && space_near(&s->space, s->cfg.store->data_fd);
+}
+
 int ops_reply_handle(fuse_req_t req, struct file *f, bool writable, struct fuse_file_info *fi,
 		     const struct fuse_entry_param *e)
 {
@@ -99,6 +109,7 @@ int ops_reply_handle(fuse_req_t req, struct file *f, bool writable, struct fuse_
 
 	fi->fh = handle_make(f, writable);
 	fi->keep_cache = 1; /* we are the only writer, and locking invalidates by itself */
+	fi->direct_io = writes_through(req_server(req), fi);
 	if (!ops_open(req_server(req)))
 		fuse_reply_err(req, EACCES);
 	else
@@ -145,7 +156,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 			FUSE_CAP_DONT_MASK | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
 			FUSE_CAP_PARALLEL_DIROPS;
 
-	/* Splice would copy into pipes; O_TRUNC comes as SETATTR; locks stay the kernel's. */
+	/*
+	 * Splice would copy into pipes; O_TRUNC comes as SETATTR; locks stay the kernel's. Without ASYNC_DIO an asynchronous
+	 * O_DIRECT write ends inside io_submit(2): the kernel drops cached pages only behind a write that it has waited for.
+	 */
 	conn->want = conn->capable & want;
 	if (s->cfg.tree->env.read_only)
 		conn->want &= ~(unsigned)FUSE_CAP_WRITEBACK_CACHE;

@@ -8,6 +8,7 @@
 
 #include "fs/fuse/pool.h"
 #include "fs/fuse/server.h"
+#include "fs/fuse/space.h"
 #include "fs/lock/lock.h"
 #include "fs/tree/object.h"
 
@@ -26,6 +27,7 @@ struct server {
 	struct fuse_session *session;
 	struct fuse_lowlevel_ops ops;
 	struct pool *pool;
+	struct space space;
 	pthread_mutex_t slot_lock;
 	uint8_t *pool_slot; /* slot_lock: the in-flight slot of pool jobs that change a file, one at a time */
 	unsigned n_threads;

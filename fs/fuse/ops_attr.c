@@ -28,12 +28,25 @@ static void reply_attr(fuse_req_t req, struct node *n)
 	reply_stat(req, &st, r);
 }
 
+/*
+ * With a handle the kernel asks before a write(2) into its cache (before a cached read too): a writer is told here what has
+ * become of the bytes that it wrote before. Once, as by fsync: it may have undone them, or mean others.
+ */
+static int untold_error(struct node *n, const struct fuse_file_info *fi)
+{
+	return fi && handle_writable(fi) && atomic_load(&n->write_error) ? atomic_exchange(&n->write_error, 0) : 0;
+}
+
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)fi;
 	/* the root's attributes may be had while locked: monitoring must not see a dead mount */
 	struct node *n = ino == FUSE_ROOT_ID ? ops_node(req, ino) : ops_admit(req, ino);
-	if (n)
+	if (!n)
+		return;
+	int told = untold_error(n, fi);
+	if (told)
+		fuse_reply_err(req, told);
+	else
 		reply_attr(req, n);
 }
 

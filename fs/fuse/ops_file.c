@@ -99,6 +99,16 @@ static void account(const struct server *s, const struct file_write *wr, bool op
 	}
 }
 
+/*
+ * The write(2) of these bytes has long returned. Once its attributes are forgotten (which waits for nothing) the kernel asks
+ * for them before the next one, with the handle: op_getattr answers with this error.
+ */
+static void tell_at_next_write(struct lock *l, const struct file *f, int r)
+{
+	atomic_store(&f->node->write_error, -r);
+	(void)lock_forget_inode(l, f->node->id, -1, 0);
+}
+
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct server *s = req_server(req);
@@ -113,8 +123,11 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	if (open || (fi->writepage && !lock_sealed(l)))
 		r = file_write(f, &thread_self()->work, &wr);
 	account(s, &wr, open, r);
+	bool disk = space_failed(&s->space, r);
 	if (r && fi->writepage) { /* its bytes are lost, and must read as such: neither as zeros nor as stale pages */
 		file_lost(f, wr.off, size);
+		if (disk)
+			tell_at_next_write(l, f, r);
 		janitor_lost(l, ino, wr.off, size);
 	}
 	if (r)

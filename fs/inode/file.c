@@ -342,3 +342,17 @@ void file_lost(struct file *f, uint64_t off, uint64_t len)
 	atomic_store(&n->lost_any, n->lost.n > 0);
 	pthread_mutex_unlock(&n->lock);
 }
+
+void file_found(struct file *f, uint64_t start, uint64_t end)
+{
+	struct node *n = f->node;
+
+	if (!atomic_load(&n->lost_any))
+		return;
+	pthread_mutex_lock(&n->lock);
+	ranges_cut(&n->lost, start, end);
+	atomic_store(&n->lost_any, n->lost.n > 0);
+	if (n->lost.n == 0)
+		atomic_store(&n->write_error, 0);
+	pthread_mutex_unlock(&n->lock);
+}

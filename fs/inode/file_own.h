@@ -79,6 +79,9 @@ void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t l
 int file_resize_locked(struct file *f, struct file_work *w, uint64_t size, uint32_t flags,
 		       enum gate_use use) MUST_CHECK;
 
+/* [start, end) was written, cut off or made zeros: no lost range any more. With the last of them their error is history. */
+void file_found(struct file *f, uint64_t start, uint64_t end);
+
 /* Log what does not authenticate and count it; returns -EIO. */
 int file_corrupt(struct file *f, const char *what, uint64_t no);
 /* borrow_file() for F. A key that does not open any more is logged and counted: -EIO. */

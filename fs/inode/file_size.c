@@ -37,8 +37,6 @@ static int truncate_locked(struct file *f, struct file_work *w, uint64_t size)
 
 int file_truncate(struct file *f, struct file_work *w, uint64_t size)
 {
-	struct node *n = f->node;
-
 	if (size > layout_size_max(layout(f)))
 		return -EFBIG;
 	if (f->broken)
@@ -46,12 +44,8 @@ int file_truncate(struct file *f, struct file_work *w, uint64_t size)
 	pthread_rwlock_wrlock(&f->lock);
 	int r = truncate_locked(f, w, size);
 	pthread_rwlock_unlock(&f->lock);
-	if (!r && atomic_load(&n->lost_any)) {
-		pthread_mutex_lock(&n->lock);
-		ranges_cut(&n->lost, size, UINT64_MAX);
-		atomic_store(&n->lost_any, n->lost.n > 0);
-		pthread_mutex_unlock(&n->lock);
-	}
+	if (!r)
+		file_found(f, size, UINT64_MAX);
 	return r;
 }
 
@@ -138,16 +132,6 @@ static int punch(struct file *f, struct file_work *w, uint64_t off, uint64_t end
 	return r ? r : punch_whole(f, w, first, last);
 }
 
-static void unlose(struct file *f, uint64_t off, uint64_t end)
-{
-	struct node *n = f->node;
-
-	pthread_mutex_lock(&n->lock);
-	ranges_cut(&n->lost, off, end);
-	atomic_store(&n->lost_any, n->lost.n > 0);
-	pthread_mutex_unlock(&n->lock);
-}
-
 /* Take the room on disk before the size says so: ENOSPC now, not later. */
 static int reserve(struct file *f, uint64_t off, uint64_t end)
 {
@@ -171,7 +155,7 @@ int file_fallocate(struct file *f, struct file_work *w, int mode, uint64_t off, 
 	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {
 		int r = punch(f, w, off, end);
 		if (!r)
-			unlose(f, off, end);
+			file_found(f, off, end);
 		if (r || (mode & FALLOC_FL_PUNCH_HOLE))
 			return r;
 	}

@@ -188,16 +188,6 @@ static void undo_edit(struct file *f, struct file_work *w, const struct edit *e)
 		file_undo(f, w, e->saved, e->saved_len);
 }
 
-static void found(struct node *n, uint64_t off, uint64_t len)
-{
-	if (!atomic_load(&n->lost_any))
-		return;
-	pthread_mutex_lock(&n->lock);
-	ranges_cut(&n->lost, off, off + len);
-	atomic_store(&n->lost_any, n->lost.n > 0);
-	pthread_mutex_unlock(&n->lock);
-}
-
 /* It is on disk: the file is what the plan said. */
 static int written(struct file *f, struct file_work *w, const struct edit *e)
 {
@@ -235,6 +225,6 @@ int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 	}
 	pthread_rwlock_unlock(&f->lock);
 	if (!r)
-		found(f->node, wr->off, wr->len);
+		file_found(f, wr->off, wr->off + wr->len);
 	return r;
 }

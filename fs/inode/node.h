@@ -90,6 +90,8 @@ struct node {
 		unsynced; /* a: NODE_UNSYNCED_*: made in this mount, not durable yet; above, how often that was said */
 	_Atomic uint8_t opened; /* a: enum node_opened */
 	_Atomic bool lost_any;  /* a: lost is not empty */
+	_Atomic int
+		write_error; /* a: errno of a write-back that failed on the disk, until a writer has been told; 0: none */
 };
 
 #define NODE_UNSYNCED_DIR 1u     /* its id file and its own entry */

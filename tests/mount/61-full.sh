@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# A store that takes nothing more - full, over a quota, a broken disk: write(2), fsync(2) and close(2) tell whoever asks.
+. "$(dirname "$0")/lib.sh"
+
+M=$W/mnt
+writes() { python3 "$here/writers.py" "$@"; }
+
+# A disk of 48 MiB. What has not reached the disk fits into it several times.
+truncate -s 48M "$W/img"
+mkfs.ext4 -q -F -m 0 "$W/img"
+mkdir "$W/small"
+mount -o loop "$W/img" "$W/small" || { fail 'a small disk'; exit; }
+new_store small/s
+mount_store small/s || exit
+for i in 1 2 3 4 5 6; do : >"$M/keep$i"; done
+for flags in WRONLY 'WRONLY|APPEND' RDWR 'RDWR|APPEND' 'WRONLY|DIRECT'; do
+	expect "$flags: write(2) tells that the disk is full" timeout $HANG python3 "$here/writers.py" endless "$M/big" "$flags" 1000
+	rm -f "$M/big"
+done
+dd if=/dev/zero of="$M/fill" bs=64k count=2000 status=none 2>/dev/null && fail 'dd filled 125 MiB into 48' || pass 'dd is told'
+dd if=/dev/zero of="$M/fill2" bs=1k count=2000 status=none 2>/dev/null
+head -c 100000 /dev/zero | tr '\0' y >"$W/text"
+# a shell looks at write(2) only
+for i in 1 2 3; do
+	bash -c 'echo "$(<"$1")" >"$2"' - "$W/text" "$M/keep$i" 2>/dev/null && fail "echo > file $i: exit 0" || pass 'echo > file is told'
+	bash -c 'echo "$(<"$1")" >>"$2"' - "$W/text" "$M/keep$i" 2>/dev/null && fail "echo >> file $i: exit 0" || pass 'echo >> file is told'
+done
+same 'one that may read too: fsync and the next write(2) tell' 'ok ENOSPC ENOSPC ok' "$(writes small "$M/keep4" RDWR 100000)"
+refused 'and what was lost reads as an error, or is not there' 'No space|error' '' bash -c 'cat "$1" && [ ! -s "$1" ] && echo "No space" && false' - "$M/keep4"
+expect 'cp overwrites in place what needs no room' bash -c ': >"$1"' - "$M/keep6"
+rm "$M/fill"
+# a shared mapping needs a file that is not opened past the cache
+expect 'mapped and written near the full mark' python3 -c '
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT); os.ftruncate(fd, 8192)
+m = mmap.mmap(fd, 8192); m[5000:5004] = b"here"; m.flush()
+w = os.open(sys.argv[1], os.O_WRONLY); os.pwrite(w, b"there", 100)
+assert m[100:105] == b"there" and m[5000:5004] == b"here"
+r = os.open(sys.argv[1], os.O_RDONLY); assert os.pread(r, 5, 100) == b"there"' "$M/mapped"
+same 'with room again all goes on, in the file that lost something too' 'ok ok ok ok' "$(writes small "$M/keep4" RDWR 100000)"
+same 'in a new one' 'ok ok ok ok' "$(writes small "$M/new" WRONLY 100000)"
+same 'and is there' "200000 $(head -c 100000 /dev/zero | md5sum)" "$(stat -c %s "$M/new") $(head -c 100000 "$M/new" | md5sum)"
+umount_store
+expect 'verify' byokfs verify "$W/small/s"
+
+# Far from full: whatever makes a write fail. What was accepted into the cache is told by the next write(2), and once.
+FAILSTORE=$W/failstore
+export FAILSTORE
+failing() { printf '%-15d' "$1" 1<>"$FAILSTORE"; }
+failing 0
+"${CC:-gcc}" -std=gnu17 -shared -fPIC -O2 -Wall -Wextra -D_GNU_SOURCE -o "$W/failstore.so" "$here/failstore.c" || fail 'compiling failstore'
+new_store s
+LD_PRELOAD=$W/failstore.so mount_store s || exit
+for e in ENOSPC EDQUOT EIO EFBIG; do
+	n=$(python3 -c "import errno; print(errno.$e)")
+	: >"$M/$e"
+	: >"$M/$e.sh"
+	failing "$n"
+	same "$e: fsync, the next write(2)" "ok $e $e ok" "$(writes small "$M/$e" RDWR 50000)"
+	bash -c 'echo "$(<"$1")" >"$2"' - "$W/text" "$M/$e.sh" 2>/dev/null && fail "$e: echo > file: exit 0" || pass "$e: echo > file is told"
+	failing 0
+	same "$e: afterwards" 'ok ok ok ok' "$(writes small "$M/$e" RDWR 50000)"
+	expect "$e: the shell's file" bash -c 'echo "$(<"$1")" >"$2" && [ "$(wc -c <"$2")" = 100001 ]' - "$W/text" "$M/$e.sh"
+done
+umount_store
+unset FAILSTORE
+expect 'verify' byokfs verify "$W/s"
