@@ -185,6 +185,17 @@ int keyring_parse(const uint8_t *buf, size_t len, struct keyring **out)
 	return 0;
 }
 
+bool keyring_wrapped_by_anybody(const struct keyring *k)
+{
+	for (uint32_t i = 0; i < k->n_slots; i++) {
+		uint16_t a = k->slot[i].algorithm;
+
+		if (a != KMS_ALG_LOCAL_AES256GCM && a != KMS_ALG_AES256KW && a != KMS_ALG_PROVIDER)
+			return true;
+	}
+	return false;
+}
+
 void keyring_free(struct keyring *k)
 {
 	if (!k)

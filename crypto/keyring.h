@@ -21,6 +21,14 @@ enum slot_policy { POLICY_ALL = 1, POLICY_ANY = 2 };
 #define FEATURES_INCOMPAT_KNOWN 0ull
 #define FEATURES_RO_COMPAT_KNOWN 0ull
 
+/* Algorithm numbers, stored beside each wrap. 0 is invalid; never reuse one. */
+enum kms_algorithm {
+	KMS_ALG_LOCAL_AES256GCM = 1,
+	KMS_ALG_RSA_OAEP_SHA256 = 2,
+	KMS_ALG_AES256KW = 3,
+	KMS_ALG_PROVIDER = 4, /* symmetric, opaque: the provider's own (AWS, GCP, Vault) */
+};
+
 /* One KEK: which key, and the slot secret wrapped under it. */
 struct keyring_slot {
 	uint32_t number;    /* the KEK's number, never used again */
@@ -52,6 +60,8 @@ struct keyring {
  */
 int keyring_parse(const uint8_t *buf, size_t len, struct keyring **out) MUST_CHECK;
 void keyring_free(struct keyring *k);
+/* Can anybody who has a public key have made one of K's wraps? True of every algorithm that is not known to be symmetric. */
+bool keyring_wrapped_by_anybody(const struct keyring *k);
 
 /*
  * Open the box with the slot secrets: SECRETS is n_slots * KEY_LEN bytes in slot order; with POLICY_ANY only the first

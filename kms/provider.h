@@ -5,7 +5,7 @@
 
 #include <stdatomic.h>
 
-#include "crypto/keys.h"
+#include "crypto/keyring.h"
 
 #define KMS_REF_MAX 1024u     /* = KEYRING_REF_MAX */
 #define KMS_WRAPPED_MAX 8192u /* AWS allows 6,144 */
@@ -27,14 +27,6 @@ struct kms_verdict {
 	enum kms_class class;
 	char code[64];           /* the provider's own code: "disabled", "AccessDeniedException", "timeout" */
 	char text[KMS_TEXT_MAX]; /* one sentence that names the key */
-};
-
-/* Algorithm numbers, stored beside each wrap. 0 is invalid; never reuse one. */
-enum kms_algorithm {
-	KMS_ALG_LOCAL_AES256GCM = 1,
-	KMS_ALG_RSA_OAEP_SHA256 = 2,
-	KMS_ALG_AES256KW = 3,
-	KMS_ALG_PROVIDER = 4, /* symmetric, opaque: the provider's own (AWS, GCP, Vault) */
 };
 
 /* A wrapped key with all that is needed to unwrap it later. `version` is the resolved one that the KMS answered with. */

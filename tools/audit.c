@@ -22,7 +22,7 @@
 
 static const char help[] =
 	"Usage: byokfs audit show STORE|MOUNTPOINT [--json] [--since TIME]\n"
-	"       byokfs audit verify STORE|MOUNTPOINT [--json] [--kms REF] [--passphrase-file F]\n"
+	"       byokfs audit verify STORE|MOUNTPOINT [--json] [--kms REF] [--store-id ID] [--passphrase-file F]\n"
 	"The log of a store: who mounted, locked, unlocked and unmounted it, each change of state and why, what was "
 	"refused.\n"
 	"'show' prints it, without a key and so without any proof. 'verify' asks the KMS for the key and finds "
@@ -34,6 +34,8 @@ static const char help[] =
 	"  --since TIME         show: from then on; UTC, 2026-11-24 or 2026-11-24T15:26, or how long ago: 90m, 12h, "
 	"7d\n"
 	"  --kms REF            verify: a KMS that may be contacted for this store, if this host does not know it yet\n"
+	"  --store-id ID        verify: the id that the store must have; needed on such a host when the KEK is an RSA "
+	"key\n"
 	"  --passphrase-file F  verify: the keystore's passphrase (else systemd's credentials, else a prompt)\n"
 	"  -h, --help           this text\n"
 	"\n"
@@ -44,12 +46,16 @@ static const char help[] =
 	"  byokfs audit show /mnt/backup --since 7d\n"
 	"  byokfs audit verify /srv/backup.store\n";
 
-enum { OPT_JSON = 256, OPT_SINCE, OPT_KMS, OPT_PASSPHRASE };
+enum { OPT_JSON = 256, OPT_SINCE, OPT_KMS, OPT_ID, OPT_PASSPHRASE };
 
 static const struct option longs[] = {
-	{"json", no_argument, NULL, OPT_JSON},     {"since", required_argument, NULL, OPT_SINCE},
-	{"kms", required_argument, NULL, OPT_KMS}, {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE},
-	{"help", no_argument, NULL, 'h'},          {0},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"since", required_argument, NULL, OPT_SINCE},
+	{"kms", required_argument, NULL, OPT_KMS},
+	{"passphrase-file", required_argument, NULL, OPT_PASSPHRASE},
+	{"store-id", required_argument, NULL, OPT_ID},
+	{"help", no_argument, NULL, 'h'},
+	{0},
 };
 
 struct audit_cmd {
@@ -103,6 +109,9 @@ static int option_take(struct audit_cmd *a, int c)
 	case OPT_KMS:
 		a->verify_only = true;
 		return opened_add_ref(&a->open, "audit", optarg);
+	case OPT_ID:
+		a->verify_only = true;
+		return opened_take_id(&a->open, "audit", optarg);
 	case OPT_PASSPHRASE:
 		a->verify_only = true;
 		a->open.passphrase_file = optarg;
@@ -134,8 +143,8 @@ static int options_read(struct audit_cmd *a, int argc, char **argv)
 	if (optind != argc - 2)
 		return cmd_usage("audit", "%s", optind == argc - 1 ? "STORE is missing" : "one STORE only");
 	if (a->verify ? a->show_only : a->verify_only)
-		return cmd_usage("audit",
-				 a->verify ? "--since is for show" : "--kms and --passphrase-file are for verify");
+		return cmd_usage("audit", a->verify ? "--since is for show"
+						    : "--kms, --store-id and --passphrase-file are for verify");
 	a->open.path = argv[optind + 1];
 	return CMD_OK;
 }

@@ -35,6 +35,7 @@ int cmd_keystore(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
+int cmd_pin(int argc, char **argv);
 
 /*
  * getopt_long(3) that speaks for itself: SHORTS without a leading ':' or '+', LONGS ends with zeros. Returns the option's

@@ -231,12 +231,10 @@ static int make(struct init *in)
 static void report(const struct init *in)
 {
 	const struct keyring *k = in->keyring;
-	char dir[4096];
+	char dir[4096], hex[2 * ID_LEN + 1];
 
-	printf("Store %s created: id ", in->path);
-	for (size_t i = 0; i < ID_LEN; i++)
-		printf("%02x", k->store_id[i]);
-	puts("");
+	store_id_hex(k->store_id, hex);
+	printf("Store %s created: id %s\n", in->path, hex);
 	for (uint32_t i = 0; i < k->n_slots; i++)
 		printf("  KEK %u: %s\n", k->slot[i].number, k->slot[i].ref);
 	if (k->n_slots > 1)
@@ -247,6 +245,7 @@ static void report(const struct init *in)
 	printf("Without the KEK nobody can read it, you included: keep %s backed up, apart from the store.\n",
 	       k->n_slots > 1 ? "the KEKs" : "the KEK");
 	printf("Mount it: byokfs mount %s MOUNTPOINT\n", in->path);
+	puts("Another host has to be told that id: byokfs mount --store-id ID, or byokfs pin export and import.");
 }
 
 int cmd_init(int argc, char **argv)

@@ -27,6 +27,7 @@ static const struct subcommand commands[] = {
 	{"keystore", cmd_keystore, "make and manage a keystore and its keys (local:)"},
 	{"verify", cmd_verify, "check every object of a store"},
 	{"audit", cmd_audit, "show and verify the log of what was done to a store"},
+	{"pin", cmd_pin, "show what this host knows of a store, carry it to another host"},
 	{"inspect", cmd_inspect, "show what lies in one file of a store, without a key"},
 };
 

@@ -40,6 +40,7 @@ static const struct option longs[] = {
 	{"protect-mountpoint", no_argument, NULL, OPT_WORD + 12},
 	{"audit-syslog", no_argument, NULL, OPT_WORD + 13},
 	{"accept-older-session", no_argument, NULL, OPT_WORD + 14},
+	{"store-id", required_argument, NULL, OPT_WORD + 15},
 	{0},
 };
 
@@ -71,6 +72,7 @@ static const char *const others[] = {"ro",
 				     "allow_other",
 				     "noallow_other",
 				     "kms",
+				     "store_id",
 				     "passphrase_file",
 				     "on_revoke",
 				     "restore",
@@ -172,6 +174,8 @@ static int value_word(struct mount_options *m, const char *word, const char *val
 {
 	if (strcmp(word, "kms") == 0)
 		return opened_add_ref(&m->open, "mount", value);
+	if (strcmp(word, "store_id") == 0)
+		return opened_take_id(&m->open, "mount", value);
 	if (strcmp(word, "passphrase_file") == 0) {
 		m->open.passphrase_file = value;
 		return CMD_OK;

@@ -65,6 +65,15 @@ enum cmd_exit opened_add_ref(struct opened_config *cfg, const char *command, con
 	return CMD_OK;
 }
 
+enum cmd_exit opened_take_id(struct opened_config *cfg, const char *command, const char *text)
+{
+	if (store_id_read(text, cfg->store_id) < 0)
+		return cmd_usage(command, "a store id is %u hex digits, as `byokfs init` printed it, not '%s'",
+				 2 * ID_LEN, text);
+	cfg->has_store_id = true;
+	return CMD_OK;
+}
+
 enum cmd_exit opened_kms_error(int error, const struct kms_verdict *v, const char *ref)
 {
 	enum cmd_exit code = cmd_exit_of(error);
@@ -237,6 +246,19 @@ static enum cmd_exit open_error(int r, const char *why)
 	return cmd_fail(r == -EPERM ? CMD_NOT_TRUSTED : cmd_exit_of(r), "%s", why);
 }
 
+/* Whoever may wrap under the KEK can have made this store: nothing but its id says that it is the one that was meant. */
+static void tell_first_contact(const struct opened_config *cfg, const struct store *s)
+{
+	char text[STORE_WHY_MAX], hex[2 * ID_LEN + 1];
+
+	store_id_hex(s->keyring->store_id, hex);
+	snprintf(text, sizeof(text),
+		 "this host has no pin of %.200s and trusts it as it is, id %s: compare that with what `byokfs init` "
+		 "printed, and name it with --store-id the next time",
+		 s->path, hex);
+	cfg->log(LOG_WARNING, text);
+}
+
 static enum cmd_exit begin(const struct opened_config *cfg, const struct store_open *how, struct opened_store *o)
 {
 	char why[STORE_WHY_MAX] = "";
@@ -253,6 +275,8 @@ static enum cmd_exit begin(const struct opened_config *cfg, const struct store_o
 	if (r < 0)
 		return open_error(r, why);
 	enum cmd_exit code = gate_begin(cfg, o);
+	if (code == CMD_OK && o->store->first_contact)
+		tell_first_contact(cfg, o->store);
 	if (code != CMD_OK || cfg->look_only)
 		return code;
 	r = store_begin(o->store, o->gate, cfg->log, why);
@@ -280,6 +304,7 @@ enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened_store 
 		.path = cfg->path,
 		.refs = ref,
 		.n_refs = cfg->n_refs,
+		.store_id = cfg->has_store_id ? cfg->store_id : NULL,
 		.accept_older = cfg->accept_older,
 		.accept_session = cfg->accept_session,
 		.read_only = cfg->read_only,

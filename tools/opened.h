@@ -17,6 +17,8 @@ struct opened_config {
 	size_t n_refs;
 	bool accept_older;   /* --accept-older-keyring */
 	bool accept_session; /* --accept-older-session */
+	bool has_store_id;   /* --store-id */
+	uint8_t store_id[ID_LEN];
 	bool read_only;
 	bool look_only;              /* keys only: no owner lock, no session; beside a mount too */
 	const char *passphrase_file; /* NULL: credentials directory, then prompt */
@@ -46,6 +48,8 @@ enum cmd_exit opened_close(struct opened_store *o, bool verified);
 
 /* Take one more --kms REF: CMD_OK, or the error was printed. COMMAND names the subcommand. */
 enum cmd_exit opened_add_ref(struct opened_config *cfg, const char *command, const char *ref);
+/* Take --store-id TEXT: CMD_OK, or the error was printed. */
+enum cmd_exit opened_take_id(struct opened_config *cfg, const char *command, const char *text);
 /* printf for the verdict of a KMS: which key, which words, what to do. Returns the exit code. */
 struct kms_verdict;
 enum cmd_exit opened_kms_error(int error, const struct kms_verdict *v, const char *ref);

@@ -25,6 +25,7 @@ static const char help[] =
 	"  --kms REF             a KMS that may be contacted for this store, if this host does not know it yet\n"
 	"  --accept-older-session\n"
 	"                        the store was restored from a copy: what a crash had left in it is no damage\n"
+	"  --store-id ID         the id that the store must have; needed on such a host when the KEK is an RSA key\n"
 	"  --passphrase-file F   the keystore's passphrase (else systemd's credentials, else a prompt)\n"
 	"  -h, --help            this text\n"
 	"\n"
@@ -35,13 +36,14 @@ static const char help[] =
 	"Example:\n"
 	"  byokfs umount /mnt/backup && byokfs verify /srv/backup.store\n";
 
-enum { OPT_NO_KEY = 256, OPT_REPAIR, OPT_JSON, OPT_KMS, OPT_PASSPHRASE, OPT_SESSION };
+enum { OPT_NO_KEY = 256, OPT_REPAIR, OPT_JSON, OPT_KMS, OPT_ID, OPT_PASSPHRASE, OPT_SESSION };
 
 static const struct option longs[] = {
 	{"no-key", no_argument, NULL, OPT_NO_KEY},
 	{"repair", no_argument, NULL, OPT_REPAIR},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"kms", required_argument, NULL, OPT_KMS},
+	{"store-id", required_argument, NULL, OPT_ID},
 	{"passphrase-file", required_argument, NULL, OPT_PASSPHRASE},
 	{"accept-older-session", no_argument, NULL, OPT_SESSION},
 	{"help", no_argument, NULL, 'h'},
@@ -116,6 +118,8 @@ static int option_take(struct verify *v, int c)
 		return CMD_OK;
 	case OPT_KMS:
 		return opened_add_ref(&v->open, "verify", optarg);
+	case OPT_ID:
+		return opened_take_id(&v->open, "verify", optarg);
 	case OPT_PASSPHRASE:
 		v->open.passphrase_file = optarg;
 		return CMD_OK;

@@ -71,8 +71,7 @@ static size_t pin_name(const char *store_path, const uint8_t store_id[ID_LEN], c
 	}
 	part[n] = 0;
 	store_path_hash(store_path, hash);
-	for (size_t i = 0; i < ID_LEN; i++)
-		snprintf(hex + 2 * i, 3, "%02x", store_id[i]);
+	store_id_hex(store_id, hex);
 	snprintf(out, PIN_NAME_MAX, "%s-%s-%s" PIN_SUFFIX, part, hash, hex);
 	return n + 1 + 16 + 1;
 }
@@ -229,23 +228,68 @@ static int pin_bytes(const struct keyring *k, uint8_t **buf, size_t *len)
 	return pin_write(&p, buf, len);
 }
 
-int pin_file_write(const char *store_path, const struct keyring *k)
+static int pin_put(const char *store_path, const uint8_t store_id[ID_LEN], const uint8_t *buf, size_t len)
 {
 	char name[PIN_NAME_MAX];
-	AUTO(auto_free) uint8_t *buf = NULL;
 	AUTO(auto_free) uint8_t *old = NULL;
-	size_t len, old_len;
-	int r = pin_bytes(k, &buf, &len);
-	if (r < 0)
-		return r;
+	size_t old_len;
 	AUTO(auto_close) int fd = state_dir_open(1);
 	if (fd < 0)
 		return fd;
-	pin_name(store_path, k->store_id, name);
-	r = store_read_file(fd, name, PIN_LEN_MAX, &old, &old_len);
+	pin_name(store_path, store_id, name);
+	int r = store_read_file(fd, name, PIN_LEN_MAX, &old, &old_len);
 	if (r == 0 && old_len == len && memcmp(old, buf, len) == 0)
 		return 0;
 	return store_write_file(fd, name, buf, len, 0600);
+}
+
+int pin_file_write(const char *store_path, const struct keyring *k)
+{
+	AUTO(auto_free) uint8_t *buf = NULL;
+	size_t len;
+	int r = pin_bytes(k, &buf, &len);
+	return r < 0 ? r : pin_put(store_path, k->store_id, buf, len);
+}
+
+int pin_file_import(const char *store_path, const struct pin *p)
+{
+	AUTO(auto_free) uint8_t *buf = NULL;
+	size_t len;
+	int r = pin_write(p, &buf, &len);
+	return r < 0 ? r : pin_put(store_path, p->store_id, buf, len);
+}
+
+int pin_file_known(const uint8_t store_id[ID_LEN], struct pin **out)
+{
+	return pin_file_find("", store_id, out); /* no store has that path: the id alone decides */
+}
+
+static int name_is_pin(const struct dirent *e)
+{
+	size_t n = strlen(e->d_name);
+
+	return n >= PIN_TAIL_LEN && strcmp(e->d_name + n - (sizeof(PIN_SUFFIX) - 1), PIN_SUFFIX) == 0;
+}
+
+int pin_file_each(void (*each)(void *arg, const char *name, const struct pin *p, int error), void *arg)
+{
+	struct dirent **entry = NULL;
+	AUTO(auto_close) int fd = state_dir_open(0);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	int n = scandirat(fd, ".", &entry, name_is_pin, alphasort);
+	if (n < 0)
+		return -errno;
+	for (int i = 0; i < n; i++) {
+		struct pin *p = NULL;
+		int r = pin_read_at(fd, entry[i]->d_name, &p);
+
+		each(arg, entry[i]->d_name, r < 0 ? NULL : p, r);
+		pin_free(r < 0 ? NULL : p);
+		free(entry[i]);
+	}
+	free(entry);
+	return 0;
 }
 
 int pin_file_forget(const uint8_t store_id[ID_LEN])

@@ -19,6 +19,12 @@ int pin_file_find(const char *store_path, const uint8_t store_id[ID_LEN], struct
 int pin_file_only(const char *store_path, struct pin **out) MUST_CHECK;
 /* Write the pin that says "the store at STORE_PATH has keyring K", durably, unless it says so already. */
 int pin_file_write(const char *store_path, const struct keyring *k) MUST_CHECK;
+/* Write P, from another host, as the pin of STORE_PATH, durably. Whether it may replace a newer one is the caller's to ask. */
+int pin_file_import(const char *store_path, const struct pin *p) MUST_CHECK;
+/* The newest pin of STORE_ID, for whatever path; -ENOENT, and as pin_file_find(). The caller calls pin_free(). */
+int pin_file_known(const uint8_t store_id[ID_LEN], struct pin **out) MUST_CHECK;
+/* Call EACH for every pin of this host, in order of file name: P, or NULL and ERROR for one that cannot be read. */
+int pin_file_each(void (*each)(void *arg, const char *name, const struct pin *p, int error), void *arg) MUST_CHECK;
 /* Remove every pin of STORE_ID, for whatever path: an older keyring was accepted by order. Absent is no error. */
 int pin_file_forget(const uint8_t store_id[ID_LEN]) MUST_CHECK;
 /*

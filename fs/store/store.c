@@ -123,9 +123,34 @@ static int refs_check(const struct store_open *how, const struct pin *pin, const
 	return 0;
 }
 
+/*
+ * A public key wraps for everybody: whoever has it can make a whole store of his own under the customer's KEK, and would read
+ * all that is written to it. Only the store id, which comes from the root key, tells the two apart.
+ */
+static int id_check(const struct store_open *how, const struct pin *pin, const struct store *s, const struct keyring *k,
+		    char why[STORE_WHY_MAX])
+{
+	char hex[2 * ID_LEN + 1];
+
+	store_id_hex(k->store_id, hex);
+	if (how->store_id && memcmp(how->store_id, k->store_id, ID_LEN) != 0) {
+		store_say(why, "%.200s is another store than --store-id says: its id is %s. Nothing of it was used",
+			  s->path, hex);
+		return -EPERM;
+	}
+	if (pin || how->store_id || !keyring_wrapped_by_anybody(k))
+		return 0;
+	store_say(why,
+		  "this host does not know %.160s, and its key is an RSA key, for which anybody who has the public "
+		  "half can "
+		  "make a store of his own. Say which one it must be: --store-id ID, as `byokfs init` printed it (or "
+		  "`byokfs pin show` on a host that knows it), or import its pin: byokfs pin import",
+		  s->path);
+	return -EPERM;
+}
+
 /* 0 if the keyring copy K may be tried: its references are pinned, it is this store's and not older than known. */
-static int copy_check(const struct store_open *how, const struct store *s, const struct keyring *k,
-		      char why[STORE_WHY_MAX])
+static int copy_check(const struct store_open *how, struct store *s, const struct keyring *k, char why[STORE_WHY_MAX])
 {
 	struct pin *pin = NULL;
 	int r = 0;
@@ -140,6 +165,10 @@ static int copy_check(const struct store_open *how, const struct store *s, const
 	if (r < 0 && r != -ENOENT)
 		return pin_refusal(r, s, why);
 	r = refs_check(how, pin, s, k, why);
+	if (r == 0)
+		r = id_check(how, pin, s, k, why);
+	if (r == 0)
+		s->first_contact = !pin && !how->store_id;
 	if (r == 0 && pin && k->sequence < pin->sequence && !how->accept_older) {
 		store_say(why,
 			  "the keyring of %.200s is older than this host has seen (change %llu, known %llu): an old "

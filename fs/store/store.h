@@ -41,6 +41,7 @@ struct store {
 	uint8_t *inflight;   /* INFLIGHT_SLOTS slots, mapped shared; NULL until store_begin() */
 	size_t slot_len;
 	bool read_only;
+	bool first_contact; /* neither a pin nor store_open.store_id says which store it must be: tell it */
 	struct store_copies *copies;
 	uint8_t session_clean[SESSION_LEN]; /* sealed by store_begin(): a locked store can still be closed cleanly */
 };
@@ -50,9 +51,10 @@ struct store_open {
 	const char *path;
 	const char *const *refs; /* KMS references from the command line (normalised), or NULL */
 	size_t n_refs;
-	bool accept_older;   /* --accept-older-keyring */
-	bool accept_session; /* --accept-older-session */
-	bool no_pin_check;   /* `inspect`, `verify --no-key`, `status`: nothing will be contacted */
+	bool accept_older;       /* --accept-older-keyring */
+	bool accept_session;     /* --accept-older-session */
+	bool no_pin_check;       /* `inspect`, `verify --no-key`, `status`: nothing will be contacted */
+	const uint8_t *store_id; /* --store-id: the ID_LEN bytes that it must have, or NULL */
 	bool read_only;
 };
 
@@ -65,8 +67,9 @@ int store_create(const char *path, const struct keyring *keyring, const struct s
 
 /*
  * Open the directories and choose the keyring copy: candidates by falling sequence; those that do not parse or name other
- * KMS references or another store id than the pin (or `refs`) are left out. -ENOENT not a store, -EUCLEAN no usable
- * keyring, -ENOTSUP newer format, -EPERM references not pinned or older keyring, with WHY.
+ * KMS references or another store id than the pin (or `refs`) are left out, and so are, without a pin, those under a KEK that
+ * wraps for everybody unless `store_id` is theirs. -ENOENT not a store, -EUCLEAN no usable keyring, -ENOTSUP newer format,
+ * -EPERM references not pinned, another store id, or older keyring, with WHY.
  */
 int store_open(const struct store_open *how, struct store **out, char why[STORE_WHY_MAX]) MUST_CHECK;
 /* The other keyring copy, when the one in use did not open its box: -ENOENT if there is none. */
@@ -96,6 +99,10 @@ int store_begin(struct store *s, struct gate *g, void (*log)(int priority, const
 /* Mark the session clean if it was clean before or VERIFIED says that verify has passed; unmap. */
 int store_end(struct store *s, bool verified) MUST_CHECK;
 
+/* ID as hex digits and NUL, as every message and command line has it. */
+void store_id_hex(const uint8_t id[ID_LEN], char out[2 * ID_LEN + 1]);
+/* And back. -EINVAL unless TEXT is that; ID is scratch then. */
+int store_id_read(const char *text, uint8_t id[ID_LEN]) MUST_CHECK;
 /* Id of this boot of the machine; zeros when the system does not tell. */
 void store_boot_id(uint8_t id[ID_LEN]);
 /* openat2() below DIR_FD, beneath it, no symlinks, no magic links, O_CLOEXEC | O_NOFOLLOW added: fd or negative errno. */

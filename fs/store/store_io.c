@@ -203,3 +203,25 @@ void store_printable(char *text)
 		if ((unsigned char)*text < 0x20 || *text == 0x7f)
 			*text = '?';
 }
+
+void store_id_hex(const uint8_t id[ID_LEN], char out[2 * ID_LEN + 1])
+{
+	for (size_t i = 0; i < ID_LEN; i++)
+		snprintf(out + 2 * i, 3, "%02x", id[i]);
+}
+
+int store_id_read(const char *text, uint8_t id[ID_LEN])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	if (strlen(text) != 2 * ID_LEN)
+		return -EINVAL;
+	for (size_t i = 0; i < 2 * ID_LEN; i++) {
+		const char *d = strchr(digits, text[i] >= 'A' && text[i] <= 'F' ? text[i] + ('a' - 'A') : text[i]);
+
+		if (!d)
+			return -EINVAL;
+		id[i / 2] = (uint8_t)(i % 2 ? id[i / 2] | (d - digits) : (d - digits) << 4);
+	}
+	return 0;
+}

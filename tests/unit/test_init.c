@@ -66,7 +66,8 @@ START_TEST(made)
 		"  KEK 1: fake:0\n"
 		"  pin: in DIR/home\n"
 		"Without the KEK nobody can read it, you included: keep the KEK backed up, apart from the store.\n"
-		"Mount it: byokfs mount s MOUNTPOINT\n",
+		"Mount it: byokfs mount s MOUNTPOINT\n"
+		"Another host has to be told that id: byokfs mount --store-id ID, or byokfs pin export and import.\n",
 		"");
 	struct keyring *k = keyring_of("s");
 	ck_assert(k->wrap_type == WRAP_STORE && k->name_mode == NAMES_SIV && k->policy == POLICY_ALL);
@@ -91,7 +92,8 @@ START_TEST(made_with_options)
 		"  policy: any one of them opens it\n"
 		"  pin: in DIR/home\n"
 		"Without the KEK nobody can read it, you included: keep the KEKs backed up, apart from the store.\n"
-		"Mount it: byokfs mount s MOUNTPOINT\n",
+		"Mount it: byokfs mount s MOUNTPOINT\n"
+		"Another host has to be told that id: byokfs mount --store-id ID, or byokfs pin export and import.\n",
 		"");
 	struct keyring *k = keyring_of("s");
 	ck_assert(k->name_mode == NAMES_PLAIN && k->policy == POLICY_ANY && k->layout.block_len == 65536);

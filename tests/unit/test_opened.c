@@ -193,7 +193,15 @@ START_TEST(not_pinned)
 	ck_assert_int_ne(said.code, CMD_OK);
 	ck_assert_int_eq(atomic_load(&fakes[0].calls), before); /* and it was not asked */
 	cfg.ref[0] = "fake:0";
-	OPENS("");
+	cfg.has_store_id = true; /* of no store that there is */
+	SAID(begin, "begin");
+	ck_assert_int_eq(said.code, CMD_NOT_TRUSTED);
+	ck_assert_ptr_nonnull(strstr(said.err, "another store than --store-id"));
+	ck_assert_int_eq(atomic_load(&fakes[0].calls), before);
+	cfg.has_store_id = false;
+	SAID(begin, "begin");
+	SAID_IS(CMD_OK, "", "");
+	ck_assert_ptr_nonnull(strstr(logged, "has no pin of DIR/store and trusts it as it is"));
 	CLOSES();
 	cfg.n_refs = 0; /* named once, it is known */
 	OPENS("");
@@ -482,9 +490,9 @@ START_TEST(audit_usage)
 	AUDIT("verify", "store", "--since=1h");
 	SAID_USAGE("audit", "--since is for show");
 	AUDIT("show", "store", "--kms=fake:0");
-	SAID_USAGE("audit", "--kms and --passphrase-file are for verify");
+	SAID_USAGE("audit", "--kms, --store-id and --passphrase-file are for verify");
 	AUDIT("show", "store", "--passphrase-file=x");
-	SAID_USAGE("audit", "--kms and --passphrase-file are for verify");
+	SAID_USAGE("audit", "--kms, --store-id and --passphrase-file are for verify");
 	static const char *const bad[] = {
 		"", "90", "1w", "2026", "2026-1-1", "2026-11-24T15:2", "2026-11-24x15:26", "2026/11/24"};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
