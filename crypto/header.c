@@ -185,3 +185,8 @@ int header_rewrap(uint8_t *buf, size_t len, const struct header_wrap *wrap, cons
 	*changed_len = slot_len(len);
 	return r;
 }
+
+bool header_begins(const uint8_t front[HEADER_MAGIC_LEN])
+{
+	return magic_check(front, HEADER_MAGIC_LEN, MAGIC) == 0;
+}

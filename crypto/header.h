@@ -56,4 +56,8 @@ int header_write(const struct header_wrap *wrap, const struct store_keys *store,
 int header_rewrap(uint8_t *buf, size_t len, const struct header_wrap *wrap, const struct store_keys *store,
 		  const struct file_keys *file, size_t *off, size_t *changed_len) MUST_CHECK;
 
+/* Do these bytes begin a file, of this version? */
+#define HEADER_MAGIC_LEN 8u
+bool header_begins(const uint8_t front[HEADER_MAGIC_LEN]);
+
 #endif

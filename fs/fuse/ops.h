@@ -123,7 +123,7 @@ struct deferred {
 	struct node *node; /* the kernel knows it for as long as the request lasts */
 	struct fuse_file_info fi;
 	unsigned turn; /* lock_request_begin() */
-	int arg;       /* fsync: data only; setattr: what to set; lseek: whence; create: FI is to be opened */
+	int arg; /* fsync: data only; setattr: what to set; lseek: whence; create: FI is to be opened; listing: size */
 	uint64_t off;
 	mode_t mode;
 	struct stat attr;
@@ -131,6 +131,13 @@ struct deferred {
 };
 /* Run JOB with a copy of D, to which the request is added. Answers ENOMEM itself when it cannot. */
 void ops_defer(fuse_req_t req, pool_job *job, const struct deferred *d);
+/* After a crash a look-up may open the file to find its end (file_settle()): with wrap type `file` the KMS is asked for that. */
+static inline bool ops_lookup_waits(const struct server *s)
+{
+	const struct file_env *env = &s->cfg.tree->env;
+
+	return env->unclean && !env->read_only && s->cfg.store->keyring->wrap_type == WRAP_FILE;
+}
 /* End of a job, which has replied: frees it. */
 void ops_deferred_end(struct deferred *d);
 

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,10 +271,24 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, s
 	read_folder(req, size, off, folder_of(fi), false);
 }
 
+static void job_readdirplus(struct file_work *w, void *arg)
+{
+	struct deferred *d = arg;
+
+	(void)w;
+	read_folder(d->req, (size_t)d->arg, (off_t)d->off, folder_of(&d->fi), true);
+	ops_deferred_end(d);
+}
+
 static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
+	const struct deferred later = {.lane = POOL_KMS, .fi = *fi, .off = (uint64_t)off, .arg = (int)size};
+
 	(void)ino;
-	read_folder(req, size, off, folder_of(fi), true);
+	if (ops_lookup_waits(req_server(req)) && size <= INT_MAX)
+		ops_defer(req, job_readdirplus, &later);
+	else
+		read_folder(req, size, off, folder_of(fi), true);
 }
 
 /* ---- fsyncdir ---- */

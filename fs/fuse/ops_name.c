@@ -43,6 +43,39 @@ static void reply_absent(fuse_req_t req)
 		fuse_reply_err(req, EACCES);
 }
 
+static void lookup_now(fuse_req_t req, struct at at)
+{
+	struct node *n = NULL;
+	struct stat st;
+	int r = obj_lookup(req_tree(req), at, &n, &st);
+
+	if (r == -ENOENT)
+		reply_absent(req);
+	else
+		ops_reply_entry(req, n, &st, r);
+}
+
+static void job_lookup(struct file_work *w, void *arg)
+{
+	struct deferred *d = arg;
+
+	(void)w;
+	lookup_now(d->req, (struct at){d->node, d->name});
+	ops_deferred_end(d);
+}
+
+/* JOB on NAME, where a KMS may be waited for. */
+static void name_later(fuse_req_t req, pool_job *job, struct deferred *d, const char *name)
+{
+	if (strlen(name) > NAME_LEN_MAX) {
+		fuse_reply_err(req, ENAMETOOLONG);
+		return;
+	}
+	memcpy(d->name, name, strlen(name) + 1);
+	d->lane = POOL_KMS;
+	ops_defer(req, job, d);
+}
+
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	if (lookup_own(req, parent, name))
@@ -50,13 +83,10 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct node *dir = ops_admit(req, parent);
 	if (!dir)
 		return;
-	struct node *n = NULL;
-	struct stat st;
-	int r = obj_lookup(req_tree(req), (struct at){dir, name}, &n, &st);
-	if (r == -ENOENT)
-		reply_absent(req);
+	if (ops_lookup_waits(req_server(req)))
+		name_later(req, job_lookup, &(struct deferred){.node = dir}, name);
 	else
-		ops_reply_entry(req, n, &st, r);
+		lookup_now(req, (struct at){dir, name});
 }
 
 static void forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
@@ -114,16 +144,11 @@ static void job_create(struct file_work *w, void *arg)
 
 static void create_later(fuse_req_t req, const struct make *m, const struct fuse_file_info *fi)
 {
-	struct deferred d = {.lane = POOL_KMS, .node = m->at.dir, .mode = m->mode, .arg = fi != NULL};
+	struct deferred d = {.node = m->at.dir, .mode = m->mode, .arg = fi != NULL};
 
-	if (strlen(m->at.name) > NAME_LEN_MAX) {
-		fuse_reply_err(req, ENAMETOOLONG);
-		return;
-	}
-	memcpy(d.name, m->at.name, strlen(m->at.name) + 1);
 	if (fi)
 		d.fi = *fi;
-	ops_defer(req, job_create, &d);
+	name_later(req, job_create, &d, m->at.name);
 }
 
 /* A regular file: with wrap type `file` the KMS is asked for its key. */

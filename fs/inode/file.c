@@ -165,7 +165,8 @@ static int load_key(struct file *f)
 	return r == -EBADMSG || r == -EUCLEAN || r == -ENOTSUP || r == -ENOKEY ? file_corrupt(f, "header", 0) : r;
 }
 
-static int file_make(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out)
+/* N's file with its descriptor and key, nothing of its end looked at. */
+static int file_begin(struct file_env *env, struct node *n, bool writable, struct file **out)
 {
 	AUTO(file_destroy_at) struct file *f = file_alloc(env, n);
 
@@ -177,20 +178,71 @@ static int file_make(struct file_env *env, struct node *n, bool writable, struct
 		return f->fd;
 	f->writable = got_writable;
 	int r = load_key(f);
+	if (r)
+		return r;
+	*out = f;
+	f = NULL;
+	return 0;
+}
+
+/* After a crash: where does it end? Sealed there if that was left undone. -EBADMSG where nothing authenticates. */
+static int file_mend(struct file *f)
+{
+	int r = recover_file(f->fd, &f->env->layout, f->env->gate, f->key, f->env->log);
+
+	if (r == 1)
+		atomic_fetch_add(&f->env->recovered, 1);
+	return r < 0 ? r : 0;
+}
+
+static int file_make(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out)
+{
+	AUTO(file_destroy_at) struct file *f = NULL;
+	int r = file_begin(env, n, writable, &f);
+
 	if (!r)
 		r = file_load(f, w);
 	if (r == -EBADMSG && env->unclean && f->writable) {
-		r = recover_file(f->fd, &env->layout, env->gate, f->key, env->log);
-		if (!r) {
-			atomic_fetch_add(&env->recovered, 1);
+		r = file_mend(f);
+		if (!r)
 			r = file_load(f, w);
-		}
 	}
 	if (r)
 		return r == -EBADMSG ? file_corrupt(f, "final record after block", f->size / env->layout.block_len) : r;
 	*out = f;
 	f = NULL;
 	return 0;
+}
+
+/* A file that cannot be opened, or whose end nobody can tell, has the size that its length says: opening it is the error. */
+static int settle_error(const struct file_env *env, int r)
+{
+	if (r == -EBADMSG || r == -EIO || r == -EROFS)
+		return 0;
+	if (r != -EACCES && r != -EPERM)
+		return r;
+	enum gate_state state = gate_state(env->gate);
+	return state == GATE_ACTIVE || state == GATE_GRACE ? 0 : -EACCES;
+}
+
+int file_settle(struct file_env *env, struct node *n)
+{
+	int r = 0;
+
+	if (!env->unclean || env->read_only || atomic_load(&n->settled))
+		return 0;
+	pthread_mutex_lock(&n->once);
+	if (!n->file && !atomic_load(&n->settled)) {
+		AUTO(file_destroy_at) struct file *f = NULL;
+		r = file_begin(env, n, true, &f);
+		if (!r)
+			r = file_mend(f);
+		r = settle_error(env, r);
+	}
+	if (!r)
+		atomic_store(&n->settled, true);
+	pthread_mutex_unlock(&n->once);
+	return r;
 }
 
 static void handle_added(struct file *f, bool writable)

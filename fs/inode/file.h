@@ -75,6 +75,12 @@ static inline int file_fd(const struct file *f)
  * -EACCES locked, -EIO not authentic, or as open(2). May call the KMS with wrap type `file`.
  */
 int file_open(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out) MUST_CHECK;
+/*
+ * Before a size of file N is told: after a crash its end is found and sealed first, once while the node lives. For a file
+ * with a cached page the kernel never takes another size again. Reads the end only where it is whole; may call the KMS with
+ * wrap type `file`. Takes the node's `once`. 0 also where nobody can tell: opening says so. -EACCES locked; as open(2).
+ */
+int file_settle(struct file_env *env, struct node *n) MUST_CHECK;
 /* The open file, with one writable handle, of a node just created from BLANK: FD and, on success, its key are taken over. */
 int file_adopt(struct file_env *env, struct node *n, int fd, struct blank *blank, struct file **out) MUST_CHECK;
 /* One more handle (for reading) of N's open file, or NULL if it has none. */

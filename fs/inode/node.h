@@ -92,6 +92,7 @@ struct node {
 	_Atomic bool lost_any;  /* a: lost is not empty */
 	_Atomic int
 		write_error; /* a: errno of a write-back that failed on the disk, until a writer has been told; 0: none */
+	_Atomic bool settled; /* a: file_settle() has looked at its end */
 };
 
 #define NODE_UNSYNCED_DIR 1u     /* its id file and its own entry */

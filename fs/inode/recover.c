@@ -328,7 +328,9 @@ int recover_file(int fd, const struct layout *l, struct gate *g, struct gate_key
 	r = recover_find(&rec, &end);
 	if (!r)
 		r = recover_apply(&rec, &end);
-	if (!r && log)
+	if (r)
+		return r;
+	if (log)
 		say(&rec, &end, log);
-	return r;
+	return 1;
 }

@@ -32,6 +32,7 @@ struct recover_end {
  * nothing is written. Else the end is found by recover_find(), the final record sealed there if need be, the rest cut
  * off, and the times put back. FD is read-write and the caller's alone (its inode is locked); KEY is the file's. LOG (may
  * be NULL) gets one line that names the file. Not synced: the caller does, before the session is marked clean.
+ * 1 when it was mended, 0 when it was whole.
  *
  * -EBADMSG, and nothing is written, when there is a body and nothing in it authenticates. -EACCES locked; -EIO, -ENOSPC.
  */

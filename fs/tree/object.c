@@ -235,6 +235,29 @@ static int check_folder(struct tree *t, struct node *n)
 	return r;
 }
 
+/* After a crash a file may have been cut to the very size that tells a special object: its front says what it is. */
+static int type_after_crash(struct tree *t, int dir_fd, const char *disk, int type)
+{
+	uint8_t front[HEADER_MAGIC_LEN];
+
+	if (!t->env.unclean || type < OBJECT_SYMLINK || type == OBJECT_DIR)
+		return type;
+	AUTO(auto_close) int fd = store_open_lifted(dir_fd, disk, O_RDONLY);
+	bool is_file = fd >= 0 && store_pread_full(fd, front, sizeof(front), 0) == 0 && header_begins(front);
+	return is_file ? OBJECT_FILE : type;
+}
+
+/* No size is told before it is known where the file ends; ST is what it is afterwards. */
+static int settle(struct tree *t, struct node *n, int dir_fd, const char *disk, struct stat *st)
+{
+	if (n->type != OBJECT_FILE || !t->env.unclean || atomic_load(&n->settled))
+		return 0;
+	int r = file_settle(&t->env, n);
+	if (r)
+		return r;
+	return fstatat(dir_fd, disk, st, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
+}
+
 int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct node **out, struct stat *st)
 {
 	AUTO(dirfd_ref_put) struct dirfd_ref d = {&t->nodes, NULL};
@@ -250,10 +273,13 @@ int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct n
 		log_node(t, dir, "something in this folder is neither a folder nor a regular file of the store");
 		return r;
 	}
+	key.type = type_after_crash(t, d.d->fd, disk, key.type);
 	r = node_lookup(&t->nodes, &key, dir, disk, out);
 	if (r)
 		return r;
-	r = obj_attr(t, *out, st);
+	r = settle(t, *out, d.d->fd, disk, st);
+	if (!r)
+		r = obj_attr(t, *out, st);
 	if (!r)
 		r = check_folder(t, *out);
 	if (r)
