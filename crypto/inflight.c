@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* In-flight slots: written in mapped memory while serving, read as hostile bytes at the next mount. */
+/* In-flight slots: made while serving, read as hostile bytes at the next mount. */
 #include "crypto/inflight.h"
 
 #include <errno.h>
@@ -9,10 +9,11 @@
 #include "crypto/magic.h"
 
 #define MAGIC "BYOKFS1T"
-#define OFF_MARK 8u
+#define OFF_MARK INFLIGHT_MARK_OFF
 #define OFF_EXTENTS 64u
 #define EXTENT_LEN 16u
 #define OFF_BOOT 128u
+#define OFF_HOME 144u /* filesystem, inode, session */
 #define OFF_PATH (INFLIGHT_HEAD_LEN - INFLIGHT_PATH_MAX)
 #define COMPONENT_MAX 255u
 
@@ -20,7 +21,9 @@
 static const uint8_t magic_mark_valid[4] = {'V', 'A', 'L', 'D'};
 static const uint8_t magic_mark_empty[4];
 
-_Static_assert(OFF_EXTENTS + INFLIGHT_EXTENTS * EXTENT_LEN <= OFF_BOOT && OFF_BOOT + ID_LEN <= OFF_PATH, "in order");
+_Static_assert(OFF_EXTENTS + INFLIGHT_EXTENTS * EXTENT_LEN <= OFF_BOOT && OFF_BOOT + ID_LEN == OFF_HOME &&
+		       OFF_HOME + 24 <= OFF_PATH,
+	       "in order");
 
 size_t inflight_slot_len(const struct layout *l)
 {
@@ -41,6 +44,9 @@ void inflight_fill(uint8_t *slot, const struct inflight *f, const char *path)
 	be32_put(slot + 56, f->path_len <= INFLIGHT_PATH_MAX ? f->path_len : 0);
 	be32_put(slot + 60, 0);
 	memcpy(slot + OFF_BOOT, f->boot_id, ID_LEN);
+	be64_put(slot + OFF_HOME, f->home_fs);
+	be64_put(slot + OFF_HOME + 8, f->home_ino);
+	be64_put(slot + OFF_HOME + 16, f->session);
 	for (uint32_t i = 0; i < f->n_extents && i < INFLIGHT_EXTENTS; i++) {
 		uint8_t *e = slot + OFF_EXTENTS + i * EXTENT_LEN;
 		be64_put(e, f->extent[i].disk_off);
@@ -53,11 +59,7 @@ void inflight_fill(uint8_t *slot, const struct inflight *f, const char *path)
 
 void inflight_mark(uint8_t *slot, int valid)
 {
-	uint32_t mark = 0;
-	if (valid)
-		memcpy(&mark, magic_mark_valid, sizeof(mark));
-	/* Death keeps what this thread stored before; the release keeps compiler and processor from storing later first. */
-	__atomic_store_n((uint32_t *)(void *)(slot + OFF_MARK), mark, __ATOMIC_RELEASE);
+	memcpy(slot + OFF_MARK, valid ? magic_mark_valid : magic_mark_empty, INFLIGHT_MARK_LEN);
 }
 
 /* No absolute path, no empty part, no "." and "..": it stays below data/. */
@@ -113,6 +115,9 @@ int inflight_parse(const uint8_t *slot, size_t slot_len, const struct layout *l,
 	out->ino = be64_get(slot + 40);
 	out->disk_size = be64_get(slot + 48);
 	memcpy(out->boot_id, slot + OFF_BOOT, ID_LEN);
+	out->home_fs = be64_get(slot + OFF_HOME);
+	out->home_ino = be64_get(slot + OFF_HOME + 8);
+	out->session = be64_get(slot + OFF_HOME + 16);
 	out->path_len = be32_get(slot + 56);
 	if (out->path_len > INFLIGHT_PATH_MAX || be32_get(slot + 60) != 0)
 		return -EUCLEAN;

@@ -24,8 +24,11 @@ struct inflight_extent {
  */
 struct inflight {
 	uint8_t file_id[ID_LEN];
-	uint64_t dev, ino;       /* of the backing file; a hint */
+	uint64_t dev, ino;       /* of the backing file */
 	uint8_t boot_id[ID_LEN]; /* of the running system, 0 = unknown; a slot of another boot is not to be trusted */
+	uint64_t home_fs,
+		home_ino; /* the filesystem and inode of the file that this slot lies in; 0 = unknown (0.1.0) */
+	uint64_t session; /* the mount that wrote it; 0 = unknown */
 	uint64_t disk_size;
 	uint32_t n_extents;
 	struct inflight_extent extent[INFLIGHT_EXTENTS];
@@ -36,8 +39,8 @@ struct inflight {
 size_t inflight_slot_len(const struct layout *l);
 
 /*
- * Fill the head of SLOT (mapped memory): all but the valid mark. PATH may be NULL when path_len is 0. The caller has put the
- * data at SLOT + INFLIGHT_HEAD_LEN.
+ * Fill the head of SLOT: all but the valid mark. PATH may be NULL when path_len is 0. The caller has put the data at
+ * SLOT + INFLIGHT_HEAD_LEN.
  */
 void inflight_fill(uint8_t *slot, const struct inflight *f, const char *path);
 /* Where the data of SLOT are. */
@@ -45,8 +48,11 @@ static inline uint8_t *inflight_data(uint8_t *slot)
 {
 	return slot + INFLIGHT_HEAD_LEN;
 }
-/* Mark valid (release store, after everything is in place), or empty. */
+/* Mark valid, or empty. */
 void inflight_mark(uint8_t *slot, int valid);
+/* Where in a slot the mark lies, and how long it is: emptying a slot on disk writes these bytes of it as zeros. */
+#define INFLIGHT_MARK_OFF 8u
+#define INFLIGHT_MARK_LEN 4u
 /*
  * Read a slot found at mount: 0 and the parts (PATH points into SLOT), -ENOENT if it is marked empty, -EUCLEAN if
  * malformed (lengths, offsets below the header, overlap with SLOT_LEN).

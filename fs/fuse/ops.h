@@ -22,6 +22,8 @@ struct server_thread {
 	pthread_t thread;
 };
 
+#define POOL_SLOT (INFLIGHT_SLOTS - 1u) /* the last slot is the pool's, the others are one thread's each */
+
 struct server {
 	struct server_config cfg;
 	struct fuse_session *session;
@@ -29,6 +31,7 @@ struct server {
 	struct pool *pool;
 	struct space space;
 	pthread_mutex_t slot_lock;
+	uint8_t *slots;     /* memory of the in-flight slots; NULL where nothing is written */
 	uint8_t *pool_slot; /* slot_lock: the in-flight slot of pool jobs that change a file, one at a time */
 	unsigned n_threads;
 	struct server_thread thread[INFLIGHT_SLOTS];

@@ -156,6 +156,7 @@ static void job_setattr(struct file_work *w, void *arg)
 	} else {
 		pthread_mutex_lock(&s->slot_lock);
 		w->slot = s->pool_slot;
+		w->slot_no = POOL_SLOT;
 		setattr(d->req, &c, w, file_ref(d->node));
 		w->slot = NULL;
 		pthread_mutex_unlock(&s->slot_lock);

@@ -22,7 +22,6 @@
 /* What asks the KMS (wrap type `file`) waits 50 ms each, or for long; see pool.h. */
 #define POOL_THREADS_DISK 4u
 #define POOL_THREADS_KMS 12u
-#define POOL_SLOT (INFLIGHT_SLOTS - 1u) /* the last slot is the pool's, the others are one thread's each */
 #define WIPE_SIGNAL SIGUSR2
 #define WIPE_WAIT_MS 2000
 
@@ -129,12 +128,10 @@ static unsigned thread_count(void)
 	return n < POOL_SLOT ? n : POOL_SLOT;
 }
 
-/* In-flight slot I of the store, NULL where it is mounted read-only. */
+/* Memory of in-flight slot I, NULL where the store is mounted read-only. */
 static uint8_t *slot(const struct server *s, unsigned i)
 {
-	const struct store *store = s->cfg.store;
-
-	return store->inflight ? store->inflight + i * store->slot_len : NULL;
+	return s->slots ? s->slots + i * s->cfg.store->slot_len : NULL;
 }
 
 static int thread_start(struct server *s)
@@ -145,6 +142,7 @@ static int thread_start(struct server *s)
 	int r = file_work_init(&t->work, &s->cfg.tree->env.layout, slot(s, s->n_threads));
 	if (r)
 		return r;
+	t->work.slot_no = s->n_threads;
 	atomic_fetch_add(&s->running, 1);
 	r = -pthread_create(&t->thread, NULL, thread_main, t);
 	if (r) {
@@ -164,8 +162,10 @@ int server_start(struct server *s)
 	};
 	struct sigaction sa = {.sa_handler = on_wipe_signal}; /* no SA_RESTART */
 	sigset_t wipe;
-	int r = pool_new(&s->cfg.tree->env.layout, jobs, &s->pool);
 
+	if (s->cfg.store->slots && !(s->slots = calloc(INFLIGHT_SLOTS, s->cfg.store->slot_len)))
+		return -ENOMEM;
+	int r = pool_new(&s->cfg.tree->env.layout, jobs, &s->pool);
 	if (r)
 		return r;
 	s->pool_slot = slot(s, POOL_SLOT);
@@ -223,5 +223,6 @@ void server_free(struct server *s)
 		thread_end(&s->thread[i]);
 	pool_free(s->pool);
 	fuse_session_destroy(s->session); /* closes fuse_fd */
+	free(s->slots);
 	free(s);
 }

@@ -23,6 +23,7 @@ struct file_work {
 	uint8_t *cipher; /* records of a read; old records of a write */
 	uint8_t *edge;   /* three blocks: first edge, last edge, old tail */
 	uint8_t *slot;
+	unsigned slot_no; /* its place in the in-flight file */
 	size_t plain_len, cipher_len, edge_len;
 	bool dirty; /* holds plaintext since the last wipe */
 };
@@ -37,7 +38,8 @@ struct file_env {
 	struct layout layout;
 	struct nodes *nodes;
 	uint8_t boot_id[ID_LEN];
-	bool unclean; /* after a crash: stumps and unfinished files are tolerated */
+	struct slots *slots; /* the store's; NULL: nothing is written to it */
+	bool unclean;        /* after a crash: stumps and unfinished files are tolerated */
 	bool read_only;
 	void (*log)(int priority, const char *text);
 	_Atomic uint64_t corrupt, recovered;

@@ -68,8 +68,8 @@ static inline uint8_t *file_old_raw(const struct file *f, const struct file_work
  */
 int file_seal(struct file *f, struct file_work *w, const struct file_plan *p, struct inflight *in) MUST_CHECK;
 /*
- * Step 3: write what lies in the slot, extents in order, then the size unless it is INFLIGHT_KEEP_SIZE. The slot is valid
- * while it lasts, so the daemon's death tears nothing.
+ * Step 3: write what lies in the slot, extents in order, then the size unless it is INFLIGHT_KEEP_SIZE. The slot is valid on
+ * disk while it lasts, so the daemon's death tears nothing. When the slot cannot be written, the file is not touched.
  */
 int file_commit(struct file *f, struct file_work *w, struct inflight *in) MUST_CHECK;
 /* Step 3 has failed: put the final record RAW (LEN bytes) of the current size back and cut what is behind it. */

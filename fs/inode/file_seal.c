@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fs/inode/file_own.h"
+#include "fs/store/slots.h"
 #include "fs/store/store.h"
 
 static void add_span(const struct file *f, struct file_plan *p, struct file_span s)
@@ -139,42 +140,72 @@ int file_seal(struct file *f, struct file_work *w, const struct file_plan *p, st
 	return r;
 }
 
-int file_commit(struct file *f, struct file_work *w, struct inflight *in)
+static int write_out(struct file *f, const uint8_t *data, const struct inflight *in)
 {
-	char path[INFLIGHT_PATH_MAX];
-	uint8_t *data = inflight_data(w->slot);
 	int r = 0;
 
-	memcpy(in->boot_id, f->env->boot_id, ID_LEN);
-	memcpy(in->file_id, f->file_id, ID_LEN);
-	in->dev = f->node->dev;
-	in->ino = f->node->ino;
-	in->path_len = (uint32_t)node_path(f->env->nodes, f->node, path, sizeof(path));
-	inflight_fill(w->slot, in, path);
-	inflight_mark(w->slot, 1);
 	for (unsigned i = 0; !r && i < in->n_extents; i++) {
 		r = store_pwrite_full(f->fd, data, in->extent[i].len, in->extent[i].disk_off);
 		data += in->extent[i].len;
 	}
 	if (!r && in->disk_size != INFLIGHT_KEEP_SIZE && ftruncate(f->fd, (off_t)in->disk_size))
 		r = -errno;
+	return r;
+}
+
+/* The slot with its head; on disk too where there are slots. */
+static int slot_fill(struct file *f, struct file_work *w, struct inflight *in, struct slot_hold *hold)
+{
+	char path[INFLIGHT_PATH_MAX];
+
+	memcpy(in->boot_id, f->env->boot_id, ID_LEN);
+	memcpy(in->file_id, f->file_id, ID_LEN);
+	in->dev = f->node->dev;
+	in->ino = f->node->ino;
+	in->path_len = (uint32_t)node_path(f->env->nodes, f->node, path, sizeof(path));
+	if (f->env->slots)
+		return slots_put(f->env->slots, hold, w->slot, in, path);
+	inflight_fill(w->slot, in, path);
+	inflight_mark(w->slot, 1);
+	return 0;
+}
+
+static void slot_empty(struct file *f, struct file_work *w, struct slot_hold *hold)
+{
+	if (hold->file)
+		slots_clear(f->env->slots, hold);
 	inflight_mark(w->slot, 0);
+}
+
+int file_commit(struct file *f, struct file_work *w, struct inflight *in)
+{
+	struct slot_hold hold = {w->slot_no, NULL};
+	int r = slot_fill(f, w, in, &hold);
+
+	if (!r)
+		r = write_out(f, inflight_data(w->slot), in);
+	slot_empty(f, w, &hold);
 	return r;
 }
 
 void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len)
 {
-	const struct layout *l = &f->env->layout;
+	struct slot_hold hold = {w->slot_no, NULL};
 	struct inflight in = {
-		.disk_size = layout_disk_size(l, f->size),
+		.disk_size = layout_disk_size(&f->env->layout, f->size),
 		.n_extents = 1,
-		.extent = {{layout_record_off(l, f->size / l->block_len), (uint32_t)len}},
+		.extent = {{layout_record_off(&f->env->layout, f->size / f->env->layout.block_len), (uint32_t)len}},
 	};
 
 	memcpy(inflight_data(w->slot), raw, len);
-	if (!file_commit(f, w, &in))
+	/* without a slot if need be: an end that is not put back is damage */
+	(void)slot_fill(f, w, &in, &hold);
+	int r = write_out(f, inflight_data(w->slot), &in);
+	slot_empty(f, w, &hold);
+	if (!r)
 		return;
 	f->broken = true;
 	atomic_store(&f->env->half_done, true);
-	(void)file_corrupt(f, "after a failed write the end could not be put back; block", f->size / l->block_len);
+	(void)file_corrupt(f, "after a failed write the end could not be put back; block",
+			   f->size / f->env->layout.block_len);
 }

@@ -6,19 +6,38 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "crypto/auto.h"
 #include "crypto/header.h"
 #include "fs/store/replay.h"
+#include "fs/store/slots.h"
 #include "fs/store/store_own.h"
 
 #define SCAN_DEPTH_MAX 1024 /* folders held open at once while looking for an inode number */
 
+/*
+ * Is it the very inode that was written? A copy of the file has its file id, and may be newer than the slot. Where device
+ * numbers are handed out at each mount (major 0), the filesystem is known from the slot's home, which of_another_home() looked at.
+ */
+static bool inode_is(int fd, const struct inflight *f)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || st.st_ino != f->ino)
+		return false;
+	return st.st_dev == f->dev || (f->home_ino != 0 && major(st.st_dev) == 0 && major(f->dev) == 0);
+}
+
 /* FD if the file behind it is the one the slot was for, else -ENOENT and FD closed. */
 static int file_is(int fd, const struct store *s, const struct inflight *f)
 {
+	if (!inode_is(fd, f)) {
+		close(fd);
+		return -ENOENT;
+	}
 	AUTO(auto_free) uint8_t *buf = malloc(s->keyring->layout.header_len);
 	AUTO(auto_free) struct header *h = malloc(sizeof(*h));
 	int r = !buf || !h ? -ENOMEM : store_pread_full(fd, buf, s->keyring->layout.header_len, 0);
@@ -134,8 +153,34 @@ static int of_another_boot(const struct inflight *f)
 	       memcmp(f->boot_id, now, ID_LEN) != 0;
 }
 
+/*
+ * A slot speaks of the files beside it at one moment. Copied elsewhere or put back later it would undo what was written
+ * since, so it counts only in the very file, and after the very mount, that it was written in. Those of 0.1.0 do not tell.
+ */
+static bool of_another_home(const struct store *s, int home_fd, const struct inflight *f)
+{
+	struct stat st;
+
+	if (f->home_ino == 0)
+		return false;
+	if (f->session != 0 && s->last_session != 0 && f->session != s->last_session)
+		return true;
+	return fstat(home_fd, &st) < 0 || st.st_ino != f->home_ino || slots_fs(home_fd, &st) != f->home_fs;
+}
+
+/* Why this slot must not be acted on, NULL if it may. */
+static const char *slot_foreign(const struct store *s, int home_fd, const struct inflight *f)
+{
+	if (of_another_boot(f))
+		return "from before a restart of the machine, ignored: its pages may be torn themselves";
+	if (of_another_home(s, home_fd, f))
+		return "written for another copy of this store or put back from one, ignored: what it names may be "
+		       "newer here";
+	return NULL;
+}
+
 /* 1 written, 0 nothing to write to, negative errno. */
-static int replay_one(const struct store *s, unsigned i, const uint8_t *slot, store_log_fn log)
+static int replay_one(const struct store *s, int home_fd, unsigned i, const uint8_t *slot, store_log_fn log)
 {
 	struct inflight f;
 	const char *path = NULL;
@@ -148,9 +193,9 @@ static int replay_one(const struct store *s, unsigned i, const uint8_t *slot, st
 		replay_log(log, LOG_WARNING, i, "malformed, ignored: it was altered or the disk is damaged", "");
 		return 0;
 	}
-	if (of_another_boot(&f)) {
-		replay_log(log, LOG_WARNING, i,
-			   "from before a restart of the machine, ignored: its pages may be torn themselves", "");
+	const char *foreign = slot_foreign(s, home_fd, &f);
+	if (foreign) {
+		replay_log(log, LOG_WARNING, i, foreign, "");
 		return 0;
 	}
 	if (f.path_len > 0)
@@ -220,7 +265,7 @@ int replay_all(const struct store *s, store_log_fn log, unsigned *replayed)
 			return r;
 		if (r == 0)
 			continue;
-		r = replay_one(s, i, slot, log);
+		r = replay_one(s, fd, i, slot, log);
 		if (r < 0)
 			return r;
 		*replayed += (unsigned)r;

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "crypto/auto.h"
 #include "fs/store/pin_file.h"
+#include "fs/store/slots.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
 
@@ -355,8 +355,7 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
-	if (s->inflight)
-		munmap(s->inflight, INFLIGHT_SLOTS * s->slot_len);
+	slots_free(s->slots);
 	auto_close(&s->lock_fd); /* lets go of the owner lock */
 	auto_close(&s->data_fd);
 	auto_close(&s->own_fd);

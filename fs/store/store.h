@@ -12,6 +12,7 @@
 #include "crypto/session.h"
 
 struct gate;
+struct slots;
 
 #define STORE_WHY_MAX 512u
 
@@ -35,10 +36,11 @@ struct store {
 	int lock_fd;             /* -1 unless store_lock() */
 	struct keyring *keyring; /* the copy in use */
 	struct session session;
-	bool unclean;        /* an earlier session did not end cleanly and verify has not passed since */
-	bool stale;          /* the record claims that, but it is an old one: nothing is tolerated for it */
-	bool accept_session; /* the operator put an older store back: its record counts */
-	uint8_t *inflight;   /* INFLIGHT_SLOTS slots, mapped shared; NULL until store_begin() */
+	uint64_t last_session; /* number of the record found, 0 = there was none to read */
+	bool unclean;          /* an earlier session did not end cleanly and verify has not passed since */
+	bool stale;            /* the record claims that, but it is an old one: nothing is tolerated for it */
+	bool accept_session;   /* the operator put an older store back: its record counts */
+	struct slots *slots;   /* fs/store/slots.h; NULL until store_begin(), and when it is only read */
 	size_t slot_len;
 	bool read_only;
 	bool first_contact; /* neither a pin nor store_open.store_id says which store it must be: tell it */
@@ -92,7 +94,7 @@ int store_owner(const struct store *s, struct store_owner *out) MUST_CHECK;
 
 /*
  * With the store locked and the gate open: repair the other keyring copy, write the pin, read the session, replay valid
- * in-flight slots, map the in-flight file, mark the session open (durable). LOG is called for each thing of note.
+ * in-flight slots, open the in-flight file, mark the session open (durable). LOG is called for each thing of note.
  */
 int store_begin(struct store *s, struct gate *g, void (*log)(int priority, const char *text),
 		char why[STORE_WHY_MAX]) MUST_CHECK;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A store in use: the session from mount to unmount, the mapped in-flight slots. */
+/* A store in use: the session from mount to unmount. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include "fs/store/pin_file.h"
 #include "fs/store/replay.h"
 #include "fs/store/session_mark.h"
+#include "fs/store/slots.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
 #include "kms/gate.h"
@@ -114,6 +114,7 @@ static int session_read(struct store *s, const struct store_keys *keys, const ui
 	session_tell(s, r == 0, record != NULL, &v, log);
 	s->unclean = v.unclean;
 	s->stale = v.stale;
+	s->last_session = r == 0 ? last.number : 0;
 	s->session = (struct session){.number = v.next, .state = SESSION_OPEN, .dirty_since = v.dirty_since};
 	return 0;
 }
@@ -148,33 +149,6 @@ static int session_records(struct store *s, struct gate *g, uint8_t open_record[
 		r = session_write(b.store, &clean, s->session_clean);
 	if (r == 0)
 		r = session_write(b.store, &s->session, open_record);
-	return r;
-}
-
-static int inflight_map(struct store *s)
-{
-	size_t len = INFLIGHT_SLOTS * s->slot_len;
-	struct stat st;
-	int fd = store_open_file(s->own_fd, STORE_INFLIGHT, O_RDWR);
-
-	if (fd == -EUCLEAN)
-		return fd;
-	/* Sparse counts as absent: a full disk would be SIGBUS in the mapping. */
-	if (fd >= 0 && (fstat(fd, &st) < 0 || (size_t)st.st_size != len || (uint64_t)st.st_blocks * 512 < len))
-		auto_close(&fd);
-	if (fd < 0) {
-		int r = store_inflight_make(s->own_fd, s->slot_len);
-		if (r < 0)
-			return r;
-		fd = store_open_file(s->own_fd, STORE_INFLIGHT, O_RDWR);
-	}
-	if (fd < 0)
-		return fd;
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	int r = p == MAP_FAILED ? -errno : 0;
-	close(fd);
-	if (r == 0)
-		s->inflight = p;
 	return r;
 }
 
@@ -239,8 +213,9 @@ static int begin(struct store *s, struct gate *g, store_log_fn log, const char *
 	*step = "complete the writes that a crash cut off (-o ro mounts it without) in";
 	if ((r = replay_all(s, log, &replayed)) < 0)
 		return r;
-	*step = "map " STORE_OWN "/" STORE_INFLIGHT " of";
-	if ((r = inflight_map(s)) < 0)
+	*step = "make " STORE_OWN "/" STORE_INFLIGHT " of";
+	const struct slots_config slots = {s->own_fd, s->slot_len, s->session.number, log};
+	if ((r = slots_open(&slots, &s->slots)) < 0)
 		return r;
 	if (s->unclean)
 		note(log, LOG_NOTICE,
@@ -267,9 +242,8 @@ int store_begin(struct store *s, struct gate *g, store_log_fn log, char why[STOR
 int store_end(struct store *s, bool verified)
 {
 	/* The record was sealed at the beginning: the gate may be locked by now, with no key to seal one. */
-	if (s->inflight)
-		munmap(s->inflight, INFLIGHT_SLOTS * s->slot_len);
-	s->inflight = NULL;
+	slots_free(s->slots);
+	s->slots = NULL;
 	if (s->read_only || s->session.state != SESSION_OPEN || s->stale || (s->unclean && !verified))
 		return 0;
 	int r = session_put(s, s->session_clean);

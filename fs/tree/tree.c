@@ -21,6 +21,7 @@ int tree_init(struct tree *t, const struct store *s, struct gate *gate, bool rea
 		.unclean = s->unclean != 0,
 		.read_only = read_only,
 		.log = log,
+		.slots = s->slots,
 	};
 	store_boot_id(t->env.boot_id);
 	return nodes_init(&t->nodes, s->data_fd);

@@ -22,17 +22,19 @@ static struct inflight sample(void)
 	struct inflight f = {.dev = 1, .ino = 2, .disk_size = INFLIGHT_KEEP_SIZE, .n_extents = 2, .path_len = 7};
 	memset(f.file_id, 5, ID_LEN);
 	memset(f.boot_id, 6, ID_LEN);
+	f.home_fs = 7, f.home_ino = 8, f.session = 9;
 	f.extent[0] = (struct inflight_extent){512, 4124};
 	f.extent[1] = (struct inflight_extent){512 + 4124, 60};
 	return f;
 }
 
-START_TEST(inflight_vector)
+/* As 0.1.0 wrote it, and with its home. */
+static void vector_check(const char *name, uint64_t home_fs, uint64_t home_ino, uint64_t session)
 {
 	AUTO(vector_free) struct vector v;
 	struct inflight f;
 	const char *path = NULL;
-	vector_load(&v, "inflight");
+	vector_load(&v, name);
 	slot_make();
 	memcpy(slot, vector_bytes(&v, "head"), vector_len(&v, "head"));
 	ck_assert_int_eq(inflight_parse(slot, slot_len, &layout, &f, &path), 0);
@@ -40,6 +42,7 @@ START_TEST(inflight_vector)
 	ck_assert_mem_eq(f.boot_id, vector_bytes(&v, "boot_id"), ID_LEN);
 	ck_assert(f.dev == 66 && f.ino == 77 && f.disk_size == 99999 && f.n_extents == 2);
 	ck_assert(f.extent[1].disk_off == 9000 && f.extent[1].len == 60);
+	ck_assert(f.home_fs == home_fs && f.home_ino == home_ino && f.session == session);
 	ck_assert_uint_eq(f.path_len, vector_len(&v, "path"));
 	ck_assert_mem_eq(path, vector_bytes(&v, "path"), f.path_len);
 	uint8_t *again = aligned_alloc(4096, slot_len);
@@ -49,6 +52,12 @@ START_TEST(inflight_vector)
 	ck_assert_mem_eq(again, slot, INFLIGHT_HEAD_LEN);
 	free(again);
 	free(slot);
+}
+
+START_TEST(inflight_vector)
+{
+	vector_check("inflight", 0, 0, 0);
+	vector_check("inflight-home", 0xfeed, 88, 5);
 }
 END_TEST
 
@@ -62,6 +71,7 @@ START_TEST(marks)
 	inflight_mark(slot, 1);
 	ck_assert_int_eq(inflight_parse(slot, slot_len, &layout, &out, &path), 0);
 	ck_assert_uint_eq(out.disk_size, INFLIGHT_KEEP_SIZE);
+	ck_assert(out.home_fs == 7 && out.home_ino == 8 && out.session == 9);
 	ck_assert_int_eq(strncmp(path, "a/b/c.d", 7), 0);
 	inflight_mark(slot, 0);
 	ck_assert_int_eq(inflight_parse(slot, slot_len, &layout, &out, &path), -ENOENT);

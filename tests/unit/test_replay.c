@@ -4,6 +4,7 @@
 
 #include "crypto/auto.h"
 #include "fs/store/replay.h"
+#include "fs/store/slots.h"
 #include "fs/store/store_own.h"
 #include "tests/unit/store_rig.h"
 
@@ -56,6 +57,11 @@ static void setup(void)
 	slot.dev = st.st_dev;
 	slot.ino = st.st_ino;
 	store_boot_id(slot.boot_id);
+	AUTO(auto_close) int home = store_open_file(rig.store->own_fd, STORE_INFLIGHT, O_RDONLY);
+	ck_assert_int_eq(fstat(home, &st), 0);
+	slot.home_fs = slots_fs(home, &st);
+	slot.home_ino = st.st_ino;
+	slot.session = rig.store->session.number; /* of the record that the next begin finds */
 	slot.disk_size = whole_len;
 	slot.n_extents = 1;
 	slot.extent[0].disk_off = layout_record_off(&rig.store->keyring->layout, 0);
@@ -69,14 +75,23 @@ static void teardown(void)
 	rig_end(&rig);
 }
 
+/* The slot as bytes, at place I of the in-flight file. */
+static void slot_put(unsigned i, const char *path)
+{
+	AUTO(auto_free) uint8_t *p = calloc(1, rig.store->slot_len);
+	AUTO(auto_close) int fd = store_open_file(rig.store->own_fd, STORE_INFLIGHT, O_WRONLY);
+	ck_assert_ptr_nonnull(p);
+	memcpy(p + INFLIGHT_HEAD_LEN, whole + slot.extent[0].disk_off, slot.extent[0].len);
+	inflight_fill(p, &slot, path);
+	inflight_mark(p, 1);
+	ck_assert_int_eq(store_pwrite_full(fd, p, rig.store->slot_len, i * rig.store->slot_len), 0);
+}
+
 /* Put the slot at place I as a serving thread does, up to the valid mark; then die. */
 static void die_with(unsigned i, const char *path)
 {
-	uint8_t *p = rig.store->inflight + i * rig.store->slot_len;
-	memcpy(p + INFLIGHT_HEAD_LEN, whole + slot.extent[0].disk_off, slot.extent[0].len);
 	slot.path_len = (uint32_t)strlen(path);
-	inflight_fill(p, &slot, path);
-	inflight_mark(p, 1);
+	slot_put(i, path);
 	gate_key_close(key);
 	key = NULL;
 	rig_shut(&rig);
@@ -116,7 +131,6 @@ START_TEST(by_path)
 	struct stat st;
 	tear();
 	ck_assert_int_eq(futimens(file_fd, old), 0);
-	slot.ino = 0;
 	die_with(3, "d/f");
 	ck_assert_int_eq(replay_pending(rig.store), 1);
 	begin_ok();
@@ -181,18 +195,76 @@ START_TEST(another_boot)
 }
 END_TEST
 
+/* A copy of the store made while it was written to: what a slot names may be complete there, and newer. */
+START_TEST(another_inflight_file)
+{
+	tear();
+	slot.home_ino++;
+	die_with(0, "d/f");
+	begin_ok();
+	check_untouched("another copy");
+}
+END_TEST
+
+START_TEST(another_filesystem)
+{
+	tear();
+	slot.home_fs ^= 1;
+	die_with(0, "d/f");
+	begin_ok();
+	check_untouched("another copy");
+}
+END_TEST
+
+/* An in-flight file of an earlier mount, put back in place. */
+START_TEST(another_session)
+{
+	tear();
+	slot.session += 5;
+	die_with(0, "d/f");
+	begin_ok();
+	check_untouched("another copy");
+}
+END_TEST
+
+/* The same name and file id, another inode: a copy of the file. */
+START_TEST(another_inode)
+{
+	tear();
+	slot.ino++;
+	die_with(0, "d/f");
+	begin_ok();
+	check_untouched("gone");
+}
+END_TEST
+
+/* Written by 0.1.0, which left these fields zero. */
+START_TEST(without_home)
+{
+	tear();
+	slot.home_fs = slot.home_ino = slot.session = 0;
+	die_with(0, "d/f");
+	begin_ok();
+	check_whole();
+}
+END_TEST
+
+START_TEST(without_home_another_inode)
+{
+	tear();
+	slot.home_fs = slot.home_ino = slot.session = 0;
+	slot.ino++;
+	die_with(0, "d/f");
+	begin_ok();
+	check_untouched("gone");
+}
+END_TEST
+
 START_TEST(malformed)
 {
 	tear();
 	slot.extent[0].disk_off = 0; /* over the header */
-	uint8_t *p = rig.store->inflight;
-	slot.path_len = 3;
-	inflight_fill(p, &slot, "d/f");
-	inflight_mark(p, 1);
-	gate_key_close(key);
-	key = NULL;
-	rig_shut(&rig);
-	ck_assert_int_eq(rig_open(&rig), 0);
+	die_with(0, "d/f");
 	begin_ok();
 	check_untouched("malformed");
 }
@@ -272,16 +344,15 @@ START_TEST(every_head_byte)
 {
 	uint8_t head[512];
 	slot.path_len = 3;
-	uint8_t *p = rig.store->inflight;
-	memcpy(p + INFLIGHT_HEAD_LEN, whole + slot.extent[0].disk_off, slot.extent[0].len);
-	inflight_fill(p, &slot, "d/f");
-	inflight_mark(p, 1);
-	memcpy(head, p, sizeof(head));
+	slot_put(0, "d/f");
+	AUTO(auto_close) int fd = store_open_file(rig.store->own_fd, STORE_INFLIGHT, O_RDWR);
+	ck_assert_int_eq(store_pread_full(fd, head, sizeof(head), 0), 0);
 	alarm(50);
 	for (size_t i = 0; i < sizeof(head); i++) {
 		unsigned n;
-		memcpy(p, head, sizeof(head));
-		p[i] ^= 1 << (i % 8);
+		head[i] ^= 1 << (i % 8);
+		ck_assert_int_eq(store_pwrite_full(fd, head, sizeof(head), 0), 0);
+		head[i] ^= 1 << (i % 8);
 		int r = replay_all(rig.store, log_line, &n);
 		ck_assert_msg(r <= 0, "%d", r);
 		logged[0] = 0;
@@ -300,6 +371,12 @@ int main(void)
 	tcase_add_test(t, name_taken);
 	tcase_add_test(t, file_gone);
 	tcase_add_test(t, another_boot);
+	tcase_add_test(t, another_inflight_file);
+	tcase_add_test(t, another_filesystem);
+	tcase_add_test(t, another_session);
+	tcase_add_test(t, another_inode);
+	tcase_add_test(t, without_home);
+	tcase_add_test(t, without_home_another_inode);
 	tcase_add_test(t, malformed);
 	tcase_add_test(t, hostile_paths);
 	tcase_add_test(t, kept_on_error);

@@ -232,6 +232,9 @@ head = b'BYOKFS1T' + b'VALD' + struct.pack('>I', 2) + FILE.id + struct.pack('>QQ
 head += struct.pack('>QIIQII', 512, 4124, 0, 9000, 60, 0) + bytes(32) + rnd('boot', 16)
 case('inflight', file_id=FILE.id, dev=66, ino=77, disk_size=99999, path=PATH, boot_id=rnd('boot', 16),
      head=(head.ljust(256, b'\0') + PATH).ljust(8192, b'\0'))
+head += struct.pack('>QQQ', 0xfeed, 88, 5)
+case('inflight-home', file_id=FILE.id, dev=66, ino=77, disk_size=99999, path=PATH, boot_id=rnd('boot', 16), home_fs=0xfeed,
+     home_ino=88, session=5, head=(head.ljust(256, b'\0') + PATH).ljust(8192, b'\0'))
 
 
 
