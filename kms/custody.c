@@ -151,7 +151,7 @@ static int calls_judge(const struct keyring *k, const struct call *calls, uint8_
 {
 	const struct call *worst = calls_worst(calls, k->n_slots);
 	bool fail_over = k->policy == POLICY_ANY && calls_first_good(calls, k->n_slots) &&
-			 class_weight(worst->verdict.class) < class_weight(KMS_CORRUPT);
+			 worst->verdict.class == KMS_TRANSIENT;
 
 	if (worst->verdict.class != KMS_OK && !fail_over) {
 		*v = worst->verdict;

@@ -15,9 +15,9 @@ int custody_create(struct keyring *k, struct kms **kek, struct kms_verdict *v) M
 
 /*
  * Open the box through the KEKs, all asked at once; a NULL among them, one that could not be opened, counts as an outage.
- * POLICY_ALL: each must unwrap; POLICY_ANY: one is enough, but an authenticated refusal or a corrupt wrap by any of them wins,
- * and those that unwrap must agree (fail-over is for an outage, a rejected login, a wrong reference). The unwrapped payload
- * must be this store's, and the key's dates must allow its use now. Returns kms_class_errno() of V; *OUT is for
+ * POLICY_ALL: each must unwrap; POLICY_ANY: one is enough while the others are silent (KMS_TRANSIENT) and nothing else: a
+ * refusal, a rejected login, a wrong reference, a corrupt wrap of any of them wins. Those that unwrap must agree. The unwrapped
+ * payload must be this store's, and the key's dates must allow its use now. Returns kms_class_errno() of V; *OUT is for
  * store_keys_free().
  */
 int custody_open(const struct keyring *k, struct kms **kek, struct store_keys **out, struct kms_verdict *v) MUST_CHECK;

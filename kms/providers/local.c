@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +28,6 @@ struct kms {
 	struct kms_base base;
 	struct keystore *ks;
 	char name[KEYSTORE_NAME_MAX + 1];
-	atomic_bool worked; /* this handle has had a good answer: a missing key was deleted, not misspelt */
 	int watch_fd;
 	pthread_mutex_t watch_lock;
 	bool watched; /* watch_lock */
@@ -152,8 +150,6 @@ static int load_verdict(struct kms *k, int r, struct kms_verdict *v)
 {
 	switch (r) {
 	case -ENOENT:
-		if (atomic_load(&k->worked))
-			return SAY(k, v, KMS_REVOKED, "deleted", "is gone");
 		return SAY(k, v, KMS_MISCONFIGURED, "no-such-key", "does not exist");
 	case -EBADMSG:
 	case -EUCLEAN:
@@ -239,7 +235,6 @@ static int local_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t 
 	}
 	if (r)
 		return SAY(k, v, KMS_TRANSIENT, "failed", "cannot wrap: %s", strerror(-r));
-	atomic_store(&k->worked, true);
 	return kms_verdict_ok(v);
 }
 
@@ -263,10 +258,10 @@ static const struct keystore_version *version_find(struct kms *k, const struct k
 	for (uint32_t i = 0; i < key->n_versions; i++)
 		if (key->version[i].number == number)
 			return &key->version[i];
-	if (number < key->next_version || atomic_load(&k->worked))
+	if (number < key->next_version)
 		SAY(k, v, KMS_REVOKED, "version-gone", "no longer has version %lu", number);
 	else
-		SAY(k, v, KMS_MISCONFIGURED, "version", "has no version %lu yet: an older copy of the keystore?",
+		SAY(k, v, KMS_REVOKED, "version-gone", "does not have version %lu: an older copy of the keystore?",
 		    number);
 	return NULL;
 }
@@ -294,6 +289,9 @@ static int local_unwrap(struct kms *k, const struct kms_purpose *p, const struct
 	AUTO(key_free_at) struct keystore_key *key = NULL;
 	int r = key_now(k, &key, v);
 
+	/* The wrap proves that the key was there: what is not found was taken away. */
+	if (r && strcmp(v->code, "no-such-key") == 0)
+		return SAY(k, v, KMS_REVOKED, "deleted", "is gone");
 	if (!r)
 		r = state_verdict(k, key->state, v);
 	if (r)
@@ -306,7 +304,6 @@ static int local_unwrap(struct kms *k, const struct kms_purpose *p, const struct
 		return SAY(k, v, KMS_CORRUPT, "corrupt", "did not wrap this, or it was changed since");
 	if (r)
 		return SAY(k, v, KMS_TRANSIENT, "failed", "cannot unwrap: %s", strerror(-r));
-	atomic_store(&k->worked, true);
 	return kms_verdict_ok(v);
 }
 

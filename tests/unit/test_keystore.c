@@ -571,14 +571,17 @@ START_TEST(test_answers)
 	ck_assert_int_eq(rename("gone", "k"), 0);
 	unwraps(&w, KMS_OK, "");
 	kms_close(kms);
-	provider_open("nope"); /* never worked in this handle */
-	unwraps(&w, KMS_MISCONFIGURED, "no-such-key");
+	provider_open("nope"); /* a fresh handle: there is a wrap, so there was a key */
+	unwraps(&w, KMS_REVOKED, "deleted");
+	struct kms_wrapped none;
+	ck_assert_int_ne(kms_wrap(kms, &purpose, (uint8_t[PAYLOAD_LEN]){7}, &none, &v), 0);
+	ck_assert(v.class == KMS_MISCONFIGURED && strcmp(v.code, "no-such-key") == 0);
 	kms_close(kms);
 	add("b", KEYSTORE_AES256, 0);
 	provider_open("b");
 	unwraps(&w, KMS_CORRUPT, "corrupt"); /* a's wrap, b's key */
 	snprintf(w.version, sizeof(w.version), "5");
-	unwraps(&w, KMS_MISCONFIGURED, "version");
+	unwraps(&w, KMS_REVOKED, "version-gone");
 	ck_assert_int_eq(keystore_delete(ks, "b", 30, why), 0);
 	ck_assert_int_eq(keystore_purge(ks, "b", why), 0);
 	unwraps(&w, KMS_REVOKED, "purged");
