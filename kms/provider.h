@@ -59,6 +59,7 @@ struct kms_key_info {
 struct kms_config {
 	const char *ref;             /* normalised, "local:/dir/name", "aws-kms:arn:..." */
 	const char *passphrase_file; /* local: or NULL */
+	const char *memory_dir;      /* local: keystore_remember(), or NULL */
 	bool may_prompt;             /* a terminal is there */
 	unsigned timeout_ms;         /* bound of one call, retries included */
 };

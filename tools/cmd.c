@@ -55,6 +55,8 @@ enum cmd_exit cmd_exit_of(int error)
 	switch (-error) {
 	case 0:
 		return CMD_OK;
+	case EKEYEXPIRED:
+		return CMD_NOT_TRUSTED;
 	case EKEYREVOKED:
 		return CMD_REFUSED;
 	case ETIMEDOUT:

@@ -184,6 +184,7 @@ static int keks_open(struct init *in)
 		const struct kms_config kc = {
 			.ref = k->slot[i].ref,
 			.passphrase_file = in->passphrase_file,
+			.memory_dir = opened_memory_dir(),
 			.may_prompt = isatty(STDIN_FILENO),
 			.timeout_ms = KMS_TIMEOUT_MS,
 		};

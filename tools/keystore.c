@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "crypto/secret.h"
 #include "kms/keystore/import.h"
 #include "tools/cmd.h"
 #include "tools/keystore_show.h"
+#include "tools/opened.h"
 
 static const char help[] =
 	"Usage: byokfs keystore COMMAND KEYDIR [NAME] [OPTIONS]\n"
@@ -27,6 +29,7 @@ static const char help[] =
 	"  delete KEYDIR NAME    disable, and purge later [--retention-days N] (default 30)\n"
 	"  recover KEYDIR NAME   undo a delete within its retention time\n"
 	"  purge KEYDIR NAME     destroy a deleted key: everything under it is lost for good\n"
+	"  accept KEYDIR NAME    take a copy of a key that is older than this host has seen: you restored it\n"
 	"\n"
 	"  --passphrase-file F   the passphrase (else the systemd credential byokfs.passphrase, else a prompt);\n"
 	"                        every command but init --no-passphrase needs it: acts and answers are authenticated\n"
@@ -233,6 +236,18 @@ static int do_purge(const struct args *a, struct keystore *ks)
 	return act_done(keystore_purge(ks, a->name, why), why, a->name, "purged: what it protected is lost for good");
 }
 
+/* Who takes the customer's last word back says so where the host keeps such things. */
+static int do_accept(const struct args *a, struct keystore *ks)
+{
+	char why[KEYSTORE_WHY_MAX];
+	int r = keystore_accept(ks, a->name, why);
+
+	openlog("byokfs", LOG_PID, LOG_AUTH);
+	syslog(LOG_NOTICE, "keystore accept: uid %u took the copy of key %s in %.200s as the newest%s",
+	       (unsigned)getuid(), a->name, keystore_path(ks), r ? ": failed" : "");
+	return act_done(r, why, a->name, "taken as it lies there: older copies are refused from now on");
+}
+
 static int do_list(const struct args *a, struct keystore *ks)
 {
 	return keystore_show_list(ks, a->json);
@@ -261,6 +276,7 @@ static const struct keystore_command {
 	{"delete", "keystore delete", do_delete, of_delete, true, true},
 	{"recover", "keystore recover", do_recover, of_state, true, true},
 	{"purge", "keystore purge", do_purge, of_state, true, true},
+	{"accept", "keystore accept", do_accept, of_state, true, true},
 };
 
 static int take_option(struct args *a, const struct keystore_command *c, int option)
@@ -327,7 +343,13 @@ static int run_opened(const struct keystore_command *c, const struct args *a)
 	int r = keystore_open(a->dir, &src, &ks, why);
 	if (r == -EINVAL)
 		r = -EKEYREJECTED; /* an empty or overlong passphrase */
-	return r ? act_fail(r, why) : c->run(a, ks);
+	if (r)
+		return act_fail(r, why);
+	const char *memory = opened_memory_dir();
+	r = memory ? keystore_remember(ks, memory) : -ENOENT;
+	if (r)
+		cmd_warn("this host cannot remember how new the key is: an older copy put back would not be noticed");
+	return c->run(a, ks);
 }
 
 static int run_command(const struct keystore_command *c, int argc, char **argv)

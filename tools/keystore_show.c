@@ -63,6 +63,8 @@ struct key_listing {
 
 static const char *broken(int r)
 {
+	if (r == -EKEYEXPIRED)
+		return "older copy";
 	return r == -EBADMSG || r == -ENOTSUP ? "damaged" : "unreadable";
 }
 
@@ -102,7 +104,7 @@ static void list_line(void *arg, const struct keystore_key *key, int r)
 	putchar('\n');
 }
 
-int keystore_show_list(const struct keystore *ks, bool json)
+int keystore_show_list(struct keystore *ks, bool json)
 {
 	struct key_listing l = {.e = {.out = stdout, .json = true}};
 	char why[KEYSTORE_WHY_MAX];
@@ -142,10 +144,15 @@ static void show_versions(struct emit *e, const struct keystore_key *key)
 	emit_close(e);
 }
 
-static int show_fail(const struct keystore *ks, const char *name, int r)
+static int show_fail(struct keystore *ks, const char *name, int r)
 {
 	if (r == -ENOENT)
 		return cmd_fail(CMD_NOT_FOUND, "there is no key %s in keystore %s", name, keystore_path(ks));
+	if (r == -EKEYEXPIRED)
+		return cmd_fail(CMD_NOT_TRUSTED,
+				"key %s of keystore %s is an older copy than this host has seen: if you put it back on "
+				"purpose, say so with byokfs keystore accept",
+				name, keystore_path(ks));
 	if (r == -EBADMSG)
 		return cmd_fail(CMD_DAMAGED,
 				"key %s of keystore %s is damaged or was changed by hand: restore %s%s from a backup",
@@ -153,7 +160,7 @@ static int show_fail(const struct keystore *ks, const char *name, int r)
 	return cmd_fail(cmd_exit_of(r), "cannot read key %s of keystore %s: %s", name, keystore_path(ks), strerror(-r));
 }
 
-int keystore_show_key(const struct keystore *ks, const char *name, bool json)
+int keystore_show_key(struct keystore *ks, const char *name, bool json)
 {
 	AUTO(auto_free) struct keystore_key *key = calloc(1, sizeof(*key));
 	struct emit e = {.out = stdout, .json = json};

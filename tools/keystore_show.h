@@ -8,7 +8,7 @@
 #include "kms/keystore/keystore.h"
 
 /* Both print, and return an exit code: CMD_DAMAGED if a key file is not what the keystore wrote. */
-int keystore_show_list(const struct keystore *ks, bool json);
-int keystore_show_key(const struct keystore *ks, const char *name, bool json);
+int keystore_show_list(struct keystore *ks, bool json);
+int keystore_show_key(struct keystore *ks, const char *name, bool json);
 
 #endif

@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "fs/store/pin_file.h"
 #include "kms/clock.h"
 #include "kms/provider.h"
 #include "tools/opened.h"
@@ -63,6 +64,13 @@ enum cmd_exit opened_add_ref(struct opened_config *cfg, const char *command, con
 		return cmd_usage(command, "more than %u KMS references", OPENED_REFS_MAX);
 	cfg->ref[cfg->n_refs++] = ref;
 	return CMD_OK;
+}
+
+const char *opened_memory_dir(void)
+{
+	static char dir[PATH_MAX];
+
+	return pin_file_dir_make(dir, sizeof(dir)) == 0 ? dir : NULL;
 }
 
 enum cmd_exit opened_take_id(struct opened_config *cfg, const char *command, const char *text)
@@ -159,6 +167,7 @@ static enum cmd_exit keks_open(const struct opened_config *cfg, const struct sto
 		const struct kms_config kc = {
 			.ref = ref,
 			.passphrase_file = cfg->passphrase_file,
+			.memory_dir = opened_memory_dir(),
 			.may_prompt = cfg->may_prompt,
 			.timeout_ms = kms_timeout(cfg),
 		};

@@ -113,6 +113,13 @@ static int state_dir_open(int create)
 	return keep;
 }
 
+int pin_file_dir_make(char *out, size_t len)
+{
+	AUTO(auto_close) int fd = state_dir_open(1);
+
+	return fd < 0 ? fd : pin_file_dir(out, len);
+}
+
 static int pin_read_at(int dir_fd, const char *name, struct pin **out)
 {
 	AUTO(auto_free) uint8_t *buf = NULL;

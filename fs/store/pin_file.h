@@ -8,6 +8,9 @@
 /* Where the pins lie, for messages. BYOKFS_STATE_DIR overrides. -ENOENT when there is no home directory. */
 int pin_file_dir(char *out, size_t len) MUST_CHECK;
 
+/* The same, made if need be. -EPERM: others than root and we may write it; as mkdir(2). */
+int pin_file_dir_make(char *out, size_t len) MUST_CHECK;
+
 /*
  * What this host knows of store STORE_ID at STORE_PATH (canonical). A path may have several pins (disks that take turns
  * there); a store that moved to a path without any is found by its id. The sequence is the highest of all its pins.

@@ -129,6 +129,7 @@ int keystore_open(const char *path, const struct passphrase_source *src, struct 
 		keystore_close(ks);
 		return keystore_say(why, -ENOMEM, "no locked memory left");
 	}
+	pthread_mutex_init(&ks->lock, NULL);
 	int r = kms_path_canonical(path, ks->path, sizeof(ks->path));
 	if (r)
 		keystore_say(why, r, "%.200s: %s", path, strerror(-r));
@@ -151,6 +152,8 @@ void keystore_close(struct keystore *ks)
 {
 	if (!ks)
 		return;
+	if (ks->master)
+		pthread_mutex_destroy(&ks->lock);
 	secret_free(ks->master);
 	free(ks);
 }
@@ -185,7 +188,21 @@ int keystore_dir(const struct keystore *ks)
 	return dir;
 }
 
-int keystore_load_at(const struct keystore *ks, int dir, const char *name, struct keystore_key *out)
+/* An old copy that was put back has a good seal, and the state that the key had then. */
+static int age_check(struct keystore *ks, const struct keystore_key *key)
+{
+	const struct seen now = {.change = key->change, .changed = key->changed};
+	struct seen known;
+
+	int r = keystore_seen(ks, key->name, &known);
+	if (r == 0 && seen_older(&now, &known))
+		r = -EKEYEXPIRED;
+	if (r == 0 && (seen_older(&known, &now)))
+		keystore_saw(ks, key);
+	return r;
+}
+
+int keystore_load_at(struct keystore *ks, int dir, const char *name, struct keystore_key *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (keystore_name_check(name))
@@ -198,14 +215,18 @@ int keystore_load_at(const struct keystore *ks, int dir, const char *name, struc
 	if (r)
 		return r == -EUCLEAN ? -EBADMSG : r;
 	struct keystore_who who = {.master = ks->master, .id = ks->id, .name = name};
-	return keystore_key_open(buf, len, &who, out);
+	r = keystore_key_open(buf, len, &who, out);
+	return r ? r : age_check(ks, out);
 }
 
-int keystore_load(const struct keystore *ks, const char *name, struct keystore_key *out)
+int keystore_load(struct keystore *ks, const char *name, struct keystore_key *out)
 {
 	AUTO(keystore_close_fd) int dir = keystore_dir(ks);
+	int r = dir < 0 ? dir : keystore_load_at(ks, dir, name, out);
 
-	return dir < 0 ? dir : keystore_load_at(ks, dir, name, out);
+	if (r && dir >= 0)
+		keystore_key_wipe(out);
+	return r;
 }
 
 /* Directory entries that are key files, "NAME.key". */
@@ -217,7 +238,7 @@ static int is_key_file(const struct dirent *entry)
 	       strcmp(entry->d_name + n - suffix, KEYSTORE_SUFFIX) == 0;
 }
 
-int keystore_list(const struct keystore *ks, void (*each)(void *arg, const struct keystore_key *key, int r), void *arg,
+int keystore_list(struct keystore *ks, void (*each)(void *arg, const struct keystore_key *key, int r), void *arg,
 		  char why[KEYSTORE_WHY_MAX])
 {
 	AUTO(keystore_close_fd) int dir = keystore_dir(ks);
@@ -236,8 +257,7 @@ int keystore_list(const struct keystore *ks, void (*each)(void *arg, const struc
 		if (r)
 			snprintf(key->name, sizeof(key->name), "%.64s", entries[i]->d_name);
 		each(arg, key, r);
-		if (!r)
-			keystore_key_wipe(key);
+		keystore_key_wipe(key);
 		free(entries[i]);
 	}
 	free(entries);

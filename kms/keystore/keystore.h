@@ -38,6 +38,7 @@ struct keystore_key {
 	enum keystore_state state;
 	enum keystore_state before; /* the state to come back to when a deletion is undone */
 	uint16_t flags;
+	uint64_t change; /* counts acts on the key, from 1; 0: the file is older than that count */
 	uint32_t next_version;
 	uint32_t retention_days;
 	int64_t created, changed, deleted; /* unix seconds; `deleted` is 0 unless soft-deleted or purged */
@@ -77,21 +78,27 @@ int keystore_create(const struct keystore_init *how, char why[KEYSTORE_WHY_MAX])
 int keystore_open(const char *path, const struct passphrase_source *src, struct keystore **out,
 		  char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 void keystore_close(struct keystore *ks); /* NULL is legal */
+/*
+ * From now on keep in the folder DIR, which only root and we may write, how new each key's file was that was seen or written,
+ * and refuse one that is older: an old copy that was put back would undo a disable, and a purge. Without this call, and where
+ * DIR cannot be written, only what this KS saw counts. -ENAMETOOLONG. Before any other use of KS.
+ */
+int keystore_remember(struct keystore *ks, const char *dir) MUST_CHECK;
 const char *keystore_path(const struct keystore *ks);
 const uint8_t *keystore_id(const struct keystore *ks);
 
 /*
  * Read key NAME from disk as it is now, authenticated. -ENODEV the directory or its `keystore` file is not there (a medium
  * that was taken out), -ESTALE another keystore lies there, -EPERM others than its owner may reach it, -EUCLEAN its head is
- * damaged, -ENOENT no such key, -EINVAL no key can have that name, -EBADMSG the file is not what the keystore wrote, -ENOTSUP
- * file or head made by a newer byokfs, -EIO and others as the disk says. keystore_key_wipe() when done, if 0.
+ * damaged, -ENOENT no such key, -EINVAL no key can have that name, -EBADMSG the file is not what the keystore wrote,
+ * -EKEYEXPIRED it is older than one that this host has seen (keystore_remember()), -ENOTSUP file or head made by a newer byokfs, -EIO and others as the disk says. keystore_key_wipe() when done, if 0.
  */
-int keystore_load(const struct keystore *ks, const char *name, struct keystore_key *out) MUST_CHECK;
+int keystore_load(struct keystore *ks, const char *name, struct keystore_key *out) MUST_CHECK;
 /*
  * Call EACH for every key file, in order of name; R is what keystore_load() said, and unless it is 0 only the name of KEY may
  * be looked at. Errors of the directory as keystore_load().
  */
-int keystore_list(const struct keystore *ks, void (*each)(void *arg, const struct keystore_key *key, int r), void *arg,
+int keystore_list(struct keystore *ks, void (*each)(void *arg, const struct keystore_key *key, int r), void *arg,
 		  char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 
 /*
@@ -121,6 +128,8 @@ int keystore_delete(struct keystore *ks, const char *name, unsigned retention_da
 		    char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 /* To the state that it had. Not once its retention time has ended. */
 int keystore_recover(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
+/* The copy that lies there, older than this host has seen, was put back on purpose: it becomes the newest. 0 too if it was no older. */
+int keystore_accept(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 /* Wipes the material. Only a soft-deleted key; under purge protection not before its retention time has ended. */
 int keystore_purge(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX]) MUST_CHECK;
 

@@ -20,6 +20,7 @@ struct key_edit {
 	const char *name;
 	int dir, lock;
 	bool exists;
+	bool accept; /* a copy that is older than this host has seen will do */
 	struct keystore_key key;
 	char *why;
 };
@@ -49,10 +50,16 @@ static int edit_begin(struct key_edit *e)
 			e->why, r,
 			"key %s of keystore %s is damaged or was changed by hand: restore %s%s from a backup", e->name,
 			e->ks->path, e->name, KEYSTORE_SUFFIX);
-	if (r && r != -ENOENT)
+	if (r == -EKEYEXPIRED && !e->accept)
+		return keystore_say(
+			e->why, r,
+			"key %s of keystore %s is an older copy than this host has seen: if you put it back on "
+			"purpose, say so with byokfs keystore accept",
+			e->name, e->ks->path);
+	if (r && r != -ENOENT && r != -EKEYEXPIRED)
 		return keystore_say(e->why, r, "cannot read key %s of keystore %s: %s", e->name, e->ks->path,
 				    strerror(-r));
-	e->exists = r == 0;
+	e->exists = r == 0 || r == -EKEYEXPIRED;
 	return 0;
 }
 
@@ -69,7 +76,12 @@ static int edit_begin_existing(struct key_edit *e)
 
 static int edit_save(struct key_edit *e)
 {
+	struct seen known;
 	e->key.changed = time(NULL);
+	/* Also newer than a file that was removed by hand, or put back: what was seen last is always passed. A damaged memory is made anew. */
+	if (keystore_seen(e->ks, e->name, &known) == 0 && known.change > e->key.change)
+		e->key.change = known.change;
+	e->key.change++;
 	struct keystore_who who = {.master = e->ks->master, .id = e->ks->id, .name = e->name};
 	uint8_t *buf = NULL;
 	size_t len;
@@ -79,6 +91,8 @@ static int edit_save(struct key_edit *e)
 		snprintf(file, sizeof(file), "%s" KEYSTORE_SUFFIX, e->name);
 		r = keystore_replace(e->dir, file, buf, len);
 		free(buf);
+		/* If the folder's fsync failed the new file may be there: it is the newest then. */
+		keystore_saw(e->ks, &e->key);
 	}
 	/* Not "is unchanged": if the folder's fsync failed, the new file may be there. */
 	if (r)
@@ -260,6 +274,14 @@ int keystore_recover(struct keystore *ks, const char *name, char why[KEYSTORE_WH
 	e.key.deleted = 0;
 	e.key.retention_days = 0;
 	return edit_save(&e);
+}
+
+int keystore_accept(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX])
+{
+	AUTO(edit_end) struct key_edit e = {.ks = ks, .name = name, .dir = -1, .lock = -1, .why = why, .accept = true};
+	int r = edit_begin_existing(&e);
+
+	return r ? r : edit_save(&e);
 }
 
 int keystore_purge(struct keystore *ks, const char *name, char why[KEYSTORE_WHY_MAX])

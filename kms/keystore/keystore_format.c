@@ -11,7 +11,9 @@
 #include "crypto/secret.h"
 
 #define HEAD_CLEAR 56u
-#define KEY_CLEAR 136u    /* without the versions */
+#define KEY_CLEAR 136u /* without the versions */
+#define CHANGE_AT 136u /* format 2 only, before the versions */
+#define CHANGE_LEN 8u
 #define VERSION_CLEAR 24u /* each */
 #define NAME_AT 72u
 #define OPS_MAX 64u
@@ -20,16 +22,22 @@
 static const char head_magic[] = "BYOKFSKS";
 static const char key_magic[] = "BYOKFSKF";
 
-static int kind_check(const uint8_t *buf, size_t len, const char *magic)
+static int kind_check(const uint8_t *buf, size_t len, const char *magic, uint16_t newest)
 {
 	if (len < 10 || memcmp(buf, magic, 8) != 0)
 		return -EUCLEAN;
-	return be16_get(buf + 8) == 1 ? 0 : -ENOTSUP;
+	return be16_get(buf + 8) >= 1 && be16_get(buf + 8) <= newest ? 0 : -ENOTSUP;
+}
+
+/* Where the versions begin: a key that was never changed by a version that counts changes is written in format 1. */
+static size_t versions_at(uint64_t change)
+{
+	return KEY_CLEAR + (change ? CHANGE_LEN : 0);
 }
 
 int keystore_head_parse(const uint8_t *buf, size_t len, struct keystore_head *out)
 {
-	int r = kind_check(buf, len, head_magic);
+	int r = kind_check(buf, len, head_magic, 1);
 
 	if (r)
 		return r;
@@ -155,7 +163,7 @@ static int fields_parse(const uint8_t *b, struct keystore_key *key)
 
 int keystore_key_parse(const uint8_t *buf, size_t len, struct keystore_key *out, size_t *clear)
 {
-	int r = kind_check(buf, len, key_magic);
+	int r = kind_check(buf, len, key_magic, 2);
 
 	memset(out, 0, sizeof(*out));
 	if (r)
@@ -165,12 +173,17 @@ int keystore_key_parse(const uint8_t *buf, size_t len, struct keystore_key *out,
 	r = fields_parse(buf, out);
 	if (r)
 		return r;
+	if (be16_get(buf + 8) == 2) {
+		out->change = len < KEY_CLEAR + CHANGE_LEN ? 0 : be64_get(buf + CHANGE_AT);
+		if (out->change == 0)
+			return -EUCLEAN;
+	}
 	uint32_t n = be32_get(buf + 36);
-	*clear = KEY_CLEAR + (size_t)n * VERSION_CLEAR;
+	*clear = versions_at(out->change) + (size_t)n * VERSION_CLEAR;
 	if (n > KEYSTORE_VERSIONS_MAX || *clear > len || (n == 0) != (out->state == KEYSTORE_PURGED))
 		return -EUCLEAN;
 	for (uint32_t i = 0; i < n; i++) {
-		r = version_parse(buf + KEY_CLEAR + i * VERSION_CLEAR, out);
+		r = version_parse(buf + versions_at(out->change) + i * VERSION_CLEAR, out);
 		if (r)
 			return r;
 	}
@@ -199,7 +212,7 @@ int keystore_key_open(const uint8_t *buf, size_t len, const struct keystore_who 
 static void fields_write(const struct keystore_key *key, const uint8_t *id, uint8_t *b)
 {
 	memcpy(b, key_magic, 8);
-	be16_put(b + 8, 1);
+	be16_put(b + 8, key->change ? 2 : 1);
 	be16_put(b + 10, (uint16_t)key->type);
 	be16_put(b + 12, (uint16_t)key->state);
 	be16_put(b + 14, key->flags);
@@ -212,8 +225,10 @@ static void fields_write(const struct keystore_key *key, const uint8_t *id, uint
 	be32_put(b + 64, key->retention_days);
 	be32_put(b + 68, (uint32_t)key->before);
 	memcpy(b + NAME_AT, key->name, strlen(key->name));
+	if (key->change)
+		be64_put(b + CHANGE_AT, key->change);
 	for (uint32_t i = 0; i < key->n_versions; i++) {
-		uint8_t *p = b + KEY_CLEAR + i * VERSION_CLEAR;
+		uint8_t *p = b + versions_at(key->change) + i * VERSION_CLEAR;
 
 		be32_put(p, key->version[i].number);
 		be16_put(p + 4, key->version[i].bits);
@@ -224,7 +239,7 @@ static void fields_write(const struct keystore_key *key, const uint8_t *id, uint
 
 int keystore_key_seal(const struct keystore_key *key, const struct keystore_who *who, uint8_t **out, size_t *len)
 {
-	struct aead a = {.key = who->master, .aad_len = KEY_CLEAR + key->n_versions * VERSION_CLEAR};
+	struct aead a = {.key = who->master, .aad_len = versions_at(key->change) + key->n_versions * VERSION_CLEAR};
 
 	*len = a.aad_len + key->material_len + AEAD_OVERHEAD;
 	if (*len > KEYSTORE_FILE_MAX)

@@ -91,7 +91,7 @@ static int write_all(int fd, const uint8_t *buf, size_t len)
 
 int keystore_replace(int dir, const char *name, const uint8_t *buf, size_t len)
 {
-	char temporary[KEYSTORE_FILE_NAME_MAX + 8];
+	char temporary[NAME_MAX + 1];
 
 	snprintf(temporary, sizeof(temporary), ".%s.tmp", name);
 	unlinkat(dir, temporary, 0); /* left by a crash; the writers' lock is held */

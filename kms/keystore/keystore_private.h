@@ -3,7 +3,11 @@
 #ifndef KMS_KEYSTORE_PRIVATE_H
 #define KMS_KEYSTORE_PRIVATE_H
 
+#include <limits.h>
+#include <pthread.h>
+
 #include "kms/keystore/keystore.h"
+#include "kms/keystore/seen.h"
 
 #define KEYSTORE_HEAD_FILE "keystore"
 #define KEYSTORE_LOCK_FILE "lock"
@@ -12,7 +16,11 @@
 struct keystore {
 	char path[KMS_REF_MAX + 1];
 	uint8_t id[ID_LEN];
-	uint8_t *master; /* KEY_LEN bytes, secret */
+	uint8_t *master;       /* KEY_LEN bytes, secret */
+	char memory[PATH_MAX]; /* where seen files are remembered; "" nowhere */
+	pthread_mutex_t lock;
+	struct seen last; /* lock: the newest of the key that was loaded last, whatever became of the memory */
+	char last_name[KEYSTORE_NAME_MAX + 1]; /* lock */
 };
 
 void keystore_close_fd(int *fd); /* for AUTO() */
@@ -32,7 +40,12 @@ int keystore_read(int dir, const char *name, size_t max, uint8_t **out, size_t *
  * last fsync which failed: then it is the new one. Under the writers' lock.
  */
 int keystore_replace(int dir, const char *name, const uint8_t *buf, size_t len) MUST_CHECK;
-/* keystore_load() in DIR, which is KS's and checked. */
-int keystore_load_at(const struct keystore *ks, int dir, const char *name, struct keystore_key *out) MUST_CHECK;
+/* keystore_load() in DIR, which is KS's and checked; KEY is what was read with -EKEYEXPIRED too. */
+int keystore_load_at(struct keystore *ks, int dir, const char *name, struct keystore_key *out) MUST_CHECK;
+
+/* What is known of key NAME: zeros when nothing is. Errors as the disk of the memory says; -EKEYEXPIRED it is damaged. */
+int keystore_seen(struct keystore *ks, const char *name, struct seen *out) MUST_CHECK;
+/* KEY was read or written: remember it, if it is newer than what is known. Not durable where the memory cannot be written. */
+void keystore_saw(struct keystore *ks, const struct keystore_key *key);
 
 #endif

@@ -128,6 +128,8 @@ static int local_open(const struct kms_config *cfg, struct kms **out, struct kms
 	struct passphrase_source src = {.file = cfg->passphrase_file, .may_prompt = cfg->may_prompt, .what = dir};
 	if (!r)
 		r = keystore_open(dir, &src, &k->ks, why);
+	if (!r && cfg->memory_dir && (r = keystore_remember(k->ks, cfg->memory_dir)))
+		snprintf(why, sizeof(why), "%.200s: %s", cfg->memory_dir, strerror(-r));
 	if (r) {
 		local_close(k);
 		return open_verdict(r, v, why);
@@ -151,6 +153,10 @@ static int load_verdict(struct kms *k, int r, struct kms_verdict *v)
 	switch (r) {
 	case -ENOENT:
 		return SAY(k, v, KMS_MISCONFIGURED, "no-such-key", "does not exist");
+	case -EKEYEXPIRED:
+		/* Disabled or purged since, for all that it says: the customer's last word is not taken back by a copy. */
+		return SAY(k, v, KMS_REVOKED, "older-copy",
+			   "is an older copy than this host has seen (put back on purpose? byokfs keystore accept)");
 	case -EBADMSG:
 	case -EUCLEAN:
 	case -ENOTSUP:

@@ -7,6 +7,7 @@
 #include "crypto/secret.h"
 #include "kms/keystore/keystore_format.h"
 #include "kms/keystore/rsa.h"
+#include "kms/keystore/seen.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -54,6 +55,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (keystore_head_parse(copy, len, &head) == 0 && head.mem_kib > (4u << 20))
 		abort();
 	fuzz_key(copy, len);
+	struct seen seen;
+	uint8_t again[SEEN_LEN];
+	if (seen_parse(copy, len, &seen) == 0) {
+		seen_write(&seen, again);
+		if (memcmp(again, copy, len) != 0)
+			abort();
+	}
 	if (copy[0] == '-' && rsa_from_pem(copy, len, &key) == 0)
 		rsa_der_free(&key);
 	if (copy[0] == 0x30 && rsa_from_der(copy, len, &key) == 0)

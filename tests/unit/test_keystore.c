@@ -14,6 +14,7 @@
 
 #include "crypto/secret.h"
 #include "kms/custody.h"
+#include "kms/keystore/seen.h"
 #include "kms/gate.h"
 #include "kms/keystore/import.h"
 #include "kms/keystore/keystore_format.h"
@@ -437,6 +438,59 @@ START_TEST(test_import)
 }
 END_TEST
 
+/* Older is what has fewer changes; among files from before they were counted, the clock decides. */
+START_TEST(test_seen)
+{
+	const struct seen order[] = {{0, 5}, {0, 9}, {1, 3}, {2, 1}, {2, 2}, {UINT64_MAX, 0}};
+	uint8_t record[SEEN_LEN];
+	struct seen got;
+
+	for (size_t i = 0; i < ARRAY_LEN(order); i++)
+		for (size_t j = 0; j < ARRAY_LEN(order); j++)
+			ck_assert_int_eq(seen_older(&order[i], &order[j]), i < j);
+	seen_write(&order[3], record);
+	ck_assert_int_eq(seen_parse(record, sizeof(record), &got), 0);
+	ck_assert(got.change == 2 && got.changed == 1);
+	ck_assert_int_eq(seen_parse(record, sizeof(record) - 1, &got), -EUCLEAN);
+	for (size_t i = 0; i < 8 * sizeof(record); i++) {
+		record[i / 8] ^= (uint8_t)(1 << i % 8);
+		ck_assert_int_eq(seen_parse(record, sizeof(record), &got), -EUCLEAN);
+		record[i / 8] ^= (uint8_t)(1 << i % 8);
+	}
+}
+END_TEST
+
+/* A copy that is put back: known within the handle, and with a memory by every other one. */
+START_TEST(test_older_copy)
+{
+	static struct keystore_key key;
+
+	ck_assert_int_eq(mkdir("memory", 0700), 0);
+	ck_assert_int_eq(keystore_remember(ks, "memory"), 0);
+	add("a", KEYSTORE_AES256, 0);
+	ck_assert_int_eq(system("cp -p k/a.key old"), 0);
+	ck_assert_int_eq(keystore_disable(ks, "a", why), 0);
+	ck_assert_int_eq(keystore_load(ks, "a", &key), 0);
+	ck_assert_uint_eq(key.change, 2);
+	keystore_key_wipe(&key);
+	ck_assert_int_eq(system("cp -p old k/a.key"), 0);
+	ck_assert_int_eq(keystore_load(ks, "a", &key), -EKEYEXPIRED);
+	ck_assert_int_eq(keystore_enable(ks, "a", why), -EKEYEXPIRED);
+	ck_assert_ptr_nonnull(strstr(why, "accept"));
+	/* The folder lost: this handle still knows. */
+	ck_assert_int_eq(system("mv memory away"), 0);
+	ck_assert_int_eq(keystore_load(ks, "a", &key), -EKEYEXPIRED);
+	ck_assert_int_eq(system("mv away memory"), 0);
+	ck_assert_int_eq(chmod("memory", 0777), 0); /* anybody may have written it: it says nothing */
+	ck_assert_int_eq(keystore_load(ks, "a", &key), -EPERM);
+	ck_assert_int_eq(chmod("memory", 0700), 0);
+	ck_assert_int_eq(keystore_accept(ks, "a", why), 0);
+	ck_assert_int_eq(keystore_load(ks, "a", &key), 0);
+	ck_assert(key.state == KEYSTORE_ENABLED && key.change == 3);
+	keystore_key_wipe(&key);
+}
+END_TEST
+
 /* The provider */
 
 static struct kms *kms;
@@ -742,6 +796,8 @@ static Suite *keystore_suite(void)
 	tcase_add_test(t, test_writers);
 	tcase_add_test(t, test_list);
 	tcase_add_test(t, test_import);
+	tcase_add_test(t, test_seen);
+	tcase_add_test(t, test_older_copy);
 	tcase_add_loop_test(t, test_wrap, 0, 2);
 	tcase_add_test(t, test_answers);
 	tcase_add_test(t, test_open_errors);
