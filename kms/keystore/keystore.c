@@ -188,18 +188,16 @@ int keystore_dir(const struct keystore *ks)
 	return dir;
 }
 
-/* An old copy that was put back has a good seal, and the state that the key had then. */
-static int age_check(struct keystore *ks, const struct keystore_key *key)
+/* An old copy that was put back has a good seal, and the state that the key had then. KNOWN is from before KEY was read. */
+static int age_check(struct keystore *ks, const struct keystore_key *key, const struct seen *known)
 {
 	const struct seen now = {.change = key->change, .changed = key->changed};
-	struct seen known;
 
-	int r = keystore_seen(ks, key->name, &known);
-	if (r == 0 && seen_older(&now, &known))
-		r = -EKEYEXPIRED;
-	if (r == 0 && (seen_older(&known, &now)))
+	if (seen_older(&now, known))
+		return -EKEYEXPIRED;
+	if (seen_older(known, &now))
 		keystore_saw(ks, key);
-	return r;
+	return 0;
 }
 
 int keystore_load_at(struct keystore *ks, int dir, const char *name, struct keystore_key *out)
@@ -210,13 +208,18 @@ int keystore_load_at(struct keystore *ks, int dir, const char *name, struct keys
 	char file[KEYSTORE_FILE_NAME_MAX];
 	snprintf(file, sizeof(file), "%s" KEYSTORE_SUFFIX, name);
 	AUTO(auto_free) uint8_t *buf = NULL;
+	struct seen known;
 	size_t len;
-	int r = keystore_read(dir, file, KEYSTORE_FILE_MAX, &buf, &len);
+	/* First what is known, then the file: a writer puts the file there before he says that it was seen. */
+	int r = keystore_seen(ks, name, &known);
+	if (r)
+		return r;
+	r = keystore_read(dir, file, KEYSTORE_FILE_MAX, &buf, &len);
 	if (r)
 		return r == -EUCLEAN ? -EBADMSG : r;
 	struct keystore_who who = {.master = ks->master, .id = ks->id, .name = name};
 	r = keystore_key_open(buf, len, &who, out);
-	return r ? r : age_check(ks, out);
+	return r ? r : age_check(ks, out, &known);
 }
 
 int keystore_load(struct keystore *ks, const char *name, struct keystore_key *out)
