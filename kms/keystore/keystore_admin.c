@@ -91,8 +91,9 @@ static int edit_save(struct key_edit *e)
 		snprintf(file, sizeof(file), "%s" KEYSTORE_SUFFIX, e->name);
 		r = keystore_replace(e->dir, file, buf, len);
 		free(buf);
-		/* If the folder's fsync failed the new file may be there: it is the newest then. */
-		keystore_saw(e->ks, &e->key);
+		/* A new file that is there although its folder could not be synced is remembered by who reads it next. */
+		if (!r)
+			keystore_saw(e->ks, &e->key);
 	}
 	/* Not "is unchanged": if the folder's fsync failed, the new file may be there. */
 	if (r)
