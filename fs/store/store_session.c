@@ -239,9 +239,31 @@ int store_begin(struct store *s, struct gate *g, store_log_fn log, char why[STOR
 	return r;
 }
 
+/* What became of the keyring's copies while it was in use: without one of them nobody opens the store again. */
+static void keyring_keep(const struct store *s)
+{
+	static const char *const name[STORE_COPIES] = {STORE_KEYRING, STORE_KEYRING_COPY};
+
+	for (size_t i = 0; i < STORE_COPIES; i++) {
+		AUTO(auto_free) uint8_t *buf = NULL;
+		struct keyring *k = NULL;
+		size_t len = 0;
+		int r = store_read_file(s->own_fd, name[i], KEYRING_LEN_MAX, &buf, &len);
+
+		if (r == 0)
+			r = keyring_parse(buf, len, &k);
+		keyring_free(k);
+		/* another one that is well-formed may be newer, and stays */
+		if (r == -ENOENT || r == -EUCLEAN || r == -EFBIG)
+			(void)(store_write_file(s->own_fd, name[i], s->keyring->bytes, s->keyring->len, 0600) == 0);
+	}
+}
+
 int store_end(struct store *s, bool verified)
 {
 	/* The record was sealed at the beginning: the gate may be locked by now, with no key to seal one. */
+	if (s->slots)
+		keyring_keep(s);
 	slots_free(s->slots);
 	s->slots = NULL;
 	if (s->read_only || s->session.state != SESSION_OPEN || s->stale || (s->unclean && !verified))
