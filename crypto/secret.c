@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdbool.h>
@@ -64,7 +65,8 @@ static void fork_child(void)
 
 int secret_init(void)
 {
-	if (sodium_init() < 0)
+	/* The system's configuration, or one that the environment names, may load modules: no code but ours comes to the keys. */
+	if (sodium_init() < 0 || !OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL))
 		return -EIO;
 	pthread_mutex_lock(&slab.lock);
 	int r = slab.atfork ? 0 : pthread_atfork(fork_prepare, fork_parent, fork_child);

@@ -8,8 +8,8 @@
 #define SECRET_MAX 512 /* longest secret, bytes */
 
 /*
- * Start libsodium and the slab that secret_alloc() serves from. First call of every main();
- * calling it again is harmless. -EIO if libsodium cannot start.
+ * Start libsodium, OpenSSL (without a configuration, which only the first use of it decides) and the slab that secret_alloc()
+ * serves from. First call of every main(); calling it again is harmless. -EIO if one cannot start.
  */
 int secret_init(void) MUST_CHECK;
 

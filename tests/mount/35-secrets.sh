@@ -84,3 +84,45 @@ if mount_logged p "$W/log" --passphrase-file "$W/pass"; then
 	out=$("$scan" "$W/needle" "$W/log" "$W/ks2" "$W/p" $(ls -d "$W"/argv.* "$W"/environ.*) $(for p in $pids; do printf -- '--pid %s ' "$p"; done) 2>&1) && pass 'the passphrase is nowhere' || fail "passphrase in: $(head -n 3 <<<"$out")"
 	umount_store
 fi
+
+# no code comes into the process that OpenSSL's configuration names
+cat >"$W/module.c" <<'C'
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+int OSSL_provider_init(const void *handle, const void *in, const void **out, void **ctx);
+int OSSL_provider_init(const void *handle, const void *in, const void **out, void **ctx)
+{
+	(void)handle, (void)in, (void)out, (void)ctx;
+	return 0;
+}
+__attribute__((constructor)) static void loaded(void)
+{
+	close(open(LOADED, O_CREAT | O_WRONLY, 0600));
+}
+C
+cat >"$W/openssl.cnf" <<C
+openssl_conf = all
+[all]
+providers = some
+[some]
+default = on
+foreign = theirs
+[on]
+activate = 1
+[theirs]
+module = $W/module.so
+activate = 1
+C
+if "${CC:-gcc}" -shared -fPIC -DLOADED="\"$W/loaded\"" -o "$W/module.so" "$W/module.c"; then
+	if command -v openssl >/dev/null; then
+		OPENSSL_CONF=$W/openssl.cnf openssl list -providers >/dev/null 2>&1
+		[ -e "$W/loaded" ] && pass 'the control: openssl loads it' || fail 'the control does not load the module'
+		rm -f "$W/loaded"
+	fi
+	OPENSSL_CONF=$W/openssl.cnf byokfs keystore create "$W/ks" another >>"$W/cli.log" 2>&1 || fail "keystore create: $(tail -n 2 "$W/cli.log")"
+	OPENSSL_CONF=$W/openssl.cnf byokfs init "$W/conf" --kms "local:$W/ks/another" >>"$W/cli.log" 2>&1 || fail "init: $(tail -n 2 "$W/cli.log")"
+	[ -e "$W/loaded" ] && fail 'byokfs loads the module that OPENSSL_CONF names' || pass 'byokfs does not'
+else
+	fail 'the module does not compile'
+fi

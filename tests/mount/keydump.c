@@ -60,12 +60,23 @@ static void print_slot_secret(void)
 	secret_free(payload);
 }
 
+/* The key of the file's first record: a block's prefix lies behind the header, a final record's behind its head as well. */
+static void print_content(const struct file_keys *f, const uint8_t *record)
+{
+	uint8_t key[KEY_LEN];
+	if (keys->suite == SUITE_1)
+		print("content-key", f->content0, KEY_LEN);
+	else if (file_record_key(f, record, key) == 0)
+		print("content-key", key, KEY_LEN);
+	if (keys->suite != SUITE_1 && file_record_key(f, record + FINAL_HEAD_LEN, key) == 0)
+		print("content-key", key, KEY_LEN);
+}
+
 static void print_file(const struct file_keys *f)
 {
 	print("dek", f->dek, KEY_LEN);
 	print("dek-prk", f->prk, KEY_LEN);
 	print("header-mac-key", f->header_mac, KEY_LEN);
-	print("content-key", f->content0, KEY_LEN);
 }
 
 static void one_file(const char *path)
@@ -73,8 +84,9 @@ static void one_file(const char *path)
 	struct header h;
 	struct file_keys *f = NULL;
 	size_t len;
-	uint8_t *buf = slurp(path, ring->layout.header_len, &len);
-	if (!buf || len < ring->layout.header_len || header_parse(buf, len, &h) || header_newest(&h, -1) < 0) {
+	uint8_t *buf = slurp(path, ring->layout.header_len + FINAL_OVERHEAD_MAX, &len);
+	if (!buf || len < ring->layout.header_len + FINAL_OVERHEAD_MAX ||
+	    header_parse(buf, ring->layout.header_len, &h) || header_newest(&h, -1) < 0) {
 		free(buf);
 		return;
 	}
@@ -91,8 +103,10 @@ static void one_file(const char *path)
 			r = dek_payload_parse(keys, h.file_id, payload, PAYLOAD_LEN, &f);
 		secret_free(payload);
 	}
-	if (r == 0)
+	if (r == 0) {
 		print_file(f);
+		print_content(f, buf + ring->layout.header_len);
+	}
 	file_keys_free(f);
 	free(buf);
 }
