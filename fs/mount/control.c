@@ -250,22 +250,6 @@ static void *accept_loop(void *arg)
 
 /* Start and stop */
 
-/* The directory must be ours alone: who may write it could put his own socket in our place. */
-static int dir_prepare(char *dir, size_t len)
-{
-	struct stat st;
-	int r = control_dir(dir, len);
-	if (r < 0)
-		return r;
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	if (lstat(dir, &st) < 0)
-		return -errno;
-	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
-		return -EPERM;
-	return 0;
-}
-
 /* A socket that nobody listens on is left over from a daemon that was killed. */
 static int address_free(const struct sockaddr_un *a)
 {
@@ -282,7 +266,7 @@ static int address_free(const struct sockaddr_un *a)
 static int control_listen(struct control *c)
 {
 	char dir[sizeof(c->address.sun_path)];
-	int r = dir_prepare(dir, sizeof(dir));
+	int r = control_dir_make(dir, sizeof(dir));
 	if (r == 0)
 		r = control_address(dir, c->cfg.mountpoint, &c->address);
 	if (r == 0)

@@ -27,7 +27,12 @@ int control_answer_parse(const char *buf, size_t len, int *error, const char **b
  * Status values have control characters and backslashes as \ooo: mountinfo_unescape().
  */
 int control_call(const char *mountpoint, enum control_command cmd, unsigned timeout_ms, char **answer) MUST_CHECK;
-/* Directory of the sockets (root: /run/byokfs; user: $XDG_RUNTIME_DIR/byokfs, else /tmp/byokfs-UID checked for owner). */
+/*
+ * Directory of the sockets (root: /run/byokfs; user: $XDG_RUNTIME_DIR/byokfs, else `run` beside his pins: never a place where
+ * somebody else can be first).
+ */
 int control_dir(char *out, size_t len) MUST_CHECK;
+/* The same, made if it is not there. -EPERM unless it is ours alone: who may write it could put his own socket in our place. */
+int control_dir_make(char *out, size_t len) MUST_CHECK;
 
 #endif

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 #include "fs/watch/control.h"
 #include "fs/watch/control_own.h"
 #include "fs/watch/mountinfo.h"
+#include "fs/store/pin_file.h"
 #include "fs/store/store_own.h"
 #include "kms/gate.h"
 
@@ -84,6 +87,25 @@ int control_answer_parse(const char *buf, size_t len, int *error, const char **b
 
 /* Places */
 
+/* Of another user by what the system knows of him: his environment is not ours to see. */
+static int dir_beside_pins(uid_t uid, char *out, size_t len)
+{
+	char state[PATH_MAX], room[4096];
+	struct passwd entry, *p = NULL;
+	int r = 0;
+
+	if (uid == geteuid())
+		r = pin_file_dir(state, sizeof(state));
+	else if (getpwuid_r(uid, &entry, room, sizeof(room), &p) || !p || !p->pw_dir || p->pw_dir[0] != '/')
+		r = -ENOENT;
+	else
+		snprintf(state, sizeof(state), "%s/.local/state/byokfs", p->pw_dir);
+	if (r)
+		return r;
+	int n = snprintf(out, len, "%s/run", state);
+	return n < 0 || (size_t)n >= len ? -ENAMETOOLONG : 0;
+}
+
 int control_dir_at(uid_t uid, unsigned i, char *out, size_t len)
 {
 	const char *xdg = uid == geteuid() ? secure_getenv("XDG_RUNTIME_DIR") : NULL;
@@ -100,7 +122,7 @@ int control_dir_at(uid_t uid, unsigned i, char *out, size_t len)
 	else if (i == 1)
 		n = snprintf(out, len, "/run/user/%u/byokfs", (unsigned)uid);
 	else if (i == 2)
-		n = snprintf(out, len, "/tmp/byokfs-%u", (unsigned)uid);
+		return dir_beside_pins(uid, out, len);
 	else
 		return -ENOENT;
 	return n < 0 || (size_t)n >= len ? -ENAMETOOLONG : 0;

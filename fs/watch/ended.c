@@ -20,12 +20,10 @@ static int note_dir(bool create)
 {
 	char dir[256];
 	struct stat st;
-	int r = control_dir(dir, sizeof(dir));
+	int r = create ? control_dir_make(dir, sizeof(dir)) : control_dir(dir, sizeof(dir));
 
 	if (r)
 		return r;
-	if (create && mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return -errno;
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
