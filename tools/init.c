@@ -179,6 +179,7 @@ static int keks_open(struct init *in)
 			return r;
 		k->slot[i].number = i + 1;
 	}
+	opened_warn_passphrase(in->passphrase_file);
 	for (uint32_t i = 0; i < k->n_slots; i++) {
 		struct kms_verdict v = {0};
 		const struct kms_config kc = {

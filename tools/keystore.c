@@ -340,6 +340,7 @@ static int run_opened(const struct keystore_command *c, const struct args *a)
 			c->title,
 			"'%s' is not a key name: letters, digits, '.', '_' and '-', at most %u of them, not '.' first",
 			a->name, KEYSTORE_NAME_MAX);
+	opened_warn_passphrase(a->passphrase_file);
 	int r = keystore_open(a->dir, &src, &ks, why);
 	if (r == -EINVAL)
 		r = -EKEYREJECTED; /* an empty or overlong passphrase */

@@ -11,6 +11,7 @@
 
 #include "fs/store/pin_file.h"
 #include "kms/clock.h"
+#include "kms/keystore/passphrase.h"
 #include "kms/provider.h"
 #include "tools/opened.h"
 
@@ -71,6 +72,12 @@ const char *opened_memory_dir(void)
 	static char dir[PATH_MAX];
 
 	return pin_file_dir_make(dir, sizeof(dir)) == 0 ? dir : NULL;
+}
+
+void opened_warn_passphrase(const char *file)
+{
+	if (file && passphrase_readable_by_others(file))
+		cmd_warn("passphrase file %s can be read by others: chmod 600 it", file);
 }
 
 enum cmd_exit opened_take_id(struct opened_config *cfg, const char *command, const char *text)
@@ -301,6 +308,7 @@ enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened_store 
 	const char *ref[OPENED_REFS_MAX];
 
 	*out = (struct opened_store){0};
+	opened_warn_passphrase(cfg->passphrase_file);
 	words.log = cfg->log;
 	words.is_mount = cfg->mountpoint[0] != 0;
 	words.closing = false;

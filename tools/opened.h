@@ -50,6 +50,8 @@ enum cmd_exit opened_close(struct opened_store *o, bool verified);
 enum cmd_exit opened_add_ref(struct opened_config *cfg, const char *command, const char *ref);
 /* The folder where this host remembers keys and stores, made if need be; NULL where there can be none. Static storage. */
 const char *opened_memory_dir(void);
+/* Warn of a passphrase file that others may read. FILE may be NULL. */
+void opened_warn_passphrase(const char *file);
 /* Take --store-id TEXT: CMD_OK, or the error was printed. */
 enum cmd_exit opened_take_id(struct opened_config *cfg, const char *command, const char *text);
 /* printf for the verdict of a KMS: which key, which words, what to do. Returns the exit code. */

@@ -16,6 +16,7 @@
 #include "crypto/secret.h"
 #include "kms/keystore/keystore_format.h"
 #include "kms/keystore/keystore_private.h"
+#include "kms/keystore/trust.h"
 #include "kms/path.h"
 
 /* libsodium's "moderate": 0.7 s and 256 MiB, once per mount. */
@@ -88,10 +89,25 @@ static int head_find(const char *path, struct keystore_head *head, char why[KEYS
 	if (dir == -ENODEV)
 		return keystore_say(why, -ENOENT, "there is no keystore at %s: byokfs keystore init makes one", path);
 	if (dir == -EPERM)
-		return keystore_say(why, -EPERM, "others than its owner may reach the keystore %s: chmod 700 it", path);
+		return keystore_say(
+			why, -EPERM,
+			"others than its owner may reach the keystore %s: chmod 700 it; and it must be yours or "
+			"root's",
+			path);
 	if (dir < 0)
 		return keystore_say(why, dir, "keystore %s: %s", path, strerror(-dir));
-	int r = head_read(dir, head);
+	int r = trust_parents(path);
+	if (r == -EPERM)
+		return keystore_say(
+			why, r,
+			"somebody else owns or may write a folder above the keystore %s, and could put another in "
+			"its place: chmod go-w it, or make it sticky",
+			path);
+	if (r == 0)
+		r = head_read(dir, head);
+	if (r == -EPERM)
+		return keystore_say(why, r, "%s/%s is not yours, or others may write it: chmod 600 it", path,
+				    KEYSTORE_HEAD_FILE);
 	if (r == -ENOENT)
 		return keystore_say(why, -ENOENT, "%s is not a keystore: byokfs keystore init makes one", path);
 	if (r == -ENOTSUP)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "kms/keystore/keystore_private.h"
+#include "kms/keystore/trust.h"
 
 void keystore_close_fd(int *fd)
 {
@@ -34,7 +35,7 @@ int keystore_dir_open(const char *path)
 	if (fd < 0)
 		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? -ENODEV : -errno;
 	struct stat st;
-	if (fstat(fd, &st) == 0 && (st.st_mode & 077) == 0)
+	if (fstat(fd, &st) == 0 && (st.st_mode & 077) == 0 && trust_check(&st) == 0)
 		return fd;
 	close(fd);
 	return -EPERM;
@@ -50,6 +51,8 @@ int keystore_read(int dir, const char *name, size_t max, uint8_t **out, size_t *
 	struct stat st;
 	if (fstat(fd, &st) != 0)
 		return -errno;
+	if (S_ISREG(st.st_mode) && trust_check(&st) < 0)
+		return -EPERM;
 	if (!S_ISREG(st.st_mode) || st.st_size < 1 || (uint64_t)st.st_size > max)
 		return -EUCLEAN;
 	uint8_t *buf = malloc((size_t)st.st_size);

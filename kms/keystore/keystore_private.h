@@ -28,12 +28,12 @@ void keystore_close_fd(int *fd); /* for AUTO() */
 int keystore_say(char why[KEYSTORE_WHY_MAX], int r, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /*
  * A descriptor of the directory after its mode was checked, or negative errno: -ENODEV nothing is there, or no directory, or a
- * link; -EPERM others than its owner have rights on it.
+ * link; -EPERM others than its owner have rights on it, or he is neither root nor we.
  */
 int keystore_dir_open(const char *path);
 /* The same for KS, and that it is still this keystore: -ESTALE; -ENODEV no head there, -EUCLEAN, -ENOTSUP what its head is. */
 int keystore_dir(const struct keystore *ks);
-/* A whole regular file, malloc'ed. -EUCLEAN not a regular file, a link, empty, or longer than MAX. */
+/* A whole regular file, malloc'ed. -EPERM another's, or others may write it. -EUCLEAN not a regular file, a link, empty, or longer than MAX. */
 int keystore_read(int dir, const char *name, size_t max, uint8_t **out, size_t *len) MUST_CHECK;
 /*
  * Temporary file, fsync, rename, fsync of the directory. After an error the old file is there and no other, unless it is that

@@ -10,11 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "crypto/auto.h"
 #include "crypto/secret.h"
+#include "kms/keystore/trust.h"
 
 #define BUFFER_LEN (PASSPHRASE_MAX + 4) /* a line end, and room to see that it is too long */
 #define CREDENTIAL "byokfs.passphrase"
@@ -38,6 +40,17 @@ static int passphrase_finish(char *text, size_t n, const char *from, char *why, 
 	return -EINVAL;
 }
 
+/* A pipe or a terminal is whoever's gave it to us; a file must be ours, and so must its place be. */
+static bool file_trusted(int fd, const char *path)
+{
+	char real[PATH_MAX];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return false;
+	return !S_ISREG(st.st_mode) || (trust_check(&st) == 0 && realpath(path, real) && trust_parents(real) == 0);
+}
+
 static int passphrase_file(const char *path, char *text, char *why, size_t len)
 {
 	AUTO(auto_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -47,6 +60,12 @@ static int passphrase_file(const char *path, char *text, char *why, size_t len)
 
 		snprintf(why, len, "passphrase file %s: %s", path, strerror(-r));
 		return r;
+	}
+	if (!file_trusted(fd, path)) {
+		snprintf(why, len,
+			 "passphrase file %s is not yours, or others may write it or a folder above it: chmod 600 it",
+			 path);
+		return -EPERM;
 	}
 	size_t n = 0;
 	while (n < BUFFER_LEN - 1) {
@@ -189,4 +208,11 @@ int passphrase_read(const struct passphrase_source *src, char **out, char *why, 
 	}
 	*out = text;
 	return 0;
+}
+
+bool passphrase_readable_by_others(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & (S_IRGRP | S_IROTH));
 }

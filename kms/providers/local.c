@@ -166,7 +166,7 @@ static int load_verdict(struct kms *k, int r, struct kms_verdict *v)
 		return SAY(k, v, KMS_MISCONFIGURED, "another-keystore", "cannot be asked: another keystore lies there");
 	case -EPERM:
 		return SAY(k, v, KMS_MISCONFIGURED, "mode",
-			   "is not trusted: others may reach the directory (chmod 700)");
+			   "is not trusted: others may reach the directory (chmod 700), or own it or the key's file");
 	case -ENODEV:
 		return SAY(k, v, KMS_TRANSIENT, "unreachable", "cannot be asked: no keystore is there");
 	default:

@@ -154,7 +154,8 @@ static const struct {
 	{"magic", 0, 1, 'b', -EUCLEAN},
 	{"magic", 7, 1, 'S', -EUCLEAN}, /* the head's */
 	{"format", 8, 2, 0, -ENOTSUP},
-	{"format", 8, 2, 2, -ENOTSUP},
+	{"format", 8, 2, 2, -EUCLEAN}, /* whose count would be in the place of the first version */
+	{"format", 8, 2, 3, -ENOTSUP},
 	{"format", 8, 2, 0xffff, -ENOTSUP},
 	{"type", 10, 2, 0, -EUCLEAN},
 	{"type", 10, 2, KEYSTORE_RSA, -EUCLEAN}, /* of 256 bits? */

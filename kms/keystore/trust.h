@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Who could have written what is trusted here: owners and modes, as ssh looks at them. Private to kms/keystore/. */
+#ifndef KMS_TRUST_H
+#define KMS_TRUST_H
+
+#include <sys/stat.h>
+
+#include "crypto/attr.h"
+
+/* -EPERM unless ST belongs to root or to us, and nobody else may write it. */
+int trust_check(const struct stat *st) MUST_CHECK;
+/*
+ * The same for every folder above PATH, which is absolute and without links: whoever may write one of them can put another
+ * folder in its place. A sticky one (/tmp) will do. As stat(2).
+ */
+int trust_parents(const char *path) MUST_CHECK;
+
+#endif
