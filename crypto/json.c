@@ -24,6 +24,24 @@ size_t utf8_char(const char *s, uint32_t *code)
 	return n;
 }
 
+bool text_obeyed(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+void text_plain(char *text)
+{
+	while (*text) {
+		uint32_t c;
+		size_t n = utf8_char(text, &c);
+		bool bad = n == 0 || text_obeyed(c);
+
+		for (const char *end = text + (n ? n : 1); text < end; text++)
+			if (bad)
+				*text = '?';
+	}
+}
+
 static size_t escape(char out[JSON_CHAR_MAX], const char *before, uint32_t code)
 {
 	static const char hex[] = "0123456789abcdef";

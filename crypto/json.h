@@ -21,6 +21,14 @@
  */
 size_t utf8_char(const char *s, uint32_t *code);
 
+/*
+ * Does a terminal obey the character CODE instead of showing it? Controls, C1 too, and what turns the direction of writing,
+ * which makes one name look like another.
+ */
+bool text_obeyed(uint32_t code);
+/* Messages hold what others said - a KMS, a store, a file's name: whatever a terminal would obey, or is no UTF-8, becomes '?'. */
+void text_plain(char *text);
+
 /* The next character of *TEXT, which is not at its end, as a JSON string holds it: its length in OUT. *TEXT moves on. */
 size_t json_char(const char **text, char out[JSON_CHAR_MAX]);
 

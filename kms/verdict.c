@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crypto/json.h"
+
 static const int errors[] = {
 	[KMS_OK] = 0,         [KMS_REVOKED] = -EKEYREVOKED, [KMS_TRANSIENT] = -ETIMEDOUT, [KMS_MISCONFIGURED] = -EINVAL,
 	[KMS_AUTH] = -EACCES, [KMS_CORRUPT] = -EBADMSG,
@@ -31,6 +33,9 @@ int kms_verdict_set(struct kms_verdict *v, enum kms_class class, const char *cod
 	va_start(ap, fmt);
 	vsnprintf(v->text, sizeof(v->text), fmt, ap);
 	va_end(ap);
+	/* Both may be a KMS's own words, and go to logs and terminals. */
+	text_plain(v->code);
+	text_plain(v->text);
 	return kms_class_errno(class);
 }
 
@@ -45,6 +50,8 @@ int kms_verdict_settle(struct kms_verdict *v, int r, const char *ref)
 {
 	v->code[sizeof(v->code) - 1] = '\0';
 	v->text[sizeof(v->text) - 1] = '\0';
+	text_plain(v->code);
+	text_plain(v->text);
 	if (!class_valid(v->class) || (r == 0) != (v->class == KMS_OK))
 		return kms_verdict_set(v, KMS_TRANSIENT, r == -ECANCELED ? "cancelled" : "garbled",
 				       "the answer for %.180s makes no sense", ref);

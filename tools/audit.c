@@ -231,7 +231,9 @@ static void problem(void *arg, const struct audit_problem *p)
 	struct emit *e = &a->emit;
 
 	if (!e->json) {
-		printf("%s: %s\n", p->damage ? "damage" : "note", p->text);
+		printf("%s: ", p->damage ? "damage" : "note");
+		emit_escaped(stdout, p->text);
+		putchar('\n');
 		return;
 	}
 	emit_open(e, NULL);

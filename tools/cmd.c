@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crypto/auto.h"
+#include "crypto/json.h"
 #include "crypto/layout.h"
 
 #define WORD_MAX 32
@@ -15,13 +17,27 @@
 
 /* Messages */
 
+/* The one way of a message to the terminal: what others said stands in it, and nothing of it may be obeyed there. */
+static void message(const char *format, va_list ap)
+{
+	AUTO(auto_free) char *text = NULL;
+
+	if (vasprintf(&text, format, ap) < 0) {
+		text = NULL;
+		fputs("out of memory", stderr);
+		return;
+	}
+	text_plain(text);
+	fputs(text, stderr);
+}
+
 int cmd_usage(const char *name, const char *format, ...)
 {
 	va_list ap;
 
 	fprintf(stderr, "byokfs %s: ", name);
 	va_start(ap, format);
-	vfprintf(stderr, format, ap);
+	message(format, ap);
 	va_end(ap);
 	fprintf(stderr, "\nTry 'byokfs %s --help'.\n", name);
 	return CMD_USAGE;
@@ -33,7 +49,7 @@ int cmd_fail(enum cmd_exit code, const char *format, ...)
 
 	fputs("byokfs: ", stderr);
 	va_start(ap, format);
-	vfprintf(stderr, format, ap);
+	message(format, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 	return code;
@@ -45,7 +61,7 @@ void cmd_warn(const char *format, ...)
 
 	fputs("byokfs: warning: ", stderr);
 	va_start(ap, format);
-	vfprintf(stderr, format, ap);
+	message(format, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 }

@@ -126,7 +126,7 @@ void daemon_log(int priority, const char *text)
 	words_log(d.words, priority, text);
 	/* at the terminal of whoever waits for the mount, which the process that speaks has left */
 	if (priority <= LOG_WARNING && !d.cfg.foreground && !atomic_load(&d.detached))
-		fprintf(stderr, "byokfs: warning: %s\n", text);
+		cmd_warn("%s", text);
 }
 
 void daemon_log_audit(const char *line)

@@ -10,19 +10,12 @@
 
 #define KEY_WIDTH 31 /* the longest key, and a space */
 
-/* C1 controls too: some terminals obey them. Bidirectional overrides make one name look like another. */
-static bool obeyed(uint32_t c)
-{
-	return c < 0x20 || c == '\\' || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) ||
-	       (c >= 0x2066 && c <= 0x2069);
-}
-
 void emit_escaped(FILE *out, const char *text)
 {
 	while (*text) {
 		uint32_t c;
 		size_t n = utf8_char(text, &c);
-		bool bad = !n || obeyed(c);
+		bool bad = !n || c == '\\' || text_obeyed(c);
 
 		for (const char *end = text + (n ? n : 1); text < end; text++) {
 			if (bad)

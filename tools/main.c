@@ -58,9 +58,9 @@ static int unknown(const char *word)
 	names[ARRAY_LEN(commands)] = NULL;
 	const char *near = cmd_near(word, names);
 	if (near)
-		fprintf(stderr, "byokfs: unknown command '%s': did you mean '%s'?\n", word, near);
+		cmd_fail(CMD_USAGE, "unknown command '%s': did you mean '%s'?", word, near);
 	else
-		fprintf(stderr, "byokfs: unknown command '%s'\n", word);
+		cmd_fail(CMD_USAGE, "unknown command '%s'", word);
 	fputs("Try 'byokfs --help'.\n", stderr);
 	return CMD_USAGE;
 }

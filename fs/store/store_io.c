@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "crypto/json.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
 
@@ -199,9 +200,7 @@ int store_dir_empty(int dir_fd, const char *except)
 
 void store_printable(char *text)
 {
-	for (; *text != 0; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			*text = '?';
+	text_plain(text);
 }
 
 void store_id_hex(const uint8_t id[ID_LEN], char out[2 * ID_LEN + 1])

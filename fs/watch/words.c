@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "crypto/json.h"
 #include "fs/watch/words_own.h"
 #include "kms/gate.h"
 
@@ -125,6 +126,8 @@ static void *log_thread(void *arg)
 	for (;;) {
 		struct words_line *l = words_queue_take(&s->queue);
 
+		if (l && !l->bare)
+			text_plain(l->text); /* a bare one is JSON, escaped where it was made */
 		if (l)
 			to_log(s->cfg, l);
 		free(l);

@@ -286,6 +286,9 @@ START_TEST(messages_text)
 {
 	SAID(messages, "x", "a%sb");
 	SAID_IS(CMD_BUSY, "", "byokfs: warning: a%sb is 7%\nbyokfs: a%sb: in use\n");
+	/* what others said is shown, not obeyed */
+	SAID(messages, "x", "\033]0;t\a\n");
+	SAID_IS(CMD_BUSY, "", "byokfs: warning: ?]0;t?? is 7%\nbyokfs: ?]0;t??: in use\n");
 }
 END_TEST
 

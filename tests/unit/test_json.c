@@ -210,6 +210,36 @@ START_TEST(small_buffers)
 }
 END_TEST
 
+/* What a terminal would obey, in a message. */
+START_TEST(plain)
+{
+	static const char *const text[][2] = {
+		{"key a is disabled", "key a is disabled"},
+		{"caf\xc3\xa9 \\ \"q\"", "caf\xc3\xa9 \\ \"q\""},
+		{"\x1b]0;owned\a\x1b[2Jx", "?]0;owned??[2Jx"},
+		{"a\nb\rc\td\x7f", "a?b?c?d?"},
+		{"\xc2\x9b"
+		 "31mred",
+		 "??31mred"}, /* CSI as one character */
+		{"gpj.\xe2\x80\xae"
+		 "exe",
+		 "gpj.???exe"}, /* right-to-left override */
+		{"\xe2\x81\xa6"
+		 "x\xff\x9b\xc3",
+		 "???x???"},
+		{"", ""},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(text); i++) {
+		char copy[64];
+
+		snprintf(copy, sizeof(copy), "%s", text[i][0]);
+		text_plain(copy);
+		ck_assert_str_eq(copy, text[i][1]);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("json");
@@ -221,6 +251,7 @@ int main(void)
 	tcase_add_test(c, numbers);
 	tcase_add_test(c, value_cut);
 	tcase_add_test(c, small_buffers);
+	tcase_add_test(c, plain);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
