@@ -142,7 +142,7 @@ static void put_back(struct tree *t, struct emptied *e, int dir_fd, const char *
 		forget_id(t, e->fd);
 	}
 	if (e->lifted)
-		(void)fchmodat(dir_fd, disk, e->mode, 0);
+		(void)(fchmodat(dir_fd, disk, e->mode, 0) == 0);
 }
 
 /* All of ours out of the folder behind E, the id last, of which E keeps the bytes; nothing goes if something else is in it. */

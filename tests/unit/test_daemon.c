@@ -87,6 +87,7 @@ static int run_foreground(int argc, char **argv)
 	daemon_ready();
 	daemon_leave();
 	daemon_log(LOG_WARNING, "and later too");
+	daemon_end(); /* by then it is all there */
 	return code;
 }
 
