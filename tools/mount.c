@@ -10,6 +10,7 @@
 
 #include "crypto/secret.h"
 #include "fs/audit/audit.h"
+#include "fs/mount/harden.h"
 #include "fs/mount/control.h"
 #include "fs/watch/supervise.h"
 #include "tools/cmd.h"
@@ -239,6 +240,8 @@ static int run_audited(const struct mount_options *m, struct worker *w, struct o
 	struct audit_text last = {.len = 0};
 	struct audit *audit;
 
+	/* Before the first thread. The supervisor mounts; this process never needs more again. */
+	harden_worker(m->open.log);
 	int r = audit_start(&ac, &audit, why);
 	if (r < 0)
 		return cmd_fail(cmd_exit_of(r), "%s", why);
