@@ -34,6 +34,7 @@ static const char help[] =
 	"  --passphrase-file F      the keystore's passphrase (else systemd's credentials, else a prompt)\n"
 	"  --kms REF                contact this KMS too: on a host that does not know the store yet\n"
 	"  --store-id ID            the id that the store must have; needed on such a host when the KEK is an RSA key\n"
+	"  --allow-copy             although another copy of this store is mounted for writing on this host\n"
 	"  --accept-older-keyring   take a keyring older than this host has seen, or the pin's copy when both are "
 	"gone\n"
 	"  --accept-older-session   the store was restored from a copy: tolerate what a crash had left in it then\n"

@@ -41,6 +41,7 @@ static const struct option longs[] = {
 	{"audit-syslog", no_argument, NULL, OPT_WORD + 13},
 	{"accept-older-session", no_argument, NULL, OPT_WORD + 14},
 	{"store-id", required_argument, NULL, OPT_WORD + 15},
+	{"allow-copy", no_argument, NULL, OPT_WORD + 16},
 	{0},
 };
 
@@ -73,6 +74,7 @@ static const char *const others[] = {"ro",
 				     "noallow_other",
 				     "kms",
 				     "store_id",
+				     "allow_copy",
 				     "passphrase_file",
 				     "on_revoke",
 				     "restore",
@@ -207,6 +209,8 @@ static int plain_word(struct mount_options *m, const char *word)
 		m->open.accept_older = true;
 	else if (strcmp(word, "accept_older_session") == 0)
 		m->open.accept_session = true;
+	else if (strcmp(word, "allow_copy") == 0)
+		m->open.allow_copy = true;
 	else if (strcmp(word, "protect_mountpoint") == 0)
 		m->protect_mountpoint = true;
 	else if (strcmp(word, "audit_syslog") == 0)

@@ -321,6 +321,7 @@ enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened_store 
 		.path = cfg->path,
 		.refs = ref,
 		.n_refs = cfg->n_refs,
+		.allow_copy = cfg->allow_copy,
 		.store_id = cfg->has_store_id ? cfg->store_id : NULL,
 		.accept_older = cfg->accept_older,
 		.accept_session = cfg->accept_session,

@@ -17,6 +17,7 @@ struct opened_config {
 	size_t n_refs;
 	bool accept_older;   /* --accept-older-keyring */
 	bool accept_session; /* --accept-older-session */
+	bool allow_copy;     /* --allow-copy */
 	bool has_store_id;   /* --store-id */
 	uint8_t store_id[ID_LEN];
 	bool read_only;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "fs/store/pin_file.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
 
@@ -108,6 +109,44 @@ static int keyring_unchanged(const struct store *s)
 	return len == s->keyring->len && memcmp(buf, s->keyring->bytes, len) == 0 ? 0 : -EAGAIN;
 }
 
+static void copy_refusal(const struct store *s, int fd, char why[STORE_WHY_MAX])
+{
+	char text[OWNER_LEN_MAX];
+	struct store_owner o = {.host = "?", .mountpoint = "?"};
+
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	text[n > 0 ? n : 0] = 0;
+	if (owner_parse(text, &o) < 0)
+		o = (struct store_owner){.host = "?", .mountpoint = "?"};
+	snprintf(why, STORE_WHY_MAX,
+		 "another copy of the store %.120s, with the same id, is mounted for writing by process %d: %.180s. "
+		 "The two "
+		 "would go separate ways; if that is meant, mount with --allow-copy, or one of them with -o ro",
+		 s->path, o.pid, o.mountpoint);
+}
+
+/* Two copies of one store that are written at once are noticed by nobody but the host on which both are mounted. */
+static int copy_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX])
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (mountpoint[0] == 0 || s->read_only)
+		return 0;
+	AUTO(auto_close) int fd = pin_file_host_lock(s->keyring->store_id);
+	if (fd < 0)
+		return 0; /* no place for it: then there is none for the pin either, and that is told */
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
+		int r = owner_write(fd, s->path);
+		s->host_fd = fd;
+		fd = -1;
+		return r;
+	}
+	if ((errno != EAGAIN && errno != EACCES) || s->copies->how.allow_copy)
+		return 0;
+	copy_refusal(s, fd, why);
+	return -EBUSY;
+}
+
 int store_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX])
 {
 	struct flock lock = {.l_whence = SEEK_SET};
@@ -131,6 +170,9 @@ int store_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX])
 			 "the keyring of %.300s has just been changed by another process: try again", s->path);
 		return r;
 	}
+	r = copy_lock(s, mountpoint, why);
+	if (r < 0)
+		return r;
 	r = lock.l_type == F_WRLCK ? owner_write(fd, mountpoint) : 0;
 	if (r < 0) {
 		snprintf(why, STORE_WHY_MAX, "cannot write %.300s/" STORE_OWN "/" STORE_LOCK ": %s", s->path,

@@ -347,3 +347,15 @@ int pin_file_put_beside(const char *store_path, const uint8_t store_id[ID_LEN], 
 	int r = name_beside(store_path, store_id, ending, name);
 	return r < 0 ? r : store_write_file(fd, name, buf, len, 0600);
 }
+
+int pin_file_host_lock(const uint8_t store_id[ID_LEN])
+{
+	char hex[2 * ID_LEN + 1], name[sizeof("store-.lock") + 2 * ID_LEN];
+	AUTO(auto_close) int fd = state_dir_open(1);
+
+	if (fd < 0)
+		return fd;
+	store_id_hex(store_id, hex);
+	snprintf(name, sizeof(name), "store-%s.lock", hex);
+	return store_open_file(fd, name, O_RDWR | O_CREAT);
+}

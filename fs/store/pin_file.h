@@ -31,6 +31,11 @@ int pin_file_each(void (*each)(void *arg, const char *name, const struct pin *p,
 /* Remove every pin of STORE_ID, for whatever path: an older keyring was accepted by order. Absent is no error. */
 int pin_file_forget(const uint8_t store_id[ID_LEN]) MUST_CHECK;
 /*
+ * The file of which a lock says that STORE_ID is mounted for writing on this host, wherever its copy lies: a descriptor for
+ * reading and writing, or as above.
+ */
+int pin_file_host_lock(const uint8_t store_id[ID_LEN]);
+/*
  * Open what this host keeps beside the pin of this path and store: the pin's name with ENDING (".audit") for ".pin". A
  * descriptor, or -ENOENT, -EPERM as above, or as open(2).
  */

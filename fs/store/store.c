@@ -305,7 +305,7 @@ static struct store *store_alloc(void)
 		free(cs);
 		return NULL;
 	}
-	s->dir_fd = s->own_fd = s->data_fd = s->lock_fd = -1;
+	s->dir_fd = s->own_fd = s->data_fd = s->lock_fd = s->host_fd = -1;
 	s->copies = cs;
 	return s;
 }
@@ -356,7 +356,8 @@ void store_close(struct store *s)
 	if (!s)
 		return;
 	slots_free(s->slots);
-	auto_close(&s->lock_fd); /* lets go of the owner lock */
+	auto_close(&s->host_fd);
+	auto_close(&s->lock_fd); /* lets go of the owner lock, last: who gets it gets the other too */
 	auto_close(&s->data_fd);
 	auto_close(&s->own_fd);
 	auto_close(&s->dir_fd);

@@ -34,6 +34,7 @@ struct store {
 	int own_fd;              /* STORE/byokfs */
 	int data_fd;             /* STORE/data, O_RDONLY | O_DIRECTORY */
 	int lock_fd;             /* -1 unless store_lock() */
+	int host_fd;             /* this host's lock of the store id, -1 without */
 	struct keyring *keyring; /* the copy in use */
 	struct session session;
 	uint64_t last_session; /* number of the record found, 0 = there was none to read */
@@ -56,6 +57,7 @@ struct store_open {
 	bool accept_older;       /* --accept-older-keyring */
 	bool accept_session;     /* --accept-older-session */
 	bool no_pin_check;       /* `inspect`, `verify --no-key`, `status`: nothing will be contacted */
+	bool allow_copy;         /* --allow-copy: another copy of the store may be mounted for writing beside it */
 	const uint8_t *store_id; /* --store-id: the ID_LEN bytes that it must have, or NULL */
 	bool read_only;
 };
@@ -81,7 +83,8 @@ void store_close(struct store *s);
 
 /*
  * Become the one owner. -EBUSY with WHY naming host, pid and mount point of the owner; a dead owner on this host is
- * replaced. MOUNTPOINT may be "" (verify).
+ * replaced. MOUNTPOINT may be "" (verify). With one, and unless read-only, also the one copy of the store on this host that is
+ * mounted for writing: -EBUSY with WHY naming the other.
  */
 int store_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX]) MUST_CHECK;
 /* Who owns it now: 0 and the facts, -ENOENT if nobody. */
