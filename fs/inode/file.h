@@ -43,6 +43,7 @@ struct file_env {
 	bool read_only;
 	void (*log)(int priority, const char *text);
 	_Atomic uint64_t corrupt, recovered;
+	_Atomic int64_t room;   /* bytes that may be written before it is looked how full the store is */
 	_Atomic bool half_done; /* an end could not be put back: this session does not end clean */
 };
 

@@ -72,6 +72,11 @@ int file_seal(struct file *f, struct file_work *w, const struct file_plan *p, st
  * disk while it lasts, so the daemon's death tears nothing. When the slot cannot be written, the file is not touched.
  */
 int file_commit(struct file *f, struct file_work *w, struct inflight *in) MUST_CHECK;
+/*
+ * Between 2 and 3: -ENOSPC if IN needs blocks that the store's filesystem keeps for root (any user's write is root's here). It
+ * looks every 64 MiB, and at each request when it is nearly full.
+ */
+int file_room(struct file *f, const struct inflight *in) MUST_CHECK;
 /* Step 3 has failed: put the final record RAW (LEN bytes) of the current size back and cut what is behind it. */
 void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len);
 

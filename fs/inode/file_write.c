@@ -214,6 +214,8 @@ int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 	int r = file_old_read(f, w, &e.plan);
 	if (!r)
 		r = file_seal(f, w, &e.plan, &in);
+	if (!r)
+		r = file_room(f, &in);
 	if (r) {
 		keep_holes(f);
 	} else {
