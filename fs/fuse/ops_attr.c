@@ -76,9 +76,7 @@ static int set_owner_mode(int fd, const struct stat *attr, int to_set)
 		return -errno;
 	if (!(to_set & FUSE_SET_ATTR_MODE))
 		return 0;
-	char path[40];
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* O_PATH has no fchmod */
-	return chmod(path, attr->st_mode & 07777) ? -errno : 0;
+	return store_chmod(fd, attr->st_mode & 07777);
 }
 
 /* One change of attributes: of what, and to what. */

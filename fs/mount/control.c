@@ -277,9 +277,12 @@ static int control_listen(struct control *c)
 	c->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (c->listen_fd < 0 || c->stop_fd < 0)
 		return -errno;
+	/* before the bind: what lies at the name afterwards might be another's */
+	if (fchmod(c->listen_fd, 0600) < 0)
+		return -errno;
 	if (bind(c->listen_fd, (const struct sockaddr *)&c->address, sizeof(c->address)) < 0)
 		return -errno;
-	if (chmod(c->address.sun_path, 0600) < 0 || listen(c->listen_fd, CLIENTS_MAX) < 0)
+	if (listen(c->listen_fd, CLIENTS_MAX) < 0)
 		return -errno;
 	return 0;
 }

@@ -18,6 +18,14 @@ static mode_t bits_for(mode_t mode, int flags)
 	return (flags & O_ACCMODE) == O_RDONLY ? S_IRUSR : S_IRUSR | S_IWUSR;
 }
 
+int store_chmod(int fd, mode_t mode)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* O_PATH has no fchmod */
+	return chmod(path, mode) ? -errno : 0;
+}
+
 static int open_lifted(const char *path, int fd_path, int flags)
 {
 	struct stat st;
@@ -25,11 +33,11 @@ static int open_lifted(const char *path, int fd_path, int flags)
 	if (fstat(fd_path, &st) || st.st_uid != geteuid())
 		return -EACCES;
 	mode_t mode = st.st_mode & 07777, bits = bits_for(st.st_mode, flags);
-	if ((mode & bits) == bits || chmod(path, mode | bits))
+	if ((mode & bits) == bits || store_chmod(fd_path, mode | bits))
 		return -EACCES;
 	AUTO(auto_close) int fd = open(path, flags);
 	int r = fd < 0 ? -errno : 0;
-	if (chmod(path, mode) && !r)
+	if (store_chmod(fd_path, mode) && !r)
 		return -EIO;
 	int keep = fd;
 	fd = -1;

@@ -142,5 +142,10 @@ int store_open_lifted(int dir_fd, const char *name, int flags);
  * other, through /proc; lifts bits as above.
  */
 int store_reopen(int fd_path, int flags);
+/*
+ * chmod(2) of what the descriptor refers to, O_PATH or not. Never by name: what lies there by then may be a link that leads out of
+ * the store, and root follows it.
+ */
+int store_chmod(int fd, mode_t mode) MUST_CHECK;
 
 #endif

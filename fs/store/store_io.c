@@ -104,17 +104,17 @@ int store_pwrite_full(int fd, const void *buf, size_t len, uint64_t off)
 }
 
 /* Write, sync and rename TMP, which the caller removes on failure. */
-static int write_and_rename(int dir_fd, const char *tmp, const char *name, const void *buf, size_t len)
+static int write_and_rename(int dir_fd, const char *const names[2], const void *buf, size_t len, unsigned mode)
 {
-	AUTO(auto_close) int fd = store_open_file(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL);
+	AUTO(auto_close) int fd = store_open_file(dir_fd, names[0], O_WRONLY | O_CREAT | O_EXCL);
 	if (fd < 0)
 		return fd;
-	int r = store_pwrite_full(fd, buf, len, 0);
+	int r = fchmod(fd, mode) < 0 ? -errno : store_pwrite_full(fd, buf, len, 0);
 	if (r < 0)
 		return r;
 	if (fsync(fd) < 0)
 		return -errno;
-	if (renameat(dir_fd, tmp, dir_fd, name) < 0)
+	if (renameat(dir_fd, names[0], dir_fd, names[1]) < 0)
 		return -errno;
 	return 0;
 }
@@ -126,13 +126,11 @@ int store_write_file(int dir_fd, const char *name, const void *buf, size_t len, 
 
 	/* The own prefix, so that a leftover is never taken for a user's file, whatever the folder. */
 	snprintf(tmp, sizeof(tmp), STORE_TMP_PREFIX "%d.%u", (int)getpid(), atomic_fetch_add(&counter, 1));
-	int r = write_and_rename(dir_fd, tmp, name, buf, len);
+	int r = write_and_rename(dir_fd, (const char *const[2]){tmp, name}, buf, len, mode);
 	if (r < 0) {
 		unlinkat(dir_fd, tmp, 0);
 		return r;
 	}
-	if (fchmodat(dir_fd, name, mode, 0) < 0)
-		return -errno;
 	return fsync(dir_fd) < 0 ? -errno : 0;
 }
 

@@ -56,7 +56,7 @@ int obj_unlink(struct tree *t, struct at at)
 
 /* A folder about to go: emptied of what is ours, and how to put that back. */
 struct emptied {
-	int fd;
+	int path, fd; /* O_PATH, and opened */
 	uint8_t id_file[DIRID_LEN];
 	bool had_id;
 	bool lifted;
@@ -66,6 +66,7 @@ struct emptied {
 static void emptied_end(struct emptied *e)
 {
 	auto_close(&e->fd);
+	auto_close(&e->path);
 }
 
 /* -ENOTEMPTY if anything but our own names is in folder FD. *OTHERS: there are some beside the id; SWEEP removes these. */
@@ -101,21 +102,20 @@ static int only_own_names(struct tree *t, int fd, bool sweep, bool *others)
 }
 
 /* A plain user may remove his own folder whatever its bits are: the id in it must go first. */
-static int lift(struct emptied *e, int dir_fd, const char *disk)
+static int lift(struct emptied *e)
 {
 	struct stat st;
 
 	if (geteuid() == 0)
 		return 0;
-	if (fstatat(dir_fd, disk, &st, AT_SYMLINK_NOFOLLOW))
+	if (fstat(e->path, &st))
 		return -errno;
 	if ((st.st_mode & 0700) == 0700)
 		return 0;
 	e->mode = st.st_mode & 07777;
-	if (fchmodat(dir_fd, disk, e->mode | 0700, 0))
-		return -errno;
-	e->lifted = true;
-	return 0;
+	int r = store_chmod(e->path, e->mode | 0700);
+	e->lifted = !r;
+	return r;
 }
 
 /* The folder behind FD has no id on disk any more: what the table remembers would seal names that nobody can open again. */
@@ -133,7 +133,7 @@ static void forget_id(struct tree *t, int fd)
 	node_forget(&t->nodes, n, 1);
 }
 
-static void put_back(struct tree *t, struct emptied *e, int dir_fd, const char *disk)
+static void put_back(struct tree *t, struct emptied *e)
 {
 	/* Should even this fail, the folder is an empty one without an id, which gets a new one in a session after a crash. */
 	if (e->had_id && store_write_file(e->fd, DIRID_NAME, e->id_file, DIRID_LEN, 0600)) {
@@ -142,7 +142,7 @@ static void put_back(struct tree *t, struct emptied *e, int dir_fd, const char *
 		forget_id(t, e->fd);
 	}
 	if (e->lifted)
-		(void)(fchmodat(dir_fd, disk, e->mode, 0) == 0);
+		(void)(store_chmod(e->path, e->mode) == 0);
 }
 
 /* All of ours out of the folder behind E, the id last, of which E keeps the bytes; nothing goes if something else is in it. */
@@ -169,21 +169,22 @@ static int take_out_own(struct tree *t, struct emptied *e)
 /* Look before touching: nothing changes unless the folder is empty to the user. Folders are not raced: the kernel locks them. */
 static int empty_out(struct tree *t, int dir_fd, const char *disk, struct emptied *e)
 {
-	int r = lift(e, dir_fd, disk);
+	e->path = openat(dir_fd, disk, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r = e->path < 0 ? -errno : lift(e);
 
 	if (r)
 		return r;
-	e->fd = openat(dir_fd, disk, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	e->fd = openat(e->path, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = e->fd < 0 ? -errno : take_out_own(t, e);
 	if (r)
-		put_back(t, e, dir_fd, disk);
+		put_back(t, e);
 	return r;
 }
 
 int obj_rmdir(struct tree *t, struct at at)
 {
 	AUTO(dirfd_ref_put) struct dirfd_ref d = {&t->nodes, NULL};
-	AUTO(emptied_end) struct emptied e = {.fd = -1};
+	AUTO(emptied_end) struct emptied e = {.path = -1, .fd = -1};
 	struct disk_name dn;
 	struct stat st;
 	int r = obj_encode(t, at, &dn);
@@ -202,7 +203,7 @@ int obj_rmdir(struct tree *t, struct at at)
 		return r;
 	if (unlinkat(d.d->fd, dn.name, AT_REMOVEDIR)) {
 		r = -errno;
-		put_back(t, &e, d.d->fd, dn.name);
+		put_back(t, &e);
 		return r;
 	}
 	node_drop_name(&t->nodes, st.st_dev, st.st_ino, at.dir, dn.name);
@@ -268,7 +269,7 @@ static int rename_on_disk(struct tree *t, struct side *from, struct side *to, un
 	if (renameat2(from->d.d->fd, from->dn.name, to->d.d->fd, to->dn.name, flags) == 0)
 		return 0;
 	r = -errno;
-	put_back(t, e, to->d.d->fd, to->dn.name);
+	put_back(t, e);
 	if (made)
 		obj_sidecar_remove(to->d.d->fd, &to->dn);
 	return r;
@@ -286,7 +287,7 @@ static int whiteout_begin(struct tree *t, const struct side *from, const struct 
 /* The rename itself, a whiteout ready before it: what can fail, fails then. The kernel lets nobody look in between. */
 static int rename_leaving(struct tree *t, struct side *from, struct side *to, unsigned flags, const struct cred *cred)
 {
-	AUTO(emptied_end) struct emptied e = {.fd = -1};
+	AUTO(emptied_end) struct emptied e = {.path = -1, .fd = -1};
 	struct sealed_special whiteout;
 	bool leaves = flags & RENAME_WHITEOUT;
 	int r = leaves ? whiteout_begin(t, from, cred, &whiteout) : 0;

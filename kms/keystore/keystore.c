@@ -37,13 +37,12 @@ static int create_dir(const char *path, char why[KEYSTORE_WHY_MAX])
 	struct dirent *entry;
 	while ((entry = readdir(dir)))
 		n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+	int r = n || fchmod(dirfd(dir), 0700) == 0 ? 0 : -errno;
 	closedir(dir);
 	if (n)
 		return keystore_say(why, -ENOTEMPTY, "%s is not empty: a keystore is made in a directory of its own",
 				    path);
-	if (chmod(path, 0700) != 0)
-		return keystore_say(why, -errno, "cannot make %s private: %s", path, strerror(errno));
-	return 0;
+	return r ? keystore_say(why, r, "cannot make %s private: %s", path, strerror(-r)) : 0;
 }
 
 int keystore_create(const struct keystore_init *how, char why[KEYSTORE_WHY_MAX])

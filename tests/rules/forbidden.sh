@@ -5,10 +5,10 @@
 
 # rule WHERE PATTERN WHY: no line of the folders' code (comments and strings blanked) may match
 rule() {
-	local where=$1 pattern=$2 why=$3 hit
+	local where=$1 pattern=$2 why=$3 but=${4:-} hit
 	while IFS= read -r hit; do
 		finding "$hit: $why"
-	done < <(cd "$blank" && for d in $where; do [ ! -d "$d" ] || grep -rnE "$pattern" "$d"; done)
+	done < <(cd "$blank" && for d in $where; do [ ! -d "$d" ] || grep -rnE "$pattern" "$d"; done | if [ -n "$but" ]; then grep -v "^$but:"; else cat; fi)
 }
 
 all='crypto kms fs tools'
@@ -51,6 +51,8 @@ for path in sys.stdin.read().split():
 ')
 
 rule 'fs' '\b(fuse_lowlevel_notify_inval_entry|fuse_lowlevel_notify_delete)[[:space:]]*\(' 'takes the parent lock: can deadlock while locking'
+# by descriptor only: at a name there may be a link by then, and root follows it out of the store
+rule 'crypto kms fs tools' '\b(chmod|fchmodat|chown|lchown|truncate|utime|utimes|lutimes)[[:space:]]*\(' 'by name: what lies there may have become a link' fs/store/lifted.c
 rule 'crypto kms fs tools' '\b(printf|fprintf|dprintf|syslog|log)[[:space:]]*\([^;]*,[[:space:]]*(dek|root_key|store_key|secret|passphrase|plain)(\[|,|\))' 'a secret in a message'
 
 # paths of one machine: where this checkout lies, and homes
@@ -83,6 +85,8 @@ if [ -z "${RULE_NO_SELF_TEST:-}" ]; then
 	bad fs/watch 'fcntl(0, F_DUPFD, 3);'
 	bad fs/lock 'fuse_lowlevel_notify_inval_entry(a);'
 	bad kms 'printf(a, dek);'
+	bad fs/store 'fchmodat(3, a, 0600, 0);'
+	bad kms/keystore 'chmod(a, 0700);'
 	bad tools 'a = \"/home/alice/x\";'
 	self_test 'no licence line' tools/planted.c 'int x;\n'
 	self_test 'no sentence' tools/planted.h '/* SPDX-License-Identifier: BSD-2-Clause */\nint x;\n'

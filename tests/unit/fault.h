@@ -24,7 +24,7 @@ enum fault_call {
 	CALL_PWRITE,
 	CALL_FTRUNCATE,
 	CALL_FCHMOD,
-	CALL_FCHMODAT,
+	CALL_CHMOD,
 	CALL_FCHOWNAT,
 	CALL_FSYNC,
 	CALL_FDATASYNC,
@@ -161,10 +161,9 @@ FAULT_ONE(int, fchmod, (int fd, mode_t mode))
 	return fault_strikes(CALL_FCHMOD, fd, NULL) ? -1 : (int)syscall(SYS_fchmod, fd, mode);
 }
 
-FAULT_ONE(int, fchmodat, (int dir_fd, const char *path, mode_t mode, int flags))
+FAULT_ONE(int, chmod, (const char *path, mode_t mode))
 {
-	(void)flags;
-	return fault_strikes(CALL_FCHMODAT, dir_fd, path) ? -1 : (int)syscall(SYS_fchmodat, dir_fd, path, mode);
+	return fault_strikes(CALL_CHMOD, AT_FDCWD, path) ? -1 : (int)syscall(SYS_fchmodat, AT_FDCWD, path, mode);
 }
 
 FAULT_ONE(int, fchownat, (int dir_fd, const char *path, uid_t uid, gid_t gid, int flags))

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The store's own files: made, opened, damaged, put back, locked; and the pin that decides which of them to believe. */
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 #include "crypto/auto.h"
@@ -728,6 +730,42 @@ START_TEST(not_a_store)
 }
 END_TEST
 
+static int race_fd;
+
+/* Puts a link to `outside` where the store's file is, again and again. */
+static void *exchange_names(void *arg)
+{
+	const atomic_bool *over = arg;
+
+	while (!atomic_load(over)) {
+		(void)(symlinkat("outside", race_fd, "link") == 0);
+		(void)(renameat(race_fd, "link", race_fd, "victim") == 0);
+	}
+	return NULL;
+}
+
+/* Whoever writes the store exchanges names while root works on them: nothing outside is changed. */
+START_TEST(links_race)
+{
+	enum { ROUNDS = 400 };
+	atomic_bool over = false;
+	struct stat st;
+	pthread_t thread;
+
+	race_fd = open(rig.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_ge(race_fd, 0);
+	ck_assert_int_eq(store_write_file(race_fd, "outside", "x", 1, 0640), 0);
+	ck_assert(fstatat(race_fd, "outside", &st, 0) == 0 && (st.st_mode & 07777) == 0640);
+	ck_assert_int_eq(pthread_create(&thread, NULL, exchange_names, &over), 0);
+	for (int i = 0; i < ROUNDS; i++)
+		ck_assert_int_eq(store_write_file(race_fd, "victim", "y", 1, 0600), 0);
+	atomic_store(&over, true);
+	pthread_join(thread, NULL);
+	ck_assert(fstatat(race_fd, "outside", &st, 0) == 0 && (st.st_mode & 07777) == 0640 && st.st_size == 1);
+	close(race_fd);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("store");
@@ -735,6 +773,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, create_refuses);
+	tcase_add_test(t, links_race);
 	tcase_add_test(t, session_counts);
 	tcase_add_test(t, session_ends_clean_when_locked);
 	tcase_add_test(t, session_damaged);
