@@ -13,6 +13,7 @@
 
 #include "fs/watch/words.h"
 #include "tools/cmd.h"
+#include "tools/descriptors.h"
 
 static struct {
 	struct daemon_config cfg;
@@ -101,6 +102,7 @@ static void close_pipe(void)
 
 void daemon_leave(void)
 {
+	descriptors_leave();
 	if (d.pipe_fd < 0)
 		return;
 	leave();
@@ -111,6 +113,7 @@ void daemon_ready(void)
 {
 	const unsigned char ok = CMD_OK;
 
+	descriptors_leave();
 	if (d.pipe_fd < 0)
 		return;
 	leave();

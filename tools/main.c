@@ -9,6 +9,7 @@
 #include "crypto/secret.h"
 #include "kms/provider.h"
 #include "tools/cmd.h"
+#include "tools/descriptors.h"
 #include "tools/version.h"
 
 struct subcommand {
@@ -105,6 +106,8 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	if (descriptors_begin())
+		return CMD_FAILED; /* and nowhere to say so */
 	if (argc < 2) {
 		fputs("byokfs: a command is missing\nTry 'byokfs --help'.\n", stderr);
 		return CMD_USAGE;

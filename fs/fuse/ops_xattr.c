@@ -66,10 +66,19 @@ static int list(fuse_req_t req, struct node *n, struct xattr_buf *buf)
 	return xattrs_list(req_tree(req), n, buf);
 }
 
+/*
+ * The kernel asks for the root's ACL before a plain user may read anything of it, user.byokfs.state included: answered while locked
+ * too. It lies in clear and says who may, no more than the mode that anybody is told.
+ */
+static bool is_root_acl(fuse_ino_t ino, const char *name)
+{
+	return ino == FUSE_ROOT_ID && name && strcmp(name, "system.posix_acl_access") == 0;
+}
+
 /* The value of NAME, or the list of names where it is NULL. */
 static void read_xattrs(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-	struct node *n = ops_admit(req, ino);
+	struct node *n = is_root_acl(ino, name) ? ops_node(req, ino) : ops_admit(req, ino);
 	struct xattr_buf buf = {.size = size};
 	int r = -ENOMEM;
 
