@@ -35,6 +35,7 @@ int block_cipher_begin(struct block_cipher *c, const struct store_keys *store, c
 	c->store = store;
 	c->layout = *l;
 	c->sealing = sealing;
+	c->tag_len = l->suite == SUITE_1 ? TAG_LEN : TAG_LEN - RECORD_PREFIX_LEN;
 	return 0;
 }
 
@@ -122,7 +123,7 @@ static int gcm_seal(struct block_cipher *c, const struct message *m, const uint8
 	if (m->len && !EVP_EncryptUpdate(c->evp, cipher, &n, plain, (int)m->len))
 		return -EIO;
 	if (!EVP_EncryptFinal_ex(c->evp, &none, &n) ||
-	    !EVP_CIPHER_CTX_ctrl(c->evp, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, cipher + m->len))
+	    !EVP_CIPHER_CTX_ctrl(c->evp, EVP_CTRL_AEAD_GET_TAG, c->tag_len, cipher + m->len))
 		return -EIO;
 	return 0;
 }
@@ -131,13 +132,13 @@ static int gcm_open(struct block_cipher *c, const struct message *m, const uint8
 {
 	int n;
 	uint8_t none, tag[TAG_LEN];
-	memcpy(tag, cipher + m->len, TAG_LEN);
+	memcpy(tag, cipher + m->len, c->tag_len);
 	if (!EVP_DecryptInit_ex2(c->evp, NULL, NULL, m->nonce, NULL) ||
 	    !EVP_DecryptUpdate(c->evp, NULL, &n, m->aad, (int)m->aad_len))
 		return -EIO;
 	if (m->len && !EVP_DecryptUpdate(c->evp, plain, &n, cipher, (int)m->len))
 		return -EIO;
-	if (!EVP_CIPHER_CTX_ctrl(c->evp, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag))
+	if (!EVP_CIPHER_CTX_ctrl(c->evp, EVP_CTRL_AEAD_SET_TAG, c->tag_len, tag))
 		return -EIO;
 	return EVP_DecryptFinal_ex(c->evp, &none, &n) > 0 ? 0 : -EBADMSG;
 }
@@ -186,7 +187,7 @@ int block_seal(struct block_cipher *c, uint64_t no, size_t n, const uint8_t *pla
 		memcpy(cipher, m.nonce, NONCE_LEN);
 		r = gcm_seal(c, &m, plain, cipher + NONCE_LEN);
 		plain += m.len;
-		cipher += NONCE_LEN + m.len + TAG_LEN;
+		cipher += NONCE_LEN + m.len + (size_t)c->tag_len;
 	}
 	return r;
 }
@@ -274,7 +275,7 @@ int final_open(struct block_cipher *c, uint64_t no, const uint8_t *cipher, size_
 {
 	struct final_head found;
 	int r = final_head_parse(&c->layout, cipher, len, &found);
-	if (r || len != layout_final_overhead(&c->layout) + (size_t)found.tail_len || range_check(c, no, 0) != 0)
+	if (r || len != FINAL_OVERHEAD + (size_t)found.tail_len || range_check(c, no, 0) != 0)
 		return -EBADMSG;
 	uint8_t aad[AAD_FINAL_LEN];
 	const uint8_t *nonce = cipher + FINAL_HEAD_LEN;

@@ -28,6 +28,7 @@ struct block_cipher {
 	uint64_t segment;                  /* suite 1: of the key that is loaded */
 	uint8_t prefix[RECORD_PREFIX_LEN]; /* suite 2: the same */
 	uint32_t sealed;                   /* records under this prefix */
+	int tag_len;
 	bool loaded, sealing;
 };
 
@@ -49,11 +50,11 @@ int block_seal(struct block_cipher *c, uint64_t no, size_t n, const uint8_t *pla
 int block_open(struct block_cipher *c, uint64_t no, size_t n, uint32_t flags, const uint8_t *cipher, uint8_t *plain,
 	       uint64_t *bad) MUST_CHECK;
 
-/* Seal the final record of a file of NO whole blocks: CIPHER gets layout_final_overhead() + head->tail_len bytes. */
+/* Seal the final record of a file of NO whole blocks: CIPHER gets FINAL_OVERHEAD + head->tail_len bytes. */
 int final_seal(struct block_cipher *c, uint64_t no, const struct final_head *head, const uint8_t *tail,
 	       uint8_t *cipher) MUST_CHECK;
 /*
- * Open the final record of LEN bytes (layout_final_overhead() + t) after NO whole blocks: fills HEAD, and TAIL with t bytes.
+ * Open the final record of LEN bytes (FINAL_OVERHEAD + t) after NO whole blocks: fills HEAD, and TAIL with t bytes.
  * -EBADMSG if it does not authenticate or the head's tail length is not LEN's.
  */
 int final_open(struct block_cipher *c, uint64_t no, const uint8_t *cipher, size_t len, struct final_head *head,

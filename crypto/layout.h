@@ -5,16 +5,16 @@
 
 #include "crypto/attr.h"
 
-#define RECORD_PREFIX_LEN 12u   /* suite 2: the part of a record's nonce that chooses its key */
-#define RECORD_OVERHEAD_MAX 40u /* nonce 12 or 24, tag 16 */
-#define FINAL_HEAD_LEN 32u      /* in clear at the front of the final record */
-#define FINAL_OVERHEAD_MAX (FINAL_HEAD_LEN + RECORD_OVERHEAD_MAX)
+#define BLOCK_OVERHEAD 28u   /* nonce 12 and tag 16, or prefix 4, nonce 12 and tag 12: R = B + 28 */
+#define RECORD_PREFIX_LEN 4u /* suite 2: chooses the key of a record, in front of its nonce */
+#define FINAL_HEAD_LEN 32u   /* in clear at the front of the final record */
+#define FINAL_OVERHEAD (FINAL_HEAD_LEN + BLOCK_OVERHEAD) /* F */
 #define BLOCK_LEN_MIN 4096u
 #define BLOCK_LEN_MAX (1u << 20)
 #define HEADER_LEN_STORE 512u
 #define HEADER_LEN_FILE 4096u
-#define EMPTY_FILE_MAX (HEADER_LEN_FILE + FINAL_OVERHEAD_MAX) /* size on disk of an empty file, at most */
-#define SEGMENT_LEN (1ull << 30)                              /* suite 1: plain bytes under one content key */
+#define EMPTY_FILE_MAX (HEADER_LEN_FILE + FINAL_OVERHEAD) /* size on disk of an empty file, at most */
+#define SEGMENT_LEN (1ull << 30)                          /* suite 1: plain bytes under one content key */
 
 /* What is sealed under which key (FORMAT.md "Messages under a key"). */
 enum suite { SUITE_1 = 1, SUITE_2 = 2 };
@@ -38,22 +38,9 @@ enum object_type {
 	OBJECT_BLOCK,
 };
 
-/* What a record is longer than its plain bytes, in front of which are N bytes of nonce: N + 16. */
-static inline uint32_t layout_overhead(const struct layout *l)
-{
-	return l->suite == SUITE_1 ? RECORD_OVERHEAD_MAX - RECORD_PREFIX_LEN : RECORD_OVERHEAD_MAX;
-}
-
-/* F: the final record of no bytes. */
-static inline uint32_t layout_final_overhead(const struct layout *l)
-{
-	return FINAL_HEAD_LEN + layout_overhead(l);
-}
-
-/* R */
 static inline uint64_t layout_record_len(const struct layout *l)
 {
-	return (uint64_t)l->block_len + layout_overhead(l);
+	return (uint64_t)l->block_len + BLOCK_OVERHEAD;
 }
 
 /* Where the record of block NO (or the final record, NO = number of whole blocks) begins on disk. */
@@ -65,12 +52,12 @@ static inline uint64_t layout_record_off(const struct layout *l, uint64_t no)
 /* Length of the final record of a file of SIZE bytes, and the longest that one can be. */
 static inline uint32_t layout_final_len(const struct layout *l, uint64_t size)
 {
-	return layout_final_overhead(l) + (uint32_t)(size % l->block_len);
+	return FINAL_OVERHEAD + (uint32_t)(size % l->block_len);
 }
 
 static inline size_t layout_final_room(const struct layout *l)
 {
-	return (size_t)layout_final_overhead(l) + l->block_len;
+	return (size_t)FINAL_OVERHEAD + l->block_len;
 }
 
 /* Size on disk of a plain file of SIZE bytes. */
@@ -82,8 +69,7 @@ static inline uint64_t layout_disk_size(const struct layout *l, uint64_t size)
 /* Size on disk of a special object. */
 static inline uint64_t layout_special_size(const struct layout *l, enum object_type type)
 {
-	return (uint64_t)l->header_len + layout_final_overhead(l) + l->block_len +
-	       (uint64_t)(type - OBJECT_SYMLINK + 1);
+	return (uint64_t)l->header_len + FINAL_OVERHEAD + l->block_len + (uint64_t)(type - OBJECT_SYMLINK + 1);
 }
 
 /* What lies on disk with DISK_SIZE bytes; for OBJECT_FILE, *SIZE is the plain size (else 0). */

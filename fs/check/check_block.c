@@ -75,7 +75,7 @@ static int looks_final(const struct check_target *t, const uint8_t *record)
 {
 	struct final_head head;
 	return !final_head_parse(t->file.layout, record, FINAL_HEAD_LEN, &head) &&
-	       !block_is_zero(record, layout_final_overhead(t->file.layout));
+	       !block_is_zero(record, FINAL_OVERHEAD);
 }
 
 /* N records from block `no` on, in the worker's buffer. `done` is how many of them were dealt with. */

@@ -45,8 +45,8 @@ static void look_header(struct check_run *run, int fd, struct look *l)
 
 static void look_end(struct check_run *run, int fd, uint64_t size, struct look *l)
 {
-	uint8_t head[FINAL_OVERHEAD_MAX];
-	size_t len = layout_final_overhead(run->layout);
+	uint8_t head[FINAL_OVERHEAD];
+	size_t len = FINAL_OVERHEAD;
 	struct final_head parsed;
 	uint64_t no = size / run->layout->block_len;
 	int r = store_pread_full(fd, head, len, layout_record_off(run->layout, no));

@@ -40,7 +40,7 @@ void file_plan_unend(const struct file *f, struct file_plan *p, uint64_t next, c
 	uint64_t record = layout_record_len(l);
 
 	if (f->size % l->block_len == 0) {
-		add_span(f, p, (struct file_span){.kind = SPAN_ZEROS, .no = whole, .len = layout_final_overhead(l)});
+		add_span(f, p, (struct file_span){.kind = SPAN_ZEROS, .no = whole, .len = FINAL_OVERHEAD});
 		return;
 	}
 	file_plan_blocks(f, p, whole, 1, tail);

@@ -22,7 +22,7 @@ struct edit {
 	struct file_plan plan;
 	const uint8_t *saved; /* the old final record, raw */
 	size_t saved_len;
-	uint8_t empty[FINAL_OVERHEAD_MAX]; /* where the old tail was empty: one like it */
+	uint8_t empty[FINAL_OVERHEAD]; /* where the old tail was empty: one like it */
 };
 
 static uint32_t block_len(const struct file *f)
@@ -76,7 +76,7 @@ static void plan_saved(const struct file *f, const struct file_work *w, struct e
 		return;
 	if (f->size % block_len(f) == 0) {
 		e->saved = e->plan.empty = e->empty;
-		e->saved_len = layout_final_overhead(&f->env->layout);
+		e->saved_len = FINAL_OVERHEAD;
 		return;
 	}
 	while (i < e->plan.n_old && e->plan.old[i].no != e->whole)

@@ -83,19 +83,18 @@ static int open_final(const struct recover *rec, uint64_t no, size_t len, struct
 
 int recover_final_at(const struct recover *rec, uint64_t no, struct final_head *head)
 {
-	uint8_t front[FINAL_OVERHEAD_MAX];
-	size_t front_len = layout_final_overhead(rec->layout);
+	uint8_t front[FINAL_OVERHEAD];
 	struct final_head seen;
 	struct stat st;
 	if (fstat(rec->fd, &st) < 0)
 		return -errno;
 	uint64_t off = layout_record_off(rec->layout, no);
-	if ((uint64_t)st.st_size < off + front_len)
+	if ((uint64_t)st.st_size < off + sizeof(front))
 		return 0;
-	int r = store_pread_full(rec->fd, front, front_len, off);
+	int r = store_pread_full(rec->fd, front, sizeof(front), off);
 	if (r)
 		return r;
-	if (final_head_parse(rec->layout, front, front_len, &seen) || block_is_zero(front, front_len))
+	if (final_head_parse(rec->layout, front, sizeof(front), &seen) || block_is_zero(front, sizeof(front)))
 		return 0;
 	uint64_t len = layout_final_len(rec->layout, seen.tail_len);
 	if ((uint64_t)st.st_size < off + len)
@@ -153,7 +152,7 @@ static size_t before_final(struct scan *s, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		const uint8_t *record = s->cipher + i * s->record_len;
 		if (final_head_parse(s->r->layout, record, FINAL_HEAD_LEN, &head) ||
-		    block_is_zero(record, layout_final_overhead(s->r->layout)))
+		    block_is_zero(record, FINAL_OVERHEAD))
 			continue;
 		/* A torn one may say anything; what it says is only a number to stay above. */
 		if (head.generation > s->generation && head.generation < GENERATION_SANE)
@@ -224,7 +223,7 @@ static int scan_rest(struct scan *s)
 	if (r)
 		return r;
 	/* At the front of the body fewer bytes than a final record has can hold nothing: a create cut short. */
-	if (!block_is_zero(s->cipher, len) && (s->records || len >= layout_final_overhead(s->r->layout)))
+	if (!block_is_zero(s->cipher, len) && (s->records || len >= FINAL_OVERHEAD))
 		s->rubbish = true;
 	return 0;
 }
@@ -259,7 +258,7 @@ int recover_find(const struct recover *rec, struct recover_end *out)
 
 static int seal_end(const struct recover *rec, const struct recover_end *end)
 {
-	uint8_t record[FINAL_OVERHEAD_MAX];
+	uint8_t record[FINAL_OVERHEAD];
 	struct final_head head = {.tail_len = 0, .flags = end->flags, .generation = end->generation};
 	AUTO(borrow_end) struct borrow b;
 	int r = borrow(rec, &b);
@@ -269,8 +268,7 @@ static int seal_end(const struct recover *rec, const struct recover_end *end)
 	borrow_end(&b); /* before the disk */
 	if (r)
 		return r;
-	return store_pwrite_full(rec->fd, record, layout_final_overhead(rec->layout),
-				 layout_record_off(rec->layout, end->blocks));
+	return store_pwrite_full(rec->fd, record, FINAL_OVERHEAD, layout_record_off(rec->layout, end->blocks));
 }
 
 int recover_apply(const struct recover *rec, const struct recover_end *end)

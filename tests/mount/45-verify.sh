@@ -118,7 +118,7 @@ rm "$side"
 code 'a sidecar gone' 5 "$BYOKFS" verify "$S"
 rm -rf "$S" && cp -a "$W/good" "$S"
 size=$(stat -c %s "$data")
-for n in 0 1 511 512 583 584 585 $((512 + 4136)) $((512 + 4135)) $((512 + 4137)) $((size - 1)) $((size + 1)); do
+for n in 0 1 511 512 571 572 573 $((512 + 4124)) $((512 + 4123)) $((512 + 4125)) $((size - 1)) $((size + 1)); do
 	cp -a "$W/good/${data#"$S"/}" "$data"
 	truncate -s "$n" "$data"
 	code "cut to $n" 5 "$BYOKFS" verify "$S"
@@ -143,7 +143,7 @@ cut=$(disk_of cut)
 kill_daemons
 wait "$daemon" 2>/dev/null
 umount -l "$W/mnt" 2>/dev/null
-truncate -s $((512 + 3 * 4136 + 1000)) "$cut"
+truncate -s $((512 + 3 * 4124 + 1000)) "$cut"
 code 'after a crash' 0 "$BYOKFS" verify "$S"
 says 'tells what was left' '^crash: /cut .* up to block 3'
 says 'and what to do' 'verify --repair'

@@ -84,9 +84,9 @@ static void one_file(const char *path)
 	struct header h;
 	struct file_keys *f = NULL;
 	size_t len;
-	uint8_t *buf = slurp(path, ring->layout.header_len + FINAL_OVERHEAD_MAX, &len);
-	if (!buf || len < ring->layout.header_len + FINAL_OVERHEAD_MAX ||
-	    header_parse(buf, ring->layout.header_len, &h) || header_newest(&h, -1) < 0) {
+	uint8_t *buf = slurp(path, ring->layout.header_len + FINAL_OVERHEAD, &len);
+	if (!buf || len < ring->layout.header_len + FINAL_OVERHEAD || header_parse(buf, ring->layout.header_len, &h) ||
+	    header_newest(&h, -1) < 0) {
 		free(buf);
 		return;
 	}

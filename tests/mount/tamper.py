@@ -12,8 +12,8 @@ import argparse, errno, os, random, shutil, signal, stat, subprocess, sys, time
 rnd = random.Random(7)
 bad = []
 BLOCK = 4096
-RECORD = BLOCK + 40  # nonce 24, tag 16: suite 2
-FINAL = 72
+RECORD = BLOCK + 28
+FINAL = 60
 
 
 class Hang(Exception):

@@ -157,21 +157,20 @@ static inline uint64_t rig_put_final(struct rig *r, int fd, struct gate_key *key
 				     const struct final_head *head)
 {
 	const struct layout *l = &r->store->keyring->layout;
-	uint8_t tail[RIG_BLOCK], record[RIG_BLOCK + FINAL_OVERHEAD_MAX];
+	uint8_t tail[RIG_BLOCK], record[RIG_BLOCK + FINAL_OVERHEAD];
 	struct block_cipher c;
 	rig_pattern(tail, sizeof(tail));
 	rig_cipher(r, key, 1, &c);
 	ck_assert_int_eq(final_seal(&c, no, head, tail, record), 0);
 	rig_cipher_end(r, &c);
-	ck_assert_int_eq(store_pwrite_full(fd, record, FINAL_OVERHEAD_MAX + head->tail_len, layout_record_off(l, no)),
-			 0);
-	return layout_record_off(l, no) + FINAL_OVERHEAD_MAX + head->tail_len;
+	ck_assert_int_eq(store_pwrite_full(fd, record, FINAL_OVERHEAD + head->tail_len, layout_record_off(l, no)), 0);
+	return layout_record_off(l, no) + FINAL_OVERHEAD + head->tail_len;
 }
 
 /* Seal block NO at its place. */
 static inline void rig_put_block(struct rig *r, int fd, struct gate_key *key, uint64_t no)
 {
-	uint8_t plain[RIG_BLOCK], record[RIG_BLOCK + RECORD_OVERHEAD_MAX];
+	uint8_t plain[RIG_BLOCK], record[RIG_BLOCK + BLOCK_OVERHEAD];
 	struct block_cipher c;
 	rig_pattern(plain, sizeof(plain));
 	rig_cipher(r, key, 1, &c);

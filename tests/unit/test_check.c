@@ -399,7 +399,7 @@ END_TEST
 static void move_block(const char *from, uint64_t from_no, const char *to, uint64_t to_no)
 {
 	const struct layout *l = &rig.store->keyring->layout;
-	uint8_t record[RIG_BLOCK + RECORD_OVERHEAD_MAX];
+	uint8_t record[RIG_BLOCK + BLOCK_OVERHEAD];
 	int in = openat(data(), from, O_RDONLY | O_CLOEXEC), out = openat(data(), to, O_WRONLY | O_CLOEXEC);
 	ck_assert_int_eq(store_pread_full(in, record, sizeof(record), layout_record_off(l, from_no)), 0);
 	ck_assert_int_eq(store_pwrite_full(out, record, sizeof(record), layout_record_off(l, to_no)), 0);

@@ -200,7 +200,7 @@ START_TEST(room)
 		uint64_t blocks = (INFLIGHT_REQUEST_MAX + b - 2) / b + 1; /* touched, starting at a block's last byte */
 		ck_assert_uint_eq(len % 4096, 0);
 		ck_assert_uint_ge(len - INFLIGHT_HEAD_LEN,
-				  (blocks + 1) * (b + RECORD_OVERHEAD_MAX) + FINAL_OVERHEAD_MAX + b - 1);
+				  (blocks + 1) * (b + BLOCK_OVERHEAD) + FINAL_OVERHEAD + b - 1);
 	}
 }
 END_TEST

@@ -44,7 +44,7 @@ START_TEST(file_is_made_and_found)
 	ck_assert_str_ne(dn.name, "letter");
 	ck_assert(lies(root(), dn.name, &on_disk));
 	ck_assert_uint_eq(on_disk.st_ino, st.st_ino);
-	ck_assert_int_eq(on_disk.st_size, HEADER_LEN_STORE + FINAL_OVERHEAD_MAX);
+	ck_assert_int_eq(on_disk.st_size, HEADER_LEN_STORE + FINAL_OVERHEAD);
 	ck_assert_int_eq(on_disk.st_mtim.tv_nsec, st.st_mtim.tv_nsec);
 	whole(root(), "letter");
 	node_forget(&tree->nodes, n, 2);
@@ -323,7 +323,7 @@ END_TEST
 /* Shown as an empty file, so that it can be removed. */
 START_TEST(stumps_and_impossible_sizes)
 {
-	static const off_t sizes[] = {0, 1, 100, HEADER_LEN_STORE, HEADER_LEN_STORE + FINAL_OVERHEAD_MAX - 1};
+	static const off_t sizes[] = {0, 1, 100, HEADER_LEN_STORE, HEADER_LEN_STORE + FINAL_OVERHEAD - 1};
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
 		struct disk_name dn = disk_of(root(), "odd");
 		struct stat st;

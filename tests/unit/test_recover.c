@@ -127,7 +127,7 @@ START_TEST(test_cut)
 		ck_assert_int_eq(ftruncate(fd, (off_t)cut), 0);
 		ck_assert_int_eq(futimens(fd, then), 0);
 		uint64_t blocks = (cut - layout()->header_len) / layout_record_len(layout());
-		int nothing = blocks == 0 && cut >= layout()->header_len + FINAL_OVERHEAD_MAX;
+		int nothing = blocks == 0 && cut >= layout()->header_len + FINAL_OVERHEAD;
 		ck_assert_int_eq(recover(), nothing ? -EBADMSG : 0);
 		ck_assert_int_eq(logged, !nothing);
 		if (nothing)
@@ -298,7 +298,7 @@ END_TEST
 START_TEST(test_flipped_final)
 {
 	for (uint64_t blocks = 0; blocks < 2; blocks++) {
-		for (uint64_t at = 0; at < FINAL_OVERHEAD_MAX + 5; at++) {
+		for (uint64_t at = 0; at < FINAL_OVERHEAD + 5; at++) {
 			uint8_t byte;
 			make(blocks * RIG_BLOCK + 5);
 			uint64_t off = layout_record_off(layout(), blocks) + at;
@@ -317,7 +317,7 @@ END_TEST
 START_TEST(test_foreign)
 {
 	struct gate_key *other;
-	uint8_t record[RIG_BLOCK + RECORD_OVERHEAD_MAX];
+	uint8_t record[RIG_BLOCK + BLOCK_OVERHEAD];
 	int from = rig_put_file(&rig, rig.store->data_fd, "other", 4 * RIG_BLOCK, &other);
 	make(2 * RIG_BLOCK);
 	ck_assert_int_eq(store_pread_full(from, record, sizeof(record), layout_record_off(layout(), 2)), 0);

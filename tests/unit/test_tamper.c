@@ -543,7 +543,7 @@ END_TEST
 
 /* The final record after NO blocks of FILE. */
 static void final_bytes(const struct file_keys *of, uint64_t no, uint64_t generation,
-			uint8_t bytes[FINAL_OVERHEAD_MAX + TAIL])
+			uint8_t bytes[FINAL_OVERHEAD + TAIL])
 {
 	static const uint8_t tail[TAIL] = {1, 2, 3};
 	const struct final_head head = {.tail_len = TAIL, .generation = generation};
@@ -591,7 +591,7 @@ START_TEST(final)
 						     {16, 32, -EBADMSG, 0}}, /* reserved */
 					   .cut = -EBADMSG,
 					   .longer = 0};
-	uint8_t bytes[FINAL_OVERHEAD_MAX + TAIL], other[FINAL_OVERHEAD_MAX + TAIL];
+	uint8_t bytes[FINAL_OVERHEAD + TAIL], other[FINAL_OVERHEAD + TAIL];
 
 	final_bytes(file, 3, 8, bytes);
 	final_bytes(file, 3, 7, other);
