@@ -56,7 +56,7 @@ static const char help[] =
 	"Example:\n"
 	"  byokfs mount /srv/backup.store /mnt/backup\n"
 	"In /etc/fstab:\n"
-	"  /srv/backup.store /mnt/backup fuse.byokfs passphrase_file=/root/pass,nofail 0 0\n"
+	"  /srv/backup.store /mnt/backup fuse.byokfs passphrase_file=/root/pass,protect_mountpoint,nofail 0 0\n"
 	"\n"
 	"See byokfs-mount(8); exit codes in byokfs(1).\n";
 

@@ -27,6 +27,7 @@
 #include "fs/watch/takeover.h"
 #include "fs/watch/worker.h"
 
+#define LEAVE_LOOK_MS 300 /* so soon after the last handle it is unmounted */
 #define LOST_PAUSE_MS 30
 #define LOST_STAY_MS 4000 /* as the supervisor does after a takeover */
 #define LOST_STEP_MS 50
@@ -45,6 +46,7 @@ struct fs {
 	int fuse_fd; /* /dev/fuse */
 	int wake_fd; /* eventfd */
 	bool mounted;
+	bool leaving;        /* to be unmounted when it is no longer in use; the thread of fs_wait() */
 	bool lost, lost_cut; /* the supervisor died; the connection is cut already */
 };
 
@@ -219,31 +221,19 @@ int fs_unmount(struct fs *fs)
 	return r;
 }
 
-/* Have the kernel write back what it holds; the root may be opened by ourselves in any state. */
-static void write_back(const struct fs *fs)
-{
-	int fd = open(fs->cfg.mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	if (syncfs(fd))
-		fs->cfg.log(LOG_WARNING, "not everything could be written back before the unmount");
-	close(fd);
-}
-
 /*
- * Unmount for good: when files are open, write back what is dirty, then take the mount out of the tree; the handles that
- * are open go on until they are closed.
+ * Unmount, as soon as that frees nothing that is in use: the bare mount point would take the rest of a backup in clear. Until the last
+ * handle is closed the mount is locked (which writes back what was accepted), and its place taken.
  */
-static void unmount_anyway(struct fs *fs)
+static void leave(struct fs *fs)
 {
-	if (fs_unmount(fs) == 0)
+	if (fs->leaving || fs_unmount(fs) == 0)
 		return;
-	write_back(fs);
+	fs->leaving = true;
 	fs->cfg.log(LOG_WARNING,
-		    "files are still open: the mount point is freed now, the session ends when they are closed");
-	if (mnt_umount(fs->cfg.mountpoint, 1) == 0)
-		fs->mounted = false;
+		    "still in use: locked, and unmounted when the last file, folder and mount in it is left");
+	if (gate_state(fs->cfg.gate) != GATE_LOCKED)
+		gate_lock_signal(fs->cfg.gate);
 }
 
 static void tell_order(struct fs *fs, const struct link_msg *m, const char *order)
@@ -270,7 +260,7 @@ static bool take_link(struct fs *fs, unsigned *stops)
 		gate_lock_signal(fs->cfg.gate);
 	} else if (m.type == LINK_STOP && (*stops)++ == 0) {
 		tell_order(fs, &m, "unmount");
-		unmount_anyway(fs);
+		leave(fs);
 	}
 	return *stops > 1;
 }
@@ -330,7 +320,7 @@ static bool take_wake(struct fs *fs)
 		return false;
 	if (what >= WAKE_ENDED)
 		return true;
-	unmount_anyway(fs);
+	leave(fs);
 	return false;
 }
 
@@ -343,8 +333,10 @@ int fs_wait(struct fs *fs)
 
 	worker_serving(w);
 	while (!end) {
-		if (poll(p, 3, -1) < 0 && errno != EINTR)
+		if (poll(p, 3, fs->leaving ? LEAVE_LOOK_MS : -1) < 0 && errno != EINTR)
 			break;
+		if (fs->leaving && fs_unmount(fs) == 0)
+			fs->leaving = false;
 		if (p[0].revents)
 			end = take_wake(fs);
 		if (p[1].revents & POLLIN)
@@ -366,7 +358,9 @@ void fs_free(struct fs *fs)
 		return;
 	if (fs->lost)
 		lost_stay(fs); /* only now: nobody is told any more that this mount lives */
-	if (fs->mounted)
+	if (fs->mounted && fs->leaving)
+		fs->cfg.log(LOG_WARNING, "ended while in use: what is mounted answers errors until byokfs umount");
+	else if (fs->mounted)
 		(void)(mnt_umount(fs->cfg.mountpoint, 1) == 0);
 	/* the next mount mends what this one could not: by the rules for a crash, not as damage */
 	if (atomic_load(&fs->tree.env.half_done))

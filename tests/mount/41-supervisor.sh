@@ -39,19 +39,41 @@ wait "$daemon"
 same 'exit code after SIGTERM' 0 $?
 timely 'nothing is left' 5 no_daemons
 
-# files open: the first signal frees the mount point, the second ends the session at once
+# in use: the first signal locks, and nothing frees the mount point until the last handle is closed
+for signal in TERM HUP; do
+	mount_logged store "$W/log"
+	exec 8<"$M/f" 9>>"$M/g"
+	echo accepted >&9
+	kill -$signal "$daemon"
+	timely "SIG$signal while in use locks" 10 in_state locked
+	is_mounted "$M" && pass 'the place is kept' || fail "SIG$signal freed the mount point"
+	refused 'a new dump' 'permission denied' '' touch "$M/dump"
+	if timeout $HANG head -c 1 <&8 >/dev/null 2>&1; then fail 'an open file is served'; else pass 'an open file is not served'; fi
+	exec 9>&-
+	sleep 0.5
+	is_mounted "$M" && pass 'one of two closed: kept' || fail 'freed with a file open'
+	exec 8<&-
+	timely 'the last one closed: unmounted' 10 unmounted
+	wait "$daemon"
+	same "exit code after SIG$signal" 0 $?
+	mount_store store
+	same 'what was accepted is there' accepted "$(tail -n 1 "$M/g")"
+	umount_store
+done
+
+# the second signal ends it at once, and leaves in place what answers errors
 mount_logged store "$W/log"
 exec 8<"$M/f"
 kill -TERM "$daemon"
-timely 'the mount point is free at the first signal' 10 unmounted
-sleep 0.3
-kill -0 "$daemon" 2>/dev/null && pass 'the session goes on while a file is open' || fail 'the session ended with a file open'
-same 'and serves it' one "$(timeout $HANG cat <&8)"
+timely 'locked at the first signal' 10 in_state locked
 kill -INT "$daemon"
 timely 'the second signal ends it' 10 no_daemons
+is_mounted "$M" && pass 'the place is kept' || fail 'the second signal freed the mount point'
+refused 'a dump into what is left' 'transport endpoint|permission denied|connection' '' touch "$M/dump"
 if timeout $HANG head -c 1 <&8 >/dev/null 2>&1; then fail 'an open file is served after the session has ended'; else pass 'nothing is served after it'; fi
 exec 8<&-
 wait "$daemon" 2>/dev/null
+expect 'umount of what is left' "$B" umount "$M"
 expect 'verify' "$B" verify "$W/store"
 
 # --- exit codes are the worker's
