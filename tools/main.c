@@ -5,12 +5,15 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "crypto/secret.h"
 #include "kms/provider.h"
 #include "tools/cmd.h"
 #include "tools/descriptors.h"
 #include "tools/version.h"
+
+#define NOFILE_ROOT 1048576u /* the kernel's own bound (fs.nr_open), unless it was changed */
 
 struct subcommand {
 	const char *name;
@@ -66,6 +69,19 @@ static int unknown(const char *word)
 	return CMD_USAGE;
 }
 
+/* To the hard limit, and where we may to MOST: the limits of the shell that mounts are not those of everybody who uses the mount. */
+static void limit_raise(int what, rlim_t most)
+{
+	struct rlimit l;
+
+	if (getrlimit(what, &l))
+		return;
+	const struct rlimit higher = {most, most};
+	l.rlim_cur = l.rlim_max;
+	if (l.rlim_max >= most || geteuid() != 0 || setrlimit(what, &higher))
+		(void)setrlimit(what, &l);
+}
+
 /*
  * No core, and no other process of the user looks into this one: keys and passphrases pass through every command. As much
  * memory may be locked as the system lets us.
@@ -73,12 +89,10 @@ static int unknown(const char *word)
 static int harden(void)
 {
 	const struct rlimit none = {0, 0};
-	struct rlimit lock;
 
-	if (getrlimit(RLIMIT_MEMLOCK, &lock) == 0 && lock.rlim_cur < lock.rlim_max) {
-		lock.rlim_cur = lock.rlim_max;
-		(void)setrlimit(RLIMIT_MEMLOCK, &lock); /* mount tells when keys could not be locked */
-	}
+	limit_raise(RLIMIT_MEMLOCK, 0); /* mount tells when keys could not be locked */
+	limit_raise(RLIMIT_NOFILE, NOFILE_ROOT);
+	limit_raise(RLIMIT_FSIZE, RLIM_INFINITY);
 	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
 		return cmd_fail(CMD_FAILED, "cannot switch core dumps off: %s", strerror(errno));
 	if (secret_init() < 0)

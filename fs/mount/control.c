@@ -27,6 +27,7 @@
 struct control {
 	struct control_config cfg;
 	struct sockaddr_un address;
+	struct sockaddr_un device; /* a link to it, of another name; none: an empty path */
 	int listen_fd, stop_fd;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -263,6 +264,19 @@ static int address_free(const struct sockaddr_un *a)
 	return 0;
 }
 
+/* So that the mount is found by other paths as well; without it, by its own only. */
+static void link_device(struct control *c, const char *dir)
+{
+	char device[CONTROL_DEVICE_MAX];
+
+	if (control_device(c->cfg.mountpoint, device) || control_address(dir, device, &c->device))
+		return;
+	if (unlink(c->device.sun_path) < 0 && errno != ENOENT)
+		return;
+	if (symlink(strrchr(c->address.sun_path, '/') + 1, c->device.sun_path) < 0)
+		c->device.sun_path[0] = '\0';
+}
+
 static int control_listen(struct control *c)
 {
 	char dir[sizeof(c->address.sun_path)];
@@ -284,6 +298,7 @@ static int control_listen(struct control *c)
 		return -errno;
 	if (listen(c->listen_fd, CLIENTS_MAX) < 0)
 		return -errno;
+	link_device(c, dir);
 	return 0;
 }
 
@@ -291,6 +306,8 @@ static void control_free(struct control *c)
 {
 	if (c->listen_fd >= 0)
 		unlink(c->address.sun_path);
+	if (c->device.sun_path[0])
+		unlink(c->device.sun_path);
 	auto_close(&c->listen_fd);
 	auto_close(&c->stop_fd);
 	pthread_mutex_destroy(&c->lock);

@@ -145,6 +145,16 @@ int control_address(const char *dir, const char *mountpoint, struct sockaddr_un 
 	return n < 0 || (size_t)n >= sizeof(out->sun_path) ? -ENAMETOOLONG : 0;
 }
 
+int control_device(const char *mountpoint, char out[CONTROL_DEVICE_MAX])
+{
+	struct mountinfo m;
+	int r = mountinfo_find(MOUNTINFO_SELF, mountpoint, &m);
+
+	if (!r)
+		snprintf(out, CONTROL_DEVICE_MAX, "device %u", m.minor); /* no path: it begins with no slash */
+	return r;
+}
+
 /* Client */
 
 /* 0 when FD is ready for EVENTS before DEADLINE. */
@@ -209,9 +219,9 @@ static int dial(const char *dir, const char *mountpoint, uid_t uid, int64_t dead
 	return keep;
 }
 
-static int dial_any(const char *mountpoint, int64_t deadline)
+/* By NAME, the mount point that the daemon knows or its device. */
+static int dial_name(const char *name, uid_t owner, int64_t deadline)
 {
-	const uid_t owner = mount_owner(mountpoint);
 	const uid_t who[2] = {geteuid(), owner};
 	char dir[256];
 	int worst = -ENOENT;
@@ -220,13 +230,24 @@ static int dial_any(const char *mountpoint, int64_t deadline)
 		for (unsigned i = 0; i < CONTROL_DIRS; i++) {
 			if ((w == 1 && owner == who[0]) || control_dir_at(who[w], i, dir, sizeof(dir)) < 0)
 				continue;
-			int fd = dial(dir, mountpoint, who[w], deadline);
+			int fd = dial(dir, name, who[w], deadline);
 			if (fd != -ENOENT && fd != -EPERM)
 				return fd;
 			if (fd == -EPERM)
 				worst = fd;
 		}
 	return worst;
+}
+
+static int dial_any(const char *mountpoint, bool any_path, int64_t deadline)
+{
+	const uid_t owner = mount_owner(mountpoint);
+	char device[CONTROL_DEVICE_MAX];
+	int fd = dial_name(mountpoint, owner, deadline);
+
+	if (fd == -ENOENT && any_path && control_device(mountpoint, device) == 0)
+		fd = dial_name(device, owner, deadline);
+	return fd;
 }
 
 /* Read to the end of the stream into BUF of CONTROL_MESSAGE_MAX bytes. */
@@ -253,7 +274,9 @@ int control_call(const char *mountpoint, enum control_command cmd, unsigned time
 	int error;
 
 	*answer = NULL;
-	AUTO(auto_close) int fd = dial_any(mountpoint, deadline);
+	/* an unmount is of one path; the others stay */
+	bool any_path = cmd == CONTROL_STATUS || cmd == CONTROL_LOCK || cmd == CONTROL_UNLOCK;
+	AUTO(auto_close) int fd = dial_any(mountpoint, any_path, deadline);
 	if (fd < 0)
 		return fd;
 	AUTO(auto_free) char *buf = malloc(CONTROL_MESSAGE_MAX);

@@ -61,6 +61,27 @@ for signal in TERM HUP; do
 	umount_store
 done
 
+# by any path that leads to the mount
+mount_store store
+mkdir -p "$W/bind" "$W/moved"
+mount --bind "$M" "$W/bind"
+expect 'status by a bind mount' "$B" status "$W/bind"
+expect 'lock by a bind mount' "$B" lock "$W/bind"
+same 'locked' locked "$(state_of)"
+refused 'and by no path readable' 'permission denied' '' cat "$W/bind/f"
+expect 'unlock by a bind mount' "$B" unlock "$W/bind"
+umount "$W/bind"
+mount --make-private "$W" 2>/dev/null
+if mount --move "$M" "$W/moved" 2>/dev/null; then
+	expect 'lock where it was moved to' "$B" lock "$W/moved"
+	refused 'nor readable there' 'permission denied' '' cat "$W/moved/f"
+	expect 'unlock where it was moved to' "$B" unlock "$W/moved"
+	mount --move "$W/moved" "$M"
+else
+	figure 'a mount cannot be moved here (its parent is shared)'
+fi
+umount_store
+
 # the second signal ends it at once, and leaves in place what answers errors
 mount_logged store "$W/log"
 exec 8<"$M/f"
