@@ -16,7 +16,7 @@ struct gate_key;
 
 enum gate_state {
 	GATE_ACTIVE = 1, /* keys under a lease */
-	GATE_GRACE,      /* keys, deadline fixed at entry: the KMS is silent (entered only when grace_ms > 0) */
+	GATE_GRACE,      /* keys, deadline fixed at entry: the KMS is silent (entered only when grace_ms > lease_ms) */
 	GATE_LOCKING,    /* dirty pages are sealed; nothing new */
 	GATE_LOCKED,     /* no keys */
 	GATE_RETURNING,  /* a good unwrap again; keys are being loaded, requests still refused */
@@ -39,7 +39,7 @@ enum gate_use {
 /* Longest grace: 7 days. */
 #define GATE_GRACE_MAX_MS (7u * 86400000u)
 /* Times between two beats of the gate's thread, at most. */
-#define GATE_BEAT_MS 1000u
+#define GATE_BEAT_MS 400u
 
 /*
  * What the gate shows to a process that watches it, in memory that the two share (DESIGN.md "Two processes"). Written by
@@ -91,7 +91,7 @@ struct gate_config {
 	struct kms **kek;   /* n_slots handles in slot order; the gate owns them (not the array) from gate_new() on */
 	unsigned poll_ms;   /* 0 = 5000 */
 	unsigned lease_ms;  /* 0 = 15000; at least 2 x poll */
-	unsigned grace_ms;  /* 0 = none, at most GATE_GRACE_MAX_MS; the GRACE state */
+	unsigned grace_ms;  /* from the last good answer on; none if not above lease_ms; at most GATE_GRACE_MAX_MS */
 	unsigned drain_ms;  /* 0 = 2000; an order has 700 at most */
 	bool manual_return; /* after a refusal or an outage stay LOCKED until gate_unlock() */
 	struct gate_beacon *beacon;                  /* shared with the supervisor; outlives the gate. NULL = none */

@@ -252,7 +252,7 @@ static void take_answer(struct gate_machine *m, const struct gate_event *ev, int
  */
 static int64_t grace_at(const struct gate_machine *m)
 {
-	if (m->state != GATE_ACTIVE || !m->grace_ms || m->refusal_unconfirmed)
+	if (m->state != GATE_ACTIVE || m->grace_ms <= m->lease_ms || m->refusal_unconfirmed)
 		return GATE_NEVER;
 	return m->lease_end - earlier(m->poll_ms, m->lease_ms / 5);
 }
@@ -289,7 +289,7 @@ static void take_time(struct gate_machine *m, int64_t now, struct gate_actions *
 		     m->state == GATE_GRACE ? GATE_SAY_GRACE_OVER : GATE_SAY_LEASE_OVER);
 	} else if (now >= grace_at(m)) {
 		/* Never after the lease: a machine that slept, or a process that was stopped, has not heard any silence. */
-		m->deadline = m->lease_end + m->grace_ms;
+		m->deadline = m->lease_end - m->lease_ms + m->grace_ms; /* from the last good answer on */
 		show(m, a, GATE_GRACE, GATE_SAY_GRACE_BEGINS);
 	}
 	probe_if_due(m, now, a);

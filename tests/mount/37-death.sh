@@ -65,7 +65,8 @@ told() {
 # the connection, stays and answers until the mount is taken off
 gone() {
 	local left='' t0
-	[ -z "$as" ] || left="$was_supervisor "
+	# and with it the one that speaks for it
+	[ -z "$as" ] || left="$was_supervisor $(pgrep -P "$was_supervisor" -x byokfs-words) "
 	t0=$(now_ms)
 	await 30 eval '[ "$(mount_pids)" = "'"$left"'" ]'
 	within "$1: the end of the processes" $(($(now_ms) - t0)) 5000 "$t0"

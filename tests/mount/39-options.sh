@@ -64,7 +64,7 @@ is_mounted "$W/mnt" && fail 'mounted after an interrupt'
 back
 
 # Grace: an outage serves on, to an end that stands; a refusal in it locks at once
-mount_store s --poll 1 --lease 3 --grace 12
+mount_store s --poll 1 --lease 3 --grace 15
 echo data >"$W/mnt/f"
 away
 wait_state grace 6 && figure "grace began, $(number grace_left_s) s left"
