@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -20,6 +22,9 @@
 #include "tools/opened.h"
 #include "tools/protect.h"
 
+/* Of what statvfs(3) tells, those that mount(2) takes by the same numbers. */
+#define MOUNT_FLAGS \
+	(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS | MS_NOATIME | MS_NODIRATIME | MS_RELATIME)
 #define DRAIN_MS_DEFAULT 2000u /* the gate's own default */
 
 static const char help[] =
@@ -132,6 +137,26 @@ static int mountpoint_check(const struct mount_options *m, char path[MOUNTS_PATH
 }
 
 /* The daemon: a supervisor, and a worker that serves */
+
+/* `mount -o remount,ro`: the flags of a mount are the kernel's; its daemon goes on as it is. */
+static int remount(const struct mount_options *m)
+{
+	char path[MOUNTS_PATH_MAX];
+	struct statvfs st;
+
+	int r = mounts_canonical(m->mountpoint, path);
+	if (r < 0)
+		return cmd_fail(cmd_exit_of(r), "mount point %s: %s", m->mountpoint, strerror(-r));
+	if (!mounts_is(path))
+		return cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", path);
+	if (statvfs(path, &st) < 0)
+		return cmd_fail(cmd_exit_of(-errno), "%s: %s", path, strerror(errno));
+	unsigned long named = m->flags | (m->open.read_only ? MS_RDONLY : 0);
+	unsigned long flags = (st.f_flag & MOUNT_FLAGS & ~m->flags_named) | (named & m->flags_named);
+	if (mount(NULL, path, NULL, MS_REMOUNT | flags, NULL) < 0)
+		return cmd_fail(cmd_exit_of(-errno), "cannot remount %s: %s", path, strerror(errno));
+	return CMD_OK;
+}
 
 static bool allow_other(const struct mount_options *m)
 {
@@ -311,6 +336,8 @@ int cmd_mount(int argc, char **argv)
 		fputs(help, stdout);
 		return CMD_OK;
 	}
+	if (r == CMD_OK && m.remount)
+		return remount(&m);
 	if (r == CMD_OK)
 		r = mountpoint_check(&m, mountpoint);
 	if (r != CMD_OK)

@@ -45,6 +45,8 @@ static const struct option longs[] = {
 	{0},
 };
 
+#define NOSYMFOLLOW 256u /* MS_NOSYMFOLLOW, which older headers lack */
+
 /* Words that switch a flag of mount(2). */
 struct flag_word {
 	const char *word;
@@ -52,24 +54,44 @@ struct flag_word {
 };
 
 static const struct flag_word flag_words[] = {
-	{"nodev", MS_NODEV, 0},         {"dev", 0, MS_NODEV},         {"nosuid", MS_NOSUID, 0},
-	{"suid", 0, MS_NOSUID},         {"noexec", MS_NOEXEC, 0},     {"exec", 0, MS_NOEXEC},
-	{"noatime", MS_NOATIME, 0},     {"atime", 0, MS_NOATIME},     {"nodiratime", MS_NODIRATIME, 0},
-	{"diratime", 0, MS_NODIRATIME}, {"relatime", MS_RELATIME, 0}, {"norelatime", 0, MS_RELATIME},
-	{"sync", MS_SYNCHRONOUS, 0},    {"async", 0, MS_SYNCHRONOUS}, {"dirsync", MS_DIRSYNC, 0},
+	{"nodev", MS_NODEV, 0},
+	{"dev", 0, MS_NODEV},
+	{"nosuid", MS_NOSUID, 0},
+	{"suid", 0, MS_NOSUID},
+	{"noexec", MS_NOEXEC, 0},
+	{"exec", 0, MS_NOEXEC},
+	{"noatime", MS_NOATIME, 0},
+	{"atime", 0, MS_NOATIME},
+	{"nodiratime", MS_NODIRATIME, 0},
+	{"diratime", 0, MS_NODIRATIME},
+	{"relatime", MS_RELATIME, 0},
+	{"norelatime", 0, MS_RELATIME},
+	{"sync", MS_SYNCHRONOUS, 0},
+	{"async", 0, MS_SYNCHRONOUS},
+	{"dirsync", MS_DIRSYNC, 0},
+	{"strictatime", MS_STRICTATIME, MS_RELATIME | MS_NOATIME},
+	{"nostrictatime", 0, MS_STRICTATIME},
+	{"lazytime", MS_LAZYTIME, 0},
+	{"nolazytime", 0, MS_LAZYTIME},
+	{"nosymfollow", NOSYMFOLLOW, 0},
+	{"symfollow", 0, NOSYMFOLLOW},
 };
 
-/* Words of fstab that are meant for others than the filesystem. */
-static const char *const ignored[] = {"defaults", "default_permissions",
-				      "_netdev",  "nofail",
-				      "auto",     "noauto",
-				      "user",     "nouser",
-				      "users",    "owner",
-				      "group",    NULL};
+/* Words of fstab that are meant for others than the filesystem, or of no meaning here (mount(8), FILESYSTEM-INDEPENDENT). */
+static const char *const ignored[] = {"defaults",   "default_permissions",
+				      "_netdev",    "nofail",
+				      "auto",       "noauto",
+				      "user",       "nouser",
+				      "users",      "owner",
+				      "group",      "iversion",
+				      "noiversion", "silent",
+				      "loud",       "mand",
+				      "nomand",     NULL};
 
 /* The rest, for the near miss. */
 static const char *const others[] = {"ro",
 				     "rw",
+				     "remount",
 				     "allow_other",
 				     "noallow_other",
 				     "kms",
@@ -199,11 +221,15 @@ static int plain_word(struct mount_options *m, const char *word)
 		if (strcmp(word, flag_words[i].word) != 0)
 			continue;
 		m->flags = (m->flags | flag_words[i].set) & ~flag_words[i].clear;
+		m->flags_named |= flag_words[i].set | flag_words[i].clear;
 		return CMD_OK;
 	}
-	if (strcmp(word, "ro") == 0 || strcmp(word, "rw") == 0)
+	if (strcmp(word, "ro") == 0 || strcmp(word, "rw") == 0) {
 		m->open.read_only = word[1] == 'o';
-	else if (strcmp(word, "allow_other") == 0 || strcmp(word, "noallow_other") == 0)
+		m->flags_named |= MS_RDONLY;
+	} else if (strcmp(word, "remount") == 0) {
+		m->remount = true;
+	} else if (strcmp(word, "allow_other") == 0 || strcmp(word, "noallow_other") == 0)
 		m->allow_other = word[0] == 'a' ? ALLOW_OTHER : ALLOW_NO_OTHER;
 	else if (strcmp(word, "accept_older_keyring") == 0)
 		m->open.accept_older = true;
@@ -248,7 +274,7 @@ static int unknown_word(const char *word)
 static int mount_options_word(struct mount_options *m, char *word)
 {
 	if (strncmp(word, "x-", 2) == 0 || strncmp(word, "X-", 2) == 0 || strncmp(word, "comment=", 8) == 0 ||
-	    word[0] == 0)
+	    word[0] == 0 || strncmp(word, "fsname=", 7) == 0 || strncmp(word, "subtype=", 8) == 0)
 		return CMD_OK;
 	for (size_t i = 0; ignored[i]; i++)
 		if (strcmp(word, ignored[i]) == 0)

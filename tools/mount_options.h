@@ -20,7 +20,9 @@ struct mount_options {
 	bool foreground;
 	bool unmount_on_revoke;
 	enum allow_other allow_other;
-	unsigned long flags; /* MS_NOSUID, MS_NODEV, ... */
+	unsigned long flags;       /* MS_NOSUID, MS_NODEV, ... */
+	unsigned long flags_named; /* those that a word has set or cleared */
+	bool remount;              /* change the flags that were named of what is mounted there, and nothing else */
 	unsigned
 		wait_ms; /* --wait: how long to ask a silent KMS before the mount fails; 0 = once, UINT_MAX = for ever */
 	unsigned respawns;          /* --respawn[=N]: how often in ten minutes to mount again by itself; 0 = never */

@@ -132,3 +132,19 @@ else
 	grep -q 'cannot be made immutable' <<<"$out" && pass 'says what it could not do' || fail "it said: $out"
 fi
 umount "$W/ramfs"
+
+# What mount(8) lists as independent of the filesystem is taken, and remount changes flags, no more
+for o in lazytime strictatime iversion noiversion silent loud mand nomand nosymfollow fsname=x,subtype=y; do
+	out=$(byokfs mount "$W/s" "$W/mnt" -o $o </dev/null 2>&1) && pass "-o $o" || fail "-o $o: $out"
+	umount_store
+done
+mount_store s
+expect 'remount,ro' byokfs mount "$W/s" "$W/mnt" -o remount,ro
+refused 'nothing is written then' 'read-only' '' touch "$W/mnt/x"
+findmnt -no OPTIONS "$W/mnt" | grep -q nosuid && pass 'nosuid is kept' || fail "remount lost nosuid: $(findmnt -no OPTIONS "$W/mnt")"
+expect 'remount,rw,noexec' byokfs mount "$W/s" "$W/mnt" -o remount,rw,noexec
+expect 'written again' touch "$W/mnt/x"
+findmnt -no OPTIONS "$W/mnt" | grep -q noexec && pass 'and noexec' || fail 'noexec was not set'
+same 'the same daemon' active "$(state_of)"
+umount_store
+refused 'remount of nothing' 'no byokfs is mounted' 8 "$BYOKFS" mount "$W/s" "$W/mnt" -o remount,ro

@@ -143,6 +143,8 @@ START_TEST(kernel_flags)
 		{"noexec", DEFAULT_FLAGS | MS_NOEXEC},
 		{"noexec,exec", DEFAULT_FLAGS},
 		{"noatime", DEFAULT_FLAGS | MS_NOATIME},
+		{"noatime,strictatime", DEFAULT_FLAGS | MS_STRICTATIME},
+		{"lazytime,nolazytime,silent,mand,fsname=x", DEFAULT_FLAGS},
 		{"noatime,atime", DEFAULT_FLAGS},
 		{"nodiratime", DEFAULT_FLAGS | MS_NODIRATIME},
 		{"nodiratime,diratime", DEFAULT_FLAGS},
