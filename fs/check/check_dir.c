@@ -64,22 +64,31 @@ static void say_io(struct check_run *run, const struct check_at *at, const char 
 		  strerror(-r));
 }
 
+/* The id is lost. With --repair a new one; what is in the folder gets new names when it is come to. */
+static void lost_dirid(struct check_run *run, struct check_dir *d, const struct check_at *at, const char *how)
+{
+	struct check_finding f = {.code = CHECK_DIRID, .severity = CHECK_DAMAGE};
+	if (run->repair)
+		d->new_id = d->has_id = check_new_id(run, d) == 0;
+	f.repaired = d->new_id;
+	check_say(run, at, &f, "the directory's id (%s) %s, so its names cannot be decrypted%s", DIRID_NAME, how,
+		  f.repaired ? "; it has a new one, and what is in it is called lost-INODE" : "");
+}
+
 /* No directory id: in an otherwise empty folder a mkdir cut off, else damage. */
 static void no_dirid(struct check_run *run, struct check_dir *d, const struct check_at *at)
 {
 	int empty = store_dir_empty(d->fd, DIRID_NAME); /* an id file without bytes is none */
 	if (empty != 1) {
-		check_say(run, at, &(struct check_finding){.code = CHECK_DIRID, .severity = CHECK_DAMAGE},
-			  "the directory's id (%s) is missing, so its names cannot be decrypted", DIRID_NAME);
+		lost_dirid(run, d, at, "is missing");
 		return;
 	}
 	struct check_finding f = {.code = CHECK_STUMP, .severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE};
-	if (run->repair && run->unclean)
+	if (run->repair)
 		d->has_id = store_dirid_mend(d->fd, run->cfg->gate, d->id) == 0;
 	f.repaired = d->has_id;
 	check_say(run, at, &f,
-		  d->has_id ? "an empty directory without an id, left by a crash; it has one now"
-			    : "an empty directory without an id");
+		  d->has_id ? "an empty directory without an id; it has one now" : "an empty directory without an id");
 }
 
 static void copied(struct check_run *run, struct check_dir *d, const struct check_at *at)
@@ -106,12 +115,10 @@ static void dir_begin(struct check_run *run, struct check_dir *d)
 	if (r == -ENODATA)
 		no_dirid(run, d, &at);
 	else if (r == -EBADMSG || r == -EUCLEAN || r == -EFBIG)
-		check_say(run, &at, &(struct check_finding){.code = CHECK_DIRID, .severity = CHECK_DAMAGE},
-			  "the directory's id (%s) does not authenticate, so its names cannot be decrypted",
-			  DIRID_NAME);
+		lost_dirid(run, d, &at, "does not authenticate");
 	else if (r)
 		say_io(run, &at, "the directory's id cannot be read", r);
-	if (!d->has_id)
+	if (!d->has_id || d->new_id) /* attributes of an id that is gone nobody sees any more */
 		return;
 	copied(run, d, &at);
 	check_xattrs(run, &at, d->fd, d->id);
@@ -163,32 +170,56 @@ static int decode_name(struct check_run *run, const struct check_at *at, char pl
 	return r;
 }
 
-static void say_name(struct check_run *run, const struct check_at *at, int r, int sidecar)
+static void say_name(struct check_run *run, const struct check_at *at, int r, int sidecar, const char *now)
 {
 	int is_long = name_kind(run->names, at->name) == ENTRY_LONG;
-	struct check_finding f = {.code = is_long ? CHECK_SIDECAR : CHECK_NAME, .severity = CHECK_DAMAGE};
+	struct check_finding f = {
+		.code = is_long ? CHECK_SIDECAR : CHECK_NAME, .severity = CHECK_DAMAGE, .repaired = now != NULL};
+	const char *called = now ? "; it is called " : "";
+	now = now ? now : "";
 	if (sidecar && r == -ENOENT)
-		check_say(run, at, &f, "its long name is lost: the sidecar is missing");
+		check_say(run, at, &f, "its long name is lost: the sidecar is missing%s%s", called, now);
 	else if (sidecar && (r == -EUCLEAN || r == -EFBIG))
-		check_say(run, at, &f, "its long name is lost: the sidecar is none");
+		check_say(run, at, &f, "its long name is lost: the sidecar is none%s%s", called, now);
 	else if (sidecar)
 		say_io(run, at, "the sidecar of its long name cannot be read", r);
 	else
 		check_say(run, at, &f,
-			  "the name does not authenticate in this directory: altered, or moved here from another");
+			  "the name does not authenticate in this directory: altered, or moved here from another%s%s",
+			  called, now);
 }
 
-/* The plain name of an entry, malloc'ed, or NULL; reports unless QUIET. */
-static char *entry_name(struct check_run *run, const struct check_at *at, int quiet)
+/* A name that is lost for good, not for the moment. */
+static bool name_is_lost(int r, int sidecar)
 {
-	char plain[NAME_LEN_MAX + 1];
+	return r == -EBADMSG || (sidecar && (r == -ENOENT || r == -EUCLEAN || r == -EFBIG));
+}
+
+/* The plain name of an entry, malloc'ed, or NULL; reports unless QUIET. DISK is its name on disk, which --repair may change. */
+static char *entry_name(struct check_run *run, const struct check_at *at, int quiet, char disk[NAME_LEN_MAX + 1])
+{
+	char plain[NAME_LEN_MAX + 1], *now = NULL;
 	int sidecar, r = decode_name(run, at, plain, &sidecar);
 	if (!r)
 		return strdup(plain);
 	/* Without the folder's id, which was told already, no name can be decrypted. */
-	if (at->dir->has_id && (sidecar || !check_locked(run, r)) && !quiet)
-		say_name(run, at, r, sidecar);
-	return NULL;
+	if (!at->dir->has_id || (!sidecar && check_locked(run, r)) || quiet)
+		return NULL;
+	if (run->repair && name_is_lost(r, sidecar) && check_new_name(run, at, disk, &now))
+		now = NULL;
+	if (!at->dir->new_id || !now)
+		say_name(run, at, r, sidecar, now);
+	return now;
+}
+
+/* A name of no kind that we give. */
+static bool alien(struct check_run *run, const struct check_at *at)
+{
+	struct check_finding f = {.code = CHECK_NAME, .severity = CHECK_DAMAGE};
+	f.repaired = run->repair && check_move_lost(run, at) == 0;
+	check_say(run, at, &f,
+		  f.repaired ? "not a name that byokfs gives; moved to " CHECK_LOST : "not a name that byokfs gives");
+	return f.repaired;
 }
 
 /* A sidecar: it must have an entry, or be swept. */
@@ -285,19 +316,20 @@ static int check_entry(struct check_run *run, struct check_dir **cur, const stru
 	}
 	char *plain = NULL;
 	int planted = type == DT_UNKNOWN; /* what it is says all; a name helps to find it */
-	if (kind == ENTRY_ALIEN && !planted)
-		check_say(run, &at, &(struct check_finding){.code = CHECK_NAME, .severity = CHECK_DAMAGE},
-			  "not a name that byokfs gives");
-	else if (kind != ENTRY_ALIEN && run->cfg->gate)
-		plain = entry_name(run, &at, planted);
+	char disk[NAME_LEN_MAX + 1];
+	snprintf(disk, sizeof(disk), "%s", e->d_name);
+	if (kind == ENTRY_ALIEN && !planted && alien(run, &at))
+		return 0;
+	if (kind != ENTRY_ALIEN && run->cfg->gate)
+		plain = entry_name(run, &at, planted, disk);
 	at.plain = plain;
 	int r = 0;
 	if (type == DT_REG) {
-		check_push(run, *cur, e->d_name, plain);
+		check_push(run, *cur, disk, plain);
 		return 0;
 	}
 	if (type == DT_DIR)
-		r = go_down(run, cur, e->d_name, plain);
+		r = go_down(run, cur, disk, plain);
 	else
 		check_planted(run, &at);
 	free(plain);

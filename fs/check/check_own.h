@@ -25,6 +25,7 @@ struct check_dir {
 	char *disk;  /* name on disk; "data" for the root */
 	char *plain; /* "" for the root; NULL where unknown */
 	bool has_id;
+	bool new_id; /* from --repair: the names in it are given anew, and were told with it */
 	uint8_t id[ID_LEN];
 	bool lifted; /* a plain user's own folder, searchable only while it is looked at; `mode` is put back */
 	mode_t mode;
@@ -142,6 +143,11 @@ void check_xattrs(struct check_run *run, const struct check_at *at, int fd, cons
 
 /* check_repair.c: each returns 0 when done. */
 int check_move_lost(struct check_run *run, const struct check_at *at) MUST_CHECK;
+/* DIR's id is lost: a new one, the old file kept. */
+int check_new_id(struct check_run *run, struct check_dir *dir) MUST_CHECK;
+/* An entry whose name is lost: a new one in the same folder, DISK on disk and PLAIN (malloc'ed) to the user. */
+int check_new_name(struct check_run *run, const struct check_at *at, char disk[NAME_LEN_MAX + 1],
+		   char **plain) MUST_CHECK;
 int check_fill_stump(struct check_run *run, const struct check_at *at) MUST_CHECK;
 int check_seal_end(struct check_run *run, const struct check_target *t) MUST_CHECK;
 

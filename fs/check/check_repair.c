@@ -11,6 +11,7 @@
 #include "crypto/auto.h"
 #include "fs/check/check_own.h"
 #include "fs/inode/blank.h"
+#include "fs/store/borrow.h"
 #include "fs/store/store_own.h"
 
 #define COPY_LEN 65536u
@@ -46,6 +47,50 @@ int check_move_lost(struct check_run *run, const struct check_at *at)
 	if (renameat(at->dir->fd, at->name, lost, name) < 0)
 		return -errno;
 	return fsync(lost) < 0 || fsync(at->dir->fd) < 0 ? -errno : 0;
+}
+
+int check_new_id(struct check_run *run, struct check_dir *dir)
+{
+	const struct check_at at = {.dir = dir, .name = DIRID_NAME};
+	int r = check_move_lost(run, &at);
+	if (r && r != -ENOENT)
+		return r;
+	r = store_dirid_make(dir->fd, run->cfg->gate, dir->id);
+	if (r)
+		return r;
+	AUTO(auto_close) int id = store_open_file(dir->fd, DIRID_NAME, O_RDONLY);
+	return id < 0 ? id : fsync(id) < 0 || fsync(dir->fd) < 0 ? -errno : 0;
+}
+
+/* Free on a backing that has no RENAME_NOREPLACE, too: the walk is the only one that works here. */
+static int rename_free(int dir_fd, const char *from, const char *to)
+{
+	struct stat st;
+	if (fstatat(dir_fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return -EEXIST;
+	return renameat(dir_fd, from, dir_fd, to) < 0 || fsync(dir_fd) < 0 ? -errno : 0;
+}
+
+int check_new_name(struct check_run *run, const struct check_at *at, char disk[NAME_LEN_MAX + 1], char **plain)
+{
+	AUTO(borrow_end) struct borrow b = {0};
+	struct disk_name dn;
+	char name[32];
+	struct stat st;
+	if (fstatat(at->dir->fd, at->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	int n = snprintf(name, sizeof(name), "lost-%" PRIu64, (uint64_t)st.st_ino);
+	int r = borrow_store(&b, run->cfg->gate, GATE_USE_NEW);
+	if (!r)
+		r = name_encode(b.store, run->names, at->dir->id, name, (size_t)n, &dn);
+	borrow_end(&b);
+	if (!r)
+		r = rename_free(at->dir->fd, at->name, dn.name);
+	if (r)
+		return r;
+	*plain = strdup(name);
+	memcpy(disk, dn.name, sizeof(dn.name));
+	return 0;
 }
 
 int check_fill_stump(struct check_run *run, const struct check_at *at)

@@ -135,6 +135,26 @@ rm "$S"/byokfs/keyring*
 code 'both keyring copies missing' 5 "$BYOKFS" verify "$S"
 rm -rf "$S" && cp -a "$W/good" "$S"
 
+# a folder that lost its id, and names that lost their folder: got back, and got rid of
+mount_store store
+mkdir "$W/mnt/lost" "$W/mnt/lost/inner"
+echo precious >"$W/mnt/lost/file"
+echo deeper >"$W/mnt/lost/inner/leaf"
+lost=$(disk_of lost d)
+umount_store
+rm "$lost/.byokfs.dir"
+touch "$lost/.DS_Store"
+code 'a folder without its id' 5 "$BYOKFS" verify "$S"
+says 'told' "id .* is missing"
+code 'repaired' 0 "$BYOKFS" verify "$S" --repair
+code 'clean afterwards' 0 "$BYOKFS" verify "$S"
+mount_store store
+same 'what was in it is there' 'deeper precious' "$(cat "$W/mnt/lost"/lost-*/leaf "$W/mnt/lost"/lost-* 2>/dev/null | tr '\n' ' ' | sed 's/ $//')"
+expect 'and can be removed' rm -r "$W/mnt/lost"
+umount_store
+[ -e "$(find "$S/byokfs/lost+found" -name '*.DS_Store' | head -n 1)" ] && pass 'a foreign file is kept outside the tree' || fail 'the foreign file is nowhere'
+rm -rf "$S" && cp -a "$W/good" "$S"
+
 # after a crash: the session says so, stumps and unfinished files are what a crash leaves
 mount_logged store "$W/log"
 head -c 50000 /dev/urandom >"$W/mnt/cut"
