@@ -18,7 +18,7 @@
 /* Messages */
 
 /* The one way of a message to the terminal: what others said stands in it, and nothing of it may be obeyed there. */
-static void message(const char *format, va_list ap)
+__attribute__((format(printf, 1, 0))) static void message(const char *format, va_list ap)
 {
 	AUTO(auto_free) char *text = NULL;
 
