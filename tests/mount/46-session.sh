@@ -79,11 +79,12 @@ torn() {
 	local -A disk
 	for f in stat list append odd special empty; do disk[$f]=$(file_of $f); done
 	both_die
-	local h r
+	local h r header=512
+	[ "$wrap" = store ] || header=4096
 	h=$(stat -c %s "${disk[empty]}")
 	r=$((($(stat -c %s "${disk[stat]}") - h - 100000 % 4096) / 24))
 	for f in stat list append; do # the last record's bytes never arrived
-		dd if=/dev/zero of="${disk[$f]}" bs=1 seek=$((h - 72 + 24 * r)) count=$((100000 % 4096)) conv=notrunc 2>/dev/null
+		dd if=/dev/zero of="${disk[$f]}" bs=1 seek=$((header + 24 * r)) count=$((100000 % 4096)) conv=notrunc 2>/dev/null
 		dd if=/dev/urandom of="${disk[$f]}" bs=1 seek=$((h + 24 * r)) count=$((100000 % 4096)) conv=notrunc 2>/dev/null
 	done
 	truncate -s $((h + 24 * r - 10)) "${disk[odd]}"     # a length that no file has
