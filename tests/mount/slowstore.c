@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * For LD_PRELOAD: every read and write of a file of the store takes longer, as on a slow disk. $SLOWSTORE is a file with two
+ * For LD_PRELOAD: every read and write of a file of the store takes longer, as on a slow disk; but not those of the in-flight
+ * file, which is never synced: they end in the page cache, which a slow disk does not slow. $SLOWSTORE is a file with two
  * numbers of 15 places, the microseconds of a read and of a write; they may be changed while it is mounted.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -27,11 +30,21 @@ __attribute__((constructor)) static void begin(void)
 	close(fd);
 }
 
-static void slow(int what)
+static int is_inflight(int fd)
+{
+	static const char name[] = "/byokfs/inflight";
+	char link[48], path[4096];
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, path, sizeof(path));
+	return n >= (ssize_t)sizeof(name) - 1 && memcmp(path + n - (sizeof(name) - 1), name, sizeof(name) - 1) == 0;
+}
+
+static void slow(int fd, int what)
 {
 	useconds_t us = (useconds_t)atoi(told + what * PLACES);
 
-	if (us)
+	if (us && !is_inflight(fd))
 		usleep(us);
 }
 
@@ -47,7 +60,7 @@ ssize_t pread(int fd, void *buf, size_t len, off_t off)
 
 	if (!next)
 		*(void **)&next = real("pread");
-	slow(READ);
+	slow(fd, READ);
 	return next(fd, buf, len, off);
 }
 
@@ -62,7 +75,7 @@ ssize_t preadv(int fd, const struct iovec *iov, int n, off_t off)
 
 	if (!next)
 		*(void **)&next = real("preadv");
-	slow(READ);
+	slow(fd, READ);
 	return next(fd, iov, n, off);
 }
 
@@ -72,7 +85,7 @@ ssize_t pwrite(int fd, const void *buf, size_t len, off_t off)
 
 	if (!next)
 		*(void **)&next = real("pwrite");
-	slow(WRITE);
+	slow(fd, WRITE);
 	return next(fd, buf, len, off);
 }
 
@@ -87,6 +100,6 @@ ssize_t pwritev(int fd, const struct iovec *iov, int n, off_t off)
 
 	if (!next)
 		*(void **)&next = real("pwritev");
-	slow(WRITE);
+	slow(fd, WRITE);
 	return next(fd, iov, n, off);
 }
