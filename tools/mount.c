@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* `byokfs mount`: checks, then the daemon's whole life. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +11,14 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "crypto/secret.h"
 #include "fs/audit/audit.h"
 #include "fs/mount/harden.h"
 #include "fs/mount/control.h"
+#include "fs/watch/mountinfo.h"
 #include "fs/watch/supervise.h"
+#include "fs/watch/takeover.h"
 #include "tools/cmd.h"
 #include "tools/daemon.h"
 #include "tools/mount_options.h"
@@ -141,19 +145,23 @@ static int mountpoint_check(const struct mount_options *m, char path[MOUNTS_PATH
 /* `mount -o remount,ro`: the flags of a mount are the kernel's; its daemon goes on as it is. */
 static int remount(const struct mount_options *m)
 {
-	char path[MOUNTS_PATH_MAX];
+	char path[MOUNTS_PATH_MAX], link[48];
+	struct mountinfo info;
 	struct statvfs st;
 
 	int r = mounts_canonical(m->mountpoint, path);
 	if (r < 0)
 		return cmd_fail(cmd_exit_of(r), "mount point %s: %s", m->mountpoint, strerror(-r));
-	if (!mounts_is(path))
+	/* by descriptor from here on: whoever owns a folder above may put another mount in its place */
+	AUTO(auto_close) int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || mountinfo_find(MOUNTINFO_SELF, path, &info) < 0 || !mount_holds(fd, info.id))
 		return cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", path);
-	if (statvfs(path, &st) < 0)
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (fstatvfs(fd, &st) < 0)
 		return cmd_fail(cmd_exit_of(-errno), "%s: %s", path, strerror(errno));
 	unsigned long named = m->flags | (m->open.read_only ? MS_RDONLY : 0);
 	unsigned long flags = (st.f_flag & MOUNT_FLAGS & ~m->flags_named) | (named & m->flags_named);
-	if (mount(NULL, path, NULL, MS_REMOUNT | flags, NULL) < 0)
+	if (mount(NULL, link, NULL, MS_REMOUNT | flags, NULL) < 0)
 		return cmd_fail(cmd_exit_of(-errno), "cannot remount %s: %s", path, strerror(errno));
 	return CMD_OK;
 }

@@ -71,6 +71,20 @@ static int rename_free(int dir_fd, const char *from, const char *to)
 	return renameat(dir_fd, from, dir_fd, to) < 0 || fsync(dir_fd) < 0 ? -errno : 0;
 }
 
+/* What it was called on disk stays: the id that opens it may turn up in an old copy. */
+static int keep_old_name(struct check_run *run, const struct check_at *at, uint64_t inode)
+{
+	char line[NAME_LEN_MAX + 32];
+	int lost = lost_dir(run);
+	if (lost < 0)
+		return lost;
+	AUTO(auto_close) int fd = store_openat(lost, "names", O_WRONLY | O_CREAT | O_APPEND, 0600);
+	if (fd < 0)
+		return fd;
+	int n = snprintf(line, sizeof(line), "%" PRIu64 " %s\n", inode, at->name);
+	return write(fd, line, (size_t)n) == n && fsync(fd) == 0 ? 0 : -EIO;
+}
+
 int check_new_name(struct check_run *run, const struct check_at *at, char disk[NAME_LEN_MAX + 1], char **plain)
 {
 	AUTO(borrow_end) struct borrow b = {0};
@@ -84,6 +98,8 @@ int check_new_name(struct check_run *run, const struct check_at *at, char disk[N
 	if (!r)
 		r = name_encode(b.store, run->names, at->dir->id, name, (size_t)n, &dn);
 	borrow_end(&b);
+	if (!r)
+		r = keep_old_name(run, at, (uint64_t)st.st_ino);
 	if (!r)
 		r = rename_free(at->dir->fd, at->name, dn.name);
 	if (r)

@@ -71,7 +71,7 @@ static bool abort_fusectl(const struct fuse_conn *c)
 }
 
 /* FD (O_PATH) lies in mount ID: stat(2) would ask the server, which is dead. */
-static bool in_mount(int fd, int id)
+bool mount_holds(int fd, int id)
 {
 	char path[48], text[512];
 
@@ -89,7 +89,7 @@ bool mount_in_place(const char *mountpoint, int id)
 {
 	AUTO(auto_close) int fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	return fd >= 0 && in_mount(fd, id);
+	return fd >= 0 && mount_holds(fd, id);
 }
 
 /*
@@ -100,7 +100,7 @@ static bool abort_forced(const struct fuse_conn *c)
 {
 	AUTO(auto_close) int hold = open(c->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (geteuid() != 0 || hold < 0 || !in_mount(hold, c->mount_id))
+	if (geteuid() != 0 || hold < 0 || !mount_holds(hold, c->mount_id))
 		return false;
 	if (umount2(c->mountpoint, MNT_FORCE | UMOUNT_NOFOLLOW) && errno != EBUSY)
 		return false;

@@ -152,6 +152,7 @@ mount_store store
 same 'what was in it is there' 'deeper precious' "$(cat "$W/mnt/lost"/lost-*/leaf "$W/mnt/lost"/lost-* 2>/dev/null | tr '\n' ' ' | sed 's/ $//')"
 expect 'and can be removed' rm -r "$W/mnt/lost"
 umount_store
+same 'old names are kept' 2 "$(grep -c '^[0-9]* [A-Za-z0-9_-]*$' "$S/byokfs/lost+found/names")"
 [ -e "$(find "$S/byokfs/lost+found" -name '*.DS_Store' | head -n 1)" ] && pass 'a foreign file is kept outside the tree' || fail 'the foreign file is nowhere'
 rm -rf "$S" && cp -a "$W/good" "$S"
 
