@@ -252,10 +252,9 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
 		      unsigned int flags)
 {
+	const struct cred cred = ops_cred(req); /* a refusal ends the request */
 	struct node *from = ops_admit_change(req, parent);
 	struct node *to = from ? ops_node(req, newparent) : NULL;
-
-	const struct cred cred = ops_cred(req);
 
 	if (to)
 		fuse_reply_err(req, -obj_rename(req_tree(req), (struct at){from, name}, (struct at){to, newname}, flags,

@@ -2,6 +2,7 @@
 /* The control socket's server: one thread accepts, one short-lived thread per connection answers. */
 #include "fs/mount/control.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -264,11 +265,31 @@ static int address_free(const struct sockaddr_un *a)
 	return 0;
 }
 
+/* Links of earlier daemons of this mount point, which were killed: their numbers are another mount's by now. */
+static void unlink_stale(const char *dir, const char *socket_name)
+{
+	char target[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	DIR *stream = opendir(dir);
+
+	for (const struct dirent *e; stream && (e = readdir(stream));) {
+		ssize_t n = readlinkat(dirfd(stream), e->d_name, target, sizeof(target) - 1);
+
+		if (n < 0)
+			continue;
+		target[n] = '\0';
+		if (strcmp(target, socket_name) == 0)
+			(void)unlinkat(dirfd(stream), e->d_name, 0);
+	}
+	if (stream)
+		closedir(stream);
+}
+
 /* So that the mount is found by other paths as well; without it, by its own only. */
 static void link_device(struct control *c, const char *dir)
 {
 	char device[CONTROL_DEVICE_MAX];
 
+	unlink_stale(dir, strrchr(c->address.sun_path, '/') + 1);
 	if (control_device(c->cfg.mountpoint, device) || control_address(dir, device, &c->device))
 		return;
 	if (unlink(c->device.sun_path) < 0 && errno != ENOENT)

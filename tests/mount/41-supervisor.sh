@@ -61,8 +61,16 @@ for signal in TERM HUP; do
 	umount_store
 done
 
-# by any path that leads to the mount
+# by any path that leads to the mount; a daemon that was killed leaves no way to it under a number that another mount may get
+links() { find /run/byokfs -type l -printf '%l\n' | sort | uniq -c | awk -v most=1 '$1 > most' | wc -l; }
 mount_store store
+kill_daemons
+"$B" umount "$M" >/dev/null 2>&1
+mkdir -p "$W/beside"
+mount -t tmpfs none "$W/beside" # takes the number, so that the next mount has another
+mount_store store
+same 'one way to a mount by its number' 0 "$(links)"
+umount "$W/beside"
 mkdir -p "$W/bind" "$W/moved"
 mount --bind "$M" "$W/bind"
 expect 'status by a bind mount' "$B" status "$W/bind"
