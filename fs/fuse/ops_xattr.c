@@ -47,9 +47,12 @@ static bool caller_is_admin(const struct fuse_ctx *caller)
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)caller->pid);
 	FILE *f = caller->pid > 0 ? fopen(path, "re") : NULL;
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "CapEff: %llx", &caps) == 1)
-			break;
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "CapEff:", 7) != 0)
+			continue;
+		caps = strtoull(line + 7, NULL, 16);
+		break;
+	}
 	if (f)
 		fclose(f);
 	return caps >> CAP_SYS_ADMIN & 1;

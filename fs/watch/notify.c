@@ -83,18 +83,18 @@ char *notify_line(const struct notify_facts *f)
 	return j.text;
 }
 
-void notify_put(struct notify *n, const char *text)
+void notify_put(struct notify *n, const char *line)
 {
-	char *line = n ? strdup(text) : NULL;
+	char *copy = n ? strdup(line) : NULL;
 
-	if (!line)
+	if (!copy)
 		return;
 	if (n->n == NOTIFY_QUEUE) {
 		say(n, "is too slow: a change of state is not told");
 		free(n->queue[0]);
 		memmove(n->queue, n->queue + 1, --n->n * sizeof(n->queue[0]));
 	}
-	n->queue[n->n++] = line;
+	n->queue[n->n++] = copy;
 	(void)notify_step(n);
 }
 
