@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(k->n_slots >= 1 && k->n_slots <= KEYRING_SLOTS_MAX && k->len == size && layout_check(&k->layout) == 0);
 	if (keyring_open(k, secrets, &keys) == 0)
 		store_keys_free(keys);
+	k->layout.suite = store_keys_suite(store); /* that of the keys it is sealed with */
 	memcpy(k->store_id, store_keys_id(store), ID_LEN);
 	MUST(keyring_seal(k, secrets, store) == 0);
 	MUST(keyring_parse(k->bytes, k->len, &again) == 0);
