@@ -104,6 +104,11 @@ static int run_all(struct check_run *run, unsigned n)
 	pthread_mutex_unlock(&run->lock);
 	while (started-- > 0)
 		pthread_join(worker[started], NULL);
+	/* the walk may have put one more when a stop had sent the workers away */
+	for (struct check_job job; run->count > 0 && check_take(run, &job);) {
+		check_dir_put(job.dir);
+		free(job.plain);
+	}
 	return atomic_load(&run->stop);
 }
 
