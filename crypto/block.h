@@ -18,7 +18,8 @@ struct final_head {
 /*
  * One request's cipher: made after the keys were borrowed, ended before they are given back. Holds an OpenSSL context
  * with an expanded key; block_cipher_end() wipes it. Not thread-safe. Fields are private to block.c. In suite 2 each cipher
- * that seals draws a prefix of its own, so what it seals is under a key that no other one uses.
+ * that seals draws a prefix at random, which chooses the key. Others may draw the same one: prefix and nonce together, 128
+ * random bits, are what no two records share (FORMAT.md "Messages under a key").
  */
 struct block_cipher {
 	void *evp;

@@ -74,7 +74,7 @@ static uint64_t skip_hole(const struct check_work *w, const struct check_target 
 static int looks_final(const struct check_target *t, const uint8_t *record)
 {
 	struct final_head head;
-	return !final_head_parse(t->file.layout, record, FINAL_HEAD_LEN, &head) &&
+	return !final_head_parse(t->file.layout, record, FINAL_OVERHEAD, &head) &&
 	       !block_is_zero(record, FINAL_OVERHEAD);
 }
 

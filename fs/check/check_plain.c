@@ -46,13 +46,12 @@ static void look_header(struct check_run *run, int fd, struct look *l)
 static void look_end(struct check_run *run, int fd, uint64_t size, struct look *l)
 {
 	uint8_t head[FINAL_OVERHEAD];
-	size_t len = FINAL_OVERHEAD;
 	struct final_head parsed;
 	uint64_t no = size / run->layout->block_len;
-	int r = store_pread_full(fd, head, len, layout_record_off(run->layout, no));
+	int r = store_pread_full(fd, head, sizeof(head), layout_record_off(run->layout, no));
 	if (r)
 		look_bad(l, CHECK_IO, "its end cannot be read");
-	else if (final_head_parse(run->layout, head, len, &parsed) || block_is_zero(head, len) ||
+	else if (final_head_parse(run->layout, head, sizeof(head), &parsed) || block_is_zero(head, sizeof(head)) ||
 		 parsed.tail_len != size % run->layout->block_len)
 		look_bad(l, CHECK_END, "cut, unfinished, or its end was altered: no final record where its size says");
 	if (l->code == CHECK_END && run->unclean)

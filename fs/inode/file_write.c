@@ -76,7 +76,7 @@ static void plan_saved(const struct file *f, const struct file_work *w, struct e
 		return;
 	if (f->size % block_len(f) == 0) {
 		e->saved = e->plan.empty = e->empty;
-		e->saved_len = FINAL_OVERHEAD;
+		e->saved_len = sizeof(e->empty);
 		return;
 	}
 	while (i < e->plan.n_old && e->plan.old[i].no != e->whole)

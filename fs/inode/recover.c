@@ -151,7 +151,7 @@ static size_t before_final(struct scan *s, size_t n)
 	struct final_head head;
 	for (size_t i = 0; i < n; i++) {
 		const uint8_t *record = s->cipher + i * s->record_len;
-		if (final_head_parse(s->r->layout, record, FINAL_HEAD_LEN, &head) ||
+		if (final_head_parse(s->r->layout, record, FINAL_OVERHEAD, &head) ||
 		    block_is_zero(record, FINAL_OVERHEAD))
 			continue;
 		/* A torn one may say anything; what it says is only a number to stay above. */
@@ -268,7 +268,7 @@ static int seal_end(const struct recover *rec, const struct recover_end *end)
 	borrow_end(&b); /* before the disk */
 	if (r)
 		return r;
-	return store_pwrite_full(rec->fd, record, FINAL_OVERHEAD, layout_record_off(rec->layout, end->blocks));
+	return store_pwrite_full(rec->fd, record, sizeof(record), layout_record_off(rec->layout, end->blocks));
 }
 
 int recover_apply(const struct recover *rec, const struct recover_end *end)
