@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "crypto/json.h"
 #include "fs/store/pin_file.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
@@ -33,8 +34,8 @@ static int owner_parse(const char *text, struct store_owner *out)
 	out->host[host_len] = 0;
 	memcpy(out->mountpoint, mountpoint + 1, path_len + 1);
 	out->pid = (int)n;
-	store_printable(out->host);
-	store_printable(out->mountpoint);
+	text_plain(out->host);
+	text_plain(out->mountpoint);
 	return 0;
 }
 

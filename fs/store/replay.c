@@ -12,6 +12,7 @@
 
 #include "crypto/auto.h"
 #include "crypto/header.h"
+#include "crypto/json.h"
 #include "fs/store/replay.h"
 #include "fs/store/slots.h"
 #include "fs/store/store_own.h"
@@ -136,7 +137,7 @@ static void replay_log(store_log_fn log, int priority, unsigned i, const char *w
 	if (!log)
 		return;
 	snprintf(name, sizeof(name), "%.299s", path);
-	store_printable(name);
+	text_plain(name);
 	snprintf(text, sizeof(text), "in-flight slot %u: %s%s%s", i, what, name[0] != 0 ? ": data/" : "", name);
 	log(priority, text);
 }

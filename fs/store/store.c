@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "crypto/auto.h"
+#include "crypto/json.h"
 #include "fs/store/pin_file.h"
 #include "fs/store/slots.h"
 #include "fs/store/store.h"
@@ -106,7 +107,7 @@ static int refs_check(const struct store_open *how, const struct pin *pin, const
 			continue;
 		char ref[200];
 		snprintf(ref, sizeof(ref), "%.199s", k->slot[i].ref);
-		store_printable(ref);
+		text_plain(ref);
 		if (!pin)
 			store_say(
 				why,

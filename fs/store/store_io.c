@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
-#include "crypto/json.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
 
@@ -194,11 +193,6 @@ int store_dir_empty(int dir_fd, const char *except)
 		if (!except || strcmp(e->d_name, except) != 0)
 			return 0;
 	}
-}
-
-void store_printable(char *text)
-{
-	text_plain(text);
 }
 
 void store_id_hex(const uint8_t id[ID_LEN], char out[2 * ID_LEN + 1])

@@ -46,8 +46,6 @@ DIR *store_dir_open(int dir_fd);
 
 /* 64-bit FNV-1a of TEXT as 16 hex digits and NUL: file names made from paths that the operator chose. */
 void store_path_hash(const char *text, char out[17]);
-/* Text read from a disk goes to a terminal or log: control characters become '?'. */
-void store_printable(char *text);
 
 /* STORE/byokfs/inflight with all its blocks allocated, every slot empty. */
 int store_inflight_make(int own_fd, size_t slot_len) MUST_CHECK;

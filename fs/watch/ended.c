@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "crypto/json.h"
 #include "fs/watch/control.h"
 #include "fs/store/store_own.h"
 
@@ -95,8 +96,8 @@ int ended_parse(char *text, struct ended_note *n)
 		return -EUCLEAN;
 	n->when = strtoll(when, NULL, 10);
 	n->reported = strcmp(reported, "1") == 0;
-	store_printable(n->why);
-	store_printable(n->who);
+	text_plain(n->why);
+	text_plain(n->who);
 	return 0;
 }
 
