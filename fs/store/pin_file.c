@@ -76,21 +76,6 @@ static size_t pin_name(const char *store_path, const uint8_t store_id[ID_LEN], c
 	return n + 1 + 16 + 1;
 }
 
-/* mkdir -p, 0700 for what is made. */
-static int make_dirs(char *path)
-{
-	for (char *p = path + 1;; p++) {
-		if (*p != '/' && *p != 0)
-			continue;
-		char c = *p;
-		*p = 0;
-		int bad = mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
-		*p = c;
-		if (bad < 0 || c == 0)
-			return bad;
-	}
-}
-
 /* Who may write here may tell us which KMS to trust: only root and we. */
 static int state_dir_open(int create)
 {
@@ -99,7 +84,7 @@ static int state_dir_open(int create)
 	int r = pin_file_dir(path, sizeof(path));
 	if (r < 0)
 		return r;
-	if (create && (r = make_dirs(path)) < 0)
+	if (create && (r = store_make_dirs(path)) < 0)
 		return r;
 	AUTO(auto_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)

@@ -195,6 +195,20 @@ int store_dir_empty(int dir_fd, const char *except)
 	}
 }
 
+int store_make_dirs(char *path)
+{
+	for (char *p = path + 1;; p++) {
+		if (*p != '/' && *p != 0)
+			continue;
+		char c = *p;
+		*p = 0;
+		int bad = mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+		*p = c;
+		if (bad < 0 || c == 0)
+			return bad;
+	}
+}
+
 void store_id_hex(const uint8_t id[ID_LEN], char out[2 * ID_LEN + 1])
 {
 	for (size_t i = 0; i < ID_LEN; i++)

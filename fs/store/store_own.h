@@ -47,6 +47,9 @@ DIR *store_dir_open(int dir_fd);
 /* 64-bit FNV-1a of TEXT as 16 hex digits and NUL: file names made from paths that the operator chose. */
 void store_path_hash(const char *text, char out[17]);
 
+/* mkdir -p of PATH, which is absolute, with 0700 for what is made; changed meanwhile. As mkdir(2), but -EEXIST. */
+int store_make_dirs(char *path) MUST_CHECK;
+
 /* STORE/byokfs/inflight with all its blocks allocated, every slot empty. */
 int store_inflight_make(int own_fd, size_t slot_len) MUST_CHECK;
 

@@ -16,11 +16,11 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "fs/store/pin_file.h"
+#include "fs/store/store_own.h"
 #include "fs/watch/control.h"
 #include "fs/watch/control_own.h"
 #include "fs/watch/mountinfo.h"
-#include "fs/store/pin_file.h"
-#include "fs/store/store_own.h"
 #include "kms/gate.h"
 
 #define MAGIC "byokfs 1 "

@@ -14,6 +14,7 @@
 
 #include "crypto/auto.h"
 #include "kms/keystore/keystore_private.h"
+#include "kms/keystore/trust.h"
 
 #define MAGIC "BYOKFSKN"
 #define BODY_LEN 24u
@@ -65,8 +66,9 @@ static int memory_open(const struct keystore *ks)
 		return -errno;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH)))
-		return -EPERM;
+	int r = trust_check(&st);
+	if (r < 0)
+		return r;
 	int keep = fd;
 	fd = -1;
 	return keep;
