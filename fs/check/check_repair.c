@@ -78,7 +78,7 @@ static int keep_old_name(struct check_run *run, const struct check_at *at, uint6
 	int lost = lost_dir(run);
 	if (lost < 0)
 		return lost;
-	AUTO(auto_close) int fd = store_openat(lost, "names", O_WRONLY | O_CREAT | O_APPEND, 0600);
+	AUTO(auto_close) int fd = store_open_file(lost, "names", O_WRONLY | O_CREAT | O_APPEND);
 	if (fd < 0)
 		return fd;
 	int n = snprintf(line, sizeof(line), "%" PRIu64 " %s\n", inode, at->name);
@@ -94,7 +94,8 @@ int check_new_name(struct check_run *run, const struct check_at *at, char disk[N
 	if (fstatat(at->dir->fd, at->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	int n = snprintf(name, sizeof(name), "lost-%" PRIu64, (uint64_t)st.st_ino);
-	int r = borrow_store(&b, run->cfg->gate, GATE_USE_NEW);
+	AUTO(auto_free) char *given = strdup(name);
+	int r = !given ? -ENOMEM : borrow_store(&b, run->cfg->gate, GATE_USE_NEW);
 	if (!r)
 		r = name_encode(b.store, run->names, at->dir->id, name, (size_t)n, &dn);
 	borrow_end(&b);
@@ -104,7 +105,8 @@ int check_new_name(struct check_run *run, const struct check_at *at, char disk[N
 		r = rename_free(at->dir->fd, at->name, dn.name);
 	if (r)
 		return r;
-	*plain = strdup(name);
+	*plain = given;
+	given = NULL;
 	memcpy(disk, dn.name, sizeof(dn.name));
 	return 0;
 }

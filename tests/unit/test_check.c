@@ -513,6 +513,14 @@ START_TEST(test_sidecars)
 	ck_assert_int_eq(n_seen, 1);
 	ck_assert_int_eq(seen[0].code, CHECK_SIDECAR);
 	ck_assert_int_eq(seen[0].severity, CHECK_DAMAGE);
+	/* where old names are kept something was planted: nothing is renamed, and nobody waits for who reads a pipe */
+	int own = rig.store->own_fd;
+	ck_assert_int_eq(mkfifoat(own, CHECK_LOST "/names", 0600), 0);
+	alarm(20);
+	ck_assert_int_eq(run(1), 0);
+	alarm(0);
+	ck_assert_uint_eq(counts.repaired, 0);
+	ck_assert_int_eq(unlinkat(own, CHECK_LOST "/names", 0), 0);
 	ck_assert_int_eq(run(1), 0); /* the name is lost, and gets another */
 	ck_assert_uint_eq(counts.repaired, 1);
 	ck_assert_ptr_nonnull(strstr(seen[0].text, "it is called lost-"));
