@@ -26,9 +26,8 @@ struct inflight {
 	uint8_t file_id[ID_LEN];
 	uint64_t dev, ino;       /* of the backing file */
 	uint8_t boot_id[ID_LEN]; /* of the running system, 0 = unknown; a slot of another boot is not to be trusted */
-	uint64_t home_fs,
-		home_ino; /* the filesystem and inode of the file that this slot lies in; 0 = unknown (0.1.0) */
-	uint64_t session; /* the mount that wrote it; 0 = unknown */
+	uint64_t home_fs, home_ino; /* filesystem and inode of the file that this slot lies in; 0 = unknown (0.1.0) */
+	uint64_t session;           /* the mount that wrote it; 0 = unknown */
 	uint64_t disk_size;
 	uint32_t n_extents;
 	struct inflight_extent extent[INFLIGHT_EXTENTS];

@@ -140,8 +140,6 @@ static int mountpoint_check(const struct mount_options *m, char path[MOUNTS_PATH
 	return CMD_OK;
 }
 
-/* The daemon: a supervisor, and a worker that serves */
-
 /* `mount -o remount,ro`: the flags of a mount are the kernel's; its daemon goes on as it is. */
 static int remount(const struct mount_options *m)
 {
@@ -165,6 +163,8 @@ static int remount(const struct mount_options *m)
 		return cmd_fail(cmd_exit_of(-errno), "cannot remount %s: %s", path, strerror(errno));
 	return CMD_OK;
 }
+
+/* The daemon: a supervisor, and a worker that serves */
 
 static bool allow_other(const struct mount_options *m)
 {

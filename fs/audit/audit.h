@@ -19,8 +19,8 @@ struct audit_config {
 	/* Begun; may be closed only after audit_stop(). Read-only: lines go to syslog at most. */
 	const struct store *store;
 	struct gate *gate; /* ACTIVE; used by audit_start() only */
-	void (*line)(
-		const char *line); /* for syslog, too: each line as it is written; must not wait. NULL: not asked for */
+	/* For syslog, too: each line as it is written; must not wait. NULL: not asked for. */
+	void (*line)(const char *line);
 	void (*log)(int priority, const char *text);
 };
 

@@ -86,12 +86,12 @@ struct node {
 	bool has_id, has_special;
 	_Atomic uint8_t xattrs;      /* a: enum node_has, of ours */
 	_Atomic uint8_t default_acl; /* a: enum node_has */
-	_Atomic uint32_t
-		unsynced; /* a: NODE_UNSYNCED_*: made in this mount, not durable yet; above, how often that was said */
+	/* a: NODE_UNSYNCED_*: made in this mount, not durable yet; above, how often that was said */
+	_Atomic uint32_t unsynced;
 	_Atomic uint8_t opened; /* a: enum node_opened */
 	_Atomic bool lost_any;  /* a: lost is not empty */
-	_Atomic int
-		write_error; /* a: errno of a write-back that failed on the disk, until a writer has been told; 0: none */
+	/* a: errno of a write-back that failed on the disk, until a writer has been told; 0: none */
+	_Atomic int write_error;
 	_Atomic bool settled; /* a: file_settle() has looked at its end */
 };
 

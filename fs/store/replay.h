@@ -8,8 +8,8 @@
 /*
  * Write every valid slot of STORE/byokfs/inflight to its file, durably, and mark it empty. The file is found by its path
  * below data/, else by its inode number; only the very inode that was written, with the slot's file id in its header, is
- * touched. A slot without such a file, malformed, or of another in-flight file, mount or boot, is logged and emptied. *REPLAYED counts those written. A missing file is no error. -EIO, -ENOSPC, ...
- * when a slot could not be written: it stays valid.
+ * touched. A slot without such a file, malformed, or of another in-flight file, mount or boot, is logged and emptied. *REPLAYED
+ * counts those written. A missing file is no error. -EIO, -ENOSPC, ... when a slot could not be written: it stays valid.
  */
 int replay_all(const struct store *s, void (*log)(int priority, const char *text), unsigned *replayed) MUST_CHECK;
 /* How many slots are valid; negative errno. Writes nothing. */

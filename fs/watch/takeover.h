@@ -31,10 +31,10 @@ struct fuse_places {
 void fuse_conn_open(struct fuse_conn *c, int fd, const char *mountpoint);
 /* The same with other places, for tests. */
 void fuse_conn_open_at(struct fuse_conn *c, int fd, const char *mountpoint, const struct fuse_places *places);
-/* The same of a descriptor, O_PATH or not. */
-bool mount_holds(int fd, int id);
 /* Is mount ID what lies on MOUNTPOINT now? What is mounted over it, or instead of it, is somebody else's. */
 bool mount_in_place(const char *mountpoint, int id);
+/* Does FD, O_PATH or not, lie in mount ID? The server is not asked. */
+bool mount_holds(int fd, int id);
 /* The kernel has ended it already: unmounted or aborted. */
 bool fuse_conn_gone(const struct fuse_conn *c);
 /*

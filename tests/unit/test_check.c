@@ -541,8 +541,8 @@ START_TEST(test_stumps)
 	int fd = openat(data(), half, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	ck_assert_int_eq(store_pwrite_full(fd, zeros, sizeof(zeros), 0), 0);
 	close(fd);
-	ck_assert_int_eq(run(1),
-			 0); /* after a clean end this is damage, and stays; but a folder can have an id again */
+	/* after a clean end this is damage, and stays; but a folder can have an id again */
+	ck_assert_int_eq(run(1), 0);
 	ck_assert_uint_eq(counts.damage, 2);
 	ck_assert_uint_eq(counts.repaired, 1);
 	rig.store->unclean = 1;
