@@ -231,7 +231,10 @@ def grace_and_clocks(r):
 
 
 def stopped(seconds, mode, dies):
-    """The worker stands still for SECONDS, longer than its lease, and the KMS says MODE when it goes on."""
+    """The worker stands still for SECONDS and the KMS says MODE when it goes on.
+
+    Longer than the watch takes: it is taken over. Shorter: its lease ends meanwhile, since the machine sleeps too.
+    """
     def row(r):
         r.begin('lease=2s')
         pid = r.worker()
@@ -239,6 +242,8 @@ def stopped(seconds, mode, dies):
         time.sleep(0.3)
         stop, stopped_at = time.time(), now()
         os.kill(pid, signal.SIGSTOP)
+        if not dies:
+            r.set_clock(boot=HOUR)
         r.mode(mode)
         time.sleep(seconds)
         wall = time.time()
@@ -293,6 +298,9 @@ ROWS = [
     ('clock of the lease put back', 'store', jump_good(-HOUR)),
     ('wall clock', 'store', wall_clock),
     ('grace and clocks', 'store', grace_and_clocks),
+    ('stopped for a moment, KMS refuses', 'store', stopped(0.8, 'refuse', False)),
+    ('stopped for a moment, KMS hangs, per file', 'file', stopped(0.8, 'hang', False)),
+    ('stopped for a moment, KMS well', 'store', stopped(0.8, 'ok', False)),
     ('stopped, KMS refuses', 'store', stopped(2.6, 'refuse', True)),
     ('stopped, KMS hangs, per file', 'file', stopped(2.6, 'hang', True)),
     ('stopped, KMS well', 'store', stopped(2.6, 'ok', True)),
