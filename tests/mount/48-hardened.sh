@@ -23,8 +23,14 @@ for t in /proc/"$worker"/task/*/status; do
 done
 [ $n -gt 4 ] && pass "$n threads" || fail "only $n threads: the check is void"
 grep -q libseccomp "/proc/$worker/maps" || skip 'built without libseccomp'
-same 'and cannot be dumped' 0 "$(field "/proc/$worker/status" CoreDumping)"
-case $(stat -c %u:%a "/proc/$worker/fd") in 0:500) pass 'its descriptors are root'"'"'s' ;; *) fail 'its descriptors' ;; esac
+# who is root, but may not trace, is told about a process that has no more than he has only while it can be dumped
+untraced=(setpriv --bounding-set -sys_ptrace --inh-caps -sys_ptrace)
+"${untraced[@]}" sleep 60 &
+control=$!
+await $HANG eval '[ "$(cat /proc/$control/comm)" = sleep ]'
+expect 'the control can be dumped' "${untraced[@]}" cat "/proc/$control/io"
+kill $control
+refused 'the worker cannot' 'permission denied' '' "${untraced[@]}" cat "/proc/$worker/io"
 
 # what root's capabilities are for
 cd "$W/mnt" || exit
