@@ -62,7 +62,7 @@ for signal in TERM HUP; do
 done
 
 # by any path that leads to the mount; a daemon that was killed leaves no way to it under a number that another mount may get
-links() { find /run/byokfs -type l -printf '%l\n' | sort | uniq -c | awk -v most=1 '$1 > most' | wc -l; }
+links() { find /run/byokfs -type l -printf '%l\n' | sort | uniq -d | wc -l; }
 mount_store store
 kill_daemons
 "$B" umount "$M" >/dev/null 2>&1

@@ -8,11 +8,11 @@ forge=$(dirname "$BYOKFS")/../tests/byokfs-forge
 mkdir -p "$W/mnt" "$W/a" "$W/b"
 other_host() { export BYOKFS_STATE_DIR=$W/host.$1; mkdir -p -m 700 "$BYOKFS_STATE_DIR"; }
 id_in() { grep -oE '[0-9a-f]{32}' "$1" | head -n 1; }
+digest() { find "$1" -type f -exec sha256sum {} + | sort | sha256sum; }
 # unused TEXT STORE DIGEST: nothing is mounted, and the store is as it was
 unused() {
-	! is_mounted "$W/mnt" && [ "$(find "$2" -type f -exec sha256sum {} + | sort | sha256sum)" = "$3" ] && pass "$1" || fail "$1"
+	! is_mounted "$W/mnt" && [ "$(digest "$2")" = "$3" ] && pass "$1" || fail "$1"
 }
-digest() { find "$1" -type f -exec sha256sum {} + | sort | sha256sum; }
 
 byokfs keystore init "$W/ks" --no-passphrase >>"$W/cli.log" 2>&1
 openssl genrsa -out "$W/rsa.pem" 2048 2>/dev/null

@@ -4,12 +4,6 @@
 . "$(dirname "$0")/lib.sh"
 
 S=$W/store
-# check TEXT COMMAND...: it succeeds
-check() {
-	local text=$1
-	shift
-	if "$@" >/dev/null 2>&1; then pass "$text"; else fail "$text"; fi
-}
 # file_of NAME: where a plain name lies, by its inode (mounted)
 file_of() { find "$S/data" -inum "$(stat -c %i "$W/mnt/$1")" -type f -print -quit; }
 # field NAME: of the status
@@ -17,12 +11,6 @@ field() { "$BYOKFS" status "$W/mnt" 2>/dev/null | sed -n "s/^$1  *//p"; }
 # reads NAME: how many bytes
 reads() { timeout 20 cat "$W/mnt/$1" 2>/dev/null | wc -c; }
 fails() { ! timeout 20 cat "$W/mnt/$1" >/dev/null 2>&1; }
-both_die() {
-	kill -9 $("$BYOKFS" status "$W/mnt" --json | grep -oE '"(worker_pid|supervisor_pid)": [0-9]*' | grep -oE '[0-9]+$')
-	sleep 0.3
-	timeout 20 "$BYOKFS" umount "$W/mnt" >/dev/null 2>&1 || umount -l "$W/mnt" 2>/dev/null
-	return 0
-}
 
 new_store store
 mount_store store
@@ -44,27 +32,27 @@ if "$BYOKFS" verify "$S" >"$W/out" 2>&1; then
 else
 	pass 'verify of a session record put back is damage'
 fi
-check 'verify names the record' grep -q 'put back' "$W/out"
-check 'verify names the cut file' grep -q 'cut' "$W/out"
+expect 'verify names the record' grep -q 'put back' "$W/out"
+expect 'verify names the cut file' grep -q 'cut' "$W/out"
 "$BYOKFS" verify "$S" --no-key >"$W/out" 2>&1 && fail "verify without a key finds nothing"
-check 'so does verify without a key' grep -q 'put back' "$W/out"
+expect 'so does verify without a key' grep -q 'put back' "$W/out"
 for turn in first second; do
 	mount_store store
-	check "$turn mount: what is whole is read" test "$(reads whole)" = 240000
-	check "$turn mount: a cut file is an error" fails cut
-	check "$turn mount: an emptied file is an error" fails empty
-	check "$turn mount: both are counted" test "$(field corrupt)" -ge 2
-	check "$turn mount: status says so" test "$(field session)" = 'put back'
+	expect "$turn mount: what is whole is read" test "$(reads whole)" = 240000
+	expect "$turn mount: a cut file is an error" fails cut
+	expect "$turn mount: an emptied file is an error" fails empty
+	expect "$turn mount: both are counted" test "$(field corrupt)" -ge 2
+	expect "$turn mount: status says so" test "$(field session)" = 'put back'
 	umount_store
 done
 mount_store store --accept-older-session
-check 'accepted, the file ends at its last block' test "$(reads cut)" = 40960
-check 'accepted, the empty file is one' test "$(reads empty)" = 0
-check 'and counts as recovered' test "$(field recovered)" -ge 2
+expect 'accepted, the file ends at its last block' test "$(reads cut)" = 40960
+expect 'accepted, the empty file is one' test "$(reads empty)" = 0
+expect 'and counts as recovered' test "$(field recovered)" -ge 2
 umount_store
-check 'verify makes the store clean' "$BYOKFS" verify "$S"
+expect 'verify makes the store clean' "$BYOKFS" verify "$S"
 mount_store store
-check 'which it is then' test "$(field session)" = clean
+expect 'which it is then' test "$(field session)" = clean
 umount_store
 
 # A crash, and ends as a power cut leaves them: no size is told before it is known, neither by name nor in a listing.
@@ -78,7 +66,8 @@ torn() {
 	sync -f "$W/mnt"
 	local -A disk
 	for f in stat list append odd special empty; do disk[$f]=$(file_of $f); done
-	both_die
+	kill_daemons
+	umount_store
 	local h r header=512
 	[ "$wrap" = store ] || header=4096
 	h=$(stat -c %s "${disk[empty]}")
@@ -101,7 +90,7 @@ torn() {
 	mount_store "crash-$wrap"
 	same "$wrap: still so after a remount" 98305 "$(stat -c %s "$W/mnt/append")"
 	umount_store
-	check "$wrap: verify finds no damage" "$BYOKFS" verify "$S"
+	expect "$wrap: verify finds no damage" "$BYOKFS" verify "$S"
 }
 torn store
 torn file

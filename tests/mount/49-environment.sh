@@ -34,7 +34,7 @@ init = 1
 C
 planted=(env "OPENSSL_CONF=$W/openssl.cnf" "OPENSSL_MODULES=$W" "OPENSSL_ENGINES=$W" "GCONV_PATH=$W" "SSLKEYLOGFILE=$W/keylog")
 "${planted[@]}" openssl list -providers >/dev/null 2>&1
-[ -e "$W/loaded" ] && pass 'the trap works: openssl loads it' || skip 'this openssl does not load the module'
+[ -e "$W/loaded" ] && pass 'the trap works: openssl loads it' || fail 'openssl does not load the module: the check is void'
 rm -f "$W/loaded"
 
 untouched() { [ ! -e "$W/loaded" ] && [ ! -e "$W/keylog" ] && pass "$1: nothing was loaded" || fail "$1: the module was loaded"; rm -f "$W/loaded" "$W/keylog"; }
