@@ -342,7 +342,11 @@ int cmd_pin(int argc, char **argv)
 		return cmd_usage("pin", "%s: STORE is missing", a.command);
 	if (is_import && !a.file)
 		return cmd_usage("pin", "import: --file is missing");
-	if ((is_show && a.file) || (!is_show && a.json) || (!is_import && a.accept_older))
-		return cmd_usage("pin", "%s does not take that option", a.command);
+	const char *other = is_show && a.file              ? "--file"
+			    : !is_show && a.json           ? "--json"
+			    : !is_import && a.accept_older ? "--accept-older-keyring"
+							   : NULL;
+	if (other)
+		return cmd_usage("pin", "%s does not take %s", a.command, other);
 	return is_show ? show(&a) : is_import ? import(&a) : export(&a);
 }
