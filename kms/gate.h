@@ -33,7 +33,7 @@ enum gate_cause {
 /* What a borrower wants to do. */
 enum gate_use {
 	GATE_USE_NEW = 1, /* anything new: ACTIVE and GRACE with a running lease only */
-	GATE_USE_DRAIN,   /* sealing what was accepted before: LOCKING too, until gate_drain_end() */
+	GATE_USE_DRAIN, /* sealing what was accepted before: LOCKING too, for the drain limit or until gate_drain_end() */
 };
 
 /* Longest grace: 7 days. */

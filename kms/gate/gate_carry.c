@@ -17,9 +17,12 @@ static unsigned drain_limit(const struct gate *g)
 
 static void carry_shut(struct gate *g, bool drain)
 {
+	const unsigned limit = drain_limit(g);
+
+	atomic_store(&g->drain_until, gate_now(g) + limit);
 	gate_cancel_calls(g);
 	if (drain && g->hooks.drain)
-		g->hooks.drain(g->hooks.arg, drain_limit(g));
+		g->hooks.drain(g->hooks.arg, limit);
 	gate_drain_end(g);
 	gate_wipe(g);
 	gate_handle(g, &(struct gate_event){.kind = GATE_WIPED}, NULL, NULL);

@@ -55,8 +55,10 @@ static bool gate_admits(const struct gate *g, enum gate_use use)
 	int state = atomic_load(&g->state);
 	int64_t past;
 
+	/* The limit too: requests that queue for one file come here one after another, as slowly as its disk takes them. */
 	if (state == GATE_LOCKING)
-		return use == GATE_USE_DRAIN && atomic_load(&g->drain_open);
+		return use == GATE_USE_DRAIN && atomic_load(&g->drain_open) &&
+		       g->clock() < atomic_load(&g->drain_until);
 	if (state != GATE_ACTIVE && state != GATE_GRACE)
 		return false;
 	past = gate_past(g);

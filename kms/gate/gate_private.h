@@ -67,6 +67,7 @@ struct gate {
 	atomic_llong deadline;   /* end of the lease, or of the grace */
 	atomic_llong lease_from; /* start of the newest good answer; earlier than this it cannot be */
 	atomic_bool drain_open;
+	atomic_llong drain_until; /* end of the drain limit */
 	struct store_keys *store;
 	struct gate_shard shard[GATE_SHARDS];
 	atomic_int probes; /* of the keyring, until their answer is where a lock finds its keys */

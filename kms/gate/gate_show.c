@@ -155,8 +155,10 @@ void gate_show(struct gate *g, const struct gate_actions *a, const char *text, s
 		atomic_store(&g->beacon->deadline, g->machine.deadline);
 	if (!a->show)
 		return;
-	if (a->show == GATE_ACTIVE)
+	if (a->show == GATE_ACTIVE) {
+		atomic_store(&g->drain_until, GATE_NEVER);
 		atomic_store(&g->drain_open, true);
+	}
 	if ((enum gate_state)atomic_load(&g->state) != a->show)
 		g->since = time(NULL);
 	atomic_store(&g->state, (int)a->show);

@@ -121,7 +121,7 @@ umount_store
 
 slow 0 0
 LD_PRELOAD=$slow_lib "$BYOKFS" mount "$W/store" "$W/mnt" >>"$W/cli.log" 2>&1 || fail "mount on the slow store: $(tail -n 2 "$W/cli.log")"
-slow 0 100000
+slow 0 400000
 coproc E { exec python3 -c '
 import os, sys
 fd = os.open(sys.argv[2], os.O_RDWR)
@@ -142,7 +142,7 @@ t0=$(now_ms)
 expect 'lock with more dirty than can be sealed' byokfs lock "$W/mnt"
 t1=$(now_ms)
 slow 0 0
-figure "20 MiB dirty, 100 ms a write: $((t1 - t0)) ms, $(status_of lock_sealed_bytes) bytes sealed, $(status_of lock_refused_bytes) refused"
+figure "20 MiB dirty, 400 ms a write: $((t1 - t0)) ms, $(status_of lock_sealed_bytes) bytes sealed, $(status_of lock_refused_bytes) refused"
 [ "$(status_of lock_refused_bytes)" -gt 0 ] && pass 'some was refused' || fail 'all was sealed: the check is void'
 within 'an order is obeyed within its second, and the write under way' $((t1 - t0)) 1500 "$t0"
 echo >&8

@@ -45,6 +45,7 @@ static struct seen {
 	atomic_int keys_left, secrets_left, state_at_drain, state_at_locked;
 	atomic_int cause;
 	atomic_int drain_sleep, drain_ms;
+	atomic_int drain_jump, refused_after_limit; /* jump: the clock goes to the end of the limit */
 } seen;
 
 /* What happened in which order: 'a'..'e' the states of hooks.changed, D, L, A the hooks, F files_refused. */
@@ -102,6 +103,13 @@ static inline void on_drain(void *arg, unsigned drain_ms)
 		gate_leave(g);
 	}
 	atomic_store(&seen.new_refused, gate_enter(g, GATE_USE_NEW, &keys) == -EACCES);
+	if (atomic_load(&seen.drain_jump)) {
+		atomic_fetch_add(&clock_jump, drain_ms);
+		int r = gate_enter(g, GATE_USE_DRAIN, &keys);
+		atomic_store(&seen.refused_after_limit, r == -EACCES);
+		if (!r)
+			gate_leave(g);
+	}
 	sleep_ms(atomic_load(&seen.drain_sleep));
 	gate_drain_end(g);
 	atomic_store(&seen.drain_refused_after_end, gate_enter(g, GATE_USE_DRAIN, &keys) == -EACCES);

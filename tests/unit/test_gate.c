@@ -262,6 +262,22 @@ START_TEST(test_drain_limit)
 }
 END_TEST
 
+/* The limit holds at the door: who queued for a file all the while seals nothing after it. The next lock has one of its own. */
+START_TEST(test_drain_limit_at_door)
+{
+	start(&lazy);
+	atomic_store(&seen.drain_jump, 1);
+	for (int i = 0; i < 2; i++) {
+		atomic_store(&seen.drain_ok, 0);
+		atomic_store(&seen.refused_after_limit, 0);
+		ck_assert_int_eq(gate_lock(gate, "test"), 0);
+		ck_assert_int_eq(atomic_load(&seen.drain_ok), 1);
+		ck_assert_int_eq(atomic_load(&seen.refused_after_limit), 1);
+		ck_assert_int_eq(gate_unlock(gate, (char[320]){0}), 0);
+	}
+}
+END_TEST
+
 START_TEST(test_order_without_thread)
 {
 	char why[320];
@@ -642,6 +658,7 @@ static Suite *gate_suite(void)
 	tcase_add_test(t, test_suspend);
 	tcase_add_test(t, test_order);
 	tcase_add_loop_test(t, test_drain_limit, 0, 2);
+	tcase_add_test(t, test_drain_limit_at_door);
 	tcase_add_test(t, test_order_without_thread);
 	tcase_add_test(t, test_signal);
 	tcase_add_loop_test(t, test_order_while_hanging, 0, 2);
