@@ -247,7 +247,7 @@ static void report(const struct init *in)
 	printf("Without the KEK nobody can read it, you included: keep %s backed up, apart from the store.\n",
 	       k->n_slots > 1 ? "the KEKs" : "the KEK");
 	printf("Mount it: byokfs mount %s MOUNTPOINT\n", in->path);
-	puts("Another host has to be told that id: byokfs mount --store-id ID, or byokfs pin export and import.");
+	puts("Name that id on another host: byokfs mount --store-id ID, or byokfs pin export and import.");
 }
 
 int cmd_init(int argc, char **argv)

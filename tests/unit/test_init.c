@@ -67,7 +67,7 @@ START_TEST(made)
 		"  pin: in DIR/home\n"
 		"Without the KEK nobody can read it, you included: keep the KEK backed up, apart from the store.\n"
 		"Mount it: byokfs mount s MOUNTPOINT\n"
-		"Another host has to be told that id: byokfs mount --store-id ID, or byokfs pin export and import.\n",
+		"Name that id on another host: byokfs mount --store-id ID, or byokfs pin export and import.\n",
 		"");
 	struct keyring *k = keyring_of("s");
 	ck_assert(k->wrap_type == WRAP_STORE && k->name_mode == NAMES_SIV && k->policy == POLICY_ALL);
@@ -93,7 +93,7 @@ START_TEST(made_with_options)
 		"  pin: in DIR/home\n"
 		"Without the KEK nobody can read it, you included: keep the KEKs backed up, apart from the store.\n"
 		"Mount it: byokfs mount s MOUNTPOINT\n"
-		"Another host has to be told that id: byokfs mount --store-id ID, or byokfs pin export and import.\n",
+		"Name that id on another host: byokfs mount --store-id ID, or byokfs pin export and import.\n",
 		"");
 	struct keyring *k = keyring_of("s");
 	ck_assert(k->name_mode == NAMES_PLAIN && k->policy == POLICY_ANY && k->layout.block_len == 65536);
