@@ -54,16 +54,24 @@ static int key_ask(struct gate_key *k, struct header *h, int *slot, uint8_t *pay
 	return gate_key_ask(k, h, *slot, payload, v);
 }
 
-/* list_lock is held, state RETURNING: nobody is inside and only this thread adds keys. */
-static int load_install(struct gate_key *k, const struct header *h, int slot, const uint8_t *payload)
+/* The key in PAYLOAD into K, unless it was closed meanwhile; list_lock is held, and the store's keys cannot go. */
+static int key_install(struct gate_key *k, const struct header *h, int slot, const uint8_t *payload)
 {
-	if (atomic_load(&k->gate->state) != GATE_RETURNING || !k->gate->store)
-		return -ECANCELED;
+	if (k->closed)
+		return 0;
 	struct file_keys *keys;
 	int r = gate_key_accept(k, h, slot, payload, &keys);
 	if (!r)
 		gate_key_install(k, keys);
 	return r;
+}
+
+/* list_lock is held, state RETURNING: nobody is inside and only this thread adds keys. */
+static int load_install(struct gate_key *k, const struct header *h, int slot, const uint8_t *payload)
+{
+	if (atomic_load(&k->gate->state) != GATE_RETURNING || !k->gate->store)
+		return -ECANCELED;
+	return key_install(k, h, slot, payload);
 }
 
 void gate_keys_load(struct gate *g)
@@ -138,12 +146,11 @@ static int load_inside(struct gate_key *k, const struct header *h, int slot, con
 
 	if (r)
 		return r;
-	struct file_keys *keys;
-	r = gate_key_accept(k, h, slot, payload, &keys);
-	if (!r) {
-		gate_key_install(k, keys);
+	pthread_mutex_lock(&k->gate->list_lock);
+	r = key_install(k, h, slot, payload);
+	if (!r)
 		atomic_store(&k->refused, false);
-	}
+	pthread_mutex_unlock(&k->gate->list_lock);
 	gate_leave(k->gate);
 	return r;
 }

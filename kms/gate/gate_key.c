@@ -86,6 +86,8 @@ void gate_key_close(struct gate_key *k)
 	}
 	pthread_mutex_lock(&g->list_lock);
 	k->closed = true;
+	/* The worker may wait long for the KMS with K in hand: the memory is left to it, the key is not. */
+	gate_key_wipe(k);
 	if (!k->busy)
 		gate_key_free(k);
 	pthread_mutex_unlock(&g->list_lock);

@@ -30,10 +30,10 @@ struct gate_key {
 	atomic_bool writable;
 	atomic_bool droppable; /* wrap type `store`: `header` is complete, the key can be had from it again */
 	atomic_bool used;      /* since the cap's hand came by */
-	int busy;              /* list_lock: the worker has it in hand, close leaves the freeing to it */
-	bool closed;           /* list_lock */
-	char *version;         /* wrap type `file`: KMS key version of the newest wrap; list_lock */
-	uint8_t header[];      /* H bytes, as read or written */
+	int busy;         /* list_lock: the worker has it in hand, close wipes the key and leaves the freeing to it */
+	bool closed;      /* list_lock */
+	char *version;    /* wrap type `file`: KMS key version of the newest wrap; list_lock */
+	uint8_t header[]; /* H bytes, as read or written */
 };
 
 /* What the worker found. */

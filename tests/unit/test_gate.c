@@ -435,6 +435,48 @@ START_TEST(test_keys)
 }
 END_TEST
 
+/* How many hold the newest file's key beside its owner; -1: no file is known. */
+static int in_hand(void)
+{
+	pthread_mutex_lock(&gate->list_lock);
+	const int busy = gate->keys ? gate->keys->busy : -1;
+	pthread_mutex_unlock(&gate->list_lock);
+	return busy;
+}
+
+/* Closed while the KMS is asked about it, for as long as that hangs: the key goes at once. */
+START_TEST(test_close_in_hand)
+{
+	struct plan p = lazy;
+	uint8_t header[HEADER_LEN_FILE];
+	struct gate_key *k;
+	struct gate_status s;
+
+	p.type = WRAP_FILE;
+	start(&p);
+	ck_assert_int_eq(gate_key_create(gate, header, &k), 0);
+	const size_t without = secret_in_use() - 1;
+	fake_set(0, FAKE_HANG_FILE);
+	gate_poke(gate);
+	for (int i = 0; i < 2000 && (in_hand() != 1 || !kms_calls(kek[0])); i++)
+		sleep_ms(5);
+	const size_t asking = secret_in_use(); /* and what the answer is to be put into */
+	gate_key_close(k);
+	ck_assert_int_eq(in_hand(), 1);
+	ck_assert_uint_eq(secret_in_use(), asking - 1);
+	gate_status(gate, &s);
+	ck_assert_uint_eq(s.keys_in_memory, 0);
+	fake_set(0, FAKE_OK);
+	for (int i = 0; i < 2000 && (in_hand() != -1 || secret_in_use() != without); i++)
+		sleep_ms(5);
+	ck_assert_int_eq(in_hand(), -1);
+	ck_assert_uint_eq(secret_in_use(), without);
+	gate_status(gate, &s);
+	ck_assert_uint_eq(s.keys_in_memory, 0);
+	ck_assert_int_eq(gate_state(gate), GATE_ACTIVE);
+}
+END_TEST
+
 /* Another store's header is not ours. */
 START_TEST(test_foreign_header)
 {
@@ -666,6 +708,7 @@ static Suite *gate_suite(void)
 	tcase_add_test(t, test_unlock_before_worker);
 	tcase_add_loop_test(t, test_policies, 0, 2);
 	tcase_add_loop_test(t, test_keys, 0, 2);
+	tcase_add_test(t, test_close_in_hand);
 	tcase_add_loop_test(t, test_foreign_header, 0, 2);
 	tcase_add_test(t, test_create_unknown_algorithm);
 	tcase_add_test(t, test_versions);
