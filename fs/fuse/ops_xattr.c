@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* FUSE callbacks on extended attributes, and the one attribute that tells the gate's state. */
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "crypto/secret.h"
-#include "fs/fuse/ops.h"
+#include "fs/fuse/caller.h"
 #include "fs/tree/xattrs.h"
 
 static void reply_sized(fuse_req_t req, int r, const void *buf, size_t len, size_t size)
@@ -38,32 +37,14 @@ static bool is_state(fuse_ino_t ino, const char *name)
 
 /*
  * Who may see trusted.* names: CAP_SYS_ADMIN, as in the kernel's own filesystems. It checks that by itself when such a value is
- * asked for, but cannot when names are listed. A caller of a pid namespace that is not ours has no pid here.
+ * asked for, but cannot when names are listed.
  */
-static bool caller_is_admin(const struct fuse_ctx *caller)
-{
-	char path[40], line[256];
-	unsigned long long caps = caller->uid == 0 ? ~0ull : 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)caller->pid);
-	FILE *f = caller->pid > 0 ? fopen(path, "re") : NULL;
-	while (f && fgets(line, sizeof(line), f)) {
-		if (strncmp(line, "CapEff:", 7) != 0)
-			continue;
-		caps = strtoull(line + 7, NULL, 16);
-		break;
-	}
-	if (f)
-		fclose(f);
-	return caps >> CAP_SYS_ADMIN & 1;
-}
-
 static int list(fuse_req_t req, struct node *n, struct xattr_buf *buf)
 {
 	int r = xattrs_list(req_tree(req), n, buf);
 
 	/* asked only where there is one: few files have any */
-	if ((r && r != -ERANGE) || !buf->has_trusted || caller_is_admin(fuse_req_ctx(req)))
+	if ((r && r != -ERANGE) || !buf->has_trusted || caller_is_admin(req))
 		return r;
 	buf->hide_trusted = true;
 	return xattrs_list(req_tree(req), n, buf);
@@ -75,7 +56,7 @@ static int list(fuse_req_t req, struct node *n, struct xattr_buf *buf)
  */
 static bool is_root_acl(fuse_ino_t ino, const char *name)
 {
-	return ino == FUSE_ROOT_ID && name && strcmp(name, "system.posix_acl_access") == 0;
+	return ino == FUSE_ROOT_ID && name && strcmp(name, XATTR_ACL_ACCESS) == 0;
 }
 
 /* The value of NAME, or the list of names where it is NULL. */
@@ -110,13 +91,27 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	read_xattrs(req, ino, NULL, size);
 }
 
+/*
+ * An access ACL is a chmod in other words, but the kernel takes the setgid bit away from a chmod only: it leaves that to us here,
+ * and tells this libfuse nothing of who asks.
+ */
+static bool acl_drops_setgid(fuse_req_t req, struct node *n)
+{
+	struct stat st;
+
+	return obj_getattr(req_tree(req), n, &st) == 0 && (st.st_mode & S_ISGID) && !caller_keeps_setgid(req, &st);
+}
+
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
-	const struct xattr_value v = {value, size, flags};
+	struct xattr_value v = {value, size, flags, false};
 	struct node *n = ops_admit_change(req, ino);
 
-	if (n)
-		fuse_reply_err(req, is_state(ino, name) ? EPERM : -xattrs_set(req_tree(req), n, name, &v));
+	if (!n)
+		return;
+	if (strcmp(name, XATTR_ACL_ACCESS) == 0)
+		v.drop_setgid = acl_drops_setgid(req, n);
+	fuse_reply_err(req, is_state(ino, name) ? EPERM : -xattrs_set(req_tree(req), n, name, &v));
 }
 
 static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)

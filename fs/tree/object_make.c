@@ -15,8 +15,7 @@
 #include "fs/inode/blank.h"
 #include "fs/store/borrow.h"
 #include "fs/tree/object_own.h"
-
-#define ACL_DEFAULT "system.posix_acl_default"
+#include "fs/tree/xattrs.h"
 
 /* A default ACL can change only through this mount, so one question per folder is enough. */
 static bool has_default_acl(struct node *dir, int dir_fd)
@@ -27,7 +26,7 @@ static bool has_default_acl(struct node *dir, int dir_fd)
 		char path[40];
 
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", dir_fd);
-		known = getxattr(path, ACL_DEFAULT, NULL, 0) > 0 ? NODE_HAS_SOME : NODE_HAS_NONE;
+		known = getxattr(path, XATTR_ACL_DEFAULT, NULL, 0) > 0 ? NODE_HAS_SOME : NODE_HAS_NONE;
 		atomic_store(&dir->default_acl, known);
 	}
 	return known == NODE_HAS_SOME;

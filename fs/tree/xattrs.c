@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "crypto/auto.h"
 #include "crypto/xattr.h"
 #include "fs/store/borrow.h"
+#include "fs/store/store.h"
 
 #define VALUE_MAX 65536u
 #define LIST_TRIES 8
@@ -40,7 +42,7 @@ static int backing_open(struct tree *t, struct node *n, struct backing *b)
 
 static bool is_acl(const char *name)
 {
-	return strcmp(name, "system.posix_acl_access") == 0 || strcmp(name, "system.posix_acl_default") == 0;
+	return strcmp(name, XATTR_ACL_ACCESS) == 0 || strcmp(name, XATTR_ACL_DEFAULT) == 0;
 }
 
 /* The namespaces that a user knows from ext4; ACLs go their own way. */
@@ -207,6 +209,30 @@ int xattrs_get(struct tree *t, struct node *n, const char *name, struct xattr_bu
 	return r ? r : get_sealed(t, n, name, buf);
 }
 
+/*
+ * The bit goes before the ACL comes, so that it is at no moment there for whom the ACL lets in; it comes back when that fails. The
+ * kernel lets nobody else change the inode meanwhile.
+ */
+static int set_without_setgid(const struct backing *b, const char *name, const struct xattr_value *v)
+{
+	struct stat st;
+
+	if (fstat(b->fd, &st))
+		return -errno;
+	int r = store_chmod(b->fd, st.st_mode & (07777 & ~S_ISGID));
+	if (!r && setxattr(b->path, name, v->value, v->len, v->flags)) {
+		r = -errno;
+		if (store_chmod(b->fd, st.st_mode & 07777))
+			r = -EIO;
+	}
+	return r;
+}
+
+static int set_plain(const struct backing *b, const char *name, const struct xattr_value *v)
+{
+	return setxattr(b->path, name, v->value, v->len, v->flags) ? -errno : 0;
+}
+
 /* V NULL: it is removed. */
 static int set_acl(struct tree *t, struct node *n, const char *name, const struct xattr_value *v)
 {
@@ -215,8 +241,10 @@ static int set_acl(struct tree *t, struct node *n, const char *name, const struc
 
 	if (r)
 		return r;
-	r = v ? setxattr(b.path, name, v->value, v->len, v->flags) : removexattr(b.path, name);
-	r = r ? -errno : 0;
+	if (!v)
+		r = removexattr(b.path, name) ? -errno : 0;
+	else
+		r = v->drop_setgid ? set_without_setgid(&b, name, v) : set_plain(&b, name, v);
 	atomic_store(&n->default_acl, NODE_HAS_UNKNOWN);
 	return r;
 }

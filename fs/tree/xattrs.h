@@ -14,6 +14,9 @@
 
 #define XATTR_STATE "user.byokfs.state" /* of the mount root: the gate's state, readable while locked; its callback's */
 
+#define XATTR_ACL_ACCESS "system.posix_acl_access"
+#define XATTR_ACL_DEFAULT "system.posix_acl_default"
+
 /* Where an answer goes. SIZE 0 asks for the length alone. */
 struct xattr_buf {
 	void *value;
@@ -29,7 +32,8 @@ int xattrs_get(struct tree *t, struct node *n, const char *name, struct xattr_bu
 struct xattr_value {
 	const void *value;
 	size_t len;
-	int flags; /* XATTR_CREATE, XATTR_REPLACE */
+	int flags;        /* XATTR_CREATE, XATTR_REPLACE */
+	bool drop_setgid; /* of an access ACL: who sets it may not leave that bit */
 };
 
 /* Set NAME. -EEXIST, -ENODATA by the flags; -ERANGE for a name, -ENOSPC for a value that is too long. */

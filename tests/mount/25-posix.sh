@@ -46,6 +46,18 @@ same 'root is shown trusted.*' 1 "$(names "$W/mnt/trusted" trusted.secret)"
 same 'a user is not' 0 "$(setpriv --reuid 65534 --regid 65534 --clear-groups getfattr -m - --absolute-names "$W/mnt/trusted" | grep -c '^trusted')"
 same 'but what is his to see' 1 "$(setpriv --reuid 65534 --regid 65534 --clear-groups getfattr -m - --absolute-names "$W/mnt/trusted" | grep -c '^user.open')"
 same 'nor is root without CAP_SYS_ADMIN' 0 "$(setpriv --bounding-set -sys_admin --inh-caps -sys_admin getfattr -m - --absolute-names "$W/mnt/trusted" | grep -c '^trusted')"
+as_root_of_his_own() { setpriv --reuid 65534 --regid 65534 --clear-groups unshare -Ur "$@"; }
+if as_root_of_his_own true 2>/dev/null; then
+	same 'nor is a user who is root in a namespace of his own' 0 "$(as_root_of_his_own getfattr -m - --absolute-names "$W/mnt/trusted" | grep -c '^trusted')"
+	# such a one has CAP_FSETID, but over none of the groups that his namespace lacks
+	chmod 777 "$W/mnt" && install -m 2777 -o 65534 -g 4321 /dev/null "$W/mnt/setgid" && install -m 2777 -o 65534 -g 4321 /dev/null "$W/setgid"
+	for f in "$W/setgid" "$W/mnt/setgid"; do
+		as_root_of_his_own setfacl -m u::rwx,g::rwx,o::--- "$f"
+		same "and sets an ACL: setgid of ${f#"$W/"}" 770 "$(stat -c %a "$f")"
+	done
+else
+	skip 'users make no user namespaces here'
+fi
 
 # overlayfs takes the mount as its upper folder, and leaves whiteouts there
 mkdir "$W/mnt/upper" "$W/mnt/work" "$W/lower" "$W/over"

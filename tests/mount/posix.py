@@ -490,6 +490,121 @@ def test_users():
     as_user(OTHER, 'write by inherited acl', lambda: put_no_chmod('dacl/f'))
 
 
+def acl_of(mask, rights=7, owner=7, group=5):
+    """An access ACL with an entry for user OTHER; MASK None: a minimal one, which a mode says as well."""
+    rows = [(1, owner, 0xffffffff), (2, rights, OTHER), (4, group, 0xffffffff), (16, mask, 0xffffffff), (32, 0, 0xffffffff)]
+    return struct.pack('<I', 2) + b''.join(struct.pack('<HHI', *r) for r in rows if mask is not None or r[0] not in (2, 16))
+
+
+def shown(path):
+    try:
+        acl = os.getxattr(path, 'system.posix_acl_access').hex()
+    except OSError as e:
+        acl = name_of(e)
+    return mode(path), os.lstat(path).st_gid, acl
+
+
+def test_setid():
+    """Root only: what takes suid and sgid away, and what an ACL and a mode tell of each other."""
+    os.chmod('.', 0o777)
+    access, default = 'system.posix_acl_access', 'system.posix_acl_default'
+    owner, group = 2000, 2100
+    # who: in no group of the file, in it by his own group, by a further one, root
+    callers = (('stranger', (owner, owner, [])), ('member', (owner, group, [])), ('further', (owner, owner, [7, group])))
+    def fresh(m, kind='file'):
+        if os.path.lexists('x'):
+            os.rmdir('x') if os.path.isdir('x') else os.unlink('x')
+        os.mkdir('x') if kind == 'dir' else put('x', b'x' * 9000)
+        os.chown('x', owner, group)
+        os.chmod('x', m)
+    def by(who, label, act):
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            if who:
+                os.setgroups(who[2])
+                os.setresgid(who[1], who[1], who[1])
+                os.setresuid(who[0], who[0], who[0])
+            t(label, lambda: (act(), shown('x'))[1])
+            sys.stdout.flush()
+            os._exit(0)
+        os.waitpid(pid, 0)
+    def mapped():
+        fd = os.open('x', os.O_RDWR)
+        m = mmap.mmap(fd, 9000)
+        m[0:1] = b'y'
+        m.flush()
+        os.close(fd)
+    def at(act):
+        fd = os.open('x', os.O_RDWR)
+        act(fd)
+        os.close(fd)
+    put('source', b's' * 9000)
+    os.chmod('source', 0o644)
+    changes = (
+        ('chmod', lambda: os.chmod('x', 0o6775)), ('chmod 2664', lambda: os.chmod('x', 0o2664)),
+        ('acl', lambda: os.setxattr('x', access, acl_of(7))), ('acl without x', lambda: os.setxattr('x', access, acl_of(4))),
+        ('minimal acl', lambda: os.setxattr('x', access, acl_of(None))),
+        ('acl removed', lambda: os.removexattr('x', access)), ('acl twice', lambda: (os.setxattr('x', access, acl_of(7)), os.removexattr('x', access))),
+        ('invalid acl', lambda: os.setxattr('x', access, b'\2\0\0\0\1\0')),
+        ('acl of nobody', lambda: os.setxattr('x', access, struct.pack('<I', 2))),
+        ('write', lambda: at(lambda fd: os.write(fd, b'y'))), ('write of nothing', lambda: at(lambda fd: os.write(fd, b''))),
+        ('O_TRUNC', lambda: os.close(os.open('x', os.O_WRONLY | os.O_TRUNC))), ('truncate', lambda: os.truncate('x', 1)),
+        ('truncate to the same', lambda: os.truncate('x', 9000)), ('ftruncate', lambda: at(lambda fd: os.ftruncate(fd, 20000))),
+        ('fallocate', lambda: at(lambda fd: fallocate(fd, 0, 0, 20000))), ('punch', lambda: at(lambda fd: fallocate(fd, PUNCH | KEEP, 0, 4096))),
+        ('copy_file_range', lambda: at(lambda fd: os.copy_file_range(os.open('source', os.O_RDONLY), fd, 4096))),
+        ('splice', lambda: at(lambda fd: os.sendfile(fd, os.open('source', os.O_RDONLY), 0, 4096))),
+        ('mapped write', mapped), ('setxattr', lambda: os.setxattr('x', 'user.a', b'1')), ('utime', lambda: os.utime('x')),
+        ('link', lambda: (os.link('x', 'x2'), os.unlink('x2'))), ('rename', lambda: (os.rename('x', 'x2'), os.rename('x2', 'x'))),
+        ('chgrp', lambda: os.chown('x', -1, owner)), ('chgrp to the same', lambda: os.chown('x', -1, group)), ('chown of nothing', lambda: os.chown('x', -1, -1)),
+        ('chown to himself', lambda: os.chown('x', owner, -1)))
+    for who, cred in callers + (('root', None),):
+        for m in (0o6777, 0o2767, 0o4711):
+            for what, act in changes:
+                # setgid without the group's x is no right, and the kernel's FUSE leaves it: only who changes modes takes it away
+                if m == 0o2767 and 'acl' not in what and 'chmod' not in what:
+                    continue
+                fresh(m)
+                by(cred, f'{what} of {m:o} by {who}', act)
+        for what, act in (('chmod', lambda: os.chmod('x', 0o2775)), ('acl', lambda: os.setxattr('x', access, acl_of(7))),
+                          ('default acl', lambda: os.setxattr('x', default, acl_of(7))), ('chgrp', lambda: os.chown('x', -1, group))):
+            fresh(0o2775, 'dir')
+            by(cred, f'{what} of a setgid folder by {who}', act)
+    os.chmod('source', 0o4755)
+    os.setxattr('source', access, acl_of(5))
+    for m in (0o777, 0o700, 0o4750, 0o2770, 0):
+        t(f'chmod {m:o} over an acl', lambda: (os.chmod('source', m), shown('source'))[1])
+    t('removed: the mode stays the mask', lambda: (os.removexattr('source', access), shown('source'))[1])
+    t('default acl on a file', lambda: os.setxattr('source', default, acl_of(7)))
+    t('default acl removed from a file', lambda: os.removexattr('source', default))
+    umask_and_default(default)
+
+
+def umask_and_default(default):
+    made = (('file', lambda n: os.close(os.open(n, os.O_CREAT | os.O_WRONLY, 0o6777))), ('folder', lambda n: os.mkdir(n, 0o1777)),
+            ('fifo', lambda n: os.mkfifo(n, 0o666)), ('node', lambda n: os.mknod(n, stat.S_IFREG | 0o666)),
+            ('socket', lambda n: os.mknod(n, stat.S_IFSOCK | 0o777)), ('symlink', lambda n: os.symlink('f', n)))
+    for gid, m in ((0, 0o777), (4321, 0o2777)):
+        for what, acl in (('no', None), ('a', acl_of(5)), ('a minimal', acl_of(None)), ('a closed', acl_of(0, rights=0, owner=6, group=0))):
+            d = f'd{gid}{what}'
+            os.mkdir(d)
+            os.chown(d, 0, gid)
+            os.chmod(d, m)
+            if acl:
+                os.setxattr(d, default, acl)
+            for umask in (0o022, 0o077, 0):
+                os.umask(umask)
+                for kind, make in made:
+                    for who, uid in (('root', 0), ('user', OTHER)):
+                        n = f'{d}/{kind}{umask:o}{who}'
+                        label = f'{kind} by {who} under {what} default acl, umask {umask:o}, folder {m:o}'
+                        if uid:
+                            as_user(uid, label, lambda: (make(n), shown(n))[1])
+                        else:
+                            t(label, lambda: (make(n), shown(n))[1])
+    os.umask(0o022)
+
+
 def put_no_chmod(path):
     fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     os.write(fd, b'z')
@@ -650,7 +765,7 @@ def main():
         os.setresgid(o.uid, o.uid, o.uid)
         os.setresuid(o.uid, o.uid, o.uid)
     top = os.open('.', os.O_RDONLY)
-    tests = [f for n, f in sorted(globals().items()) if n.startswith('test_') and not (n == 'test_users' and os.getuid())]
+    tests = [f for n, f in sorted(globals().items()) if n.startswith('test_') and not (n in ('test_users', 'test_setid') and os.getuid())]
     for f in tests:
         name = f.__name__[5:]
         os.fchdir(top)

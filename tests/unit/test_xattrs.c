@@ -10,7 +10,7 @@
 
 static int set(struct node *n, const char *name, const char *value, int flags)
 {
-	const struct xattr_value v = {value, strlen(value), flags};
+	const struct xattr_value v = {value, strlen(value), flags, false};
 	return xattrs_set(tree, n, name, &v);
 }
 
@@ -204,7 +204,7 @@ START_TEST(longest_value)
 {
 	struct node *n = new_file(root(), "f");
 	char *value = malloc(VALUE_LEN_MAX + 1), *back = malloc(VALUE_LEN_MAX);
-	struct xattr_value v = {value, VALUE_LEN_MAX + 1, 0};
+	struct xattr_value v = {value, VALUE_LEN_MAX + 1, 0, false};
 	struct xattr_buf b = {back, VALUE_LEN_MAX, 0};
 	rig_pattern((uint8_t *)value, VALUE_LEN_MAX + 1);
 	fault_clear();
@@ -508,7 +508,7 @@ static const uint8_t acl[] = {2, 0, 0,    0,    1,    0,    7,    0, 0xff, 0xff,
 
 static int set_acl(struct node *n, const char *name)
 {
-	const struct xattr_value v = {acl, sizeof(acl), 0};
+	const struct xattr_value v = {acl, sizeof(acl), 0, false};
 	return xattrs_set(tree, n, name, &v);
 }
 
@@ -564,10 +564,27 @@ START_TEST(access_acl_is_the_mode)
 	ck_assert_uint_eq(attr(f).st_mode, S_IFREG | 0770);
 	ck_assert_int_eq(set_acl(p, ACL_ACCESS), 0);
 	ck_assert_uint_eq(attr(p).st_mode, S_IFIFO | 0770);
-	ck_assert_int_eq(set_acl(f, ACL_DEFAULT), -EACCES); /* folders only: the kernel's word */
-	const struct xattr_value part = {acl, 12, 0};       /* an owner and nobody else */
+	ck_assert_int_eq(set_acl(f, ACL_DEFAULT), -EACCES);  /* folders only: the kernel's word */
+	const struct xattr_value part = {acl, 12, 0, false}; /* an owner and nobody else */
 	ck_assert_int_eq(xattrs_set(tree, f, ACL_ACCESS, &part), -EINVAL);
 	ck_assert_uint_eq(attr(f).st_mode, S_IFREG | 0770);
+}
+END_TEST
+
+START_TEST(access_acl_drops_setgid)
+{
+	struct node *f = new_file(root(), "f");
+	const struct xattr_value good = {acl, sizeof(acl), 0, true}, bad = {acl, 12, 0, true};
+	char path[512];
+	path_of(root(), "f", path);
+	ck_assert_int_eq(chmod(path, 06755), 0);
+	ck_assert_int_eq(xattrs_set(tree, f, ACL_ACCESS, &bad), -EINVAL);
+	ck_assert_uint_eq(attr(f).st_mode, S_IFREG | 06755); /* as it was */
+	ck_assert_int_eq(xattrs_set(tree, f, ACL_ACCESS, &good), 0);
+	ck_assert_uint_eq(attr(f).st_mode, S_IFREG | 04770);
+	ck_assert_int_eq(chmod(path, 06755), 0);
+	ck_assert_int_eq(set_acl(f, ACL_ACCESS), 0); /* who may keep it */
+	ck_assert_uint_eq(attr(f).st_mode, S_IFREG | (geteuid() == 0 ? 06770 : 04770 | (attr(f).st_mode & S_ISGID)));
 }
 END_TEST
 
@@ -656,6 +673,7 @@ static Suite *make_suite(void)
 	tcase_add_test(backing, object_that_is_gone);
 	tcase_add_test(acls, default_acl_is_the_backings);
 	tcase_add_test(acls, access_acl_is_the_mode);
+	tcase_add_test(acls, access_acl_drops_setgid);
 	tcase_add_loop_test(locked, locked_gate_refuses, 0, 2);
 	tcase_add_test(locked, locked_between_disk_and_keys);
 	return suite;
