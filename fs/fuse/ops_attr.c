@@ -121,6 +121,8 @@ static int apply(const struct change *c, struct file_work *w, struct file *f, st
 
 		stamp(c->attr, c->to_set, ts);
 		r = utimensat(fd, "", ts, AT_EMPTY_PATH) ? -errno : 0;
+		if (!r && ts[1].tv_nsec != UTIME_OMIT) /* the kernel knows the time from now on */
+			atomic_store(&c->node->written_ns, 0);
 	}
 	if (!r)
 		r = fstat(fd, st) ? -errno : 0;

@@ -55,15 +55,40 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_err(req, 0);
 }
 
+/* The time of what went past the kernel's cache, if it does not know that yet. */
+static void tell_time(const struct server *s, const struct node *n)
+{
+	int64_t ns = atomic_load(&n->written_ns);
+	const struct timespec when = {ns / 1000000000, ns % 1000000000};
+
+	if (ns && ops_open(s))
+		lock_touch(s->cfg.lock, n->id, &when);
+}
+
+static void job_flush(struct file_work *w, void *arg)
+{
+	struct deferred *d = arg;
+
+	(void)w;
+	tell_time(d->server, d->node);
+	fuse_reply_err(d->req, 0);
+	ops_deferred_end(d);
+}
+
 /*
- * Before the kernel sends this it has written back and collected the errors, so there is nothing to do, locked or not. But
- * it must be answered: without FLUSH, close(2) returns 0 on a connection whose daemon has been killed, dirty pages lost.
+ * Before the kernel sends this it has written back and collected the errors, so there is nothing to do, locked or not, but to
+ * tell it the time of what went past its cache. It must be answered: without FLUSH, close(2) returns 0 on a connection whose
+ * daemon has been killed, dirty pages lost.
  */
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)ino;
+	struct node *n = node_get(&req_tree(req)->nodes, ino);
+
 	(void)fi;
-	fuse_reply_err(req, 0);
+	if (n && atomic_load(&n->written_ns))
+		ops_defer(req, job_flush, &(struct deferred){.node = n});
+	else
+		fuse_reply_err(req, 0);
 }
 
 /* ---- contents ---- */
@@ -109,6 +134,14 @@ static void tell_at_next_write(struct lock *l, const struct file *f, int r)
 	(void)lock_forget_inode(l, f->node->id, -1, 0);
 }
 
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now); /* as the kernel itself stamps files */
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct server *s = req_server(req);
@@ -124,6 +157,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 		r = file_write(f, &thread_self()->work, &wr);
 	account(s, &wr, open, r);
 	bool disk = space_failed(&s->space, r);
+	if (!r && !fi->writepage)
+		atomic_store(&f->node->written_ns, now_ns());
 	if (r && fi->writepage) { /* its bytes are lost, and must read as such: neither as zeros nor as stale pages */
 		file_lost(f, wr.off, size);
 		if (disk)
@@ -143,6 +178,7 @@ static void job_fsync(struct file_work *w, void *arg)
 	int r = (d->arg ? fdatasync(f->fd) : fsync(f->fd)) ? -errno : 0;
 
 	(void)w;
+	tell_time(d->server, f->node);
 	if (!r)
 		r = obj_sync_up(d->server->cfg.tree, f->node);
 	fuse_reply_err(d->req, -r);

@@ -9,17 +9,23 @@
 
 /* ---- look-up ---- */
 
-/* Locking looks up files by number (rootsync.c): all of the reply that matters is that its time is over. */
+/*
+ * Locking looks up files by number (rootsync.c): all of the reply that matters is that its time is over. By a number a file is
+ * touched too (touch.c).
+ */
 static bool lookup_own(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct tree *t = req_tree(req);
 	struct fuse_entry_param e;
 	struct stat st;
+	uint64_t asked = lock_asked_id(name), touched = lock_touched_id(name);
 
-	if (parent != FUSE_ROOT_ID || !lock_asked_id(name) || !ops_own_thread(req))
+	if (parent != FUSE_ROOT_ID || !(asked || touched) || !ops_own_thread(req))
 		return false;
-	struct node *n = node_lookup_again(&t->nodes, lock_asked_id(name));
+	struct node *n = node_lookup_again(&t->nodes, asked ? asked : touched);
 	int r = n ? obj_getattr(t, n, &st) : -ENOENT;
+	if (!r && touched && !atomic_load(&n->written_ns))
+		r = -ENOENT;
 	if (r) {
 		fuse_reply_err(req, -r);
 	} else {

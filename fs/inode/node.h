@@ -92,6 +92,8 @@ struct node {
 	_Atomic bool lost_any;  /* a: lost is not empty */
 	/* a: errno of a write-back that failed on the disk, until a writer has been told; 0: none */
 	_Atomic int write_error;
+	/* a: when bytes went past the kernel's cache, which has not been told the time; 0: it has */
+	_Atomic int64_t written_ns;
 	_Atomic bool settled; /* a: file_settle() has looked at its end */
 };
 

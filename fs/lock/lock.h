@@ -79,7 +79,16 @@ int lock_forget_inode(struct lock *l, uint64_t ino, int64_t off, int64_t len);
 /* Make the kernel ask again for every name that it has cached, also those that are not there. Costs nothing. */
 void lock_forget_names(struct lock *l);
 
+/*
+ * Tell the kernel, through the mount itself and by a thread of its own, that ID was changed at TIME: for writes that went past
+ * its cache, since of a file the kernel keeps the times itself. Returns when it is told, or after 1 s; the file must be open.
+ * Never from a thread that serves.
+ */
+void lock_touch(struct lock *l, uint64_t id, const struct timespec *time);
+
 /* The id in a name below the root by which a lock looks files up through the mount (rootsync.c); 0 if NAME is none. */
 uint64_t lock_asked_id(const char *name);
+/* The same for lock_touch(). It is there while the node's `written_ns` is set, so the kernel drops it at the next look. */
+uint64_t lock_touched_id(const char *name);
 
 #endif

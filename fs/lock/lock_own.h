@@ -17,6 +17,15 @@ bool lock_writable(struct lock *l, uint64_t ino, uint64_t *size);
  */
 int lock_forget(struct lock *l, uint64_t ino);
 
+/* The name below the root by which ID is touched; lock_touched_id() reads it. */
+#define LOCK_NAME_MAX 40u
+void lock_touch_name(uint64_t id, char name[LOCK_NAME_MAX]);
+/*
+ * For a thread that asks this very mount: a table of descriptors of its own, empty. Killed in the middle, it sleeps until our
+ * requests are answered or the connection ends, and the connection ends when nobody holds /dev/fuse any more.
+ */
+void rootsync_own_descriptors(void);
+
 /*
  * The write-back: syncfs of the mount root, from a thread of its own that no request needs, begun at once. NULL: not now; the
  * passes write back page by page then. Never from a request handler.

@@ -19,6 +19,7 @@
 #define END_WAIT_MS 1000
 #define OPEN_TRIES 5
 #define NAME_PREFIX ".byokfs:ask:"
+#define TOUCH_PREFIX ".byokfs:touch:"
 #define BATCH 64u
 
 /*
@@ -87,15 +88,30 @@ static void sync_rounds(struct rootsync *s, int fd)
 	}
 }
 
-uint64_t lock_asked_id(const char *name)
+static uint64_t id_behind(const char *prefix, const char *name)
 {
-	const size_t len = sizeof(NAME_PREFIX) - 1;
+	const size_t len = strlen(prefix);
 
-	if (strncmp(name, NAME_PREFIX, len) != 0 || name[len] < '1' || name[len] > '9')
+	if (strncmp(name, prefix, len) != 0 || name[len] < '1' || name[len] > '9')
 		return 0;
 	char *end;
 	uint64_t id = strtoull(name + len, &end, 10);
 	return *end ? 0 : id;
+}
+
+uint64_t lock_asked_id(const char *name)
+{
+	return id_behind(NAME_PREFIX, name);
+}
+
+uint64_t lock_touched_id(const char *name)
+{
+	return id_behind(TOUCH_PREFIX, name);
+}
+
+void lock_touch_name(uint64_t id, char name[LOCK_NAME_MAX])
+{
+	snprintf(name, LOCK_NAME_MAX, TOUCH_PREFIX "%" PRIu64, id);
 }
 
 /* The next of the files open for writing. */
@@ -123,7 +139,7 @@ static void ask_first(struct rootsync *s, int fd)
 
 	while ((n = written_ids(s, &next, ids)) > 0)
 		for (size_t i = 0; i < n; i++) {
-			char name[sizeof(NAME_PREFIX) + 20]; /* the digits of a uint64_t */
+			char name[LOCK_NAME_MAX];
 			struct statx x;
 
 			snprintf(name, sizeof(name), NAME_PREFIX "%" PRIu64, ids[i]);
@@ -145,16 +161,17 @@ static int sync_open(struct rootsync *s)
 	return -1;
 }
 
+void rootsync_own_descriptors(void)
+{
+	if (unshare(CLONE_FILES) == 0)
+		(void)(close_range(3, ~0u, 0) == 0);
+}
+
 static void *sync_thread(void *arg)
 {
 	struct rootsync *s = arg;
 
-	/*
-	 * A table of descriptors of its own, empty: killed in the middle of syncfs(2), this thread sleeps until our requests
-	 * are answered or the connection ends, and the connection ends when nobody holds /dev/fuse any more.
-	 */
-	if (unshare(CLONE_FILES) == 0)
-		(void)(close_range(3, ~0u, 0) == 0);
+	rootsync_own_descriptors();
 	int fd = sync_open(s);
 	if (fd >= 0 && s->kind == ROOTSYNC_ASK_FIRST)
 		ask_first(s, fd);

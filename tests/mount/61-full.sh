@@ -43,6 +43,17 @@ m = mmap.mmap(fd, 8192); m[5000:5004] = b"here"; m.flush()
 w = os.open(sys.argv[1], os.O_WRONLY); os.pwrite(w, b"there", 100)
 assert m[100:105] == b"there" and m[5000:5004] == b"here"
 r = os.open(sys.argv[1], os.O_RDONLY); assert os.pread(r, 5, 100) == b"there"' "$M/mapped"
+# the kernel keeps the times of a file itself, and does not move them for what goes past its cache
+echo old >"$M/stamped"
+touch -d 2001-01-01 "$M/stamped"
+t0=$(date +%s)
+echo new >>"$M/stamped"
+t=$(stat -c %Y "$M/stamped")
+[ "$t" -ge "$t0" ] && pass '>> near the full mark moves mtime' || fail ">> near the full mark: mtime is $(stat -c %y "$M/stamped")"
+expect 'a time that was set stays, through the close' python3 -c '
+import os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND); os.write(fd, b"x"); os.utime(fd, (1000, 1000)); os.close(fd)
+sys.exit(os.stat(sys.argv[1]).st_mtime != 1000)' "$M/stamped"
 same 'with room again all goes on, in the file that lost something too' 'ok ok ok ok' "$(writes small "$M/keep4" RDWR 100000)"
 same 'in a new one' 'ok ok ok ok' "$(writes small "$M/new" WRONLY 100000)"
 same 'and is there' "200000 $(head -c 100000 /dev/zero | md5sum)" "$(stat -c %s "$M/new") $(head -c 100000 "$M/new" | md5sum)"
