@@ -12,6 +12,8 @@
 #include "fs/lock/lock.h"
 #include "fs/tree/object.h"
 
+#define NAMELESS "/" /* the name of a CREATE that was a TMPFILE: server.c */
+
 /* A serving thread. */
 struct server_thread {
 	struct server *server;

@@ -138,12 +138,20 @@ static void create_now(fuse_req_t req, const struct make *m, struct fuse_file_in
 		node_forget(&t->nodes, n, 1);
 }
 
+/* What obj_create() is to make at NAME: a file without one, for NAMELESS. */
+static struct make file_to_make(const char *name, mode_t mode)
+{
+	return (struct make){.at.name = strcmp(name, NAMELESS) == 0 ? NULL : name, .mode = mode};
+}
+
 static void job_create(struct file_work *w, void *arg)
 {
 	struct deferred *d = arg;
-	const struct make m = {.at = {d->node, d->name}, .mode = d->mode, .cred = ops_cred(d->req)};
+	struct make m = file_to_make(d->name, d->mode);
 
 	(void)w;
+	m.at.dir = d->node;
+	m.cred = ops_cred(d->req);
 	create_now(d->req, &m, d->arg ? &d->fi : NULL);
 	ops_deferred_end(d);
 }
@@ -154,7 +162,7 @@ static void create_later(fuse_req_t req, const struct make *m, const struct fuse
 
 	if (fi)
 		d.fi = *fi;
-	name_later(req, job_create, &d, m->at.name);
+	name_later(req, job_create, &d, m->at.name ? m->at.name : NAMELESS);
 }
 
 /* A regular file: with wrap type `file` the KMS is asked for its key. */
@@ -176,7 +184,7 @@ static bool make_admitted(fuse_req_t req, fuse_ino_t parent, struct make *m)
 
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
-	struct make m = {.at.name = name, .mode = mode};
+	struct make m = file_to_make(name, mode);
 
 	if (make_admitted(req, parent, &m))
 		create(req, &m, fi);

@@ -53,6 +53,21 @@ static void thread_wipe(struct server_thread *t)
 	atomic_fetch_add(&s->wiped, 1);
 }
 
+/*
+ * libfuse of Debian 12 and 13 has no call for TMPFILE, which asks for what CREATE asks for, but for a name: it becomes one, of a
+ * name that no file can have.
+ */
+static void tmpfile_as_create(struct fuse_buf *buf, size_t len)
+{
+	const size_t name_at = sizeof(struct fuse_in_header) + sizeof(struct fuse_create_in);
+	struct fuse_in_header *in = buf->mem;
+
+	if ((buf->flags & FUSE_BUF_IS_FD) || len < name_at + sizeof(NAMELESS) || in->opcode != FUSE_TMPFILE)
+		return;
+	in->opcode = FUSE_CREATE;
+	memcpy((char *)buf->mem + name_at, NAMELESS, sizeof(NAMELESS));
+}
+
 static void *thread_main(void *arg)
 {
 	struct server_thread *t = arg;
@@ -67,6 +82,7 @@ static void *thread_main(void *arg)
 		if (len <= 0)
 			break;
 		unsigned turn = lock_request_begin(s->cfg.lock);
+		tmpfile_as_create(&t->buf, (size_t)len);
 		fuse_session_process_buf(s->session, &t->buf);
 		if (!ops_open(s)) /* a page that was refused after the wipe */
 			secret_wipe(t->buf.mem, (size_t)len);

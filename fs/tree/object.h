@@ -64,7 +64,8 @@ struct make {
 /*
  * Make; each counts one look-up of *OUT and fills ST. Nothing half made stays, but what was made stays when only the answer
  * fails. -EEXIST, or as the system call. FILE (NULL: not wanted) gets the open file with one writable handle; may call the
- * KMS with wrap type `file`.
+ * KMS with wrap type `file`. A file of the name NULL has none, until obj_link() gives it one; -EOPNOTSUPP where the store's
+ * filesystem has no O_TMPFILE.
  */
 int obj_create(struct tree *t, const struct make *m, struct node **out, struct stat *st, struct file **file) MUST_CHECK;
 int obj_mkdir(struct tree *t, const struct make *m, struct node **out, struct stat *st) MUST_CHECK;

@@ -105,7 +105,7 @@ static void place_end(struct place *p)
 
 static int place_begin(struct tree *t, struct at at, struct place *p)
 {
-	int r = obj_encode(t, at, &p->dn);
+	int r = at.name ? obj_encode(t, at, &p->dn) : 0;
 
 	p->dir.t = &t->nodes;
 	if (!r)
@@ -151,10 +151,10 @@ static int answer(struct tree *t, struct node *n, struct stat *st)
 
 static int make_file(const struct make *m, struct place *p, const struct blank *blank, int *out)
 {
-	int dir_fd = p->dir.d->fd;
+	int dir_fd = p->dir.d->fd, how = m->at.name ? O_CREAT | O_EXCL | O_NOFOLLOW : O_TMPFILE;
+	const char *name = m->at.name ? p->dn.name : NULL;
 	mode_t mode = obj_mode(m->at.dir, dir_fd, m);
-	AUTO(auto_close)
-	int fd = openat(dir_fd, p->dn.name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	AUTO(auto_close) int fd = openat(dir_fd, name ? name : ".", O_RDWR | O_CLOEXEC | how, mode);
 
 	if (fd < 0)
 		return place_undo(p, NULL, 0, -errno);
@@ -162,10 +162,23 @@ static int make_file(const struct make *m, struct place *p, const struct blank *
 	if (!r)
 		r = give_to_creator(fd, dir_fd, m);
 	if (r)
-		return place_undo(p, p->dn.name, 0, r);
+		return place_undo(p, name, 0, r);
 	*out = fd;
 	fd = -1;
 	return 0;
+}
+
+/* The same for file FD without a name: as with one that has lost its last, a descriptor stands in for it. */
+static int announce_nameless(struct tree *t, int fd, struct node_key key, struct node **out)
+{
+	int r = node_lookup(&t->nodes, &key, NULL, NULL, out);
+	int path = r ? -1 : store_reopen(fd, O_PATH);
+
+	if (path >= 0)
+		node_keep_orphan(&t->nodes, key.dev, key.ino, path);
+	else if (!r)
+		node_forget(&t->nodes, *out, 1);
+	return r ? r : path < 0 ? path : 0;
 }
 
 int obj_create(struct tree *t, const struct make *m, struct node **out, struct stat *st, struct file **file)
@@ -182,7 +195,8 @@ int obj_create(struct tree *t, const struct make *m, struct node **out, struct s
 	if (!r && fstat(fd, st))
 		r = -errno;
 	if (!r)
-		r = announce(t, m, p.dn.name, key_of(st, OBJECT_FILE), out);
+		r = m->at.name ? announce(t, m, p.dn.name, key_of(st, OBJECT_FILE), out)
+			       : announce_nameless(t, fd, key_of(st, OBJECT_FILE), out);
 	if (r)
 		return r;
 	obj_cache_id(*out, blank.file_id);

@@ -14,8 +14,8 @@ run() {
 	timeout 900 python3 "$here/posix.py" "$dir" "$@" >"$W/$out" 2>"$W/$out.err" || fail "$out: $(tail -n 3 "$W/$out.err")"
 }
 chmod 755 "$W"
-if ! python3 -c 'import os, sys; os.open(sys.argv[1], os.O_TMPFILE | os.O_RDWR)' "$W/mnt" 2>/dev/null; then
-	skip 'O_TMPFILE (this libfuse has no tmpfile call)'
+if [ "$(printf '6.1\n%s\n' "$(uname -r)" | sort -V | head -n 1)" != 6.1 ]; then
+	skip 'O_TMPFILE (older than Linux 6.1)'
 	export NO_TMPFILE=1
 fi
 for uid in 0 65534; do
@@ -63,8 +63,9 @@ fi
 mkdir "$W/mnt/upper" "$W/mnt/work" "$W/lower" "$W/over"
 echo low >"$W/lower/file"
 if mount -t overlay overlay -o "lowerdir=$W/lower,upperdir=$W/mnt/upper,workdir=$W/mnt/work" "$W/over" 2>"$W/over.err"; then
+	expect 'copy up to the mount' bash -c 'echo more >>"$1"' - "$W/over/file"
 	expect 'rename over the mount' mv "$W/over/file" "$W/over/moved"
-	same 'what was moved' low "$(cat "$W/over/moved")"
+	same 'what was moved' 'low more ' "$(tr '\n' ' ' <"$W/over/moved")"
 	same 'and is no longer there' no "$([ -e "$W/over/file" ] && echo yes || echo no)"
 	same 'as a whiteout' 'character special file 0 0' "$(stat -c '%F %t %T' "$W/mnt/upper/file")"
 	umount "$W/over"
@@ -74,6 +75,40 @@ else
 	fail "overlayfs refuses the mount: $(cat "$W/over.err") $(dmesg 2>/dev/null | tail -n 2)"
 fi
 
+# a file without a name, locked meanwhile, and named after all
+nameless() {
+	python3 - "$BYOKFS" "$1" <<'PY'
+import ctypes, errno, os, subprocess, sys
+byokfs, mnt = sys.argv[1:]
+fd = os.open(mnt, os.O_TMPFILE | os.O_RDWR, 0o600)
+os.write(fd, b'x' * 300_000)
+subprocess.run([byokfs, 'lock', mnt], check=True, stdin=subprocess.DEVNULL)
+try:
+    os.pread(fd, 1, 0)
+    sys.exit('read while locked')
+except OSError as e:
+    assert e.errno == errno.EACCES, e
+subprocess.run([byokfs, 'unlock', mnt], check=True, stdin=subprocess.DEVNULL)
+assert os.pread(fd, 300_001, 0) == b'x' * 300_000
+assert ctypes.CDLL(None).linkat(-100, b'/proc/self/fd/%d' % fd, -100, os.fsencode(f'{mnt}/named'), 0x400) == 0
+os.write(fd, b'y')
+os.fsync(fd)
+# one more that stays without: nothing of it is there after the mount
+os.write(os.open(mnt, os.O_TMPFILE | os.O_RDWR, 0o600), b'z' * 300_000)
+PY
+}
+[ -n "${NO_TMPFILE:-}" ] || expect 'a file without a name over a lock' nameless "$W/mnt"
+
 # the backing of the store must hold no trace of what failed
 umount_store
 expect 'verify' byokfs verify "$W/store"
+
+# the same where the KMS wraps the key of each file
+new_store wrapped --wrap file
+mount_store wrapped || exit
+[ -n "${NO_TMPFILE:-}" ] || expect 'a file without a name, its key wrapped by the KMS' nameless "$W/mnt"
+umount_store
+mount_store wrapped || exit
+[ -n "${NO_TMPFILE:-}" ] || same 'and what it holds' 300001 "$(wc -c <"$W/mnt/named")"
+umount_store
+expect 'verify' byokfs verify "$W/wrapped"

@@ -256,13 +256,50 @@ def test_links():
     t('fifty links', lambda: os.stat('many7').st_nlink)
     os.unlink('many0')
     t('first name gone', lambda: (get('many49'), os.stat('many49').st_nlink))
-    def tmpfile():
-        fd = os.open('.', os.O_TMPFILE | os.O_RDWR, 0o600)
-        os.write(fd, b'tmp')
-        c(libc.linkat(-100, b'/proc/self/fd/%d' % fd, -100, b'named', 0x400))
-        return get('named'), os.stat('named').st_nlink, mode('named')
-    if not os.environ.get('NO_TMPFILE'):
-        t('O_TMPFILE and link', tmpfile)
+
+
+def test_tmpfile():
+    def named(fd, name):
+        return c(libc.linkat(-100, b'/proc/self/fd/%d' % fd, -100, os.fsencode(name), 0x400))
+    fd = os.open('.', os.O_TMPFILE | os.O_RDWR, 0o6666)
+    t('nameless', lambda: (oct(os.fstat(fd).st_mode), os.fstat(fd).st_nlink, os.listdir('.')))
+    t('write, truncate, read', lambda: (os.write(fd, b'x' * 100_000), os.ftruncate(fd, 70_000), os.fsync(fd), os.fstat(fd).st_size, os.pread(fd, 5, 69_998)))
+    t('attributes', lambda: (os.fchmod(fd, 0o640), os.setxattr(fd, 'user.a', b'1'), os.getxattr(fd, 'user.a'), os.utime(fd, ns=(5, 6)), os.fstat(fd).st_mtime_ns))
+    t('named', lambda: (named(fd, 'a'), get('a') == b'x' * 70_000, mode('a'), os.getxattr('a', 'user.a'), os.stat('a').st_nlink))
+    t('named again', lambda: (named(fd, 'b' * 250), os.stat('a').st_nlink))
+    t('name taken', lambda: named(fd, 'a'))
+    t('names gone', lambda: (os.unlink('a'), os.unlink('b' * 250), os.fstat(fd).st_nlink, os.pread(fd, 3, 0)))
+    t('after the last name', lambda: named(fd, 'a'))
+    t('never to be named', lambda: named(os.open('.', os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600), 'never'))
+    os.mkdir('d')
+    w = os.open('d', os.O_TMPFILE | os.O_WRONLY, 0o600)
+    t('its folder removed', lambda: (os.rmdir('d'), os.write(w, b'abc'), named(w, 'late'), get('late')))
+    r = os.open('.', os.O_TMPFILE | os.O_RDWR, 0o600)
+    os.write(r, b'again')
+    q, path = os.open(f'/proc/self/fd/{r}', os.O_RDONLY), os.open(f'/proc/self/fd/{r}', os.O_PATH)
+    os.close(r)
+    t('another handle', lambda: os.read(q, 9))
+    os.close(q)
+    t('no handle but a place', lambda: (get(f'/proc/self/fd/{path}'), os.stat(f'/proc/self/fd/{path}').st_size))
+    t('O_RDONLY', lambda: os.open('.', os.O_TMPFILE | os.O_RDONLY, 0o600))
+    t('in a file', lambda: os.open('late', os.O_TMPFILE | os.O_RDWR, 0o600))
+    t('in nothing', lambda: os.open('none', os.O_TMPFILE | os.O_RDWR, 0o600))
+    os.umask(0o077)
+    t('umask', lambda: oct(os.fstat(os.open('.', os.O_TMPFILE | os.O_RDWR, 0o666)).st_mode))
+    os.umask(0o022)
+    t('many', lambda: len([named(os.open('.', os.O_TMPFILE | os.O_RDWR, 0o600), f'm{i}') for i in range(200)]))
+    t('times of the folder', lambda: times_changed('.', lambda: os.close(os.open('.', os.O_TMPFILE | os.O_RDWR, 0o600))))
+    if os.getuid() == 0:
+        os.mkdir('acl')
+        os.setxattr('acl', 'system.posix_acl_default', acl_of(5))
+        os.umask(0o077)
+        t('default acl', lambda: (named(os.open('acl', os.O_TMPFILE | os.O_RDWR, 0o666), 'acl/f'), shown('acl/f')))
+        os.umask(0o022)
+        os.mkdir('g')
+        os.chown('g', 0, 4321)
+        os.chmod('g', 0o2777)
+        as_user(OTHER, "setgid folder, a user's", lambda: (named(os.open('g', os.O_TMPFILE | os.O_RDWR, 0o6777), 'g/f'), shown('g/f'), os.stat('g/f').st_uid))
+        as_user(OTHER, "in root's folder", lambda: os.open('acl', os.O_TMPFILE | os.O_RDWR, 0o600))
 
 
 def test_io():
@@ -765,7 +802,7 @@ def main():
         os.setresgid(o.uid, o.uid, o.uid)
         os.setresuid(o.uid, o.uid, o.uid)
     top = os.open('.', os.O_RDONLY)
-    tests = [f for n, f in sorted(globals().items()) if n.startswith('test_') and not (n in ('test_users', 'test_setid') and os.getuid())]
+    tests = [f for n, f in sorted(globals().items()) if n.startswith('test_') and not (n in ('test_users', 'test_setid') and os.getuid()) and not (n == 'test_tmpfile' and os.environ.get('NO_TMPFILE'))]
     for f in tests:
         name = f.__name__[5:]
         os.fchdir(top)

@@ -319,6 +319,48 @@ START_TEST(file)
 }
 END_TEST
 
+/* TMPFILE, of which libfuse knows nothing, with the name that the kernel gives it or another. */
+static int tmpfile_of(const char *name, struct fuse_entry_out *e, uint64_t *fh)
+{
+	struct fuse_create_in in = {.flags = O_RDWR | O_TMPFILE, .mode = S_IFREG | 0666, .umask = 022};
+	struct fuse_open_out open;
+	int r = ASK(FUSE_TMPFILE, FUSE_ROOT_ID, {BYTES(in)}, {TEXT(name)});
+	if (r)
+		return r;
+	ck_assert_uint_eq(body_len, sizeof(*e) + sizeof(open));
+	memcpy(e, body, sizeof(*e));
+	memcpy(&open, body + sizeof(*e), sizeof(open));
+	*fh = open.fh;
+	return 0;
+}
+
+START_TEST(file_without_a_name)
+{
+	struct fuse_entry_out e, named;
+	uint64_t fh, other;
+
+	ck_assert_int_eq(tmpfile_of("/", &e, &fh), 0);
+	ck_assert_uint_eq(e.attr.mode, S_IFREG | 0644);
+	ck_assert_uint_eq(e.attr.nlink, 0);
+	ck_assert_int_eq(put(e.nodeid, fh, 0, "hello", 0), 0);
+	ck_assert_int_eq(tmpfile_of("any-name-that-is-longer", &named, &other), 0);
+	ck_assert_uint_ne(named.nodeid, e.nodeid);
+	ck_assert_int_eq(lookup("any-name-that-is-longer", &named), 0);
+	ck_assert_uint_eq(named.nodeid, 0);
+	struct fuse_link_in in = {.oldnodeid = e.nodeid};
+	ck_assert_int_eq(ASK(FUSE_LINK, FUSE_ROOT_ID, {BYTES(in)}, {TEXT("file")}), 0);
+	memcpy(&named, body, sizeof(named));
+	ck_assert_uint_eq(named.nodeid, e.nodeid);
+	ck_assert_uint_eq(named.attr.nlink, 1);
+	ck_assert_int_eq(release(e.nodeid, fh), 0);
+	ck_assert_int_eq(lookup("file", &named), 0);
+	ck_assert_uint_eq(named.attr.size, 5);
+	/* a request that is cut off before its name is libfuse's to refuse */
+	struct fuse_create_in cut = {.flags = O_RDWR};
+	ck_assert_int_eq(ASK(FUSE_TMPFILE, FUSE_ROOT_ID, {BYTES(cut)}), -ENOSYS);
+}
+END_TEST
+
 START_TEST(handles_know_their_mode)
 {
 	struct fuse_open_in in = {.flags = O_RDONLY};
@@ -478,6 +520,7 @@ static int call(uint32_t opcode, uint64_t node, uint64_t fh)
 	case FUSE_MKNOD:
 		return ASK(opcode, node, {BYTES((struct fuse_mknod_in){.mode = S_IFREG})}, {TEXT("name")});
 	case FUSE_CREATE:
+	case FUSE_TMPFILE:
 		return ASK(opcode, node, {BYTES((struct fuse_create_in){.flags = O_RDWR})}, {TEXT("name")});
 	case FUSE_SETATTR:
 		return ASK(opcode, node, {BYTES((struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 0600})});
@@ -504,9 +547,9 @@ static int call(uint32_t opcode, uint64_t node, uint64_t fh)
 	}
 }
 
-static const uint32_t changes[] = {FUSE_SETATTR, FUSE_SYMLINK,  FUSE_MKNOD,       FUSE_MKDIR,
-				   FUSE_UNLINK,  FUSE_RMDIR,    FUSE_RENAME2,     FUSE_LINK,
-				   FUSE_CREATE,  FUSE_SETXATTR, FUSE_REMOVEXATTR, FUSE_FALLOCATE};
+static const uint32_t changes[] = {FUSE_SETATTR,     FUSE_SYMLINK,   FUSE_MKNOD,  FUSE_MKDIR,  FUSE_UNLINK,
+				   FUSE_RMDIR,       FUSE_RENAME2,   FUSE_LINK,   FUSE_CREATE, FUSE_SETXATTR,
+				   FUSE_REMOVEXATTR, FUSE_FALLOCATE, FUSE_TMPFILE};
 static const uint32_t questions[] = {FUSE_LOOKUP,  FUSE_GETATTR,  FUSE_READLINK, FUSE_OPEN,
 				     FUSE_OPENDIR, FUSE_GETXATTR, FUSE_LISTXATTR};
 static const uint32_t contents[] = {FUSE_READ, FUSE_WRITE, FUSE_LSEEK};
@@ -709,6 +752,7 @@ int main(void)
 	TCase *c = add_case(suite, "ops", setup);
 	tcase_add_test(c, session);
 	tcase_add_test(c, file);
+	tcase_add_test(c, file_without_a_name);
 	tcase_add_test(c, handles_know_their_mode);
 	tcase_add_test(c, truncate_and_times);
 	tcase_add_test(c, seek_writes_back_first);
