@@ -22,9 +22,9 @@
 #include "tools/cmd.h"
 #include "tools/daemon.h"
 #include "tools/mount_options.h"
+#include "tools/mountpoint.h"
 #include "tools/mounts.h"
 #include "tools/opened.h"
-#include "tools/protect.h"
 
 /* Of what statvfs(3) tells, those that mount(2) takes by the same numbers. */
 #define MOUNT_FLAGS \
@@ -69,76 +69,6 @@ static const char help[] =
 	"  /srv/backup.store /mnt/backup fuse.byokfs passphrase_file=/root/pass,protect_mountpoint,nofail 0 0\n"
 	"\n"
 	"See byokfs-mount(8); exit codes in byokfs(1).\n";
-
-/* The mount point */
-
-/* An unmounted target that can be written sends the next backup in clear to the bare folder. */
-static void warn_writable(const char *path)
-{
-	if (access(path, W_OK) < 0 || protect_is_immutable(path))
-		return;
-	cmd_warn(
-		"%s can be written while nothing is mounted there: a backup that runs then lands in it unencrypted. %s",
-		path,
-		geteuid() == 0 ? "--protect-mountpoint prevents that"
-			       : "To prevent that: chmod a-w on it, while it is unmounted");
-}
-
-/* A daemon that was killed leaves a mount that answers nothing but errors. */
-static int clear_dead(const char *path)
-{
-	if (!mounts_is(path))
-		return CMD_OK;
-	if (!mounts_is_dead(path))
-		return cmd_fail(CMD_BUSY, "a byokfs is mounted on %s already: byokfs status %s", path, path);
-	int r = mounts_umount(path, true);
-	if (r < 0)
-		return cmd_fail(CMD_BUSY,
-				"on %s there is the mount of a byokfs that died, and it cannot be unmounted: %s", path,
-				strerror(-r));
-	cmd_warn("unmounted the remains of a byokfs that died on %s", path);
-	return clear_dead(path);
-}
-
-static bool is_below(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	return strncmp(path, dir, n) == 0 && (path[n] == 0 || path[n] == '/');
-}
-
-static int mountpoint_check(const struct mount_options *m, char path[MOUNTS_PATH_MAX])
-{
-	char store[MOUNTS_PATH_MAX];
-	struct stat st;
-	bool empty;
-
-	int r = mounts_canonical(m->mountpoint, path);
-	if (r < 0)
-		return cmd_fail(cmd_exit_of(r), "mount point %s: %s%s", m->mountpoint, strerror(-r),
-				r == -ENOENT ? ": make the folder first" : "");
-	r = clear_dead(path);
-	if (r != CMD_OK)
-		return r;
-	if (stat(path, &st) < 0)
-		return cmd_fail(cmd_exit_of(-errno), "mount point %s: %s", path, strerror(errno));
-	if (!S_ISDIR(st.st_mode))
-		return cmd_fail(CMD_NOT_FOUND, "mount point %s is not a folder", path);
-	if (realpath(m->open.path, store) && is_below(path, store))
-		return cmd_fail(CMD_USAGE, "mount point %s lies in the store %s: the store would be hidden below it",
-				path, store);
-	r = cmd_folder_empty(path, &empty);
-	if (r < 0)
-		return cmd_fail(cmd_exit_of(r), "mount point %s: %s", path, strerror(-r));
-	if (!empty)
-		return cmd_fail(CMD_BUSY,
-				"mount point %s is not empty: what lies in it would be hidden. Move it away first",
-				path);
-	if (m->protect_mountpoint)
-		return protect_mountpoint(path);
-	warn_writable(path);
-	return CMD_OK;
-}
 
 /* `mount -o remount,ro`: the flags of a mount are the kernel's; its daemon goes on as it is. */
 static int remount(const struct mount_options *m)
@@ -304,19 +234,21 @@ static int work(struct worker *w, void *arg)
 	return code != CMD_OK ? code : end;
 }
 
-static int daemon_main(struct mount_options *m, const char *mountpoint)
+static int daemon_main(struct mount_options *m, const struct mountpoint *p)
 {
 	char store[MOUNTS_PATH_MAX];
 
 	if (!realpath(m->open.path, store))
 		return cmd_fail(cmd_exit_of(-errno), "store %s: %s", m->open.path, strerror(errno));
-	m->open.mountpoint = mountpoint;
+	m->open.mountpoint = p->path;
 	m->open.log = daemon_log;
 	const struct supervise_config sc = {
 		.mnt =
 			{
 				.source = store,
-				.mountpoint = mountpoint,
+				.mountpoint = p->path,
+				.place_fd = p->fd,
+				.bare = p->bare,
 				.allow_other = allow_other(m),
 				.read_only = m->open.read_only,
 				.mount_flags = m->flags,
@@ -324,6 +256,7 @@ static int daemon_main(struct mount_options *m, const char *mountpoint)
 		.respawns = m->respawns,
 		.words = daemon_words(),
 		.log = daemon_log,
+		.mount = mountpoint_mount,
 		.work = work,
 		.ready = daemon_ready,
 		.arg = m,
@@ -336,7 +269,7 @@ static int daemon_main(struct mount_options *m, const char *mountpoint)
 int cmd_mount(int argc, char **argv)
 {
 	AUTO(mount_options_wipe) struct mount_options m;
-	char mountpoint[MOUNTS_PATH_MAX];
+	AUTO(mountpoint_close) struct mountpoint p = {.fd = -1};
 
 	mount_options_init(&m);
 	int r = mount_options_read(&m, argc, argv);
@@ -347,11 +280,11 @@ int cmd_mount(int argc, char **argv)
 	if (r == CMD_OK && m.remount)
 		return remount(&m);
 	if (r == CMD_OK)
-		r = mountpoint_check(&m, mountpoint);
+		r = mountpoint_open(&m, &p);
 	if (r != CMD_OK)
 		return r;
 	const struct daemon_config dc = {
-		.foreground = m.foreground, .mountpoint = mountpoint, .notify_command = m.notify_command};
+		.foreground = m.foreground, .mountpoint = p.path, .notify_command = m.notify_command};
 	r = daemon_fork(&dc);
-	return r >= 0 ? r : daemon_main(&m, mountpoint);
+	return r >= 0 ? r : daemon_main(&m, &p);
 }

@@ -126,25 +126,22 @@ bool mounts_is_dead(const char *mountpoint)
 	return error == ENOTCONN || error == ECONNABORTED || error == ETIMEDOUT;
 }
 
-/* Mounted by us? Unknown counts as yes. */
-static bool is_mine(const char *mountpoint)
-{
-	struct mountinfo m;
-
-	return mountinfo_find(MOUNTINFO_SELF, mountpoint, &m) < 0 || !m.has_owner || m.owner == geteuid();
-}
-
 int mounts_umount(const char *mountpoint, bool detach)
 {
+	struct mountinfo m;
+	int r = mountinfo_find(MOUNTINFO_SELF, mountpoint, &m);
+
+	if (r)
+		return r == -ENOENT ? 0 : r; /* gone meanwhile */
 	if (geteuid() != 0) {
-		if (!is_mine(mountpoint))
+		if (m.has_owner && m.owner != geteuid())
 			return -EPERM;
-		int r = mnt_umount(mountpoint, detach);
+		r = mnt_umount(mountpoint, m.id, detach);
 		/* fusermount3 does not tell why; what is still mounted is most often in use */
 		return r == -EBUSY && !mounts_is(mountpoint) ? 0 : r;
 	}
 	/* Forced first: that ends a connection whose processes were both killed while they waited for it. */
-	if (detach && umount2(mountpoint, UMOUNT_NOFOLLOW | MNT_FORCE) == 0)
+	if (detach && mnt_umount_at(mountpoint, m.id, MNT_FORCE) == 0)
 		return 0;
-	return mnt_umount(mountpoint, detach);
+	return mnt_umount(mountpoint, m.id, detach);
 }

@@ -22,9 +22,9 @@ static int flags_set(int fd, int flags)
 	return ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0 ? -errno : 0;
 }
 
-bool protect_is_immutable(const char *path)
+bool protect_is_immutable(int place)
 {
-	AUTO(auto_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO(auto_close) int fd = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int flags = 0;
 
 	return fd >= 0 && flags_get(fd, &flags) == 0 && (flags & FS_IMMUTABLE_FL) != 0;
@@ -46,9 +46,9 @@ static void owner_set(int fd, const char *path, bool immutable, int flags)
 		cmd_warn("%s cannot be made root's with mode 0000: %s", path, strerror(errno));
 }
 
-int protect_mountpoint(const char *path)
+int protect_mountpoint(int place, const char *path)
 {
-	AUTO(auto_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(auto_close) int fd = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
 	int flags = 0;
 

@@ -8,11 +8,11 @@
 #include "tools/cmd.h"
 
 /*
- * Make the folder PATH, on which nothing is mounted, root's, of mode 0000 and immutable; again is harmless. What the filesystem
- * cannot do is told as a warning and is no failure. CMD_OK, or the error was printed: not root, no such folder.
+ * Make the folder PLACE (O_PATH will do), on which nothing is mounted, root's, of mode 0000 and immutable; again is harmless. What
+ * the filesystem cannot do is told as a warning, with its name PATH, and is no failure. CMD_OK, or the error was printed: not root.
  */
-int protect_mountpoint(const char *path) MUST_CHECK;
-/* The folder PATH is immutable. False also where that cannot be told. */
-bool protect_is_immutable(const char *path);
+int protect_mountpoint(int place, const char *path) MUST_CHECK;
+/* The folder PLACE is immutable. False also where that cannot be told. */
+bool protect_is_immutable(int place);
 
 #endif

@@ -214,7 +214,7 @@ int fs_start(struct fs *fs)
 
 int fs_unmount(struct fs *fs)
 {
-	int r = mnt_umount(fs->cfg.mountpoint, 0);
+	int r = mnt_umount(fs->cfg.mountpoint, fs->cfg.worker->mount_id, false);
 
 	if (!r)
 		fs->mounted = false;
@@ -361,7 +361,7 @@ void fs_free(struct fs *fs)
 	if (fs->mounted && fs->leaving)
 		fs->cfg.log(LOG_WARNING, "ended while in use: what is mounted answers errors until byokfs umount");
 	else if (fs->mounted)
-		(void)(mnt_umount(fs->cfg.mountpoint, 1) == 0);
+		(void)(mnt_umount(fs->cfg.mountpoint, fs->cfg.worker->mount_id, true) == 0);
 	/* the next mount mends what this one could not: by the rules for a crash, not as damage */
 	if (atomic_load(&fs->tree.env.half_done))
 		fs->cfg.store->unclean = 1;

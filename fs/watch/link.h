@@ -23,6 +23,7 @@ struct link_msg {
 	int32_t from, to, cause; /* LINK_CHANGE */
 	int32_t signal, pid;     /* LINK_STOP, LINK_LOCK */
 	uint32_t uid;
+	int32_t mount_id;         /* LINK_MOUNTED: worker.mount_id */
 	char how[32];             /* LINK_MOUNTED: worker.abort_how */
 	char text[STORE_WHY_MAX]; /* why, or the reason */
 };

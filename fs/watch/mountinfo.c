@@ -3,9 +3,13 @@
 #include "fs/watch/mountinfo.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "crypto/auto.h"
 
 static bool is_octal(char c)
 {
@@ -143,4 +147,41 @@ int mountinfo_find(const char *table, const char *mountpoint, struct mountinfo *
 	}
 	mountinfo_close(&reader);
 	return r;
+}
+
+int mountinfo_path(const char *table, int id, char *out, size_t len)
+{
+	struct mountinfo_reader reader;
+	struct mountinfo m;
+	int r = mountinfo_open(&reader, table);
+
+	if (!r)
+		r = -ENOENT;
+	while (r == -ENOENT && reader.file && mountinfo_next(&reader, &m))
+		if (m.id == id)
+			r = (size_t)snprintf(out, len, "%s", m.path) < len ? 0 : -ENAMETOOLONG;
+	mountinfo_close(&reader);
+	return r;
+}
+
+/* FD (O_PATH) lies in mount ID: stat(2) would ask the server, which is dead. */
+bool mount_holds(int fd, int id)
+{
+	char path[48], text[512];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	AUTO(auto_close) int info = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = info < 0 ? -1 : read(info, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	const char *field = strstr(text, "mnt_id:");
+	return field && strtol(field + 7, NULL, 10) == id;
+}
+
+bool mount_in_place(const char *mountpoint, int id)
+{
+	AUTO(auto_close) int fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return fd >= 0 && mount_holds(fd, id);
 }

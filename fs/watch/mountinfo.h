@@ -39,6 +39,14 @@ void mountinfo_close(struct mountinfo_reader *r);
 /* The uppermost mount of ours on MOUNTPOINT (canonical): -ENOENT, or why the table cannot be read. OUT has no texts. */
 int mountinfo_find(const char *table, const char *mountpoint, struct mountinfo *out) MUST_CHECK;
 
+/* Where the mount ID of ours lies now: a folder above may have been renamed. -ENOENT, -ENAMETOOLONG, or as mountinfo_find(). */
+int mountinfo_path(const char *table, int id, char *out, size_t len) MUST_CHECK;
+
+/* Does FD, O_PATH or not, lie in mount ID? The server is not asked. */
+bool mount_holds(int fd, int id);
+/* Is mount ID what lies on MOUNTPOINT now? What is mounted over it, or instead of it, is somebody else's. */
+bool mount_in_place(const char *mountpoint, int id);
+
 /* Put back, in place, the bytes that TEXT has as \ooo: paths of the table, values of a mount's status. */
 void mountinfo_unescape(char *text);
 

@@ -32,10 +32,11 @@ struct supervise_config {
 	void (*ready)(void);
 	void *arg;
 
-	/* For tests; NULL: the limits that hold, mnt_mount(), mnt_umount(). */
-	const struct supervise_limits *limits;
+	/* How it mounts; NULL: mnt_mount(). */
 	int (*mount)(const struct mnt_config *cfg, int *fd, char why[STORE_WHY_MAX]);
-	int (*umount)(const char *mountpoint, bool detach);
+	/* For tests; NULL: the limits that hold, mnt_umount(). */
+	const struct supervise_limits *limits;
+	int (*umount)(const char *mountpoint, int id, bool detach);
 };
 
 /*

@@ -49,7 +49,7 @@ enum run_end run_look(struct supervisor *s, int *code);
 int run_reap(struct run *r, int limit_ms);
 /* Have the notify command told of a change. */
 void run_tell(struct supervisor *s, const char *from, const char *to, const char *cause, const char *reason);
-/* Unmount at once, if the mount ID is still what lies there. */
+/* Unmount the mount ID at once, if it is still there. */
 void run_unmount(struct supervisor *s, int id);
 
 #endif

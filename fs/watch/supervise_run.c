@@ -64,10 +64,7 @@ int run_start(struct supervisor *s)
 
 void run_unmount(struct supervisor *s, int id)
 {
-	const char *mountpoint = s->cfg->mnt.mountpoint;
-
-	if (mount_in_place(mountpoint, id))
-		(void)((s->cfg->umount ? s->cfg->umount : mnt_umount)(mountpoint, true) == 0);
+	(void)((s->cfg->umount ? s->cfg->umount : mnt_umount)(s->cfg->mnt.mountpoint, id, true) == 0);
 }
 
 /* Mount for it. What a worker before it has left on the mount point makes room now, and not before. */
@@ -83,6 +80,7 @@ static void answer_mount(struct supervisor *s)
 	if (!m.error) {
 		r->fuse_fd = fd;
 		fuse_conn_open(&r->conn, fd, s->cfg->mnt.mountpoint);
+		m.mount_id = r->conn.mount_id;
 		snprintf(m.how, sizeof(m.how), "%s", r->conn.how);
 	}
 	(void)(link_send(r->sock, &m, fd, false) == 0); /* its death is seen by its pidfd */

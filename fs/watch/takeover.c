@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "fs/watch/mnt.h"
 #include "fs/watch/mountinfo.h"
 
 #define NOTIFY_RESEND 7 /* Linux 6.9: what was read and not answered is handed out again */
@@ -31,7 +32,7 @@ void fuse_conn_open_at(struct fuse_conn *c, int fd, const char *mountpoint, cons
 	char file[sizeof(c->control) + 8];
 	struct mountinfo m;
 
-	*c = (struct fuse_conn){.fd = fd, .mountpoint = mountpoint};
+	*c = (struct fuse_conn){.fd = fd, .table = places->table};
 	if (mountinfo_find(places->table, mountpoint, &m) == 0) {
 		c->mount_id = m.id;
 		snprintf(c->control, sizeof(c->control), "%s/%u", places->connections, m.minor);
@@ -70,39 +71,21 @@ static bool abort_fusectl(const struct fuse_conn *c)
 	return fd >= 0 && write(fd, "1", 1) == 1;
 }
 
-/* FD (O_PATH) lies in mount ID: stat(2) would ask the server, which is dead. */
-bool mount_holds(int fd, int id)
-{
-	char path[48], text[512];
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	AUTO(auto_close) int info = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = info < 0 ? -1 : read(info, text, sizeof(text) - 1);
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	const char *field = strstr(text, "mnt_id:");
-	return field && strtol(field + 7, NULL, 10) == id;
-}
-
-bool mount_in_place(const char *mountpoint, int id)
-{
-	AUTO(auto_close) int fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	return fd >= 0 && mount_holds(fd, id);
-}
-
 /*
  * The descriptor keeps the mount busy, so that the unmount fails after it has aborted: what stays is a mount that answers
  * errors, not a bare folder into which the next backup goes in clear. What is mounted over it is left alone.
  */
 static bool abort_forced(const struct fuse_conn *c)
 {
-	AUTO(auto_close) int hold = open(c->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char path[4096];
 
-	if (geteuid() != 0 || hold < 0 || !mount_holds(hold, c->mount_id))
+	if (geteuid() != 0 || !c->mount_id || mountinfo_path(c->table, c->mount_id, path, sizeof(path)))
 		return false;
-	if (umount2(c->mountpoint, MNT_FORCE | UMOUNT_NOFOLLOW) && errno != EBUSY)
+	AUTO(auto_close) int hold = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (hold < 0 || !mount_holds(hold, c->mount_id))
+		return false;
+	int r = mnt_umount_at(path, c->mount_id, MNT_FORCE);
+	if (r && r != -EBUSY)
 		return false;
 	return fuse_conn_gone(c);
 }

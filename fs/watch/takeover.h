@@ -11,8 +11,8 @@
 
 /* A FUSE connection as its supervisor (or a worker that lost it) holds it. */
 struct fuse_conn {
-	int fd; /* /dev/fuse, not owned */
-	const char *mountpoint;
+	int fd;             /* /dev/fuse, not owned */
+	const char *table;  /* of mounts */
 	int mount_id;       /* as in the mount table, 0 = not found */
 	char control[4096]; /* fusectl's folder of it, "" where there is none */
 	char how[32];       /* what abort will do: "fusectl", "forced unmount", "answering" */
@@ -27,14 +27,10 @@ struct fuse_places {
 	const char *connections; /* fusectl: a folder per connection */
 };
 
-/* Find out how the connection behind FD, mounted on MOUNTPOINT (canonical, must live on), can be aborted. Touches no mount. */
+/* Find out how the connection behind FD, mounted on MOUNTPOINT (canonical), can be aborted. Touches no mount. */
 void fuse_conn_open(struct fuse_conn *c, int fd, const char *mountpoint);
-/* The same with other places, for tests. */
+/* The same with other places, for tests; their texts must live on. */
 void fuse_conn_open_at(struct fuse_conn *c, int fd, const char *mountpoint, const struct fuse_places *places);
-/* Is mount ID what lies on MOUNTPOINT now? What is mounted over it, or instead of it, is somebody else's. */
-bool mount_in_place(const char *mountpoint, int id);
-/* Does FD, O_PATH or not, lie in mount ID? The server is not asked. */
-bool mount_holds(int fd, int id);
 /* The kernel has ended it already: unmounted or aborted. */
 bool fuse_conn_gone(const struct fuse_conn *c);
 /*

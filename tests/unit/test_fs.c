@@ -32,9 +32,10 @@ static _Atomic unsigned n_umounts, n_detached, n_synced;
 static _Atomic bool busy; /* files are open */
 
 /* In the place of fs/watch/mnt.c. */
-int mnt_umount(const char *at, bool detach)
+int mnt_umount(const char *at, int id, bool detach)
 {
 	ck_assert_str_eq(at, mountpoint);
+	ck_assert_int_eq(id, worker.mount_id);
 	atomic_fetch_add(&n_umounts, 1);
 	if (detach)
 		atomic_fetch_add(&n_detached, 1);
@@ -43,6 +44,14 @@ int mnt_umount(const char *at, bool detach)
 	if (!atomic_load(&busy))
 		shutdown(kernel, SHUT_RDWR);
 	return 0;
+}
+
+int mnt_umount_at(const char *path, int id, int flags)
+{
+	(void)path;
+	(void)id;
+	(void)flags;
+	return -EINVAL;
 }
 
 int syncfs(int fd)

@@ -67,8 +67,9 @@ static int fake_mount(const struct mnt_config *c, int *fd, char why[STORE_WHY_MA
 	return 0;
 }
 
-static int fake_umount(const char *mountpoint, bool detach)
+static int fake_umount(const char *mountpoint, int id, bool detach)
 {
+	(void)id;
 	(void)mountpoint;
 	(void)detach;
 	umounts++;

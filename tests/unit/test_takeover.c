@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/watch/mountinfo.h"
 #include "fs/watch/takeover.h"
 
 static char dir[64], mountpoint[80], folder[80], abort_file[96], table[80];
