@@ -342,6 +342,10 @@ int nodes_init(struct nodes *t, int root_fd)
 		free(d);
 		return -EIO;
 	}
+	/* ids begin anew with each mount: a file handle of an earlier one must not fit another object of this one */
+	uint32_t generation;
+	random_bytes(&generation, sizeof(generation));
+	t->generation = generation;
 	pthread_mutex_init(&t->lock, NULL);
 	t->n_hash = 1024;
 	t->hash = calloc(t->n_hash, sizeof(struct node *));

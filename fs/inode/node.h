@@ -59,7 +59,7 @@ enum node_opened {
 };
 
 /*
- * An inode of the mount. `id`, `generation`, `dev`, `ino`, `type` never change while it lives; the rest is guarded by the
+ * An inode of the mount. `id`, `generation` (the kernel keeps its low 32 bits), `dev`, `ino`, `type` never change while it lives; the rest is guarded by the
  * table's lock (t), by itself (l: node_lock), or is atomic (a). A node lives while the kernel knows it, a child pins it, or
  * it has a name and lost ranges.
  */
