@@ -232,7 +232,8 @@ static void seat_child(const struct passphrase_source *src, int fd)
 	static struct result result;
 	char *text = NULL;
 
-	signal(SIGINT, SIG_DFL); /* Check's own handler ends the whole test */
+	signal(SIGINT, SIG_DFL);  /* Check's own handler ends the whole test */
+	signal(SIGQUIT, SIG_DFL); /* ignored in what a shell runs in the background */
 	result.r = passphrase_read(src, &text, result.why, sizeof(result.why));
 	if (text)
 		snprintf(result.text, sizeof(result.text), "%s", text);
