@@ -17,7 +17,7 @@
 
 /* Owner lock. The kernel's lock is the truth and dies with its process; the file's text is for messages only. */
 
-static int owner_parse(const char *text, struct store_owner *out)
+int store_owner_parse(const char *text, struct store_owner *out)
 {
 	const char *pid = strchr(text, '\n');
 	const char *mountpoint = pid ? strchr(pid + 1, '\n') : NULL;
@@ -47,7 +47,8 @@ static void owner_read(int own_fd, struct store_owner *out)
 
 	memset(out, 0, sizeof(*out));
 	memcpy(out->host, "?", 2);
-	if (store_read_file(own_fd, STORE_LOCK, OWNER_LEN_MAX, &text, &len) == 0 && owner_parse((char *)text, out) < 0)
+	if (store_read_file(own_fd, STORE_LOCK, OWNER_LEN_MAX, &text, &len) == 0 &&
+	    store_owner_parse((char *)text, out) < 0)
 		memcpy(out->host, "?", 2);
 }
 
@@ -117,7 +118,7 @@ static void copy_refusal(const struct store *s, int fd, char why[STORE_WHY_MAX])
 
 	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
 	text[n > 0 ? n : 0] = 0;
-	if (owner_parse(text, &o) < 0)
+	if (store_owner_parse(text, &o) < 0)
 		o = (struct store_owner){.host = "?", .mountpoint = "?"};
 	snprintf(why, STORE_WHY_MAX,
 		 "another copy of the store %.120s, with the same id, is mounted for writing by process %d: %.180s. "

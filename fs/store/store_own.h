@@ -50,6 +50,9 @@ void store_path_hash(const char *text, char out[17]);
 /* mkdir -p of PATH, which is absolute, with 0700 for what is made; changed meanwhile. As mkdir(2), but -EEXIST. */
 int store_make_dirs(char *path) MUST_CHECK;
 
+/* What an owner's lock file says, which anyone may have written; made plain for a message. -ENOENT: it says nothing. */
+int store_owner_parse(const char *text, struct store_owner *out) MUST_CHECK;
+
 /* STORE/byokfs/inflight with all its blocks allocated, every slot empty. */
 int store_inflight_make(int own_fd, size_t slot_len) MUST_CHECK;
 

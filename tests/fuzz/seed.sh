@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # Puts seeds into tests/fuzz/corpus/: pieces of real stores and keystores, as root. BYOKFS=PROGRAM tests/fuzz/seed.sh
+#
+# Those of auditlog, box, options, owner, recover and replay are written by hand: they are not files, but what the target makes of them.
 set -eu
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
@@ -9,7 +11,7 @@ W=$(mktemp -d)
 export BYOKFS_STATE_DIR=$W/state
 trap 'umount -l "$W/mnt" 2>/dev/null || true; rm -rf "$W"' EXIT
 c=$here/corpus
-mkdir -p "$W/mnt" "$c"/{header,final,keyring,pin,session,inflight,special,name,sidecar,dirid,xattr,keystore,ref,control}
+mkdir -p "$W/mnt" "$c"/{header,final,keyring,pin,session,inflight,special,name,sidecar,dirid,xattr,keystore,ref,control,pem}
 "$BYOKFS" keystore init "$W/ks" --no-passphrase
 "$BYOKFS" keystore create "$W/ks" kek
 "$BYOKFS" keystore create "$W/ks" rsa --type rsa-2048 2>/dev/null || true
@@ -49,4 +51,12 @@ printf 'aws-kms:arn:aws:kms:eu-central-1:1:key/a' >"$c/ref/other"
 for r in status lock unlock unmount; do printf 'byokfs 1 %s\n' $r >"$c/control/$r"; done
 printf 'ok\nstate locked\nreason key kek is disabled\n' >"$c/control/answer"
 printf 'error 13 locked\n' >"$c/control/error"
+openssl genrsa -out "$c/pem/rsa-2048" 2048
+openssl genrsa -out "$c/pem/rsa-3072" 3072
+openssl genrsa -out "$c/pem/short" 1024
+openssl rsa -traditional -in "$c/pem/rsa-2048" -out "$c/pem/pkcs1"
+openssl rsa -traditional -in "$c/pem/rsa-2048" -outform der -out "$c/pem/der"
+openssl rsa -in "$c/pem/rsa-2048" -pubout -out "$c/pem/public"
+openssl pkcs8 -topk8 -in "$c/pem/rsa-2048" -passout pass:x -out "$c/pem/encrypted"
+openssl ecparam -genkey -name prime256v1 -out "$c/pem/ec"
 find "$c" -type f -size 0 -delete
