@@ -58,7 +58,7 @@ static const char help[] =
 	"  --audit-syslog           send the lines of the audit log to syslog (facility auth) too\n"
 	"  --protect-mountpoint     make the bare mount point unusable: root's, mode 0000, immutable\n"
 	"  -o, --options LIST       as in fstab, separated by commas:\n"
-	"        ro, suid, dev, noexec, noatime, allow_other, noallow_other (nosuid,nodev is the default)\n"
+	"        ro, suid, dev, noexec, noatime, allow_other, noallow_other, allow_root (nosuid,nodev is the default)\n"
 	"        and the options above as on_revoke=, restore=, kms=, store_id=, passphrase_file=, wait, poll=,\n"
 	"        protect_mountpoint ...\n"
 	"  -h, --help               this text\n"
@@ -98,7 +98,9 @@ static int remount(const struct mount_options *m)
 
 static bool allow_other(const struct mount_options *m)
 {
-	return m->allow_other == ALLOW_OTHER || (m->allow_other == ALLOW_BY_USER && geteuid() == 0);
+	if (geteuid() == 0)
+		return m->allow_other == ALLOW_OTHER || m->allow_other == ALLOW_BY_USER;
+	return m->allow_other == ALLOW_OTHER || m->allow_other == ALLOW_ROOT; /* fs_config.root_only keeps others out */
 }
 
 /* What this machine and this user allow, told at each mount; how many keys fit is the gate's to tell. */
@@ -172,6 +174,7 @@ static int run(const struct mount_options *m, struct worker *w, struct opened_st
 		.mountpoint = m->open.mountpoint,
 		.unmount_on_revoke = m->unmount_on_revoke,
 		.read_only = m->open.read_only,
+		.root_only = m->allow_other == ALLOW_ROOT,
 		.attr_timeout_ms = m->open.lease_ms,
 		.beacon = &w->page->gate,
 		.high = &w->page->high,

@@ -94,6 +94,7 @@ static const char *const others[] = {"ro",
 				     "remount",
 				     "allow_other",
 				     "noallow_other",
+				     "allow_root",
 				     "kms",
 				     "store_id",
 				     "allow_copy",
@@ -231,6 +232,8 @@ static int plain_word(struct mount_options *m, const char *word)
 		m->remount = true;
 	} else if (strcmp(word, "allow_other") == 0 || strcmp(word, "noallow_other") == 0)
 		m->allow_other = word[0] == 'a' ? ALLOW_OTHER : ALLOW_NO_OTHER;
+	else if (strcmp(word, "allow_root") == 0)
+		m->allow_other = ALLOW_ROOT;
 	else if (strcmp(word, "accept_older_keyring") == 0)
 		m->open.accept_older = true;
 	else if (strcmp(word, "accept_older_session") == 0)

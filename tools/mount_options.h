@@ -12,7 +12,7 @@ struct option_text {
 };
 
 /* May other users use the mount? By default, if root mounts it. */
-enum allow_other { ALLOW_BY_USER = 0, ALLOW_OTHER, ALLOW_NO_OTHER };
+enum allow_other { ALLOW_BY_USER = 0, ALLOW_OTHER, ALLOW_NO_OTHER, ALLOW_ROOT };
 
 struct mount_options {
 	struct opened_config open; /* strings are argv's or of `texts` */

@@ -81,6 +81,7 @@ static int prepare(struct fs *fs)
 
 	if (r)
 		return r;
+	fs->tree.root_only = fs->cfg.root_only;
 	fs->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fs->wake_fd < 0) {
 		r = -errno;

@@ -194,6 +194,8 @@ static int special_attr(struct tree *t, struct node *n, struct stat *st)
 
 int obj_attr(struct tree *t, struct node *n, struct stat *st)
 {
+	if (n == t->nodes.root && t->root_only)
+		st->st_mode &= ~(mode_t)(S_IRWXG | S_IRWXO);
 	if (n->type == OBJECT_DIR)
 		return S_ISDIR(st->st_mode) ? 0 : -EIO;
 	if (!S_ISREG(st->st_mode))

@@ -12,6 +12,7 @@ struct tree {
 	struct file_env env; /* the gate, the layout, read-only or not, the log */
 	struct nodes nodes;
 	enum name_mode names;
+	bool root_only; /* the root folder is shown without rights for group and others: nobody but its owner and root gets in */
 	dev_t dev; /* of the backing: nothing of another filesystem is served */
 };
 

@@ -62,4 +62,27 @@ expect 'compare after a remount' as_user python3 "$W/tree.py" compare "$W/home/s
 expect 'rm -rf' as_user sh -c "chmod -R u+rwX '$M/copy' && rm -rf '$M/copy'"
 expect 'umount' byokfs_user umount "$M"
 await $HANG no_daemons
+
+# allow_root: root comes in, other users do not, whatever the folder's mode and ACL would let them
+if [ -e /etc/fuse.conf ]; then
+	echo user_allow_other >"$W/fuse.conf"
+	mount --bind "$W/fuse.conf" /etc/fuse.conf || fail 'an /etc/fuse.conf'
+	expect 'mount with allow_root' byokfs_user mount "$W/home/store" "$M" -o allow_root </dev/null
+	chmod 755 "$W/home"
+	other="setpriv --reuid 1234 --regid 1234 --clear-groups"
+	expect 'a file for all' as_user sh -c "echo open >'$M/open' && chmod 644 '$M/open' && setfacl -m u:1234:rwx '$M' 2>/dev/null; chmod 755 '$M'; stat '$M/open'"
+	same 'root reads' open "$(cat "$M/open")"
+	refused 'another user does not' 'permission denied' 1 $other cat "$M/open"
+	refused 'nor lists' 'permission denied' '' $other ls "$M"
+	same 'the folder shows it' 700 "$(stat -c %a "$M")"
+	expect umount byokfs_user umount "$M"
+	await $HANG no_daemons
+	expect 'mount with allow_other' byokfs_user mount "$W/home/store" "$M" -o allow_other </dev/null
+	same 'another user reads' open "$($other cat "$M/open")"
+	expect umount byokfs_user umount "$M"
+	await $HANG no_daemons
+	umount /etc/fuse.conf
+else
+	skip 'no /etc/fuse.conf'
+fi
 expect 'verify' byokfs_user verify "$W/home/store"

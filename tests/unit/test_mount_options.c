@@ -123,6 +123,8 @@ START_TEST(switches)
 	ck_assert_int_eq(m.allow_other, ALLOW_OTHER);
 	GOOD("-o", "allow_other,noallow_other");
 	ck_assert_int_eq(m.allow_other, ALLOW_NO_OTHER);
+	GOOD("-o", "allow_other,allow_root");
+	ck_assert_int_eq(m.allow_other, ALLOW_ROOT);
 	WRONG("option '--audit-syslog=1' takes no value", "--audit-syslog=1");
 	WRONG("mount option 'ro' needs a value, or takes none", "-o", "ro=1");
 	WRONG("mount option 'audit_syslog' needs a value, or takes none", "-o", "audit_syslog=");
