@@ -154,7 +154,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	const struct server *s = userdata;
 	unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_ACL |
 			FUSE_CAP_DONT_MASK | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-			FUSE_CAP_PARALLEL_DIROPS;
+			FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_IOCTL_DIR;
 
 	/*
 	 * Splice would copy into pipes; O_TRUNC comes as SETATTR; locks stay the kernel's. Without ASYNC_DIO an asynchronous

@@ -49,6 +49,7 @@ void ops_fill_attr(struct fuse_lowlevel_ops *ops);
 void ops_fill_xattr(struct fuse_lowlevel_ops *ops);
 void ops_fill_file(struct fuse_lowlevel_ops *ops);
 void ops_fill_name(struct fuse_lowlevel_ops *ops);
+void ops_fill_ioctl(struct fuse_lowlevel_ops *ops);
 void ops_fill_list(struct fuse_lowlevel_ops *ops);
 
 /* The thread that runs this handler. */

@@ -105,6 +105,7 @@ static int session_new(struct server *s)
 	ops_fill_file(&s->ops);
 	ops_fill_name(&s->ops);
 	ops_fill_list(&s->ops);
+	ops_fill_ioctl(&s->ops);
 	s->session = fuse_session_new(&args, &s->ops, sizeof(s->ops), s);
 	fuse_opt_free_args(&args);
 	if (!s->session)

@@ -45,6 +45,12 @@ int obj_type(struct tree *t, const struct stat *st, int *type) MUST_CHECK;
 int obj_attr(struct tree *t, struct node *n, struct stat *st) MUST_CHECK;
 /* Attributes of N as the user sees them, by obj_attr(). */
 int obj_getattr(struct tree *t, struct node *n, struct stat *st) MUST_CHECK;
+/*
+ * Inode flags (FS_IOC_GETFLAGS) of a file or folder: immutable, append-only, nodump, of which nodump can be set; -EOPNOTSUPP for any
+ * other change, -ENOTTY where the store's filesystem has none.
+ */
+int obj_flags_get(struct tree *t, struct node *n, unsigned *flags) MUST_CHECK;
+int obj_flags_set(struct tree *t, struct node *n, unsigned flags) MUST_CHECK;
 /* Read and check the record of special object N into S, which the caller wipes: a target is as secret as a name. */
 int obj_special(struct tree *t, struct node *n, struct special *s) MUST_CHECK;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The FUSE callbacks, asked as the kernel asks: requests of <linux/fuse.h> through a socket in the place of /dev/fuse. */
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <linux/fuse.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -361,6 +362,52 @@ START_TEST(file_without_a_name)
 }
 END_TEST
 
+/* As Linux 6.18 asks: an int where the number says long. */
+static int ask_flags(uint64_t node, uint32_t cmd, uint32_t size)
+{
+	return ASK(FUSE_IOCTL, node, {BYTES((struct fuse_ioctl_in){.cmd = cmd, .out_size = size})});
+}
+
+static int set_flags(uint64_t node, uint32_t flags)
+{
+	struct fuse_ioctl_in in = {.cmd = FS_IOC_SETFLAGS, .in_size = sizeof(flags)};
+	return ASK(FUSE_IOCTL, node, {BYTES(in)}, {BYTES(flags)});
+}
+
+START_TEST(inode_flags)
+{
+	const size_t head = sizeof(struct fuse_ioctl_out);
+	struct fuse_entry_out e;
+	struct fsxattr x;
+	uint32_t flags;
+	uint64_t fh;
+
+	ck_assert_int_eq(create("file", &e, &fh), 0);
+	int r = ask_flags(e.nodeid, FS_IOC_GETFLAGS, 4);
+	if (r == -ENOTTY)
+		return; /* the filesystem of the test has none */
+	ck_assert_int_eq(r, 0);
+	ck_assert_uint_eq(body_len, head + 4);
+	memcpy(&flags, body + head, 4);
+	ck_assert_uint_eq(flags, 0); /* whatever the file on disk has: extents, inline data */
+	ck_assert_int_eq(set_flags(e.nodeid, FS_NODUMP_FL), 0);
+	ck_assert_int_eq(ask_flags(e.nodeid, FS_IOC_FSGETXATTR, sizeof(x)), 0);
+	ck_assert_uint_eq(body_len, head + sizeof(x));
+	memcpy(&x, body + head, sizeof(x));
+	ck_assert_uint_eq(x.fsx_xflags, FS_XFLAG_NODUMP);
+	ck_assert_uint_eq(x.fsx_nextents + x.fsx_projid, 0);
+	ck_assert_int_eq(set_flags(e.nodeid, FS_NODUMP_FL | FS_IMMUTABLE_FL), -EOPNOTSUPP);
+	ck_assert_int_eq(set_flags(e.nodeid, FS_NODUMP_FL | FS_SYNC_FL), -EOPNOTSUPP);
+	ck_assert_int_eq(set_flags(e.nodeid, 0), 0);
+	ck_assert_int_eq(ask_flags(e.nodeid, FS_IOC_GETFLAGS, 4), 0);
+	ck_assert_mem_eq(body + head, &(uint32_t){0}, 4);
+	ck_assert_int_eq(ask_flags(e.nodeid, FS_IOC_GETFLAGS, 0), -ENOTTY);
+	ck_assert_int_eq(ask_flags(e.nodeid, FS_IOC_FSGETXATTR, 4), -ENOTTY);
+	ck_assert_int_eq(ask_flags(e.nodeid, FS_IOC_SETFLAGS, 4), -ENOTTY);
+	ck_assert_int_eq(ask_flags(e.nodeid, FIGETBSZ, 4), -ENOTTY);
+}
+END_TEST
+
 START_TEST(handles_know_their_mode)
 {
 	struct fuse_open_in in = {.flags = O_RDONLY};
@@ -540,6 +587,8 @@ static int call(uint32_t opcode, uint64_t node, uint64_t fh)
 		return ASK(opcode, node, {BYTES((struct fuse_fallocate_in){.fh = fh, .length = 10})});
 	case FUSE_LSEEK:
 		return ASK(opcode, node, {BYTES((struct fuse_lseek_in){.fh = fh, .whence = SEEK_DATA})});
+	case FUSE_IOCTL:
+		return ASK(opcode, node, {BYTES((struct fuse_ioctl_in){.cmd = FS_IOC_GETFLAGS, .out_size = 4})});
 	case FUSE_FSYNC:
 		return ASK(opcode, node, {BYTES((struct fuse_fsync_in){.fh = fh})});
 	default: /* GETATTR, OPEN, OPENDIR, STATFS, FLUSH: their arguments may all be 0 */
@@ -550,8 +599,8 @@ static int call(uint32_t opcode, uint64_t node, uint64_t fh)
 static const uint32_t changes[] = {FUSE_SETATTR,     FUSE_SYMLINK,   FUSE_MKNOD,  FUSE_MKDIR,  FUSE_UNLINK,
 				   FUSE_RMDIR,       FUSE_RENAME2,   FUSE_LINK,   FUSE_CREATE, FUSE_SETXATTR,
 				   FUSE_REMOVEXATTR, FUSE_FALLOCATE, FUSE_TMPFILE};
-static const uint32_t questions[] = {FUSE_LOOKUP,  FUSE_GETATTR,  FUSE_READLINK, FUSE_OPEN,
-				     FUSE_OPENDIR, FUSE_GETXATTR, FUSE_LISTXATTR};
+static const uint32_t questions[] = {FUSE_LOOKUP,  FUSE_GETATTR,  FUSE_READLINK,  FUSE_OPEN,
+				     FUSE_OPENDIR, FUSE_GETXATTR, FUSE_LISTXATTR, FUSE_IOCTL};
 static const uint32_t contents[] = {FUSE_READ, FUSE_WRITE, FUSE_LSEEK};
 
 START_TEST(locked)
@@ -753,6 +802,7 @@ int main(void)
 	tcase_add_test(c, session);
 	tcase_add_test(c, file);
 	tcase_add_test(c, file_without_a_name);
+	tcase_add_test(c, inode_flags);
 	tcase_add_test(c, handles_know_their_mode);
 	tcase_add_test(c, truncate_and_times);
 	tcase_add_test(c, seek_writes_back_first);
