@@ -11,6 +11,7 @@
 #define MAGIC "BYOKFS1M"
 #define MACED_LEN (SESSION_LEN - MAC_LEN)
 #define MARK_MAGIC "BYOKFS1N"
+#define MARK_LISTED 1u
 #define MARK_SUMMED (SESSION_MARK_LEN - crypto_hash_sha256_BYTES)
 
 int session_write(const struct store_keys *keys, const struct session *s, uint8_t buf[SESSION_LEN])
@@ -58,7 +59,7 @@ void session_mark_write(const struct session_mark *m, uint8_t buf[SESSION_MARK_L
 	memcpy(buf + 8, m->store_id, ID_LEN);
 	be64_put(buf + 24, m->number);
 	be32_put(buf + 32, (uint32_t)m->state);
-	be32_put(buf + 36, 0);
+	be32_put(buf + 36, m->listed ? MARK_LISTED : 0);
 	crypto_hash_sha256(buf + MARK_SUMMED, buf, MARK_SUMMED);
 }
 
@@ -71,11 +72,12 @@ int session_mark_parse(const uint8_t *buf, size_t len, struct session_mark *out)
 	crypto_hash_sha256(hash, buf, MARK_SUMMED);
 	uint32_t state = be32_get(buf + 32);
 	if (sodium_memcmp(hash, buf + MARK_SUMMED, sizeof(hash)) != 0 || state < SESSION_MARK_OPEN ||
-	    state > SESSION_MARK_DOUBTED || be32_get(buf + 36) != 0 || be64_get(buf + 24) == 0)
+	    state > SESSION_MARK_DOUBTED || (be32_get(buf + 36) & ~MARK_LISTED) != 0 || be64_get(buf + 24) == 0)
 		return -EUCLEAN;
 	memcpy(out->store_id, buf + 8, ID_LEN);
 	out->number = be64_get(buf + 24);
 	out->state = (enum session_mark_state)state;
+	out->listed = be32_get(buf + 36) & MARK_LISTED;
 	return 0;
 }
 
@@ -94,6 +96,7 @@ void session_judge(const struct session *record, const struct session_mark *mark
 		.unclean = !closed && (news || accept),
 		.stale = !closed && !news && !accept,
 		.older = closed && s->number < known,
+		.listed = !accept && mark && mark->listed && (s->number == known || !record),
 		.next = (s->number > known ? s->number : known) + 1,
 	};
 	out->dirty_since = closed || s->dirty_since == 0 ? out->next : s->dirty_since;

@@ -39,6 +39,7 @@ struct session_mark {
 	uint8_t store_id[ID_LEN];
 	uint64_t number; /* from 1 */
 	enum session_mark_state state;
+	bool listed; /* the session keeps a list of files being written (crypto/writing.h) */
 };
 
 void session_mark_write(const struct session_mark *m, uint8_t buf[SESSION_MARK_LEN]);
@@ -49,6 +50,7 @@ int session_mark_parse(const uint8_t *buf, size_t len, struct session_mark *out)
 struct session_verdict {
 	bool unclean;         /* a crash may have left unfinished ends: they are tolerated */
 	bool stale;           /* the record is no news: it claims a crash of which this host knows better */
+	bool listed;          /* the session that broke off kept a list of files being written: it must be there */
 	bool older;           /* the record is of a session before the one that this host saw last, and closed */
 	uint64_t next;        /* number of the session that begins now */
 	uint64_t dirty_since; /* of its record */

@@ -243,6 +243,7 @@ static int check_all(struct verify *v, struct opened_store *o)
 	int r = gate_start(o->gate, &none);
 	if (!r && v->session_len == SESSION_LEN)
 		r = check_session(&cfg, v->session, v->session_len, &v->counts);
+	check_list(&cfg, &v->counts);
 	if (!r)
 		r = check_data(&cfg, &v->counts);
 	if (!r && v->repair && syncfs(o->store->data_fd) < 0)

@@ -62,6 +62,7 @@ static void run_begin(struct check_run *run, const struct check_config *cfg, con
 	run->layout = &cfg->store->keyring->layout;
 	run->names = cfg->store->keyring->name_mode;
 	run->unclean = cfg->gate ? cfg->store->unclean : check_says_unclean(cfg->store);
+	run->leeway = &cfg->store->leeway;
 	run->repair = cfg->repair && cfg->gate && !cfg->store->read_only;
 	run->counts = *counts;
 	run->lost_fd = -1;

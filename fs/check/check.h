@@ -97,6 +97,9 @@ int check_own(const struct check_config *cfg, struct check_counts *out) MUST_CHE
  */
 void check_keyring(const struct check_config *cfg, struct check_counts *out);
 
+/* The list of files that the session that broke off was writing, as store_begin() has found it. */
+void check_list(const struct check_config *cfg, struct check_counts *out);
+
 /* The session record's bytes, read before store_begin() wrote another, against the key that the gate has now. */
 int check_session(const struct check_config *cfg, const uint8_t *record, size_t len,
 		  struct check_counts *out) MUST_CHECK;

@@ -29,22 +29,38 @@ int check_open(struct check_run *run, const struct check_at *at, struct stat *st
 	return -1;
 }
 
-/* What a crash may leave: no damage in a session that began unclean. */
-static enum check_severity crash(const struct check_run *run)
+/* What a crash may leave is no damage where the mount that broke off was making a file. */
+static bool stump_excused(const struct check_run *run, const struct check_at *at, const struct stat *st)
 {
-	return run->unclean ? CHECK_CRASH : CHECK_DAMAGE;
+	struct stat dir;
+	if (!run->unclean)
+		return false;
+	uint64_t place = fstat(at->dir->fd, &dir) == 0 ? writing_place(dir.st_ino, at->name) : 0;
+	return leeway_stump(run->leeway, st, place);
 }
 
 /* A create cut off: complete it, or say so. */
-static void say_stump(struct check_run *run, const struct check_at *at)
+static void say_stump(struct check_run *run, const struct check_at *at, const struct stat *st)
 {
-	struct check_finding f = {.code = CHECK_STUMP, .severity = crash(run)};
-	if (run->repair && run->unclean)
+	bool excused = stump_excused(run, at, st);
+	struct check_finding f = {.code = CHECK_STUMP, .severity = excused ? CHECK_CRASH : CHECK_DAMAGE};
+	if (run->repair && excused)
 		f.repaired = check_fill_stump(run, at) == 0;
 	check_say(run, at, &f,
-		  f.repaired     ? "a create that a crash cut off; it is an empty file now"
-		  : run->unclean ? "a create that a crash cut off: an empty file"
-				 : "emptied: not even a header is left");
+		  f.repaired ? "a create that a crash cut off; it is an empty file now"
+		  : excused  ? "a create that a crash cut off: an empty file"
+			     : "emptied: not even a header is left");
+}
+
+/* A mount has found this end unfinished and sealed it: the file is whole, what was behind is gone. */
+static void say_mended(struct check_run *run, const struct check_at *at, const uint8_t file_id[ID_LEN])
+{
+	const struct writing_entry *e = run->unclean ? leeway_mended(run->leeway, file_id) : NULL;
+	if (e)
+		check_say(run, at,
+			  &(struct check_finding){.code = CHECK_END, .severity = CHECK_CRASH, .repaired = true},
+			  "left unfinished by a crash, and sealed by a mount, which cut %" PRIu64 " bytes on disk off",
+			  e->value);
 }
 
 /* 1 if nothing can be lost here: too short for a final record, or zero from end to end. */
@@ -115,8 +131,8 @@ static int file_begin(struct check_work *w, const struct check_at *at, struct op
 	r = header_parse(o->bytes, run->layout->header_len, &o->header);
 	if (!r)
 		r = gate_key_open(run->cfg->gate, o->bytes, &o->key);
-	if (r == -EUCLEAN && run->unclean && is_blank(w, o->fd, &o->st)) {
-		say_stump(run, at);
+	if (r == -EUCLEAN && is_blank(w, o->fd, &o->st) && stump_excused(run, at, &o->st)) {
+		say_stump(run, at, &o->st);
 		return 1;
 	}
 	if (r) {
@@ -135,15 +151,15 @@ static int file_begin(struct check_work *w, const struct check_at *at, struct op
 static void say_end(struct check_run *run, struct check_target *t, int early)
 {
 	struct check_finding f = {.code = CHECK_END,
-				  .severity = crash(run),
+				  .severity = t->excused ? CHECK_CRASH : CHECK_DAMAGE,
 				  .in_blocks = true,
 				  .block = t->end.blocks,
 				  .last = t->end.blocks};
-	if (run->repair && run->unclean)
+	if (run->repair && t->excused)
 		f.repaired = check_seal_end(run, t) == 0;
-	const char *what = early          ? "an earlier end of the file lies before its end"
-			   : run->unclean ? "left unfinished by a crash"
-					  : "cut, or its end was altered";
+	const char *what = early        ? "an earlier end of the file lies before its end"
+			   : t->excused ? "left unfinished by a crash"
+					: "cut, or its end was altered";
 	if (f.repaired)
 		check_say(run, t->at, &f,
 			  "%s: sealed after %" PRIu64 " blocks, what was cut off is kept in " CHECK_LOST, what,
@@ -190,7 +206,9 @@ static void check_regular(struct check_work *w, const struct check_at *at, struc
 	struct check_target t = {
 		.at = at,
 		.file = {.fd = o->fd, .layout = run->layout, .gate = run->cfg->gate, .key = o->key},
+		.excused = run->unclean && leeway_file(run->leeway, o->header.file_id, &o->st),
 	};
+	say_mended(run, at, o->header.file_id);
 	check_header(run, at, &t.file, o->bytes, &o->header);
 	check_xattrs(run, at, o->fd, o->header.file_id);
 	if (find_end(w, &t, &o->st))
@@ -257,6 +275,13 @@ static void check_special(struct check_work *w, const struct check_at *at, struc
 		check_xattrs(run, at, o->fd, s.object_id);
 }
 
+/* A file cut to the length of a special object: it has a header at its front. */
+static bool is_cut_file(int fd)
+{
+	uint8_t front[HEADER_MAGIC_LEN];
+	return store_pread_full(fd, front, sizeof(front), 0) == 0 && header_begins(front);
+}
+
 void check_file(struct check_work *w, const struct check_at *at)
 {
 	AUTO(opened_end) struct opened o = {.fd = -1};
@@ -265,10 +290,10 @@ void check_file(struct check_work *w, const struct check_at *at)
 	if (o.fd < 0)
 		return;
 	enum object_type type = layout_classify(w->run->layout, (uint64_t)o.st.st_size, &size);
-	if (type >= OBJECT_SYMLINK)
+	if (type >= OBJECT_SYMLINK && !is_cut_file(o.fd))
 		check_special(w, at, &o, type);
 	else if (type == OBJECT_STUMP || (uint64_t)o.st.st_size < w->run->layout->header_len)
-		say_stump(w->run, at);
+		say_stump(w->run, at, &o.st);
 	else
 		check_regular(w, at, &o); /* a size that no object has is an end not to be found */
 }

@@ -11,6 +11,7 @@
 #include "crypto/header.h"
 #include "fs/check/check.h"
 #include "fs/inode/recover.h"
+#include "fs/store/leeway.h"
 
 #define CHECK_QUEUE 64u
 #define CHECK_CHUNK (1u << 20)
@@ -70,7 +71,8 @@ struct check_run {
 	const struct layout *layout;
 	enum name_mode names;
 	bool unclean;
-	bool repair; /* and there is a gate, and the store is writable */
+	const struct leeway *leeway; /* the store's, filled when there is a key */
+	bool repair;                 /* and there is a gate, and the store is writable */
 	pthread_mutex_t lock;
 	pthread_cond_t filled, drained;
 	struct check_job queue[CHECK_QUEUE]; /* lock; a ring */
@@ -134,6 +136,7 @@ struct check_target {
 	const struct check_at *at;
 	struct recover file;
 	struct recover_end end;
+	bool excused; /* it may be unfinished */
 };
 /* 1 when an earlier end was met: T->end is that now. */
 int check_blocks(struct check_work *w, struct check_target *t) MUST_CHECK;

@@ -96,6 +96,15 @@ int check_session(const struct check_config *cfg, const uint8_t *record, size_t 
 	return 0;
 }
 
+void check_list(const struct check_config *cfg, struct check_counts *out)
+{
+	struct own o = {.cfg = cfg, .counts = out};
+	if (cfg->store->leeway.lost)
+		say(&o, CHECK_SESSION, CHECK_DAMAGE, STORE_OWN "/" STORE_WRITING,
+		    "the list of files that were being written when a mount broke off was taken away or altered: no "
+		    "unfinished end is tolerated (--accept-older-session if you restored the store from a copy)");
+}
+
 int check_says_unclean(const struct store *s)
 {
 	struct session_verdict v;

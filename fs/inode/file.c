@@ -9,12 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "crypto/header.h"
 #include "crypto/secret.h"
 #include "fs/inode/blank.h"
 #include "fs/inode/file_own.h"
-#include "fs/inode/recover.h"
 #include "fs/store/store.h"
+#include "fs/store/written.h"
 
 int file_work_init(struct file_work *w, const struct layout *l, uint8_t *slot)
 {
@@ -83,126 +82,20 @@ static int file_load(struct file *f, struct file_work *w)
 	return 0;
 }
 
-static void file_destroy(struct file *f)
-{
-	gate_key_close(f->key);
-	if (f->fd >= 0)
-		close(f->fd);
-	ranges_clear(&f->gaps);
-	pthread_rwlock_destroy(&f->lock);
-	free(f);
-}
-
-static void file_destroy_at(struct file **f)
+static void destroy_at(struct file **f)
 {
 	if (*f)
 		file_destroy(*f);
 }
 
-static struct file *file_alloc(struct file_env *env, struct node *n)
-{
-	struct file *f = calloc(1, sizeof(*f));
-
-	if (!f)
-		return NULL;
-	pthread_rwlock_init(&f->lock, NULL);
-	f->env = env;
-	f->node = n;
-	f->fd = -1;
-	return f;
-}
-
-/* Root gets one descriptor for everything; a plain user's read-only file is not touched just to be read. */
-static int open_backing(struct file_env *env, struct node *n, bool writable, bool *got_writable)
-{
-	*got_writable = !env->read_only && (writable || geteuid() == 0);
-	int fd = node_open(env->nodes, n, *got_writable ? O_RDWR : O_RDONLY);
-	if (fd >= 0 || writable || !*got_writable)
-		return fd;
-	*got_writable = false;
-	return node_open(env->nodes, n, O_RDONLY);
-}
-
-static void take_key(struct file *f, struct blank *b)
-{
-	f->key = b->key;
-	b->key = NULL;
-	memcpy(f->file_id, b->file_id, ID_LEN);
-}
-
-/* A create that a crash cut off before its one write: it is an empty file, and becomes one now. */
-static int fill_stump(struct file *f)
-{
-	AUTO(blank_end) struct blank b = {0};
-
-	if (!f->env->unclean || !f->writable)
-		return f->env->unclean ? -EROFS : file_corrupt(f, "an empty store file, header", 0);
-	int r = blank_make(&b, f->env->gate, &f->env->layout);
-	if (!r)
-		r = blank_write(&b, f->fd);
-	if (r)
-		return r;
-	atomic_fetch_add(&f->env->recovered, 1);
-	take_key(f, &b);
-	return 0;
-}
-
-static int load_key(struct file *f)
-{
-	struct stat st;
-
-	if (fstat(f->fd, &st))
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EIO;
-	if (st.st_size == 0)
-		return fill_stump(f);
-	uint8_t header[HEADER_LEN_FILE] = {0};
-	int r = store_pread_full(f->fd, header, f->env->layout.header_len, 0);
-	if (!r)
-		r = gate_key_open(f->env->gate, header, &f->key);
-	memcpy(f->file_id, header_file_id(header), ID_LEN);
-	return r == -EBADMSG || r == -EUCLEAN || r == -ENOTSUP || r == -ENOKEY ? file_corrupt(f, "header", 0) : r;
-}
-
-/* N's file with its descriptor and key, nothing of its end looked at. */
-static int file_begin(struct file_env *env, struct node *n, bool writable, struct file **out)
-{
-	AUTO(file_destroy_at) struct file *f = file_alloc(env, n);
-
-	if (!f)
-		return -ENOMEM;
-	bool got_writable;
-	f->fd = open_backing(env, n, writable || env->unclean, &got_writable);
-	if (f->fd < 0)
-		return f->fd;
-	f->writable = got_writable;
-	int r = load_key(f);
-	if (r)
-		return r;
-	*out = f;
-	f = NULL;
-	return 0;
-}
-
-/* After a crash: where does it end? Sealed there if that was left undone. -EBADMSG where nothing authenticates. */
-static int file_mend(struct file *f)
-{
-	int r = recover_file(f->fd, &f->env->layout, f->env->gate, f->key, f->env->log);
-
-	if (r == 1)
-		atomic_fetch_add(&f->env->recovered, 1);
-	return r < 0 ? r : 0;
-}
-
 static int file_make(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out)
 {
-	AUTO(file_destroy_at) struct file *f = NULL;
-	int r = file_begin(env, n, writable, &f);
+	AUTO(destroy_at) struct file *f = NULL;
+	int r = file_front(env, n, writable ? FILE_WRITE : FILE_READ, &f);
 
 	if (!r)
 		r = file_load(f, w);
-	if (r == -EBADMSG && env->unclean && f->writable) {
+	if (r == -EBADMSG && f->excused && f->writable) {
 		r = file_mend(f);
 		if (!r)
 			r = file_load(f, w);
@@ -212,37 +105,6 @@ static int file_make(struct file_env *env, struct node *n, bool writable, struct
 	*out = f;
 	f = NULL;
 	return 0;
-}
-
-/* A file that cannot be opened, or whose end nobody can tell, has the size that its length says: opening it is the error. */
-static int settle_error(const struct file_env *env, int r)
-{
-	if (r == -EBADMSG || r == -EIO || r == -EROFS)
-		return 0;
-	if (r != -EACCES && r != -EPERM)
-		return r;
-	enum gate_state state = gate_state(env->gate);
-	return state == GATE_ACTIVE || state == GATE_GRACE ? 0 : -EACCES;
-}
-
-int file_settle(struct file_env *env, struct node *n)
-{
-	int r = 0;
-
-	if (!env->unclean || env->read_only || atomic_load(&n->settled))
-		return 0;
-	pthread_mutex_lock(&n->once);
-	if (!n->file && !atomic_load(&n->settled)) {
-		AUTO(file_destroy_at) struct file *f = NULL;
-		r = file_begin(env, n, true, &f);
-		if (!r)
-			r = file_mend(f);
-		r = settle_error(env, r);
-	}
-	if (!r)
-		atomic_store(&n->settled, true);
-	pthread_mutex_unlock(&n->once);
-	return r;
 }
 
 static void handle_added(struct file *f, bool writable)
@@ -337,9 +199,10 @@ int file_adopt(struct file_env *env, struct node *n, int fd, struct blank *blank
 		return -ENOMEM;
 	}
 	f->fd = fd;
-	take_key(f, blank);
+	file_take_key(f, blank);
 	f->writable = true;
 	f->generation = 1;
+	f->slot = atomic_load(&n->listed);
 	handle_added(f, true);
 	atomic_fetch_or(&n->opened, NODE_OPENED_AT_ALL | NODE_OPENED_TO_WRITE);
 	pthread_mutex_lock(&n->lock);
@@ -370,6 +233,8 @@ void file_close(struct file *f, bool writable)
 	if (last)
 		n->file = NULL;
 	pthread_mutex_unlock(&n->lock);
+	if (last && f->slot)
+		written_closed(f->env->written, f->slot, atomic_load(&f->broken));
 	if (last)
 		file_destroy(f);
 }

@@ -38,8 +38,10 @@ struct file_env {
 	struct layout layout;
 	struct nodes *nodes;
 	uint8_t boot_id[ID_LEN];
-	struct slots *slots; /* the store's; NULL: nothing is written to it */
-	bool unclean;        /* after a crash: stumps and unfinished files are tolerated */
+	struct slots *slots;     /* the store's; NULL: nothing is written to it */
+	struct written *written; /* the store's list of files being written; NULL: there is none */
+	bool unclean;            /* after a crash: stumps and unfinished files are tolerated, as far as `leeway` goes */
+	const struct leeway *leeway; /* never NULL when unclean */
 	bool read_only;
 	void (*log)(int priority, const char *text);
 	_Atomic uint64_t corrupt, recovered;
@@ -59,6 +61,8 @@ struct file {
 	uint8_t file_id[ID_LEN]; /* from the header */
 	int fd;
 	_Atomic bool writable; /* fd is O_RDWR */
+	bool excused;          /* a crash may have left its end unfinished */
+	uint32_t slot;         /* of the list of files being written; 0: not listed since it was opened */
 	_Atomic bool broken;   /* the final record could not be put back after a failed write: EIO from now on */
 	bool holes;            /* `sparse` for good, not only because of gaps */
 	_Atomic uint64_t size; /* changed under the write lock, read without any by getattr */
@@ -79,11 +83,12 @@ static inline int file_fd(const struct file *f)
  */
 int file_open(struct file_env *env, struct node *n, bool writable, struct file_work *w, struct file **out) MUST_CHECK;
 /*
- * Before a size of file N is told: after a crash its end is found and sealed first, once while the node lives. For a file
+ * Before a size of file N is told, whose status is ST: after a crash its end is found and sealed first, once while the node
+ * lives, if the file was being written then. No other is opened for it, but its header may be read. For a file
  * with a cached page the kernel never takes another size again. Reads the end only where it is whole; may call the KMS with
  * wrap type `file`. Takes the node's `once`. 0 also where nobody can tell: opening says so. -EACCES locked; as open(2).
  */
-int file_settle(struct file_env *env, struct node *n) MUST_CHECK;
+int file_settle(struct file_env *env, struct node *n, const struct stat *st) MUST_CHECK;
 /* The open file, with one writable handle, of a node just created from BLANK: FD and, on success, its key are taken over. */
 int file_adopt(struct file_env *env, struct node *n, int fd, struct blank *blank, struct file **out) MUST_CHECK;
 /* One more handle (for reading) of N's open file, or NULL if it has none. */

@@ -87,6 +87,18 @@ int file_resize_locked(struct file *f, struct file_work *w, uint64_t size, uint3
 /* [start, end) was written, cut off or made zeros: no lost range any more. With the last of them their error is history. */
 void file_found(struct file *f, uint64_t start, uint64_t end);
 
+/* An open file of N without descriptor and key, NULL when memory is short; and its end. */
+struct file *file_alloc(struct file_env *env, struct node *n);
+void file_destroy(struct file *f);
+/* What a file is opened for. SETTLE: its end, so its key is only had if that may be unfinished. */
+enum file_want { FILE_READ, FILE_WRITE, FILE_SETTLE };
+/* N's file with its descriptor and key, nothing of its end looked at. As file_open(). */
+int file_front(struct file_env *env, struct node *n, enum file_want want, struct file **out) MUST_CHECK;
+/* F gets the id and the key of B. */
+void file_take_key(struct file *f, struct blank *b);
+/* After a crash: where does it end? Sealed there if that was left undone. -EBADMSG where nothing authenticates. */
+int file_mend(struct file *f) MUST_CHECK;
+
 /* Log what does not authenticate and count it; returns -EIO. */
 int file_corrupt(struct file *f, const char *what, uint64_t no);
 /* borrow_file() for F. A key that does not open any more is logged and counted: -EIO. */

@@ -7,6 +7,7 @@
 #include "fs/inode/file_own.h"
 #include "fs/store/slots.h"
 #include "fs/store/store.h"
+#include "fs/store/written.h"
 
 static void add_span(const struct file *f, struct file_plan *p, struct file_span s)
 {
@@ -177,11 +178,27 @@ static void slot_empty(struct file *f, struct file_work *w, struct slot_hold *ho
 	inflight_mark(w->slot, 0);
 }
 
+/* Before the first change: should this session break off, the file's end may be found unfinished. */
+static int have_listed(struct file *f)
+{
+	const struct written_file what = {.file_id = f->file_id, .ino = f->node->ino};
+	uint32_t slot = atomic_load(&f->node->listed);
+
+	if (f->slot || !f->env->written)
+		return 0;
+	int r = written_add(f->env->written, &what, &slot);
+	f->slot = slot;
+	atomic_store(&f->node->listed, slot);
+	return r;
+}
+
 int file_commit(struct file *f, struct file_work *w, struct inflight *in)
 {
 	struct slot_hold hold = {w->slot_no, NULL};
-	int r = slot_fill(f, w, in, &hold);
+	int r = have_listed(f);
 
+	if (!r)
+		r = slot_fill(f, w, in, &hold);
 	if (!r)
 		r = write_out(f, inflight_data(w->slot), in);
 	slot_empty(f, w, &hold);

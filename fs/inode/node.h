@@ -94,7 +94,8 @@ struct node {
 	_Atomic int write_error;
 	/* a: when bytes went past the kernel's cache, which has not been told the time; 0: it has */
 	_Atomic int64_t written_ns;
-	_Atomic bool settled; /* a: file_settle() has looked at its end */
+	_Atomic uint32_t listed; /* a: its slot in the list of files being written, as far as known */
+	_Atomic bool settled;    /* a: file_settle() has looked at its end */
 };
 
 #define NODE_UNSYNCED_DIR 1u     /* its id file and its own entry */

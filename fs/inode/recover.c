@@ -301,7 +301,7 @@ static int check_end(const struct recover *rec)
 	return open_final(rec, no, layout_final_len(rec->layout, plain_size), &head);
 }
 
-static void say(const struct recover *rec, const struct recover_end *end, void (*log)(int priority, const char *text))
+static void say(const struct recover *rec, const struct recover_end *end)
 {
 	char link[64], name[512], text[1024];
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", rec->fd);
@@ -312,23 +312,38 @@ static void say(const struct recover *rec, const struct recover_end *end, void (
 			   end->blocks, end->sealed ? "at its earlier end" : "after the last block that authenticates");
 	if (end->bad && len > 0 && (size_t)len < sizeof(text))
 		snprintf(text + len, sizeof(text) - (size_t)len, "; %" PRIu64 " blocks before it are lost", end->bad);
-	log(LOG_WARNING, text);
+	rec->log(LOG_WARNING, text);
 }
 
-int recover_file(int fd, const struct layout *l, struct gate *g, struct gate_key *key,
-		 void (*log)(int priority, const char *text))
+/* Bytes on disk that do not outlive the mending: a new final record is written over what lies behind the last block. */
+static int bytes_cut(const struct recover *rec, const struct recover_end *end, uint64_t *cut)
 {
-	struct recover rec = {.fd = fd, .layout = l, .gate = g, .key = key};
+	uint64_t keeps = end->sealed ? end->disk_size : layout_record_off(rec->layout, end->blocks);
+	struct stat st;
+
+	if (fstat(rec->fd, &st) < 0)
+		return -errno;
+	*cut = (uint64_t)st.st_size > keeps ? (uint64_t)st.st_size - keeps : 0;
+	return 0;
+}
+
+int recover_file(const struct recover *rec)
+{
 	struct recover_end end;
-	int r = check_end(&rec);
+	uint64_t cut;
+	int r = check_end(rec);
 	if (r != -EBADMSG)
 		return r;
-	r = recover_find(&rec, &end);
+	r = recover_find(rec, &end);
 	if (!r)
-		r = recover_apply(&rec, &end);
+		r = bytes_cut(rec, &end, &cut);
+	if (!r && rec->before)
+		r = rec->before(rec->arg, cut);
+	if (!r)
+		r = recover_apply(rec, &end);
 	if (r)
 		return r;
-	if (log)
-		say(&rec, &end, log);
+	if (rec->log)
+		say(rec, &end);
 	return 1;
 }

@@ -14,6 +14,11 @@ struct recover {
 	const struct layout *layout;
 	struct gate *gate;
 	struct gate_key *key;
+	void (*log)(int priority,
+		    const char *text); /* recover_file(): gets one line that names the file; may be NULL */
+	/* recover_file(): told, before anything is written, how many bytes on disk go; an error ends it. May be NULL. */
+	int (*before)(void *arg, uint64_t cut);
+	void *arg;
 };
 
 /* Where a file ends whose arithmetic end does not authenticate. */
@@ -30,14 +35,12 @@ struct recover_end {
 /*
  * For a session that began unclean. If the final record at the arithmetic end authenticates, nothing is read beyond it and
  * nothing is written. Else the end is found by recover_find(), the final record sealed there if need be, the rest cut
- * off, and the times put back. FD is read-write and the caller's alone (its inode is locked); KEY is the file's. LOG (may
- * be NULL) gets one line that names the file. Not synced: the caller does, before the session is marked clean.
+ * off, and the times put back. FD is read-write and the caller's alone (its inode is locked); KEY is the file's. Not synced: the caller does, before the session is marked clean.
  * 1 when it was mended, 0 when it was whole.
  *
  * -EBADMSG, and nothing is written, when there is a body and nothing in it authenticates. -EACCES locked; -EIO, -ENOSPC.
  */
-int recover_file(int fd, const struct layout *l, struct gate *g, struct gate_key *key,
-		 void (*log)(int priority, const char *text)) MUST_CHECK;
+int recover_file(const struct recover *rec) MUST_CHECK;
 
 /*
  * The first half: read the file in order, one request's memory, write nothing. The first record that is a final record

@@ -20,6 +20,7 @@
 #include "fs/fuse/server.h"
 #include "fs/lock/janitor.h"
 #include "fs/lock/lock.h"
+#include "fs/store/written.h"
 #include "fs/tree/tree.h"
 #include "fs/watch/ended.h"
 #include "fs/watch/link.h"
@@ -206,6 +207,8 @@ int fs_start(struct fs *fs)
 	lock_init(&fs->lock, &lock);
 	int r = server_new(&server, &fs->server);
 	audit_corrupt(fs->cfg.audit, &fs->tree.env.corrupt);
+	if (!r && fs->cfg.store->written)
+		r = written_start(fs->cfg.store->written);
 	if (!r)
 		r = janitor_start(&fs->lock);
 	if (!r)

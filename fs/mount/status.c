@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fs/audit/audit.h"
+#include "fs/store/written.h"
 #include "fs/watch/supervise.h"
 
 static void put_escaped(FILE *out, const char *text)
@@ -74,18 +75,22 @@ static void put_store(FILE *out, const struct store *s)
 	put_number(out, "read_only", s->read_only);
 }
 
-static void put_fs(FILE *out, struct fs *fs)
+static void put_fs(FILE *out, struct fs *fs, const struct store *s)
 {
 	struct fs_stats st = {0};
 	struct fs_lock_report report;
+	uint64_t files, bytes;
 
 	fs_stats(fs, &st);
+	written_mends(s->written, &files, &bytes);
 	put_number(out, "cached_inodes", st.cached_inodes);
 	put_number(out, "open_files", st.open_files);
 	put_number(out, "lost_ranges", st.lost_ranges);
 	put_number(out, "refused_writes", st.refused_writes);
 	put_number(out, "corrupt", st.corrupt);
 	put_number(out, "recovered", st.recovered);
+	put_number(out, "mended_files", files);
+	put_number(out, "mended_bytes_cut", bytes);
 	put_number(out, "draining", st.draining);
 	fs_last_lock(fs, &report);
 	put_number(out, "lock_sealed_bytes", report.sealed_bytes);
@@ -129,7 +134,7 @@ int status_text(const struct control_config *cfg, char **out)
 	put_text(f, "version", BYOKFS_VERSION);
 	put_text(f, "mountpoint", cfg->mountpoint);
 	put_store(f, cfg->store);
-	put_fs(f, cfg->fs);
+	put_fs(f, cfg->fs, cfg->store);
 	put_audit(f, cfg->audit);
 	if (fclose(f)) {
 		free(text);

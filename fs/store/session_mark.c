@@ -24,9 +24,9 @@ int session_mark_read(const struct store *s, struct session_mark *out)
 	return r == 0 && memcmp(out->store_id, s->keyring->store_id, ID_LEN) != 0 ? -EUCLEAN : r;
 }
 
-int session_mark_put(const struct store *s, uint64_t number, enum session_mark_state state)
+int session_mark_put(const struct store *s, const struct session_mark *mark)
 {
-	struct session_mark m = {.number = number, .state = state};
+	struct session_mark m = *mark;
 	uint8_t buf[SESSION_MARK_LEN];
 
 	memcpy(m.store_id, s->keyring->store_id, ID_LEN);

@@ -10,8 +10,8 @@
  * write there; or as open(2).
  */
 int session_mark_read(const struct store *s, struct session_mark *out) MUST_CHECK;
-/* Remember session NUMBER of S as STATE, durably. */
-int session_mark_put(const struct store *s, uint64_t number, enum session_mark_state state) MUST_CHECK;
+/* Remember MARK (but its store id) of S, durably. */
+int session_mark_put(const struct store *s, const struct session_mark *mark) MUST_CHECK;
 /*
  * Judge the record as it lies there, unauthenticated, against what is remembered: for a look without keys. -ENOENT when
  * there is no record of this format.

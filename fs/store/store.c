@@ -13,6 +13,7 @@
 #include "fs/store/slots.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
+#include "fs/store/written.h"
 
 void store_say(char why[STORE_WHY_MAX], const char *format, ...)
 {
@@ -357,6 +358,9 @@ void store_close(struct store *s)
 	if (!s)
 		return;
 	slots_free(s->slots);
+	written_free(s->written);
+	writing_key_free(s->list_key);
+	leeway_free(&s->leeway);
 	auto_close(&s->host_fd);
 	auto_close(&s->lock_fd); /* lets go of the owner lock, last: who gets it gets the other too */
 	auto_close(&s->data_fd);

@@ -10,9 +10,11 @@
 #include "crypto/keyring.h"
 #include "crypto/pin.h"
 #include "crypto/session.h"
+#include "fs/store/leeway.h"
 
 struct gate;
 struct slots;
+struct written;
 
 #define STORE_WHY_MAX 512u
 
@@ -23,6 +25,7 @@ struct slots;
 #define STORE_KEYRING_COPY "keyring.copy"
 #define STORE_SESSION "session"
 #define STORE_INFLIGHT "inflight"
+#define STORE_WRITING "writing"
 #define STORE_LOCK "lock"
 
 struct store_copies; /* store.c: keyring copies found, and the pin */
@@ -37,11 +40,14 @@ struct store {
 	int host_fd;             /* this host's lock of the store id, -1 without */
 	struct keyring *keyring; /* the copy in use */
 	struct session session;
-	uint64_t last_session; /* number of the record found, 0 = there was none to read */
-	bool unclean;          /* an earlier session did not end cleanly and verify has not passed since */
-	bool stale;            /* the record claims that, but it is an old one: nothing is tolerated for it */
-	bool accept_session;   /* the operator put an older store back: its record counts */
-	struct slots *slots;   /* fs/store/slots.h; NULL until store_begin(), and when it is only read */
+	uint64_t last_session;        /* number of the record found, 0 = there was none to read */
+	bool unclean;                 /* an earlier session did not end cleanly and verify has not passed since */
+	bool stale;                   /* the record claims that, but it is an old one: nothing is tolerated for it */
+	struct leeway leeway;         /* whose unfinished ends are tolerated; nobody's unless `unclean` */
+	bool accept_session;          /* the operator put an older store back: its record counts */
+	struct slots *slots;          /* fs/store/slots.h; NULL until store_begin(), and when it is only read */
+	struct written *written;      /* fs/store/written.h; as `slots`, and NULL when there is no room for it */
+	struct writing_key *list_key; /* of the session, until `written` has it */
 	size_t slot_len;
 	bool read_only;
 	bool first_contact; /* neither a pin nor store_open.store_id says which store it must be: tell it */

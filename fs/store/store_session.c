@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "crypto/auto.h"
@@ -17,6 +18,7 @@
 #include "fs/store/slots.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
+#include "fs/store/written.h"
 #include "kms/gate.h"
 
 static void note(store_log_fn log, int priority, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -78,6 +80,19 @@ static void pin_update(const struct store *s, store_log_fn log)
 		     s->path, strerror(-r));
 }
 
+/* What the last session left: its record (NULL: none) and its list. */
+struct found {
+	uint8_t *record;
+	size_t len;
+	struct leeway_file list;
+};
+
+static void found_free(struct found *f)
+{
+	free(f->record);
+	free(f->list.bytes);
+}
+
 /* What was found, in words. */
 static void session_tell(const struct store *s, bool readable, bool found, const struct session_verdict *v,
 			 store_log_fn log)
@@ -95,14 +110,52 @@ static void session_tell(const struct store *s, bool readable, bool found, const
 		note(log, LOG_NOTICE, "%s is an older state than this host has seen: restored from a copy?", s->path);
 }
 
-/* The last session's record, and what this host remembers of it: how the next one begins. */
-static int session_read(struct store *s, const struct store_keys *keys, const uint8_t *record, size_t len,
-			store_log_fn log)
+/* When this system was started, in seconds since 1970; 0 when it does not say. */
+static uint64_t booted(void)
 {
+	struct timespec now = {0}, up = {0};
+
+	if (clock_gettime(CLOCK_REALTIME, &now) < 0 || clock_gettime(CLOCK_BOOTTIME, &up) < 0)
+		return 0;
+	return now.tv_sec > up.tv_sec ? (uint64_t)(now.tv_sec - up.tv_sec) : 0;
+}
+
+/* Whose ends the session that broke off may have left unfinished; and the key of the next one's list. */
+static int leeway_take(struct store *s, const struct store_keys *keys, const struct found *f,
+		       const struct session_verdict *v, store_log_fn log)
+{
+	struct leeway_how how = {
+		.session = s->last_session, .accept = s->accept_session, .listed = v->listed, .booted = booted()};
+
+	store_boot_id(how.boot_id);
+	leeway_free(&s->leeway);
+	int r = v->unclean ? leeway_judge(keys, &f->list, &how, &s->leeway) : 0;
+	if (r == 0 && !s->read_only) {
+		writing_key_free(s->list_key);
+		s->list_key = NULL;
+		r = writing_key_new(keys, v->next, &s->list_key);
+	}
+	if (r == 0 && s->leeway.lost)
+		note(log, LOG_WARNING,
+		     "the list of files that were being written in %s was taken away or altered: no unfinished end is "
+		     "tolerated; if you restored the store from a copy, use --accept-older-session",
+		     s->path);
+	else if (r == 0 && s->leeway.all && !s->accept_session)
+		note(log, LOG_NOTICE,
+		     "%s has no list of the files that were being written: every unfinished end is tolerated until "
+		     "`byokfs verify` has passed",
+		     s->path);
+	return r;
+}
+
+/* The last session's record, and what this host remembers of it: how the next one begins. */
+static int session_read(struct store *s, const struct store_keys *keys, const struct found *f, store_log_fn log)
+{
+	const uint8_t *record = f->record;
 	struct session last = {0};
 	struct session_mark mark;
 	struct session_verdict v;
-	int r = !record ? -EBADMSG : session_parse(keys, record, len, &last);
+	int r = !record ? -EBADMSG : session_parse(keys, record, f->len, &last);
 
 	if (r < 0 && r != -EBADMSG)
 		return r;
@@ -116,13 +169,15 @@ static int session_read(struct store *s, const struct store_keys *keys, const ui
 	s->stale = v.stale;
 	s->last_session = r == 0 ? last.number : 0;
 	s->session = (struct session){.number = v.next, .state = SESSION_OPEN, .dirty_since = v.dirty_since};
-	return 0;
+	return leeway_take(s, keys, f, &v, log);
 }
 
 /* After the store's own record: a crash in between leaves a record that is newer than the mark, which is believed. */
 static void mark_put(const struct store *s, enum session_mark_state state, store_log_fn log)
 {
-	int r = session_mark_put(s, s->session.number, state);
+	const struct session_mark m = {
+		.number = s->session.number, .state = state, .listed = state == SESSION_MARK_OPEN && s->written};
+	int r = session_mark_put(s, &m);
 
 	if (r < 0)
 		note(log, LOG_WARNING,
@@ -133,17 +188,19 @@ static void mark_put(const struct store *s, enum session_mark_state state, store
 /* Read the old record, make the new one and the one that will end it. Keys are borrowed for this only. */
 static int session_records(struct store *s, struct gate *g, uint8_t open_record[SESSION_LEN], store_log_fn log)
 {
-	AUTO(auto_free) uint8_t *record = NULL;
+	AUTO(found_free) struct found f = {0};
 	AUTO(borrow_end) struct borrow b = {0};
-	size_t len = 0;
 
-	int r = store_read_file(s->own_fd, STORE_SESSION, SESSION_LEN, &record, &len);
+	int r = store_read_file(s->own_fd, STORE_SESSION, SESSION_LEN, &f.record, &f.len);
 	if (r < 0 && r != -ENOENT && r != -EFBIG && r != -EUCLEAN)
+		return r;
+	r = leeway_read(s->own_fd, &f.list);
+	if (r < 0)
 		return r;
 	r = borrow_store(&b, g, GATE_USE_NEW);
 	if (r < 0)
 		return r;
-	r = session_read(s, b.store, record, len, log);
+	r = session_read(s, b.store, &f, log);
 	const struct session clean = {.number = s->session.number, .state = SESSION_CLEAN};
 	if (r == 0)
 		r = session_write(b.store, &clean, s->session_clean);
@@ -166,6 +223,29 @@ static int session_put(const struct store *s, const uint8_t record[SESSION_LEN])
 		return fd == -ENOENT ? r : fd;
 	r = store_pwrite_full(fd, record, SESSION_LEN, 0);
 	return r == 0 && fsync(fd) < 0 ? -errno : r;
+}
+
+/* The list of this session, before its record: a crash in between leaves both, and both count. */
+static int list_begin(struct store *s, store_log_fn log)
+{
+	const struct written_config cfg = {
+		.own_fd = s->own_fd,
+		.data_fd = s->data_fd,
+		.session = s->session.number,
+		.carry = s->unclean ? &s->leeway : NULL,
+		.log = log,
+	};
+	int r = written_open(&cfg, s->list_key, &s->written);
+
+	if (r == 0)
+		s->list_key = NULL;
+	if (r != -ENOSPC && r != -EDQUOT)
+		return r;
+	note(log, LOG_WARNING,
+	     "no room for the list of files being written in %s: after a crash unfinished ends are tolerated "
+	     "everywhere",
+	     s->path);
+	return 0;
 }
 
 /* Temporary files that a crash left in STORE/byokfs. */
@@ -221,6 +301,9 @@ static int begin(struct store *s, struct gate *g, store_log_fn log, const char *
 		note(log, LOG_NOTICE,
 		     "%s was not unmounted cleanly (%u writes completed): run `byokfs verify` when it is not mounted",
 		     s->path, replayed);
+	*step = "make " STORE_OWN "/" STORE_WRITING " of";
+	if ((r = list_begin(s, log)) < 0)
+		return r;
 	*step = "write the session of";
 	if ((r = session_put(s, record)) < 0)
 		return r;
@@ -266,6 +349,8 @@ int store_end(struct store *s, bool verified)
 		keyring_keep(s);
 	slots_free(s->slots);
 	s->slots = NULL;
+	written_free(s->written);
+	s->written = NULL;
 	if (s->read_only || s->session.state != SESSION_OPEN || s->stale || (s->unclean && !verified))
 		return 0;
 	int r = session_put(s, s->session_clean);

@@ -254,7 +254,7 @@ static int settle(struct tree *t, struct node *n, int dir_fd, const char *disk, 
 {
 	if (n->type != OBJECT_FILE || !t->env.unclean || atomic_load(&n->settled))
 		return 0;
-	int r = file_settle(&t->env, n);
+	int r = file_settle(&t->env, n, st);
 	if (r)
 		return r;
 	return fstatat(dir_fd, disk, st, AT_SYMLINK_NOFOLLOW) ? -errno : 0;

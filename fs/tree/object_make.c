@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "crypto/header.h"
 #include "crypto/secret.h"
 #include "fs/inode/blank.h"
 #include "fs/store/borrow.h"
+#include "fs/store/written.h"
 #include "fs/tree/object_own.h"
 #include "fs/tree/xattrs.h"
 
@@ -149,6 +151,22 @@ static int answer(struct tree *t, struct node *n, struct stat *st)
 	return r;
 }
 
+/* A file that is to be made is listed before it comes to be: cut off in between, it is no damage. */
+static int list_create(struct tree *t, const char *name, struct place *p, const struct blank *blank, uint32_t *slot)
+{
+	const struct written_file what = {.file_id = blank->file_id,
+					  .place = name ? writing_place(p->dir.d->node->ino, p->dn.name) : 0};
+
+	*slot = 0;
+	return t->env.written ? written_add(t->env.written, &what, slot) : 0;
+}
+
+static void unlist(struct tree *t, uint32_t slot)
+{
+	if (slot)
+		written_closed(t->env.written, slot, false);
+}
+
 static int make_file(const struct make *m, struct place *p, const struct blank *blank, int *out)
 {
 	int dir_fd = p->dir.d->fd, how = m->at.name ? O_CREAT | O_EXCL | O_NOFOLLOW : O_TMPFILE;
@@ -186,10 +204,13 @@ int obj_create(struct tree *t, const struct make *m, struct node **out, struct s
 	AUTO(place_end) struct place p = {0};
 	AUTO(blank_end) struct blank blank = {0};
 	AUTO(auto_close) int fd = -1;
+	uint32_t slot = 0;
 	int r = blank_make(&blank, t->env.gate, &t->env.layout);
 
 	if (!r)
 		r = place_begin(t, m->at, &p);
+	if (!r && (r = list_create(t, m->at.name, &p, &blank, &slot)))
+		r = place_undo(&p, NULL, 0, r);
 	if (!r)
 		r = make_file(m, &p, &blank, &fd);
 	if (!r && fstat(fd, st))
@@ -197,14 +218,21 @@ int obj_create(struct tree *t, const struct make *m, struct node **out, struct s
 	if (!r)
 		r = m->at.name ? announce(t, m, p.dn.name, key_of(st, OBJECT_FILE), out)
 			       : announce_nameless(t, fd, key_of(st, OBJECT_FILE), out);
-	if (r)
+	if (r) {
+		unlist(t, slot);
 		return r;
+	}
+	if (slot)
+		written_found(t->env.written, slot, st->st_ino);
+	atomic_store(&(*out)->listed, slot);
 	obj_cache_id(*out, blank.file_id);
 	atomic_store(&(*out)->xattrs, NODE_HAS_NONE); /* brand new: saves the question before the first write */
 	if (file) {
 		r = file_adopt(&t->env, *out, fd, &blank, file);
 		fd = -1;
 	}
+	if (!file || r)
+		unlist(t, slot);
 	if (!r)
 		return answer(t, *out, st);
 	node_forget(&t->nodes, *out, 1);
@@ -305,6 +333,24 @@ int obj_special_seal(struct tree *t, const struct make *m, struct sealed_special
 	return r;
 }
 
+/* Its bytes may not reach the disk as its name does: then it is found empty. */
+static int list_special(struct tree *t, const struct sealed_special *s, int fd)
+{
+	struct written_file what = {.file_id = header_file_id(s->record)};
+	uint32_t slot = 0;
+	struct stat st;
+
+	if (!t->env.written)
+		return 0;
+	if (fstat(fd, &st))
+		return -errno;
+	what.ino = st.st_ino;
+	int r = written_add(t->env.written, &what, &slot);
+	if (!r)
+		unlist(t, slot);
+	return r;
+}
+
 int obj_special_write(struct tree *t, const struct make *m, int dir_fd, struct sealed_special *s)
 {
 	mode_t mode = S_ISLNK(m->mode) ? 0600 : obj_mode(m->at.dir, dir_fd, m);
@@ -315,7 +361,9 @@ int obj_special_write(struct tree *t, const struct make *m, int dir_fd, struct s
 	AUTO(auto_close) int fd = openat(dir_fd, s->tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return -errno;
-	int r = store_pwrite_full(fd, s->record, s->len, 0);
+	int r = list_special(t, s, fd);
+	if (!r)
+		r = store_pwrite_full(fd, s->record, s->len, 0);
 	if (!r && ftruncate(fd, (off_t)layout_special_size(&t->env.layout, s->type)))
 		r = -errno;
 	if (!r)

@@ -19,6 +19,8 @@ int tree_init(struct tree *t, const struct store *s, struct gate *gate, bool rea
 		.layout = s->keyring->layout,
 		.nodes = &t->nodes,
 		.unclean = s->unclean != 0,
+		.leeway = &s->leeway,
+		.written = s->written,
 		.read_only = read_only,
 		.log = log,
 		.slots = s->slots,

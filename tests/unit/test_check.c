@@ -545,14 +545,14 @@ START_TEST(test_stumps)
 	ck_assert_int_eq(run(1), 0);
 	ck_assert_uint_eq(counts.damage, 2);
 	ck_assert_uint_eq(counts.repaired, 1);
-	rig.store->unclean = 1;
+	rig.store->unclean = rig.store->leeway.all = 1;
 	ck_assert_int_eq(run(0), 0);
 	ck_assert_uint_eq(counts.crash, 2);
 	ck_assert_uint_eq(counts.damage, 0);
 	ck_assert_int_eq(run(1), 0);
 	ck_assert_uint_eq(counts.repaired, 2);
 	ck_assert_uint_eq(counts.crash, 0);
-	rig.store->unclean = 0;
+	rig.store->unclean = rig.store->leeway.all = 0;
 	ck_assert_int_eq(run(0), 0);
 	silent();
 	struct stat st;
@@ -578,7 +578,7 @@ static uint64_t lost_bytes(void)
 START_TEST(test_unfinished)
 {
 	const struct layout *l = &rig.store->keyring->layout;
-	rig.store->unclean = 1;
+	rig.store->unclean = rig.store->leeway.all = 1;
 	cut(data(), three, layout_record_off(l, 2) + 100);
 	ck_assert_int_eq(run(0), 0);
 	ck_assert_int_eq(n_seen, 1);
@@ -591,7 +591,7 @@ START_TEST(test_unfinished)
 	ck_assert_int_eq(seen[0].repaired, 1);
 	ck_assert_uint_eq(lost_bytes(), 100);
 	ck_assert_uint_eq(size_at(data(), three), layout_disk_size(l, 2 * RIG_BLOCK));
-	rig.store->unclean = 0;
+	rig.store->unclean = rig.store->leeway.all = 0;
 	ck_assert_int_eq(run(0), 0);
 	silent();
 }
@@ -615,7 +615,7 @@ START_TEST(test_earlier_end)
 	ck_assert_int_eq(n_seen, 1);
 	ck_assert_int_eq(seen[0].code, CHECK_END);
 	ck_assert_int_eq(seen[0].severity, CHECK_DAMAGE);
-	rig.store->unclean = 1;
+	rig.store->unclean = rig.store->leeway.all = 1;
 	ck_assert_int_eq(run(1), 0);
 	ck_assert_int_eq(seen[0].repaired, 1);
 	ck_assert_uint_eq(size_at(data(), three), end);

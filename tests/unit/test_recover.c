@@ -52,7 +52,8 @@ static void make(uint64_t size)
 static int recover(void)
 {
 	unsigned before = (unsigned)logged;
-	int r = recover_file(fd, layout(), rig.gate, key, log_line);
+	int r = recover_file(
+		&(struct recover){.fd = fd, .layout = layout(), .gate = rig.gate, .key = key, .log = log_line});
 	ck_assert_int_eq(r == 1, (unsigned)logged != before);
 	return r == 1 ? 0 : r;
 }

@@ -95,16 +95,17 @@ START_TEST(peeked)
 }
 END_TEST
 
-START_TEST(mark)
+static void mark_vector(const char *name)
 {
 	AUTO(vector_free) struct vector v;
 	struct session_mark m;
 	uint8_t buf[SESSION_MARK_LEN + 1] = {0};
 
-	vector_load(&v, "session-mark");
+	vector_load(&v, name);
 	ck_assert_int_eq(session_mark_parse(vector_bytes(&v, "file"), vector_len(&v, "file"), &m), 0);
 	ck_assert_uint_eq(m.number, vector_number(&v, "number"));
 	ck_assert_uint_eq(m.state, vector_number(&v, "state"));
+	ck_assert_uint_eq(m.listed, vector_number(&v, "listed"));
 	ck_assert_mem_eq(m.store_id, vector_bytes(&v, "store_id"), ID_LEN);
 	session_mark_write(&m, buf);
 	ck_assert_mem_eq(buf, vector_bytes(&v, "file"), SESSION_MARK_LEN);
@@ -121,6 +122,36 @@ START_TEST(mark)
 		session_mark_write(&bad[i], buf);
 		ck_assert_int_eq(session_mark_parse(buf, SESSION_MARK_LEN, &m), -EUCLEAN);
 	}
+}
+
+START_TEST(mark)
+{
+	mark_vector("session-mark");
+	mark_vector("session-mark-list");
+}
+END_TEST
+
+/* Must there be a list of files being written? Only where this host saw that very session begin, with one. */
+START_TEST(listed)
+{
+	const struct session s = {5, SESSION_OPEN, 5};
+	struct session_mark m = {.number = 5, .state = SESSION_MARK_OPEN, .listed = true};
+	struct session_verdict v;
+
+	session_judge(&s, &m, false, &v);
+	ck_assert(v.unclean && v.listed);
+	session_judge(NULL, &m, false, &v);
+	ck_assert(v.unclean && v.listed);
+	session_judge(&s, &m, true, &v);
+	ck_assert(v.unclean && !v.listed);
+	session_judge(&s, NULL, false, &v);
+	ck_assert(v.unclean && !v.listed);
+	m.number = 4;
+	session_judge(&s, &m, false, &v);
+	ck_assert(v.unclean && !v.listed);
+	m = (struct session_mark){.number = 5, .state = SESSION_MARK_OPEN};
+	session_judge(&s, &m, false, &v);
+	ck_assert(v.unclean && !v.listed);
 }
 END_TEST
 
@@ -167,6 +198,7 @@ int main(void)
 	const struct test_entry list[] = {
 		{"vectors", session_vectors}, {"altered", altered}, {"impossible", impossible},
 		{"peeked", peeked},           {"mark", mark},       {"judged", judged},
+		{"listed", listed},
 	};
 	return test_main("session", list, ARRAY_LEN(list));
 }

@@ -34,7 +34,7 @@ static inline void tree_fresh(bool unclean, bool read_only)
 	}
 	tree = calloc(1, sizeof(*tree));
 	ck_assert_ptr_nonnull(tree);
-	rig.store->unclean = unclean;
+	rig.store->unclean = rig.store->leeway.all = unclean;
 	ck_assert_int_eq(tree_init(tree, rig.store, rig.gate, read_only, tree_said), 0);
 	n_said = 0;
 }

@@ -225,7 +225,20 @@ for name, number, state, dirty in (('session-open', 9, 1, 7), ('session-clean', 
     record = b'BYOKFS1M' + struct.pack('>QIIQ', number, state, 0, dirty)
     case(name, root=ROOT, number=number, state=state, dirty_since=dirty, file=record + mac(store_key('session'), record))
 MARK = b'BYOKFS1N' + STORE + struct.pack('>QII', 9, 3, 0)
-case('session-mark', store_id=STORE, number=9, state=3, file=MARK + hashlib.sha256(MARK).digest())
+case('session-mark', store_id=STORE, number=9, state=3, listed=0, file=MARK + hashlib.sha256(MARK).digest())
+MARK = b'BYOKFS1N' + STORE + struct.pack('>QII', 10, 1, 1)
+case('session-mark-list', store_id=STORE, number=10, state=1, listed=1, file=MARK + hashlib.sha256(MARK).digest())
+
+LIST = expand(PRK, info('writing', STORE, struct.pack('>Q', 9)), 32)
+head = b'BYOKFS1O' + struct.pack('>Q', 9) + rnd('boot', 16) + struct.pack('>QQQQII', 88, 1795533972, 1795533000, 1795533960, 2, 32766)
+head = head.ljust(96, b'\0')
+case('writing-head', root=ROOT, session=9, boot_id=rnd('boot', 16), ino=88, begun=1795533972, span_from=1795533000,
+     span_to=1795533960, all=0, lost=1, head=head + mac(LIST, head))
+PLACE = struct.unpack('>Q', hashlib.sha256(struct.pack('>Q', 66) + b'A' * 255).digest()[:8])[0]
+for name, kind, ino, value in (('writing-entry', 1, 77, PLACE), ('writing-mended', 2, 2 ** 64 - 1, 4096)):
+    entry = struct.pack('>II', kind, 0) + FILE.id + struct.pack('>QQQ', ino, 1795533999, value)
+    case(name, root=ROOT, session=9, kind=kind, file_id=FILE.id, ino=ino, time=1795533999, value=value,
+         entry=entry + mac(LIST, entry)[:16])
 
 PATH = b'A' * 255 + b'/b/c'
 head = b'BYOKFS1T' + b'VALD' + struct.pack('>I', 2) + FILE.id + struct.pack('>QQQII', 66, 77, 99999, len(PATH), 0)
@@ -339,7 +352,7 @@ for name, kind, major, minor, target, result in (
 
 # Which field of which cases is a seed for which fuzz target (tests/fuzz/fuzz_TARGET.c).
 SEEDS = {'header': ('header', 'header'), 'keyring': ('keyring', 'file'), 'pin': ('pin', 'file'),
-         'session': ('session', 'file'), 'inflight': ('inflight', 'head'), 'special': ('special', 'record'),
+         'session': ('session', 'file'), 'writing': ('writing', 'entry'), 'inflight': ('inflight', 'head'), 'special': ('special', 'record'),
          'name': ('name', 'disk'), 'sidecar': ('name', 'sidecar_data'), 'dirid': ('dirid', 'file'),
          'xattr': ('xattr', 'disk_name'), 'audit': ('audit', 'line'), 'final': ('final', 'cipher')}
 
