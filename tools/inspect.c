@@ -176,8 +176,9 @@ static int open_file(struct inspect *i)
 	AUTO(auto_close) int dir = open(i->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
 
-	if (dir < 0 || fstatat(dir, i->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return cannot_read(i, -errno);
+	int r = dir < 0 ? -errno : store_stat(dir, i->name, &st);
+	if (r)
+		return cannot_read(i, r);
 	if (!S_ISREG(st.st_mode))
 		return not_regular(i, st.st_mode);
 	i->in.fd = store_open_file(dir, i->name, O_RDONLY);
@@ -186,7 +187,7 @@ static int open_file(struct inspect *i)
 	if (fstat(i->in.fd, &st) < 0)
 		return cannot_read(i, -errno);
 	i->in.size = (uint64_t)st.st_size;
-	int r = read_front(i);
+	r = read_front(i);
 	return r ? cannot_read(i, r) : CMD_OK;
 }
 

@@ -129,8 +129,7 @@ static void dir_begin_plain(struct check_run *run, struct check_dir *d)
 {
 	struct check_at at = {.dir = d};
 	struct stat st;
-	int there = fstatat(d->fd, DIRID_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    !(S_ISREG(st.st_mode) && st.st_size == 0);
+	int there = store_stat(d->fd, DIRID_NAME, &st) == 0 && !(S_ISREG(st.st_mode) && st.st_size == 0);
 	if (there) {
 		if (!S_ISREG(st.st_mode) || st.st_size != DIRID_LEN)
 			check_say(run, &at, &(struct check_finding){.code = CHECK_DIRID, .severity = CHECK_DAMAGE},
@@ -140,7 +139,7 @@ static void dir_begin_plain(struct check_run *run, struct check_dir *d)
 			  &(struct check_finding){.code = CHECK_STUMP,
 						  .severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE},
 			  "an empty directory without an id");
-	} else if (fstatat(d->fd, DIRID_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size == 0) {
+	} else if (store_stat(d->fd, DIRID_NAME, &st) < 0 || st.st_size == 0) {
 		/* Asked again: a mounted store may have made it since. */
 		check_say(run, &at, &(struct check_finding){.code = CHECK_DIRID, .severity = CHECK_DAMAGE},
 			  "the directory's id (%s) is missing", DIRID_NAME);
@@ -229,9 +228,9 @@ static void check_sidecar(struct check_run *run, const struct check_at *at)
 	struct stat st;
 	struct check_finding f = {.code = CHECK_ORPHAN, .severity = CHECK_NOTE};
 	snprintf(entry, sizeof(entry), "%s%s", LONG_PREFIX, at->name + strlen(SIDECAR_PREFIX));
-	if (fstatat(at->dir->fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	if (store_stat(at->dir->fd, entry, &st) != -ENOENT)
 		return;
-	if (!run->cfg->gate && fstatat(at->dir->fd, at->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (!run->cfg->gate && store_stat(at->dir->fd, at->name, &st) < 0)
 		return;
 	if (run->repair)
 		f.repaired = check_move_lost(run, at) == 0;
@@ -268,9 +267,10 @@ static int entry_type(struct check_run *run, const struct check_at *at, const st
 	struct stat st;
 	if (e->d_type != DT_UNKNOWN)
 		return e->d_type == DT_DIR || e->d_type == DT_REG ? e->d_type : DT_UNKNOWN;
-	if (fstatat(at->dir->fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		if (errno != ENOENT)
-			say_io(run, at, "cannot be looked at", -errno);
+	int r = store_stat(at->dir->fd, e->d_name, &st);
+	if (r) {
+		if (r != -ENOENT)
+			say_io(run, at, "cannot be looked at", r);
 		return -1;
 	}
 	return S_ISDIR(st.st_mode) ? DT_DIR : S_ISREG(st.st_mode) ? DT_REG : DT_UNKNOWN;

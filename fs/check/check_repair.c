@@ -37,12 +37,13 @@ int check_move_lost(struct check_run *run, const struct check_at *at)
 	int lost = lost_dir(run);
 	if (lost < 0)
 		return lost;
-	if (fstatat(at->dir->fd, at->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
+	int r = store_stat(at->dir->fd, at->name, &st);
+	if (r)
+		return r;
 	/* By inode: unique, and never too long. */
 	int n = snprintf(name, sizeof(name), "%" PRIu64 ".", (uint64_t)st.st_ino);
 	snprintf(name + n, sizeof(name) - (size_t)n, "%.*s", (int)(sizeof(name) - (size_t)n - 1), at->name);
-	if (fstatat(lost, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	if (store_stat(lost, name, &st) == 0)
 		return -EEXIST;
 	if (renameat(at->dir->fd, at->name, lost, name) < 0)
 		return -errno;
@@ -66,7 +67,7 @@ int check_new_id(struct check_run *run, struct check_dir *dir)
 static int rename_free(int dir_fd, const char *from, const char *to)
 {
 	struct stat st;
-	if (fstatat(dir_fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	if (store_stat(dir_fd, to, &st) == 0)
 		return -EEXIST;
 	return renameat(dir_fd, from, dir_fd, to) < 0 || fsync(dir_fd) < 0 ? -errno : 0;
 }
@@ -91,11 +92,12 @@ int check_new_name(struct check_run *run, const struct check_at *at, char disk[N
 	struct disk_name dn;
 	char name[32];
 	struct stat st;
-	if (fstatat(at->dir->fd, at->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
+	int r = store_stat(at->dir->fd, at->name, &st);
+	if (r)
+		return r;
 	int n = snprintf(name, sizeof(name), "lost-%" PRIu64, (uint64_t)st.st_ino);
 	AUTO(auto_free) char *given = strdup(name);
-	int r = !given ? -ENOMEM : borrow_store(&b, run->cfg->gate, GATE_USE_NEW);
+	r = !given ? -ENOMEM : borrow_store(&b, run->cfg->gate, GATE_USE_NEW);
 	if (!r)
 		r = name_encode(b.store, run->names, at->dir->id, name, (size_t)n, &dn);
 	borrow_end(&b);

@@ -63,7 +63,7 @@ static void *add_up(void *arg)
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
 		int fd = dirfd(l->stream);
-		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (store_stat(fd, e->d_name, &st) < 0)
 			continue;
 		if (S_ISREG(st.st_mode))
 			sum += check_total_bytes(&st);

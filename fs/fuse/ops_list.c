@@ -176,8 +176,7 @@ static size_t add_plain(fuse_req_t req, struct open_folder *l, const struct dire
 	/* a special object's type shows in its size only; a folder's at once */
 	if (e->d_type == DT_DIR)
 		st.st_mode = S_IFDIR;
-	else if (fstatat(dirfd(l->dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		 obj_type(req_tree(req), &st, &type) == 0)
+	else if (store_stat(dirfd(l->dir), e->d_name, &st) == 0 && obj_type(req_tree(req), &st, &type) == 0)
 		st.st_mode = type == OBJECT_DIR ? S_IFDIR : type == OBJECT_FILE ? S_IFREG : 0;
 	return fuse_add_direntry(req, p->buf + p->used, p->size - p->used, name, &st, e->d_off);
 }

@@ -114,10 +114,10 @@ static bool same(const struct node *n, const struct stat *st)
 static int open_checked(int dir_fd, const char *name, const struct node *n, int flags)
 {
 	struct stat st;
-	int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC | flags);
+	int fd = store_openat(dir_fd, name, O_PATH | (uint64_t)flags, 0);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (fstat(fd, &st) == 0 && same(n, &st))
 		return fd;
 	close(fd);
@@ -334,8 +334,10 @@ int node_open_path(struct nodes *t, struct node *n)
 
 static int act_stat(int dir_fd, const char *name, const struct node *n, struct by_name *b)
 {
-	if (fstatat(dir_fd, name, b->st, AT_SYMLINK_NOFOLLOW))
-		return -errno;
+	int r = store_stat(dir_fd, name, b->st);
+
+	if (r)
+		return r;
 	return same(n, b->st) ? 0 : -ESTALE;
 }
 

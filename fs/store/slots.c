@@ -132,8 +132,9 @@ static bool in_place(const struct slots *s)
 	uint64_t len = (uint64_t)INFLIGHT_SLOTS * s->cfg.slot_len;
 	struct stat st;
 
-	if (fstatat(s->cfg.own_fd, STORE_INFLIGHT, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno != ENOENT; /* a disk that does not answer says nothing about the file */
+	int r = store_stat(s->cfg.own_fd, STORE_INFLIGHT, &st);
+	if (r)
+		return r != -ENOENT; /* a disk that does not answer says nothing about the file */
 	return S_ISREG(st.st_mode) && st.st_dev == s->file->dev && st.st_ino == s->file->ino &&
 	       (uint64_t)st.st_size == len;
 }

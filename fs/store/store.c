@@ -262,7 +262,7 @@ int store_case_check(int data_fd, const char *path, char why[STORE_WHY_MAX])
 {
 	struct stat st;
 
-	if (fstatat(data_fd, ".BYOKFS.DIR", &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (store_stat(data_fd, ".BYOKFS.DIR", &st) < 0)
 		return 0;
 	store_say(why, "%.300s lies on a filesystem that does not tell upper from lower case: names would collide",
 		  path);
@@ -283,8 +283,8 @@ static int dirs_open(struct store *s, const char *path, char why[STORE_WHY_MAX])
 		store_say(why, "cannot open the store %.300s: %s", s->path, strerror(-r));
 		return r;
 	}
-	s->own_fd = store_openat(s->dir_fd, STORE_OWN, O_RDONLY | O_DIRECTORY, 0);
-	s->data_fd = store_openat(s->dir_fd, STORE_DATA, O_RDONLY | O_DIRECTORY, 0);
+	s->own_fd = store_open_part(s->dir_fd, STORE_OWN);
+	s->data_fd = store_open_part(s->dir_fd, STORE_DATA);
 	int r = s->own_fd < 0 ? s->own_fd : s->data_fd < 0 ? s->data_fd : 0;
 	if (r == -ENOTDIR || r == -ELOOP)
 		r = -ENOENT;

@@ -12,6 +12,8 @@
 #include "crypto/session.h"
 #include "fs/store/leeway.h"
 
+struct stat;
+
 struct gate;
 struct slots;
 struct written;
@@ -116,8 +118,15 @@ void store_id_hex(const uint8_t id[ID_LEN], char out[2 * ID_LEN + 1]);
 int store_id_read(const char *text, uint8_t id[ID_LEN]) MUST_CHECK;
 /* Id of this boot of the machine; zeros when the system does not tell. */
 void store_boot_id(uint8_t id[ID_LEN]);
-/* openat2() below DIR_FD, beneath it, no symlinks, no magic links, O_CLOEXEC | O_NOFOLLOW added: fd or negative errno. */
+/*
+ * openat2() below DIR_FD: beneath it, no symlinks, no magic links, nothing that is mounted there (-EIO), O_CLOEXEC | O_NOFOLLOW
+ * added: fd or negative errno.
+ */
 int store_openat(int dir_fd, const char *path, uint64_t flags, uint64_t mode);
+/* The folder NAME at the top of a store: the one place where another filesystem may be mounted. */
+int store_open_part(int dir_fd, const char *name) MUST_CHECK;
+/* What NAME itself is, by store_openat(): the only stat(2) by name below a store. Negative errno. */
+int store_stat(int dir_fd, const char *name, struct stat *st) MUST_CHECK;
 /* Whole-length pread/pwrite; -EIO on a short read for _full, EINTR handled. */
 int store_pread_full(int fd, void *buf, size_t len, uint64_t off) MUST_CHECK;
 int store_pwrite_full(int fd, const void *buf, size_t len, uint64_t off) MUST_CHECK;

@@ -30,7 +30,7 @@ static void making_undo(struct making *m)
 	if (m->dir_fd < 0)
 		return;
 	if (!m->done) {
-		AUTO(auto_close) int own_fd = store_openat(m->dir_fd, STORE_OWN, O_RDONLY | O_DIRECTORY, 0);
+		AUTO(auto_close) int own_fd = store_open_part(m->dir_fd, STORE_OWN);
 		for (size_t i = 0; own_fd >= 0 && i < ARRAY_LEN(own); i++)
 			unlinkat(own_fd, own[i], 0);
 		unlinkat(m->dir_fd, STORE_OWN, AT_REMOVEDIR);
@@ -96,7 +96,7 @@ static int making_own(int own_fd, const struct keyring *k, const struct store_ke
 static int making_data(int dir_fd, const struct store_keys *keys)
 {
 	uint8_t id[ID_LEN], file[DIRID_LEN];
-	AUTO(auto_close) int data_fd = store_openat(dir_fd, STORE_DATA, O_RDONLY | O_DIRECTORY, 0);
+	AUTO(auto_close) int data_fd = store_open_part(dir_fd, STORE_DATA);
 	if (data_fd < 0)
 		return data_fd;
 	int r = fchmod(data_fd, 0755) < 0 ? -errno : dirid_new(keys, id, file);
@@ -117,7 +117,7 @@ static int making_write(const struct making *m, const struct keyring *k, const s
 	int r = making_data(m->dir_fd, keys);
 	if (r < 0)
 		return r;
-	AUTO(auto_close) int own_fd = store_openat(m->dir_fd, STORE_OWN, O_RDONLY | O_DIRECTORY, 0);
+	AUTO(auto_close) int own_fd = store_open_part(m->dir_fd, STORE_OWN);
 	if (own_fd < 0)
 		return own_fd;
 	r = making_own(own_fd, k, keys);
@@ -141,7 +141,7 @@ int store_create(const char *path, const struct keyring *keyring, const struct s
 		store_say(why, "cannot write the new store %.300s: %s", path, strerror(-r));
 		return r;
 	}
-	AUTO(auto_close) int data_fd = store_openat(m.dir_fd, STORE_DATA, O_RDONLY | O_DIRECTORY, 0);
+	AUTO(auto_close) int data_fd = store_open_part(m.dir_fd, STORE_DATA);
 	r = data_fd < 0 ? data_fd : store_case_check(data_fd, m.path, why);
 	if (r < 0)
 		return r;

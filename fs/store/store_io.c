@@ -18,23 +18,53 @@
 
 #define OPENAT2_TRIES 8
 
-int store_openat(int dir_fd, const char *path, uint64_t flags, uint64_t mode)
+static int open_how(int dir_fd, const char *path, const struct open_how *how)
 {
-	struct open_how how = {
-		.flags = flags | O_CLOEXEC | O_NOFOLLOW,
-		.mode = mode,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
-
 	/* EAGAIN: a rename elsewhere made the kernel unsure that we are still beneath. */
 	for (int i = 0; i < OPENAT2_TRIES; i++) {
-		long fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+		long fd = syscall(SYS_openat2, dir_fd, path, how, sizeof(*how));
 		if (fd >= 0)
 			return (int)fd;
+		if (errno == EXDEV) /* to a user this is no matter of two filesystems */
+			errno = EIO;
 		if (errno != EAGAIN && errno != EINTR)
 			return -errno;
 	}
 	return -EAGAIN;
+}
+
+int store_openat(int dir_fd, const char *path, uint64_t flags, uint64_t mode)
+{
+	/* NO_XDEV: whoever may mount below the store could mount a server that never answers, and stat(2) would wait for it. */
+	const struct open_how how = {
+		.flags = flags | O_CLOEXEC | O_NOFOLLOW,
+		.mode = mode,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+	};
+
+	return open_how(dir_fd, path, &how);
+}
+
+int store_open_part(int dir_fd, const char *name)
+{
+	/* `data` may lie on a disk of its own. It is opened once, by whoever waits for it himself. */
+	const struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+
+	return open_how(dir_fd, name, &how);
+}
+
+int store_stat(int dir_fd, const char *name, struct stat *st)
+{
+	int fd = store_openat(dir_fd, name, O_PATH, 0);
+
+	if (fd < 0)
+		return fd;
+	int r = fstat(fd, st) < 0 ? -errno : 0;
+	close(fd);
+	return r;
 }
 
 int store_open_file(int dir_fd, const char *name, int flags)
@@ -43,8 +73,9 @@ int store_open_file(int dir_fd, const char *name, int flags)
 
 	/* Asked before the open, so that a device node is not even touched; asked again after it, against a swap. */
 	if (!(flags & O_CREAT)) {
-		if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			return -errno;
+		int r = store_stat(dir_fd, name, &st);
+		if (r < 0)
+			return r;
 		if (!S_ISREG(st.st_mode))
 			return -EUCLEAN;
 	}

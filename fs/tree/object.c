@@ -257,7 +257,7 @@ static int settle(struct tree *t, struct node *n, int dir_fd, const char *disk, 
 	int r = file_settle(&t->env, n, st);
 	if (r)
 		return r;
-	return fstatat(dir_fd, disk, st, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
+	return store_stat(dir_fd, disk, st);
 }
 
 int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct node **out, struct stat *st)
@@ -267,8 +267,12 @@ int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct n
 
 	if (r)
 		return r;
-	if (fstatat(d.d->fd, disk, st, AT_SYMLINK_NOFOLLOW))
-		return -errno;
+	r = store_stat(d.d->fd, disk, st);
+	if (r == -EIO)
+		log_node(t, dir,
+			 "something in this folder cannot be looked at: the disk, or something is mounted over it");
+	if (r)
+		return r;
 	struct node_key key = {.dev = st->st_dev, .ino = st->st_ino};
 	r = obj_type(t, st, &key.type);
 	if (r) {

@@ -55,7 +55,7 @@ int obj_sidecar_write(struct node *dir, int dir_fd, const struct disk_name *dn, 
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return -EIO;
 	/* An orphan of an earlier crash is as good as a new one once it has the same bytes: its name is their hash. */
-	*made = fstatat(dir_fd, dn->name, &st, AT_SYMLINK_NOFOLLOW) != 0;
+	*made = store_stat(dir_fd, dn->name, &st) != 0;
 	int r = store_pwrite_full(fd, dn->sidecar_data, dn->sidecar_len, 0);
 	node_owe(dir, NODE_UNSYNCED_SIDECAR);
 	if (r && *made) {
@@ -115,7 +115,7 @@ static int place_begin(struct tree *t, struct at at, struct place *p)
 	if (r || !p->dn.sidecar[0])
 		return r;
 	struct stat st;
-	if (fstatat(p->dir.d->fd, p->dn.name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	if (store_stat(p->dir.d->fd, p->dn.name, &st) == 0)
 		return -EEXIST;
 	return obj_sidecar_write(at.dir, p->dir.d->fd, &p->dn, &p->sidecar_made);
 }
@@ -242,10 +242,10 @@ int obj_create(struct tree *t, const struct make *m, struct node **out, struct s
 /* The folder is there; its id goes in. A plain user's folder without the bits gets them for the moment. */
 static int fill_folder(struct tree *t, const struct make *m, struct place *p, mode_t mode, uint8_t id[ID_LEN])
 {
-	AUTO(auto_close) int fd = openat(p->dir.d->fd, p->dn.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(auto_close) int fd = store_openat(p->dir.d->fd, p->dn.name, O_RDONLY | O_DIRECTORY, 0);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	int r = give_to_creator(fd, p->dir.d->fd, m);
 	if (!r)
 		r = store_dirid_make(fd, t->env.gate, id);
@@ -273,8 +273,8 @@ int obj_mkdir(struct tree *t, const struct make *m, struct node **out, struct st
 		return place_undo(&p, NULL, 0, -errno);
 	uint8_t id[ID_LEN];
 	r = fill_folder(t, m, &p, mode, id);
-	if (!r && fstatat(dir_fd, p.dn.name, st, AT_SYMLINK_NOFOLLOW))
-		r = -errno;
+	if (!r)
+		r = store_stat(dir_fd, p.dn.name, st);
 	if (r)
 		return place_undo(&p, p.dn.name, AT_REMOVEDIR, r);
 	r = announce(t, m, p.dn.name, key_of(st, OBJECT_DIR), out);
@@ -405,8 +405,9 @@ int obj_special_new(struct tree *t, const struct make *m, struct node **out, str
 		r = obj_special_publish(p.dir.d->fd, &sealed, p.dn.name);
 	if (r)
 		return place_undo(&p, NULL, 0, r);
-	if (fstatat(p.dir.d->fd, p.dn.name, st, AT_SYMLINK_NOFOLLOW))
-		return -errno;
+	r = store_stat(p.dir.d->fd, p.dn.name, st);
+	if (r)
+		return r;
 	r = announce(t, m, p.dn.name, key_of(st, (int)sealed.type), out);
 	return r ? r : answer(t, *out, st);
 }

@@ -23,7 +23,7 @@ static void keep_if_known(struct tree *t, int dir_fd, const char *disk, const st
 {
 	if ((!S_ISDIR(st->st_mode) && st->st_nlink > 1) || !node_known(&t->nodes, st->st_dev, st->st_ino))
 		return;
-	int fd = openat(dir_fd, disk, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int fd = store_openat(dir_fd, disk, O_PATH, 0);
 	struct stat now;
 	if (fd >= 0 && (fstat(fd, &now) || now.st_dev != st->st_dev || now.st_ino != st->st_ino)) {
 		close(fd); /* somebody else has put another object there */
@@ -44,8 +44,9 @@ int obj_unlink(struct tree *t, struct at at)
 		r = dirfd_get(&t->nodes, at.dir, &d.d);
 	if (r)
 		return r;
-	if (fstatat(d.d->fd, dn.name, &st, AT_SYMLINK_NOFOLLOW))
-		return -errno;
+	r = store_stat(d.d->fd, dn.name, &st);
+	if (r)
+		return r;
 	keep_if_known(t, d.d->fd, dn.name, &st);
 	if (unlinkat(d.d->fd, dn.name, 0))
 		return -errno;
@@ -169,8 +170,8 @@ static int take_out_own(struct tree *t, struct emptied *e)
 /* Look before touching: nothing changes unless the folder is empty to the user. Folders are not raced: the kernel locks them. */
 static int empty_out(struct tree *t, int dir_fd, const char *disk, struct emptied *e)
 {
-	e->path = openat(dir_fd, disk, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int r = e->path < 0 ? -errno : lift(e);
+	e->path = store_openat(dir_fd, disk, O_PATH | O_DIRECTORY, 0);
+	int r = e->path < 0 ? e->path : lift(e);
 
 	if (r)
 		return r;
@@ -193,8 +194,9 @@ int obj_rmdir(struct tree *t, struct at at)
 		r = dirfd_get(&t->nodes, at.dir, &d.d);
 	if (r)
 		return r;
-	if (fstatat(d.d->fd, dn.name, &st, AT_SYMLINK_NOFOLLOW))
-		return -errno;
+	r = store_stat(d.d->fd, dn.name, &st);
+	if (r)
+		return r;
 	if (!S_ISDIR(st.st_mode))
 		return -ENOTDIR;
 	keep_if_known(t, d.d->fd, dn.name, &st);
@@ -235,8 +237,9 @@ static int side_begin(struct tree *t, struct at at, struct side *s)
 		r = dirfd_get(&t->nodes, at.dir, &s->d.d);
 	if (r)
 		return r;
-	s->there = fstatat(s->d.d->fd, s->dn.name, &s->st, AT_SYMLINK_NOFOLLOW) == 0;
-	return s->there || errno == ENOENT ? 0 : -errno;
+	r = store_stat(s->d.d->fd, s->dn.name, &s->st);
+	s->there = r == 0;
+	return r == -ENOENT ? 0 : r;
 }
 
 /* The table follows what happened on disk. */

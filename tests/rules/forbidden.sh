@@ -53,6 +53,8 @@ for path in sys.stdin.read().split():
 rule 'fs' '\b(fuse_lowlevel_notify_inval_entry|fuse_lowlevel_notify_delete)[[:space:]]*\(' 'takes the parent lock: can deadlock while locking'
 # by descriptor only: at a name there may be a link by then, and root follows it out of the store
 rule 'crypto kms fs tools' '\b(chmod|fchmodat|chown|lchown|truncate|utime|utimes|lutimes)[[:space:]]*\(' 'by name: what lies there may have become a link' fs/store/lifted.c
+# what is mounted below a store may never answer: by store_stat() and store_openat(), which do not go there
+rule 'fs/store fs/inode fs/tree fs/check fs/fuse' '\b(fstatat|statx)[[:space:]]*\(' 'asks what may be mounted there: store_stat()'
 rule 'crypto kms fs tools' '\b(printf|fprintf|dprintf|syslog|log)[[:space:]]*\([^;]*,[[:space:]]*(dek|root_key|store_key|secret|passphrase|plain)(\[|,|\))' 'a secret in a message'
 
 # paths of one machine: where this checkout lies, and homes
@@ -87,6 +89,7 @@ if [ -z "${RULE_NO_SELF_TEST:-}" ]; then
 	bad kms 'printf(a, dek);'
 	bad fs/store 'fchmodat(3, a, 0600, 0);'
 	bad kms/keystore 'chmod(a, 0700);'
+	bad fs/tree 'fstatat(3, a, &st, 0);'
 	bad tools 'a = \"/home/alice/x\";'
 	self_test 'no licence line' tools/planted.c 'int x;\n'
 	self_test 'no sentence' tools/planted.h '/* SPDX-License-Identifier: BSD-2-Clause */\nint x;\n'

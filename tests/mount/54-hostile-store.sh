@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# What a hostile writer of the store can make long: waits, loops and logs have an end that he does not decide.
+. "$(dirname "$0")/lib.sh"
+
+M=$W/mnt
+new_store s
+
+# --- something that never answers is mounted below data/ while the store is served
+
+hangfs=$(tool hangfs) || fail 'hangfs does not compile'
+hangs=
+# hang PLACE
+hang() {
+	"$hangfs" "$1" >"$W/hang" 2>&1 &
+	hangs="$hangs $!"
+	disown
+	awaited "something that hangs lies on $1" 20 grep -q hangs "$W/hang"
+	: >"$W/hang"
+}
+unhang() {
+	local p
+	for p in $hangs; do kill -9 "$p"; done
+	hangs=
+	awk -v w="$W/" 'index($2, w) == 1 && $3 == "fuse.hang" {print $2}' /proc/self/mounts | sort -r | xargs -r -n1 umount -l
+}
+trap 'unhang 2>/dev/null; end_scenario' EXIT
+
+mount_store s
+mkdir "$M/folder" "$M/inside" "$M/more" && echo one >"$M/file" && echo two >"$M/whole" && echo three >"$M/inside/x"
+# where NAME lies in the store, by its inode
+disk() { find "$W/s/data" -inum "$(stat -c %i "$M/$1")"; }
+folder=$(disk folder) file=$(disk file) inside=$(disk inside)
+umount_store
+mount_store s
+hang "$folder"
+hang "$file"
+hang "$inside/.byokfs.dir"
+# more than there are threads that serve
+ends() { timeout -s KILL 20 "$@" >/dev/null 2>&1; [ $? -lt 124 ]; }
+for i in $(seq 24); do
+	(ends stat "$M/folder" && ends cat "$M/file" && ends ls -l "$M/inside" && ends mv "$M/more" "$M/folder" && ends touch "$M/folder/f$i") && touch "$W/ended.$i" &
+	disown
+done
+all_ended() { [ "$(find "$W" -maxdepth 1 -name 'ended.*' | wc -l)" = 24 ]; }
+await 60 all_ended || unhang # or the end would wait for them, too
+same 'nobody hangs who asks for what lies below the mount' 24 "$(find "$W" -maxdepth 1 -name 'ended.*' | wc -l)"
+same 'and what lies beside it is served' two "$(timeout -s KILL 20 cat "$M/whole" 2>&1)"
+ends ls -l "$M" && pass 'the folder is listed' || fail 'the listing hangs'
+refused 'it is an error' 'input/output error' '' stat "$M/folder"
+grep -q fuse.hang /proc/self/mounts && umount_store
+timeout -s KILL 60 "$BYOKFS" verify "$W/s" >"$W/verify" 2>&1
+same 'verify says so and ends' 5 $?
+mount_store s
+kill_daemons
+timeout -s KILL 60 "$BYOKFS" mount "$W/s" "$M" </dev/null >>"$W/cli.log" 2>&1 && pass 'a mount after a crash does not hang' || fail "mount: $(tail -n 3 "$W/cli.log")"
+same 'and serves' two "$(timeout -s KILL 20 cat "$M/whole" 2>&1)"
+umount_store
+unhang
+mount_store s
+same 'all is there again without it' three "$(cat "$M/inside/x" 2>&1)"
+umount_store
