@@ -15,6 +15,7 @@
 
 #define END_SUFFIX ".audit"
 #define WINDOW (2 * AUDIT_LINE_MAX)
+#define TORN_MAX (1u << 20)
 
 /* The end record */
 
@@ -76,12 +77,15 @@ static int line_ending_at(int fd, uint64_t end, struct audit_line *out)
 	return r;
 }
 
-/* Bytes behind the last newline. */
+/*
+ * Bytes behind the last newline. One write tears less than a line; a file that has no newline for much longer than that is not our
+ * work and may be of any length, so only the last TORN_MAX bytes of it are looked at.
+ */
 static int torn_bytes(int fd, uint64_t size, uint64_t *torn)
 {
 	char buf[WINDOW];
 
-	for (uint64_t end = size; end > 0;) {
+	for (uint64_t end = size; end > 0 && size - end < TORN_MAX;) {
 		size_t n = end < sizeof(buf) ? (size_t)end : sizeof(buf);
 		int r = store_pread_full(fd, buf, n, end - n);
 		if (r < 0)
@@ -93,7 +97,7 @@ static int torn_bytes(int fd, uint64_t size, uint64_t *torn)
 		}
 		end -= n;
 	}
-	*torn = size;
+	*torn = size < TORN_MAX ? size : TORN_MAX;
 	return 0;
 }
 
@@ -237,6 +241,15 @@ static ssize_t fill(struct audit_reader *r)
 	return n;
 }
 
+/* The next offset from OFF on that is not in a hole of FD, where its filesystem tells; the end of the file if there is none. */
+static uint64_t skip_hole(int fd, uint64_t off)
+{
+	off_t data = lseek(fd, (off_t)off, SEEK_DATA);
+	off_t end = data < 0 && errno == ENXIO ? lseek(fd, 0, SEEK_END) : data;
+
+	return end > (off_t)off ? (uint64_t)end : off;
+}
+
 /* A piece longer than any line: its beginning stays, the rest is passed over. */
 static int pass_long(struct audit_reader *r, struct audit_piece *out)
 {
@@ -246,6 +259,7 @@ static int pass_long(struct audit_reader *r, struct audit_piece *out)
 	ssize_t n = 1;
 
 	while (!end && n > 0) {
+		off = skip_hole(r->fd, off);
 		n = pread(r->fd, buf, sizeof(buf), (off_t)off);
 		if (n < 0 && errno != EINTR)
 			return -errno;

@@ -79,28 +79,64 @@ static int find_by_path(const struct store *s, const struct inflight *f, const c
 	return fd < 0 ? find_error(fd) : file_is(fd, s, f);
 }
 
-/* Walk below DIR_FD for a file with the slot's inode number and file id: its descriptor, -ENOENT, or an error. */
-static int find_by_inode(const struct store *s, const struct inflight *f, int dir_fd, int depth)
+/* The files of marked slots that are not where their paths say: one walk looks for all of them. */
+struct hunt {
+	bool walked;
+	unsigned left; /* not found yet */
+	bool wanted[INFLIGHT_SLOTS];
+	struct inflight slot[INFLIGHT_SLOTS];
+	int fd[INFLIGHT_SLOTS]; /* those found, where wanted; else -1 */
+};
+
+static void hunt_begin(struct hunt *h)
+{
+	*h = (struct hunt){0};
+	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++)
+		h->fd[i] = -1;
+}
+
+static void hunt_end(struct hunt *h)
+{
+	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++)
+		auto_close(&h->fd[i]);
+}
+
+/* An entry with an inode number that is looked for. */
+static int hunt_entry(const struct store *s, struct hunt *h, int dir_fd, const struct dirent *e)
+{
+	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++) {
+		if (!h->wanted[i] || h->fd[i] >= 0 || e->d_ino != h->slot[i].ino)
+			continue;
+		int fd = store_open_lifted(dir_fd, e->d_name, O_RDWR);
+		fd = fd < 0 ? find_error(fd) : file_is(fd, s, &h->slot[i]);
+		if (fd < 0 && fd != -ENOENT)
+			return fd;
+		if (fd < 0)
+			continue;
+		h->fd[i] = fd;
+		h->left--;
+	}
+	return 0;
+}
+
+static int hunt_walk(const struct store *s, struct hunt *h, int dir_fd, int depth)
 {
 	AUTO(store_dir_close) DIR *d = store_dir_open(dir_fd);
+	int r = d || depth > 0 ? 0 : -errno;
 	if (!d)
-		return depth > 0 ? -ENOENT : -errno;
-	for (const struct dirent *e; (e = readdir(d));) {
+		return r;
+	for (const struct dirent *e; !r && h->left > 0 && (e = readdir(d));) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
-		int fd = -ENOENT;
-		if (e->d_ino == f->ino && e->d_type != DT_DIR) {
-			fd = store_open_lifted(dirfd(d), e->d_name, O_RDWR);
-			fd = fd < 0 ? find_error(fd) : file_is(fd, s, f);
-		} else if ((e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) && depth < SCAN_DEPTH_MAX) {
+		if (e->d_type != DT_DIR)
+			r = hunt_entry(s, h, dirfd(d), e);
+		if ((e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) && depth < SCAN_DEPTH_MAX) {
 			AUTO(auto_close) int sub = store_openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY, 0);
 			if (sub >= 0)
-				fd = find_by_inode(s, f, sub, depth + 1);
+				r = hunt_walk(s, h, sub, depth + 1);
 		}
-		if (fd != -ENOENT)
-			return fd;
 	}
-	return -ENOENT;
+	return r;
 }
 
 static int write_extents(int fd, const struct inflight *f, const uint8_t *data)
@@ -180,9 +216,41 @@ static const char *slot_foreign(const struct store *s, int home_fd, const struct
 	return NULL;
 }
 
-/* 1 written, 0 nothing to write to, negative errno. */
-static int replay_one(const struct store *s, int home_fd, unsigned i, const uint8_t *slot, store_log_fn log)
+/* A replay under way. */
+struct replay {
+	const struct store *s;
+	int home_fd;
+	store_log_fn log;
+	struct hunt hunt;
+};
+
+/* The file of slot I wherever it has been moved to: a descriptor, which is the hunt's no more, or -ENOENT. */
+static int find_by_inode(struct replay *p, unsigned i)
 {
+	struct hunt *h = &p->hunt;
+	uint8_t head[INFLIGHT_HEAD_LEN];
+	const char *path;
+
+	for (unsigned n = 0; !h->walked && n < INFLIGHT_SLOTS; n++) {
+		int r = store_pread_full(p->home_fd, head, sizeof(head), (uint64_t)n * p->s->slot_len);
+		if (r)
+			return r;
+		h->wanted[n] = inflight_parse(head, p->s->slot_len, &p->s->keyring->layout, &h->slot[n], &path) == 0 &&
+			       !slot_foreign(p->s, p->home_fd, &h->slot[n]);
+		h->left += h->wanted[n];
+	}
+	int r = h->walked ? 0 : hunt_walk(p->s, h, p->s->data_fd, 0);
+	h->walked = true;
+	int fd = h->fd[i];
+	h->fd[i] = -1;
+	return r ? r : fd < 0 ? -ENOENT : fd;
+}
+
+/* 1 written, 0 nothing to write to, negative errno. */
+static int replay_one(struct replay *p, unsigned i, const uint8_t *slot)
+{
+	const struct store *s = p->s;
+	store_log_fn log = p->log;
 	struct inflight f;
 	const char *path = NULL;
 	char name[300] = "";
@@ -194,7 +262,7 @@ static int replay_one(const struct store *s, int home_fd, unsigned i, const uint
 		replay_log(log, LOG_WARNING, i, "malformed, ignored: it was altered or the disk is damaged", "");
 		return 0;
 	}
-	const char *foreign = slot_foreign(s, home_fd, &f);
+	const char *foreign = slot_foreign(s, p->home_fd, &f);
 	if (foreign) {
 		replay_log(log, LOG_WARNING, i, foreign, "");
 		return 0;
@@ -203,7 +271,7 @@ static int replay_one(const struct store *s, int home_fd, unsigned i, const uint
 		snprintf(name, sizeof(name), "%.*s", (int)f.path_len, path);
 	AUTO(auto_close) int fd = find_by_path(s, &f, path);
 	if (fd == -ENOENT)
-		fd = find_by_inode(s, &f, s->data_fd, 0);
+		fd = find_by_inode(p, i);
 	if (fd == -ENOENT) {
 		replay_log(log, LOG_INFO, i, "its file is gone, nothing to write", name);
 		return 0;
@@ -251,6 +319,21 @@ static int slot_read(const struct store *s, int fd, unsigned i, uint8_t *slot)
 	return r < 0 ? r : 1;
 }
 
+/* Slot I, read into SLOT: written to its file, and emptied. 1, 0 or a negative errno as replay_one(). */
+static int replay_slot(struct replay *p, unsigned i, uint8_t *slot)
+{
+	int r = slot_read(p->s, p->home_fd, i, slot);
+	if (r <= 0)
+		return r;
+	int written = replay_one(p, i, slot);
+	if (written < 0)
+		return written;
+	/* Only now that the file is durable. */
+	inflight_mark(slot, 0);
+	r = store_pwrite_full(p->home_fd, slot, INFLIGHT_HEAD_LEN, (uint64_t)i * p->s->slot_len);
+	return r < 0 ? r : written;
+}
+
 int replay_all(const struct store *s, store_log_fn log, unsigned *replayed)
 {
 	*replayed = 0;
@@ -260,22 +343,16 @@ int replay_all(const struct store *s, store_log_fn log, unsigned *replayed)
 	AUTO(auto_free) uint8_t *slot = malloc(s->slot_len);
 	if (!slot)
 		return -ENOMEM;
-	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++) {
-		int r = slot_read(s, fd, i, slot);
-		if (r < 0)
-			return r;
-		if (r == 0)
-			continue;
-		r = replay_one(s, fd, i, slot, log);
-		if (r < 0)
-			return r;
-		*replayed += (unsigned)r;
-		/* Only now that the file is durable. */
-		inflight_mark(slot, 0);
-		r = store_pwrite_full(fd, slot, INFLIGHT_HEAD_LEN, (uint64_t)i * s->slot_len);
-		if (r < 0)
-			return r;
+	struct replay p = {.s = s, .home_fd = fd, .log = log};
+	int r = 0;
+	hunt_begin(&p.hunt);
+	for (unsigned i = 0; i < INFLIGHT_SLOTS && r >= 0; i++) {
+		r = replay_slot(&p, i, slot);
+		*replayed += r > 0;
 	}
+	hunt_end(&p.hunt);
+	if (r < 0)
+		return r;
 	return fsync(fd) < 0 ? -errno : 0;
 }
 

@@ -138,8 +138,9 @@ static bool in_place(const struct written *w)
 {
 	struct stat st, own;
 
-	if (fstatat(w->cfg.own_fd, STORE_WRITING, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno != ENOENT; /* a disk that does not answer says nothing about the file */
+	int r = store_stat(w->cfg.own_fd, STORE_WRITING, &st);
+	if (r)
+		return r != -ENOENT; /* a disk that does not answer says nothing about the file */
 	return fstat(w->fd, &own) == 0 && st.st_dev == own.st_dev && st.st_ino == own.st_ino &&
 	       st.st_size == WRITING_LEN;
 }

@@ -164,6 +164,32 @@ START_TEST(torn)
 }
 END_TEST
 
+/* Whoever writes the store makes it as long as he likes, at no cost: neither mount nor reader goes through all of that. */
+START_TEST(endless)
+{
+	static struct audit_reader reader;
+	struct audit_piece p;
+	struct timespec before, after;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+	ck_assert_int_eq(found(), AUDIT_NEW);
+	line_put();
+	ck_assert_int_eq(audit_file_remember(&log_file, &last), 0);
+	ck_assert_int_eq(ftruncate(log_file.fd, (off_t)40 << 30), 0);
+	ck_assert_int_eq(found(), AUDIT_TORN);
+	ck_assert_uint_eq(log_file.torn, 1u << 20);
+	ck_assert_int_eq(audit_reader_open(&reader, rig.store->own_fd), 0);
+	ck_assert_int_eq(audit_reader_next(&reader, &p), 1);
+	ck_assert_int_eq(audit_reader_next(&reader, &p), 1);
+	ck_assert(p.too_long);
+	ck_assert_uint_eq(p.end, (uint64_t)40 << 30);
+	ck_assert_int_eq(audit_reader_next(&reader, &p), 0);
+	audit_reader_close(&reader);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+	ck_assert_int_lt(after.tv_sec - before.tv_sec, 3); /* 40 GB of zeros take ten times as long */
+}
+END_TEST
+
 /* After an error nothing counts as written, and the same bytes come again to the same place. */
 START_TEST(disk_full)
 {
@@ -388,7 +414,8 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {found_again, torn, disk_full, not_made, end_record, pieces, lost, events};
+	const TTest *const tests[] = {found_again, torn,   endless, disk_full, not_made,
+				      end_record,  pieces, lost,    events};
 	Suite *s = suite_create("audit_file");
 	TCase *c = tcase_create("audit_file");
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* In-flight replay: a torn file is whole again; nothing else is touched, whatever a slot says. */
+#include <dirent.h>
+#include <dlfcn.h>
 #include <sys/resource.h>
 
 #include "crypto/auto.h"
@@ -147,6 +149,37 @@ START_TEST(by_inode)
 	tear();
 	die_with(INFLIGHT_SLOTS - 1, "d/renamed/away");
 	begin_ok();
+	check_whole();
+}
+END_TEST
+
+/* All slots marked, and nothing where their paths say: the tree is walked once for all of them. */
+static unsigned n_listed;
+
+DIR *fdopendir(int fd)
+{
+	static DIR *(*real)(int);
+
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "fdopendir");
+	n_listed++;
+	return real(fd);
+}
+
+START_TEST(one_walk)
+{
+	tear();
+	slot.path_len = (uint32_t)strlen("d/renamed/away");
+	for (unsigned i = 0; i < INFLIGHT_SLOTS - 1; i++) {
+		if (i == 5)
+			slot.ino += 1000000u; /* ten that are not to be found at all */
+		slot_put(i, "d/renamed/away");
+	}
+	slot.ino -= 1000000u;
+	n_listed = 0;
+	die_with(INFLIGHT_SLOTS - 1, "d/renamed/away");
+	begin_ok();
+	ck_assert_uint_lt(n_listed, INFLIGHT_SLOTS); /* data/ and d/, and byokfs/ for leftovers */
 	check_whole();
 }
 END_TEST
@@ -368,6 +401,7 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, by_path);
 	tcase_add_test(t, by_inode);
+	tcase_add_test(t, one_walk);
 	tcase_add_test(t, name_taken);
 	tcase_add_test(t, file_gone);
 	tcase_add_test(t, another_boot);
