@@ -77,6 +77,11 @@ int file_commit(struct file *f, struct file_work *w, struct inflight *in) MUST_C
  * looks every 64 MiB, and at each request when it is nearly full.
  */
 int file_room(struct file *f, const struct inflight *in) MUST_CHECK;
+/*
+ * Take disk bytes [AT, AT + LEN) for F under its write lock, not touching the size: -ENOSPC as for file_room(). When it fails, what
+ * it took behind the end is given back, with whatever was taken there before.
+ */
+int file_reserve(struct file *f, uint64_t at, uint64_t len) MUST_CHECK;
 /* Step 3 has failed: put the final record RAW (LEN bytes) of the current size back and cut what is behind it. */
 void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len);
 

@@ -139,7 +139,7 @@ static int reserve(struct file *f, uint64_t off, uint64_t end)
 	uint64_t at = layout_record_off(l, off / l->block_len), stop = layout_disk_size(l, end);
 
 	pthread_rwlock_wrlock(&f->lock);
-	int r = fallocate(f->fd, FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)(stop - at)) ? -errno : 0;
+	int r = file_reserve(f, at, stop - at);
 	pthread_rwlock_unlock(&f->lock);
 	return r;
 }
