@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 
 #include "crypto/secret.h"
+#include "crypto/times.h"
 #include "crypto/xattr.h"
 #include "fs/check/check_own.h"
 #include "fs/store/borrow.h"
@@ -96,7 +97,8 @@ void check_xattrs(struct check_run *run, const struct check_at *at, int fd, cons
 		check_say(run, at, &(struct check_finding){.code = CHECK_XATTR, .severity = CHECK_DAMAGE},
 			  "its extended attributes cannot be read: %s", strerror(-r));
 	for (size_t i = 0; !r && i < len; i += strlen(list + i) + 1)
-		if (strncmp(list + i, XATTR_DISK_PREFIX, strlen(XATTR_DISK_PREFIX)) == 0)
+		if (strncmp(list + i, XATTR_DISK_PREFIX, strlen(XATTR_DISK_PREFIX)) == 0 &&
+		    strcmp(list + i, TIMES_XATTR) != 0)
 			check_one(run, at, fd, object_id, list + i);
 	free(list);
 }

@@ -107,9 +107,9 @@ int ops_reply_handle(fuse_req_t req, struct file *f, bool writable, struct fuse_
 {
 	int r = -ENOENT;
 
-	fi->fh = handle_make(f, writable);
 	fi->keep_cache = 1; /* we are the only writer, and locking invalidates by itself */
 	fi->direct_io = writes_through(req_server(req), fi);
+	fi->fh = handle_make(f, writable, fi->direct_io);
 	if (!ops_open(req_server(req)))
 		fuse_reply_err(req, EACCES);
 	else
@@ -163,6 +163,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want = conn->capable & want;
 	if (s->cfg.tree->env.read_only)
 		conn->want &= ~(unsigned)FUSE_CAP_WRITEBACK_CACHE;
+	s->cfg.tree->env.keeps_times = conn->want & FUSE_CAP_WRITEBACK_CACHE;
 	conn->max_write = INFLIGHT_REQUEST_MAX;
 	conn->max_readahead = INFLIGHT_REQUEST_MAX;
 	conn->max_background = 256;

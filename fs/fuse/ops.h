@@ -98,20 +98,27 @@ void ops_reply_entry(fuse_req_t req, struct node *n, const struct stat *st, int 
 /* Does this process ask itself? The kernel tells the thread, not the process. */
 bool ops_own_thread(fuse_req_t req);
 
-/* An open file's handle: the pointer, its lowest bit, which malloc() leaves free, set where it may write. */
-static inline uint64_t handle_make(const struct file *f, bool writable)
+/* An open file's handle: the pointer, and in bits that malloc() leaves free: may it write, does it go past the kernel's cache. */
+enum handle_bits { HANDLE_WRITABLE = 1, HANDLE_DIRECT = 2 };
+
+static inline uint64_t handle_make(const struct file *f, bool writable, bool direct)
 {
-	return (uint64_t)(uintptr_t)f | writable;
+	return (uint64_t)(uintptr_t)f | (writable ? HANDLE_WRITABLE : 0u) | (direct ? HANDLE_DIRECT : 0u);
 }
 
 static inline struct file *handle_file(const struct fuse_file_info *fi)
 {
-	return (struct file *)(uintptr_t)(fi->fh & ~(uint64_t)1);
+	return (struct file *)(uintptr_t)(fi->fh & ~(uint64_t)(HANDLE_WRITABLE | HANDLE_DIRECT));
 }
 
 static inline bool handle_writable(const struct fuse_file_info *fi)
 {
-	return fi->fh & 1;
+	return fi->fh & HANDLE_WRITABLE;
+}
+
+static inline bool handle_direct(const struct fuse_file_info *fi)
+{
+	return fi->fh & HANDLE_DIRECT;
 }
 
 /*

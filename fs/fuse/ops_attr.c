@@ -8,6 +8,7 @@
 
 #include "crypto/secret.h"
 #include "fs/fuse/ops.h"
+#include "fs/inode/times.h"
 #include "fs/store/store.h"
 
 static void reply_stat(fuse_req_t req, const struct stat *st, int r)
@@ -105,6 +106,18 @@ static int set_size(const struct change *c, struct file_work *w, struct file *f)
 	return r;
 }
 
+/* With its write-back cache the kernel says times of a file itself, those of "now" too. */
+static void told_times(const struct change *c, int fd)
+{
+	const struct timespec *mtime = c->to_set & FUSE_SET_ATTR_MTIME ? &c->attr->st_mtim : NULL;
+	const struct timespec *ctime = c->to_set & FUSE_SET_ATTR_CTIME ? &c->attr->st_ctim : NULL;
+
+	if (mtime || ctime)
+		times_told(&c->tree->env, c->node, fd, mtime, ctime);
+	else
+		times_settle(&c->tree->env, c->node, fd);
+}
+
 /* ST: the attributes afterwards, by the descriptor that is there already. */
 static int apply(const struct change *c, struct file_work *w, struct file *f, struct stat *st)
 {
@@ -124,6 +137,8 @@ static int apply(const struct change *c, struct file_work *w, struct file *f, st
 		if (!r && ts[1].tv_nsec != UTIME_OMIT) /* the kernel knows the time from now on */
 			atomic_store(&c->node->written_ns, 0);
 	}
+	if (!r && c->node->type == OBJECT_FILE)
+		told_times(c, fd);
 	if (!r)
 		r = fstat(fd, st) ? -errno : 0;
 	if (!f)

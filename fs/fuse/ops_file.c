@@ -7,6 +7,7 @@
 
 #include "fs/audit/audit.h"
 #include "fs/fuse/ops.h"
+#include "fs/inode/times.h"
 #include "fs/lock/janitor.h"
 #include "fs/store/store.h"
 
@@ -50,8 +51,12 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct file *f = handle_file(fi);
+
 	(void)ino;
-	file_close(handle_file(fi), handle_writable(fi));
+	if (handle_writable(fi))
+		times_settle(&req_tree(req)->env, f->node, f->fd);
+	file_close(f, handle_writable(fi));
 	fuse_reply_err(req, 0);
 }
 
@@ -134,12 +139,14 @@ static void tell_at_next_write(struct lock *l, const struct file *f, int r)
 	(void)lock_forget_inode(l, f->node->id, -1, 0);
 }
 
-static int64_t now_ns(void)
+/* The kernel moves no time for what goes past its cache. */
+static void written_direct(struct node *n)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME_COARSE, &now); /* as the kernel itself stamps files */
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	times_written(n, &now);
+	atomic_store(&n->written_ns, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
@@ -157,8 +164,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 		r = file_write(f, &thread_self()->work, &wr);
 	account(s, &wr, open, r);
 	bool disk = space_failed(&s->space, r);
-	if (!r && !fi->writepage)
-		atomic_store(&f->node->written_ns, now_ns());
+	if (!r && handle_direct(fi))
+		written_direct(f->node);
 	if (r && fi->writepage) { /* its bytes are lost, and must read as such: neither as zeros nor as stale pages */
 		file_lost(f, wr.off, size);
 		if (disk)
@@ -175,10 +182,11 @@ static void job_fsync(struct file_work *w, void *arg)
 {
 	struct deferred *d = arg;
 	const struct file *f = handle_file(&d->fi);
-	int r = (d->arg ? fdatasync(f->fd) : fsync(f->fd)) ? -errno : 0;
 
 	(void)w;
 	tell_time(d->server, f->node);
+	times_settle(&d->server->cfg.tree->env, f->node, f->fd);
+	int r = (d->arg ? fdatasync(f->fd) : fsync(f->fd)) ? -errno : 0;
 	if (!r)
 		r = obj_sync_up(d->server->cfg.tree, f->node);
 	fuse_reply_err(d->req, -r);

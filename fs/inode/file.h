@@ -43,6 +43,7 @@ struct file_env {
 	bool unclean;            /* after a crash: stumps and unfinished files are tolerated, as far as `leeway` goes */
 	const struct leeway *leeway; /* never NULL when unclean */
 	bool read_only;
+	bool keeps_times; /* the kernel keeps mtime and ctime of regular files: they change when it says so (times.h) */
 	void (*log)(int priority, const char *text);
 	_Atomic uint64_t corrupt, recovered;
 	_Atomic int64_t room;   /* bytes that may be written before it is looked how full the store is */

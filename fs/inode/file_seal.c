@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fs/inode/file_own.h"
+#include "fs/inode/times.h"
 #include "fs/store/slots.h"
 #include "fs/store/store.h"
 #include "fs/store/written.h"
@@ -197,6 +198,7 @@ int file_commit(struct file *f, struct file_work *w, struct inflight *in)
 	struct slot_hold hold = {w->slot_no, NULL};
 	int r = have_listed(f);
 
+	times_hold(f);
 	if (!r)
 		r = slot_fill(f, w, in, &hold);
 	if (!r)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fs/inode/file_own.h"
+#include "fs/inode/times.h"
 #include "fs/store/store.h"
 
 static const struct layout *layout(const struct file *f)
@@ -19,8 +20,10 @@ static int truncate_locked(struct file *f, struct file_work *w, uint64_t size)
 	uint32_t b = layout(f)->block_len;
 	bool holes = f->holes;
 
-	if (size == f->size) /* the times change all the same */
+	if (size == f->size) { /* the times on disk change all the same */
+		times_hold(f);
 		return ftruncate(f->fd, (off_t)layout_disk_size(layout(f), size)) ? -errno : 0;
+	}
 	if (size / b > f->size / b + (f->size % b ? 1 : 0))
 		holes = true; /* whole blocks come into being that nobody wrote */
 	if (size == 0)
@@ -74,6 +77,7 @@ static int punch_records(struct file *f, struct file_work *w, uint64_t first, ui
 	const struct layout *l = layout(f);
 	uint64_t at = layout_record_off(l, first), end = layout_record_off(l, last);
 
+	times_hold(f);
 	if (fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)(end - at)) == 0)
 		return 0;
 	if (errno != EOPNOTSUPP && errno != ENOSYS)
@@ -139,6 +143,7 @@ static int reserve(struct file *f, uint64_t off, uint64_t end)
 	uint64_t at = layout_record_off(l, off / l->block_len), stop = layout_disk_size(l, end);
 
 	pthread_rwlock_wrlock(&f->lock);
+	times_hold(f);
 	int r = file_reserve(f, at, stop - at);
 	pthread_rwlock_unlock(&f->lock);
 	return r;

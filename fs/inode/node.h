@@ -11,6 +11,7 @@
 
 #include "crypto/keys.h"
 #include "crypto/layout.h"
+#include "crypto/times.h"
 
 #define NODE_ROOT 1u
 #define OBJECT_DIR 100 /* beside enum object_type, for nodes only */
@@ -95,7 +96,10 @@ struct node {
 	/* a: when bytes went past the kernel's cache, which has not been told the time; 0: it has */
 	_Atomic int64_t written_ns;
 	_Atomic uint32_t listed; /* a: its slot in the list of files being written, as far as known */
-	_Atomic bool settled;    /* a: file_settle() has looked at its end */
+	struct times times;      /* l: a regular file's, as they were told, once times_known (times.h) */
+	bool times_known;
+	_Atomic bool times_moved; /* a, set under l: those on disk are others */
+	_Atomic bool settled;     /* a: file_settle() has looked at its end */
 };
 
 #define NODE_UNSYNCED_DIR 1u     /* its id file and its own entry */

@@ -162,5 +162,7 @@ int store_reopen(int fd_path, int flags);
  * the store, and root follows it.
  */
 int store_chmod(int fd, mode_t mode) MUST_CHECK;
+/* setxattr(2) in the same way; lifts bits as above. */
+int store_setxattr(int fd, const char *name, const void *value, size_t len) MUST_CHECK;
 
 #endif

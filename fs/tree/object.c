@@ -15,6 +15,7 @@
 #include "crypto/auto.h"
 #include "crypto/header.h"
 #include "crypto/secret.h"
+#include "fs/inode/times.h"
 #include "fs/store/borrow.h"
 #include "fs/tree/object_own.h"
 
@@ -211,6 +212,7 @@ int obj_attr(struct tree *t, struct node *n, struct stat *st)
 	pthread_mutex_unlock(&n->lock);
 	st->st_size = (off_t)size;
 	st->st_blksize = 4096;
+	times_answer(&t->env, n, st);
 	return 0;
 }
 
@@ -284,6 +286,8 @@ int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct n
 	if (r)
 		return r;
 	r = settle(t, *out, d.d->fd, disk, st);
+	if (!r)
+		times_look(&t->env, *out, d.d->fd, disk);
 	if (!r)
 		r = obj_attr(t, *out, st);
 	if (!r)

@@ -92,12 +92,18 @@ static int backing_list(const struct backing *b, char **list, size_t *len)
 	return -EBUSY;
 }
 
+/* One of a user's, as it is called on disk. */
+static bool is_user(const char *disk)
+{
+	return strncmp(disk, XATTR_DISK_PREFIX, sizeof(XATTR_DISK_PREFIX) - 1) == 0 && strcmp(disk, TIMES_XATTR) != 0;
+}
+
 static bool any_user(const char *list, size_t len)
 {
 	if (len == 0)
 		return false;
 	for (const char *p = list; p < list + len; p += strlen(p) + 1)
-		if (strncmp(p, "user.", 5) == 0)
+		if (is_user(p))
 			return true;
 	return false;
 }
@@ -340,9 +346,9 @@ int xattrs_list(struct tree *t, struct node *n, struct xattr_buf *buf)
 
 		if (is_acl(p))
 			append(p, buf);
-		else if (strncmp(p, "user.", 5) == 0 && xattr_name_decode(keys.store, id, p, plain) == 0)
+		else if (is_user(p) && xattr_name_decode(keys.store, id, p, plain) == 0)
 			append_plain(plain, buf);
-		else if (strncmp(p, "user.", 5) == 0)
+		else if (is_user(p))
 			atomic_fetch_add(&t->env.corrupt, 1);
 	}
 	return buf->size > 0 && buf->len > buf->size ? -ERANGE : 0;
