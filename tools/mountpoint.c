@@ -9,8 +9,10 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "kms/clock.h"
 #include "tools/cmd.h"
 #include "tools/daemon.h"
+#include "tools/leaving.h"
 #include "tools/protect.h"
 
 void mountpoint_close(struct mountpoint *p)
@@ -84,6 +86,9 @@ int mountpoint_open(const struct mount_options *m, struct mountpoint *p)
 	if (realpath(m->open.path, store) && is_below(p->path, store))
 		return cmd_fail(CMD_USAGE, "mount point %s lies in the store %s: the store would be hidden below it",
 				p->path, store);
+	/* killed a moment ago: it serves until it is locked, or until the other process has noticed */
+	for (int ms = 0; leaving_mount(p->path) && ms < LEAVING_MAX_MS; ms += LEAVING_LOOK_MS)
+		clock_pause(LEAVING_LOOK_MS);
 	if (!mounts_is(p->path))
 		return bare_open(p);
 	/* A daemon that was killed leaves a mount that answers nothing but errors. It stays until the new one comes. */

@@ -13,6 +13,7 @@
 #include "kms/clock.h"
 #include "kms/keystore/passphrase.h"
 #include "kms/provider.h"
+#include "tools/leaving.h"
 #include "tools/opened.h"
 
 #define KMS_TIMEOUT_MS 10000u
@@ -275,27 +276,63 @@ static void tell_first_contact(const struct opened_config *cfg, const struct sto
 	cfg->log(LOG_WARNING, text);
 }
 
-static enum cmd_exit begin(const struct opened_config *cfg, const struct store_open *how, struct opened_store *o)
+/* store_open() and store_lock(), once. */
+static enum cmd_exit take_once(const struct opened_config *cfg, const struct store_open *how, struct store **s,
+			       int *error, char why[STORE_WHY_MAX])
 {
-	char why[STORE_WHY_MAX] = "";
-
-	int r = store_open(how, &o->store, why);
-	for (size_t i = 0; r == 0 && i < how->n_refs; i++) {
-		enum cmd_exit inside = ref_outside(how->refs[i], o->store);
+	*error = store_open(how, s, why);
+	for (size_t i = 0; *error == 0 && i < how->n_refs; i++) {
+		enum cmd_exit inside = ref_outside(how->refs[i], *s);
 		if (inside != CMD_OK)
 			return inside;
 	}
 	/* Before the KMS is asked: whoever mounts twice need not type his passphrase to hear that. */
-	if (r == 0 && !cfg->look_only)
-		r = store_lock(o->store, cfg->mountpoint, why);
-	if (r < 0)
-		return open_error(r, why);
-	enum cmd_exit code = gate_begin(cfg, o);
+	if (*error == 0 && !cfg->look_only)
+		*error = store_lock(*s, cfg->mountpoint, why);
+	return CMD_OK;
+}
+
+/* Who was unmounted or killed a moment ago is waited for; the store is read anew, for it is he who writes to it last. */
+static enum cmd_exit take(const struct opened_config *cfg, const struct store_open *how, struct store **s)
+{
+	const int64_t begun = clock_ms(CLOCK_BOOTTIME);
+	bool told = false, waited = false;
+	char why[STORE_WHY_MAX] = "";
+
+	for (;;) {
+		int r, pid;
+		enum cmd_exit code = take_once(cfg, how, s, &r, why);
+		if (code != CMD_OK || r == 0)
+			return code;
+		int64_t ms = clock_ms(CLOCK_BOOTTIME) - begun;
+		bool again = (r == -EBUSY && leaving_store(*s, &pid)) || (r == -EAGAIN && waited);
+		if (!again || ms >= LEAVING_MAX_MS)
+			return open_error(r, why);
+		if (r == -EBUSY && ms > LEAVING_TOLD_MS && !told) {
+			char text[128];
+			snprintf(text, sizeof(text), "waiting for process %d, which is closing the store", pid);
+			cfg->log(LOG_WARNING, text);
+			told = true;
+		}
+		waited = true;
+		store_close(*s);
+		*s = NULL;
+		clock_pause(LEAVING_LOOK_MS);
+	}
+}
+
+static enum cmd_exit begin(const struct opened_config *cfg, const struct store_open *how, struct opened_store *o)
+{
+	char why[STORE_WHY_MAX] = "";
+	enum cmd_exit code = take(cfg, how, &o->store);
+
+	if (code == CMD_OK)
+		code = gate_begin(cfg, o);
 	if (code == CMD_OK && o->store->first_contact)
 		tell_first_contact(cfg, o->store);
 	if (code != CMD_OK || cfg->look_only)
 		return code;
-	r = store_begin(o->store, o->gate, cfg->log, why);
+	int r = store_begin(o->store, o->gate, cfg->log, why);
 	if (r < 0)
 		return open_error(r, why);
 	o->begun = true;

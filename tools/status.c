@@ -68,7 +68,7 @@ static const char *const numbers[] = {"since",
 				      "audit_lost",
 				      "denied",
 				      NULL};
-static const char *const booleans[] = {"ordered", "read_only", NULL};
+static const char *const booleans[] = {"ordered", "read_only", "connected", NULL};
 static const char *const times[] = {"since", "last_good", "last_refusal", NULL};
 
 static bool is_in(const char *key, const char *const *list)

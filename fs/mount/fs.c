@@ -379,6 +379,13 @@ void fs_free(struct fs *fs)
 	free(fs);
 }
 
+bool fs_connected(const struct fs *fs)
+{
+	const struct fuse_conn c = {.fd = fs->fuse_fd};
+
+	return !fuse_conn_gone(&c);
+}
+
 void fs_stats(struct fs *fs, struct fs_stats *out)
 {
 	*out = (struct fs_stats){

@@ -41,6 +41,8 @@ int fs_wait(struct fs *fs) MUST_CHECK;
 int fs_unmount(struct fs *fs) MUST_CHECK;
 /* Unmount if need be, stop threads, free. */
 void fs_free(struct fs *fs);
+/* False once the kernel has ended the connection: nothing is mounted any more, and the session is closing. Any thread. */
+bool fs_connected(const struct fs *fs);
 void fs_stats(struct fs *fs, struct fs_stats *out);
 void fs_last_lock(struct fs *fs, struct fs_lock_report *out);
 

@@ -131,6 +131,7 @@ int status_text(const struct control_config *cfg, char **out)
 		return -ENOMEM;
 	put_gate(f, cfg->gate);
 	put_processes(f, cfg->worker);
+	put_number(f, "connected", fs_connected(cfg->fs));
 	put_text(f, "version", BYOKFS_VERSION);
 	put_text(f, "mountpoint", cfg->mountpoint);
 	put_store(f, cfg->store);

@@ -111,15 +111,22 @@ static int keyring_unchanged(const struct store *s)
 	return len == s->keyring->len && memcmp(buf, s->keyring->bytes, len) == 0 ? 0 : -EAGAIN;
 }
 
-static void copy_refusal(const struct store *s, int fd, char why[STORE_WHY_MAX])
+/* The text of the host's lock FD: its path is that of the store. */
+static void copy_read(int fd, struct store_owner *out)
 {
 	char text[OWNER_LEN_MAX];
-	struct store_owner o = {.host = "?", .mountpoint = "?"};
-
 	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
 	text[n > 0 ? n : 0] = 0;
-	if (store_owner_parse(text, &o) < 0)
-		o = (struct store_owner){.host = "?", .mountpoint = "?"};
+	if (store_owner_parse(text, out) < 0)
+		*out = (struct store_owner){.host = "?", .mountpoint = "?"};
+}
+
+static void copy_refusal(const struct store *s, int fd, char why[STORE_WHY_MAX])
+{
+	struct store_owner o;
+
+	copy_read(fd, &o);
 	snprintf(why, STORE_WHY_MAX,
 		 "another copy of the store %.120s, with the same id, is mounted for writing by process %d: %.180s. "
 		 "The two "
@@ -186,16 +193,36 @@ int store_lock(struct store *s, const char *mountpoint, char why[STORE_WHY_MAX])
 	return 0;
 }
 
-int store_owner(const struct store *s, struct store_owner *out)
+/* Does somebody hold the lock of FD for writing, or for reading? Negative errno. */
+static int is_held(int fd)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
+		return -errno;
+	return lock.l_type != F_UNLCK;
+}
+
+int store_owner(const struct store *s, struct store_owner *out)
+{
 	AUTO(auto_close) int fd = store_open_file(s->own_fd, STORE_LOCK, O_RDONLY);
 	if (fd < 0)
 		return fd;
-	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
-		return -errno;
-	if (lock.l_type == F_UNLCK)
-		return -ENOENT;
+	int r = is_held(fd);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
 	owner_read(s->own_fd, out);
+	return 0;
+}
+
+int store_copy_owner(const struct store *s, struct store_owner *out)
+{
+	AUTO(auto_close) int fd = pin_file_host_lock(s->keyring->store_id);
+	if (fd < 0)
+		return -ENOENT;
+	int r = is_held(fd);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	copy_read(fd, out);
 	return 0;
 }

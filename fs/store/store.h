@@ -102,6 +102,11 @@ struct store_owner {
 	char mountpoint[4096];
 };
 int store_owner(const struct store *s, struct store_owner *out) MUST_CHECK;
+/*
+ * Who has another copy of it mounted for writing on this host, which is what store_lock() refuses when the store itself is free:
+ * 0 with the path of that copy in the place of the mount point, -ENOENT if nobody.
+ */
+int store_copy_owner(const struct store *s, struct store_owner *out) MUST_CHECK;
 
 /*
  * With the store locked and the gate open: repair the other keyring copy, write the pin, read the session, replay valid

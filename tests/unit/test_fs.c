@@ -455,7 +455,7 @@ static void expect(char *out, size_t len, const struct gate_status *st)
 		 "state active\ncause \nreason \nsince %lld\nlease_left_s %lld\ngrace_left_s 0\nnext_probe_s %lld\n"
 		 "last_good %lld\nlast_refusal 0\npolls %llu\nkeys_in_memory 0\nkeys_cap %zu\nkeys_dropped 0\nordered "
 		 "0\n"
-		 "pid %d\nsupervisor_pid %d\nworker_pid %d\nabort fusectl\nversion %s\nmountpoint %s\n"
+		 "pid %d\nsupervisor_pid %d\nworker_pid %d\nabort fusectl\nconnected 1\nversion %s\nmountpoint %s\n"
 		 "store %s\nstore_id %s\nkms fake:0\npolicy all\nwrap store\nblock_size 4096\nkeyring_sequence 1\n"
 		 "session clean\nread_only 0\n"
 		 "cached_inodes 1\nopen_files 0\nlost_ranges 0\nrefused_writes 0\ncorrupt 0\nrecovered 0\nmended_files "
