@@ -12,7 +12,10 @@
 #include "fs/store/written_own.h"
 
 #define PRESSURE (WRITING_SLOTS / 4 * 3) /* so many in use: closed ones go before their time */
-#define RELIEF (WRITING_SLOTS / 2)
+#define RELIEF (WRITING_SLOTS / 4)
+#define CALM_S 30
+#define PAUSE_S 60        /* between two syncs of the store for those whose time has come */
+#define PAUSE_PRESSED_S 5 /* and under pressure, after one that was in vain */
 
 static int64_t monotonic(void)
 {
@@ -88,7 +91,7 @@ static uint32_t slot_fill(struct written *w, const struct writing_entry *e, enum
 		w->slot[no].state = state;
 		w->slot[no].users = state == SLOT_OPEN;
 	}
-	if (w->used >= PRESSURE)
+	if (w->used == PRESSURE) /* that it was reached, not each one above */
 		pthread_cond_signal(&w->wake);
 	return no;
 }
@@ -102,6 +105,7 @@ static int overflow(struct written *w)
 
 	pthread_mutex_lock(&w->lock);
 	bool told = w->head.all;
+	w->overflowed = monotonic();
 	if (!told) {
 		w->head.all = true;
 		r = written_put_head(w, w->fd);
@@ -235,17 +239,41 @@ static void put_dirty(struct written *w)
 	}
 }
 
-static bool due(const struct written *w, int64_t now)
+/* Long enough after the last file that could not be listed: its write is done, and a sync from now on has it. */
+static bool may_calm(const struct written *w, int64_t now)
 {
-	return w->oldest && (w->used >= PRESSURE || w->slot[w->oldest].closed + WRITTEN_LINGER_S <= now);
+	return w->head.all && !w->all_carried && now >= w->overflowed + CALM_S;
 }
 
-/* Those that were closed before T go, their changes being durable: the older ones first, under pressure no more than needed. */
-static void let_go(struct written *w, int64_t t, int64_t now)
+static bool due(const struct written *w, int64_t now)
+{
+	bool pressed = w->used >= PRESSURE || may_calm(w, now);
+	int64_t pause = !pressed ? PAUSE_S : w->in_vain ? PAUSE_PRESSED_S : 0;
+
+	if (w->tried && now < w->tried + pause)
+		return false;
+	return pressed || (w->oldest && w->slot[w->oldest].closed + WRITTEN_LINGER_S <= now);
+}
+
+/*
+ * Everything written up to here is durable, and there is room: what could not be listed needs no leeway any more. Whoever goes on
+ * writing is listed then.
+ */
+static void calm_down(struct written *w, int64_t now)
+{
+	if (!may_calm(w, now) || w->used >= PRESSURE)
+		return;
+	w->head.all = false;
+	w->head.all = written_put_head(w, w->fd) != 0;
+	w->unsynced = true;
+}
+
+/* Those that were closed before NOW go, their changes being durable: the older ones first, under pressure no more than needed. */
+static void let_go(struct written *w, int64_t now)
 {
 	bool pressed = w->used >= PRESSURE;
 
-	for (uint32_t no; (no = w->oldest) && w->slot[no].closed < t;) {
+	for (uint32_t no; (no = w->oldest) && w->slot[no].closed < now;) {
 		if (w->slot[no].closed + WRITTEN_LINGER_S > now && !(pressed && w->used > RELIEF))
 			return;
 		queue_take(w, no);
@@ -268,11 +296,15 @@ void written_tick(struct written *w, int64_t now)
 		written_sync(w);
 	if (!go)
 		return;
-	int64_t t = monotonic();
-	if (syncfs(w->cfg.data_fd))
-		return;
+	int r = syncfs(w->cfg.data_fd);
 	pthread_mutex_lock(&w->lock);
-	let_go(w, now > t ? now : t, now);
+	uint32_t used = w->used;
+	if (r == 0)
+		let_go(w, now);
+	w->tried = now;
+	w->in_vain = w->used == used;
+	if (r == 0)
+		calm_down(w, now);
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -309,7 +341,7 @@ static void carry(struct written *w, const struct leeway *l)
 {
 	if (!l)
 		return;
-	w->head.all = l->all || l->n > PRESSURE;
+	w->head.all = w->all_carried = l->all || l->n > PRESSURE;
 	w->head.lost = l->lost;
 	w->head.from = l->from;
 	w->head.to = l->to;

@@ -34,6 +34,10 @@ struct written {
 	bool stop;
 	struct writing_head head;
 	bool unsynced;
+	bool all_carried;   /* head.all is an earlier session's, and stays */
+	int64_t overflowed; /* when there was no room, the last time; CLOCK_MONOTONIC, seconds */
+	int64_t tried; /* when the store was last synced to let closed ones go; CLOCK_MONOTONIC, seconds; 0: never */
+	bool in_vain;  /* and nobody could go */
 	uint32_t free, fresh, used; /* first free slot, first one never used (from 1), how many are used */
 	uint32_t oldest, newest;    /* of the closed ones */
 	uint64_t mends, mended_bytes;

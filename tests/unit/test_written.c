@@ -157,16 +157,62 @@ START_TEST(full)
 	for (uint32_t i = 1; i <= WRITING_SLOTS; i++)
 		w->slot[i].closed -= 2; /* not in the very second of the sync */
 	written_tick(w, w->slot[1].closed + 3);
-	ck_assert_uint_eq(w->used, WRITING_SLOTS / 2);
+	ck_assert_uint_eq(w->used, WRITING_SLOTS / 4);
 	ck_assert_int_eq(w->slot[1].state, SLOT_FREE);
 	while (w->used < WRITING_SLOTS)
 		ck_assert_uint_ne(add_next(&no), 0);
 	ck_assert(!w->head.all);
 	ck_assert_uint_eq(add_next(&no), 0);
 	ck_assert(w->head.all);
-	crash();
+	rig_shut(&rig);
+	ck_assert_int_eq(rig_open(&rig), 0);
+	begin();
 	ck_assert(rig.store->leeway.all && file_excused(no + 1));
-	ck_assert(rig.store->written->head.all);
+	ck_assert(rig.store->written->head.all && rig.store->written->all_carried);
+}
+END_TEST
+
+/* There was no room for a while: when there is again, and all is durable, it is as before. */
+START_TEST(calmed)
+{
+	struct written *w = rig.store->written;
+	unsigned no = 0;
+
+	while (w->used < WRITING_SLOTS)
+		add_next(&no);
+	ck_assert_uint_eq(add_next(&no), 0);
+	ck_assert(w->head.all);
+	/* Nobody has closed anything: so it stays. */
+	written_tick(w, 1ll << 40);
+	ck_assert(w->head.all && w->in_vain);
+	for (uint32_t i = 1; i <= WRITING_SLOTS; i++)
+		written_closed(w, i, false);
+	w->tried = 0;
+	written_tick(w, w->overflowed + 29);
+	ck_assert(w->head.all);
+	written_tick(w, (1ll << 40) + 5);
+	ck_assert(!w->head.all && w->used <= WRITING_SLOTS / 4);
+	ck_assert_uint_ne(add_next(&no), 0);
+	crash();
+	ck_assert(!rig.store->leeway.all && file_excused(no) && !file_excused(1) && !file_excused(no - 1));
+}
+END_TEST
+
+/* Files that age one after another do not make the store sync each second. */
+START_TEST(seldom)
+{
+	struct written *w = rig.store->written;
+
+	written_closed(w, add(1, 1, 0), false);
+	written_closed(w, add(2, 2, 0), false);
+	w->slot[2].closed += 10;
+	int64_t due = w->slot[1].closed + WRITTEN_LINGER_S;
+	written_tick(w, due);
+	ck_assert(w->tried == due && w->used == 1);
+	written_tick(w, due + 20);
+	ck_assert(w->tried == due && w->used == 1);
+	written_tick(w, due + 60);
+	ck_assert(w->tried == due + 60 && w->used == 0);
 }
 END_TEST
 
@@ -395,8 +441,8 @@ int main(void)
 {
 	Suite *s = suite_create("written");
 	TCase *c = tcase_create("written");
-	const TTest *const list_of[] = {listed,           lingers,   full,       mended, altered,
-					of_which_session, restarted, other_name, thread};
+	const TTest *const list_of[] = {listed,  lingers,          full,      calmed,     seldom, mended,
+					altered, of_which_session, restarted, other_name, thread};
 
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_set_timeout(c, 120);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* After a crash, through the tree: whose unfinished end is sealed, whose is damage, and what is told of it. */
+#include "tests/unit/tree_rig.h"
+
+#include "fs/store/written.h"
+
+static struct file_work work;
+
+static void tree_end(void)
+{
+	tree_free(tree);
+	free(tree);
+	tree = NULL;
+}
+
+/* As a mount begins. */
+static void begin(void)
+{
+	char why[STORE_WHY_MAX];
+
+	ck_assert_msg(store_begin(rig.store, rig.gate, NULL, why) == 0, "%s", why);
+	tree = calloc(1, sizeof(*tree));
+	ck_assert_ptr_nonnull(tree);
+	ck_assert_int_eq(tree_init(tree, rig.store, rig.gate, false, tree_said), 0);
+	ck_assert_ptr_nonnull(tree->env.written);
+}
+
+static void next_mount(bool crash)
+{
+	tree_end();
+	if (!crash)
+		ck_assert_int_eq(store_end(rig.store, false), 0);
+	rig_shut(&rig);
+	ck_assert_int_eq(rig_open(&rig), 0);
+	begin();
+	ck_assert_int_eq(rig.store->unclean, crash);
+}
+
+static void listed_setup(void)
+{
+	setup();
+	tree_end();
+	begin();
+	uint8_t *slot = calloc(1, rig.store->slot_len);
+	ck_assert_int_eq(file_work_init(&work, &tree->env.layout, slot), 0);
+}
+
+static void listed_teardown(void)
+{
+	free(work.slot);
+	file_work_free(&work);
+	teardown();
+}
+
+/* LEN bytes into NAME, which is there. */
+static void fill(const char *name, size_t len)
+{
+	uint8_t bytes[20000];
+	struct file *f;
+
+	memset(bytes, 'x', sizeof(bytes));
+	ck_assert_int_eq(file_open(&tree->env, look(root(), name), true, &work, &f), 0);
+	ck_assert_int_eq(file_write(f, &work, &(struct file_write){.plain = bytes, .len = len}), 0);
+	file_close(f, true);
+}
+
+/* What opening it gives; its size in SIZE. */
+static int opens(const char *name, uint64_t *size)
+{
+	struct node *n;
+	struct stat st;
+	struct file *f;
+	int r = obj_lookup(tree, at(root(), name), &n, &st);
+
+	*size = 0;
+	if (!r)
+		r = n->type == OBJECT_FILE ? file_open(&tree->env, n, false, &work, &f) : -EINVAL;
+	if (r)
+		return r;
+	*size = file_size(f);
+	ck_assert_int_eq(st.st_size, (off_t)*size); /* and the look-up had told it */
+	file_close(f, false);
+	return 0;
+}
+
+static off_t two_blocks(void)
+{
+	return (off_t)layout_record_off(&tree->env.layout, 2) + 100;
+}
+
+/* A file of long ago, and one that was written when the mount died, be it new or old. */
+START_TEST(cut)
+{
+	const char *const names[] = {"old", "changed", "made"};
+	uint64_t size;
+
+	new_file(root(), "old");
+	new_file(root(), "changed");
+	fill("old", 12000);
+	fill("changed", 12000);
+	next_mount(false);
+	new_file(root(), "made");
+	fill("made", 12000);
+	fill("changed", 10);
+	if (_i)
+		written_tick(tree->env.written, 0);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		truncate_disk(root(), disk_of(root(), names[i]).name, two_blocks());
+	next_mount(true);
+	ck_assert_int_eq(opens("old", &size), -EIO);
+	ck_assert_uint_eq(tree->env.corrupt, 1);
+	ck_assert_int_eq(opens("changed", &size), 0);
+	ck_assert_uint_eq(size, 2 * RIG_BLOCK);
+	ck_assert_int_eq(opens("made", &size), 0);
+	ck_assert_uint_eq(size, 2 * RIG_BLOCK);
+	ck_assert_uint_eq(tree->env.recovered, 2);
+	uint64_t files, bytes;
+	written_mends(tree->env.written, &files, &bytes);
+	ck_assert(files == 2 && bytes == 200);
+	/* A mount that only reads one changes nothing: it is not listed. */
+	next_mount(true);
+	ck_assert_int_eq(opens("old", &size), -EIO);
+	ck_assert_int_eq(opens("made", &size), 0);
+}
+END_TEST
+
+/* Emptied: a create that was cut off has left its place, or its number if that was known. */
+START_TEST(emptied)
+{
+	uint64_t size;
+
+	new_file(root(), "old");
+	next_mount(false);
+	new_file(root(), "made");
+	new_file(root(), "before");
+	written_tick(tree->env.written, 0);
+	ck_assert_int_eq(obj_rename(tree, at(root(), "before"), at(root(), "moved"), 0, &nobody), 0);
+	new_file(root(), "fresh"); /* its number is not on disk */
+	ck_assert_int_eq(try_special(root(), "link", 'l'), 0);
+	const char *const names[] = {"old", "made", "moved", "fresh", "link"};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		truncate_disk(root(), disk_of(root(), names[i]).name, 0);
+	next_mount(true);
+	ck_assert_int_eq(opens("old", &size), -EIO);
+	for (size_t i = 1; i < ARRAY_LEN(names); i++) {
+		ck_assert_msg(opens(names[i], &size) == 0, "%s", names[i]);
+		ck_assert_uint_eq(size, 0);
+	}
+	ck_assert_uint_eq(tree->env.recovered, 4);
+}
+END_TEST
+
+/* A list that cannot be written: nothing is made or changed without an entry. */
+START_TEST(no_entry)
+{
+	struct stat st;
+	struct file *f;
+
+	new_file(root(), "old");
+	next_mount(false);
+	struct disk_name dn = disk_of(root(), "new"), old = disk_of(root(), "old");
+	ck_assert(lies(root(), old.name, &st));
+	const off_t len = st.st_size;
+	ck_assert_int_eq(file_open(&tree->env, look(root(), "old"), true, &work, &f), 0);
+	fault_set(CALL_PWRITE, NULL, EIO); /* the first one: the entry's */
+	ck_assert_int_eq(try_file(root(), "new"), -EIO);
+	ck_assert(!lies(root(), dn.name, &st));
+	fault_set(CALL_PWRITE, NULL, EIO);
+	ck_assert_int_eq(file_write(f, &work, &(struct file_write){.plain = (const uint8_t *)"x", .len = 1}), -EIO);
+	ck_assert(lies(root(), old.name, &st) && st.st_size == len);
+	fault_clear();
+	ck_assert_int_eq(file_write(f, &work, &(struct file_write){.plain = (const uint8_t *)"x", .len = 1}), 0);
+	file_close(f, true);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("leeway");
+	TCase *t = tcase_create("leeway");
+
+	tcase_add_checked_fixture(t, listed_setup, listed_teardown);
+	tcase_add_loop_test(t, cut, 0, 2);
+	tcase_add_test(t, emptied);
+	tcase_add_test(t, no_entry);
+	suite_add_tcase(s, t);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? 1 : 0;
+}
