@@ -105,10 +105,12 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 static void log_alien(struct tree *t, const struct open_folder *l, const char *disk)
 {
 	char path[2048], text[2400];
+
+	if (!file_env_corrupt(&t->env))
+		return;
 	size_t len = node_path(&t->nodes, l->node, path, sizeof(path) - 1);
 
 	path[len] = '\0';
-	atomic_fetch_add(&t->env.corrupt, 1);
 	snprintf(text, sizeof(text), "data/%s: the name %s does not authenticate: left out of the listing", path, disk);
 	t->env.log(LOG_ERR, text);
 }

@@ -11,6 +11,7 @@
 #include "crypto/inflight.h"
 #include "fs/inode/blank.h"
 #include "fs/inode/node.h"
+#include "fs/inode/told.h"
 #include "fs/store/borrow.h"
 #include "kms/gate.h"
 
@@ -46,9 +47,15 @@ struct file_env {
 	bool keeps_times; /* the kernel keeps mtime and ctime of regular files: they change when it says so (times.h) */
 	void (*log)(int priority, const char *text);
 	_Atomic uint64_t corrupt, recovered;
+	struct told_lines told_corrupt, told_recovered; /* what of these is in the log */
 	_Atomic int64_t room;   /* bytes that may be written before it is looked how full the store is */
 	_Atomic bool half_done; /* an end could not be put back: this session does not end clean */
 };
+
+/* Something does not authenticate: counted. True when the log may have a line about it. Any thread. */
+bool file_env_corrupt(struct file_env *env);
+/* The last requests are over: tell the log what was left out of it. */
+void file_env_end(struct file_env *env);
 
 /*
  * The state shared by all handles of one inode. Content is guarded by `lock` (read: READ; write: all that changes it); the

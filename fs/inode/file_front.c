@@ -150,6 +150,13 @@ int file_front(struct file_env *env, struct node *n, enum file_want want, struct
 	return 0;
 }
 
+static bool may_log_mended(void *arg)
+{
+	struct file *f = arg;
+
+	return file_env_recovered(f->env);
+}
+
 int file_mend(struct file *f)
 {
 	const struct recover rec = {
@@ -158,6 +165,7 @@ int file_mend(struct file *f)
 		.gate = f->env->gate,
 		.key = f->key,
 		.log = f->env->log,
+		.may_log = may_log_mended,
 		.before = note_mended,
 		.arg = f,
 	};

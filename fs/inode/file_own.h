@@ -106,6 +106,8 @@ int file_mend(struct file *f) MUST_CHECK;
 
 /* Log what does not authenticate and count it; returns -EIO. */
 int file_corrupt(struct file *f, const char *what, uint64_t no);
+/* May the log have a line about an end that was found again? */
+bool file_env_recovered(struct file_env *env);
 /* borrow_file() for F. A key that does not open any more is logged and counted: -EIO. */
 int file_borrow(struct file *f, enum gate_use use, struct borrow *b) MUST_CHECK;
 

@@ -343,7 +343,7 @@ int recover_file(const struct recover *rec)
 		r = recover_apply(rec, &end);
 	if (r)
 		return r;
-	if (rec->log)
+	if (rec->log && (!rec->may_log || rec->may_log(rec->arg)))
 		say(rec, &end);
 	return 1;
 }

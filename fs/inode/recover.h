@@ -16,6 +16,7 @@ struct recover {
 	struct gate_key *key;
 	void (*log)(int priority,
 		    const char *text); /* recover_file(): gets one line that names the file; may be NULL */
+	bool (*may_log)(void *arg);    /* asked before that line; NULL: yes */
 	/* recover_file(): told, before anything is written, how many bytes on disk go; an error ends it. May be NULL. */
 	int (*before)(void *arg, uint64_t cut);
 	void *arg;

@@ -24,11 +24,13 @@
 static void log_node(struct tree *t, struct node *n, const char *what)
 {
 	char path[2048], text[2400];
+
+	if (!file_env_corrupt(&t->env))
+		return;
 	size_t len = node_path(&t->nodes, n, path, sizeof(path) - 1);
 
 	path[len] = '\0';
 	snprintf(text, sizeof(text), "data/%s (inode %" PRIu64 "): %s: EIO", path, (uint64_t)n->ino, what);
-	atomic_fetch_add(&t->env.corrupt, 1);
 	t->env.log(LOG_ERR, text);
 }
 

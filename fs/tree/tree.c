@@ -31,5 +31,7 @@ int tree_init(struct tree *t, const struct store *s, struct gate *gate, bool rea
 
 void tree_free(struct tree *t)
 {
+	if (t->env.log)
+		file_env_end(&t->env);
 	nodes_free(&t->nodes);
 }

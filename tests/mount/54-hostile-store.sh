@@ -60,3 +60,21 @@ unhang
 mount_store s
 same 'all is there again without it' three "$(cat "$M/inside/x" 2>&1)"
 umount_store
+
+# --- names and blocks that are no work of ours: errors for all, lines in the log for some
+
+mount_store s
+mkdir "$M/many" && head -c 20000 /dev/urandom >"$M/damaged"
+many=$(disk many) damaged=$(disk damaged)
+umount_store
+(cd "$many" && seq -f 'planted-%.0f' 3000 | xargs touch)
+printf x | dd of="$damaged" bs=1 seek=9000 conv=notrunc 2>/dev/null
+mount_logged s "$W/log"
+same 'planted names are not listed' 0 "$(ls "$M/many" | wc -l)"
+for i in $(seq 200); do cat "$M/damaged" >/dev/null 2>&1 && fail 'a damaged file is read'; done
+corrupt=$(byokfs status "$M" --json | sed -nE 's/.*"corrupt": *([0-9]+).*/\1/p')
+[ "$corrupt" -ge 3200 ] && pass 'all are counted' || fail "corrupt is $corrupt"
+umount_store
+lines=$(grep -c 'does not authenticate' "$W/log")
+[ "$lines" -ge 32 ] && [ "$lines" -le 200 ] && pass 'some have a line' || fail "$lines lines"
+grep -q 'more lines like those before were left out' "$W/log" && pass 'and the rest is told' || fail "not told: $(tail -n 3 "$W/log")"
