@@ -174,6 +174,7 @@ static int run(const struct mount_options *m, struct worker *w, struct opened_st
 		.mountpoint = m->open.mountpoint,
 		.unmount_on_revoke = m->unmount_on_revoke,
 		.read_only = m->open.read_only,
+		.mount_flags = m->flags,
 		.root_only = m->allow_other == ALLOW_ROOT,
 		.attr_timeout_ms = m->open.lease_ms,
 		.beacon = &w->page->gate,

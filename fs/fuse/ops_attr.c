@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "crypto/secret.h"
 #include "fs/fuse/ops.h"
 #include "fs/inode/times.h"
@@ -207,6 +208,19 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 		setattr(req, &(struct change){t, n, attr, to_set}, &thread_self()->work, f);
 }
 
+static void reply_link(fuse_req_t req, struct node *n, const char *target)
+{
+	const struct file_env *env = &req_tree(req)->env;
+
+	if (env->atimes & ATIME_FILES) {
+		AUTO(auto_close) int fd = node_open_path(env->nodes, n);
+
+		if (fd >= 0)
+			times_read_by_user(env, fd);
+	}
+	fuse_reply_readlink(req, target);
+}
+
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	struct node *n = ops_admit(req, ino);
@@ -218,7 +232,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	if (r)
 		fuse_reply_err(req, -r);
 	else
-		fuse_reply_readlink(req, link.target);
+		reply_link(req, n, link.target);
 	secret_wipe(link.target, sizeof(link.target));
 }
 

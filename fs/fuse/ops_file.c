@@ -108,6 +108,9 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
 	int r = file_read(handle_file(fi), &thread_self()->work, (uint64_t)off, size, &plain, &len);
 	if (!r && !ops_open(req_server(req)))
 		r = -EACCES;
+	/* a write(2) of a part of a page reads the rest, through a handle that need not read */
+	if (!r && (fi->flags & O_ACCMODE) != O_WRONLY)
+		times_read_by_user(&req_tree(req)->env, file_fd(handle_file(fi)));
 	if (r)
 		fuse_reply_err(req, -r);
 	else

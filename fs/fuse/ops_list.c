@@ -43,6 +43,8 @@ static int folder_open(struct tree *t, struct node *n, struct open_folder **out)
 	int fd = node_open(&t->nodes, n, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
 		return fd;
+	if (t->env.atimes & ATIME_FOLDERS) /* what the user lists moves it */
+		(void)!fcntl(fd, F_SETFL, 0);
 	l->dir = fdopendir(fd);
 	if (!l->dir) {
 		close(fd);

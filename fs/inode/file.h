@@ -33,6 +33,13 @@ int file_work_init(struct file_work *w, const struct layout *l, uint8_t *slot) M
 void file_work_wipe(struct file_work *w);
 void file_work_free(struct file_work *w);
 
+/* Whose reading moves atime, as the mount was asked for, and where the store's filesystem does not say otherwise: bits. */
+enum atimes {
+	ATIME_FILES = 1, /* and links */
+	ATIME_FOLDERS = 2,
+	ATIME_ALWAYS = 4, /* not only when it is older than the last change, or a day old */
+};
+
 /* What every file of a mount shares. */
 struct file_env {
 	struct gate *gate;
@@ -44,6 +51,7 @@ struct file_env {
 	bool unclean;            /* after a crash: stumps and unfinished files are tolerated, as far as `leeway` goes */
 	const struct leeway *leeway; /* never NULL when unclean */
 	bool read_only;
+	unsigned atimes;  /* enum atimes */
 	bool keeps_times; /* the kernel keeps mtime and ctime of regular files: they change when it says so (times.h) */
 	void (*log)(int priority, const char *text);
 	_Atomic uint64_t corrupt, recovered;

@@ -10,6 +10,8 @@
 #include "crypto/auto.h"
 #include "fs/store/store.h"
 
+#define DAY_S 86400
+
 /* ---- reading ---- */
 
 /* What is kept beside the file is true as long as nobody has changed its bytes by other means. */
@@ -131,4 +133,29 @@ void times_written(struct node *n, const struct timespec *when)
 	if (n->times_known)
 		n->times = (struct times){*when, *when};
 	pthread_mutex_unlock(&n->lock);
+}
+
+/* ---- atime ---- */
+
+static bool older(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec <= b->tv_nsec);
+}
+
+/* As the kernel has it for `relatime`. */
+static bool due(const struct stat *st)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return older(&st->st_atim, &st->st_mtim) || older(&st->st_atim, &st->st_ctim) ||
+	       now.tv_sec - st->st_atim.tv_sec >= DAY_S;
+}
+
+void times_read_by_user(const struct file_env *env, int fd)
+{
+	struct stat st;
+
+	if ((env->atimes & ATIME_FILES) && ((env->atimes & ATIME_ALWAYS) || (fstat(fd, &st) == 0 && due(&st))))
+		store_touch(fd);
 }

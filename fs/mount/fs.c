@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -76,6 +78,19 @@ static void raise_nofile(void)
 	}
 }
 
+/* The kernel leaves atime to us (S_NOATIME), whatever the mount's flags say. */
+static unsigned atimes(const struct fs_config *cfg)
+{
+	struct statvfs st;
+
+	/* where the store's filesystem moves none there is nothing to ask of it */
+	if (cfg->read_only || (cfg->mount_flags & MS_NOATIME) ||
+	    (fstatvfs(cfg->store->data_fd, &st) == 0 && (st.f_flag & ST_NOATIME)))
+		return 0;
+	unsigned which = ATIME_FILES | (cfg->mount_flags & MS_NODIRATIME ? 0 : ATIME_FOLDERS);
+	return which | (cfg->mount_flags & MS_STRICTATIME ? ATIME_ALWAYS : 0);
+}
+
 static int prepare(struct fs *fs)
 {
 	int r = tree_init(&fs->tree, fs->cfg.store, fs->cfg.gate, fs->cfg.read_only, fs->cfg.log);
@@ -83,6 +98,7 @@ static int prepare(struct fs *fs)
 	if (r)
 		return r;
 	fs->tree.root_only = fs->cfg.root_only;
+	fs->tree.env.atimes = atimes(&fs->cfg);
 	fs->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fs->wake_fd < 0) {
 		r = -errno;

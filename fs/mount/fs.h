@@ -21,6 +21,7 @@ struct fs_config {
 	const char *mountpoint; /* canonical */
 	bool unmount_on_revoke; /* when it locks for any cause but an order */
 	bool read_only;
+	unsigned long mount_flags;  /* MS_NOATIME, MS_NODIRATIME, MS_STRICTATIME count */
 	bool root_only;             /* of those whom the kernel lets in beside the owner: see tree.root_only */
 	unsigned attr_timeout_ms;   /* = the lease */
 	struct gate_beacon *beacon; /* its `beat` is raised while a lock makes progress. NULL = none */

@@ -167,6 +167,11 @@ int store_reopen(int fd_path, int flags);
  * the store, and root follows it.
  */
 int store_chmod(int fd, mode_t mode) MUST_CHECK;
+/*
+ * Move atime of the file FD (O_PATH or not), as a read(2) would: the store's filesystem decides by its own mount options. Nothing
+ * that is opened by the functions above moves it by being read, where we own it.
+ */
+void store_touch(int fd);
 /* setxattr(2) in the same way; lifts bits as above. */
 int store_setxattr(int fd, const char *name, const void *value, size_t len) MUST_CHECK;
 

@@ -18,7 +18,7 @@
 
 #define OPENAT2_TRIES 8
 
-static int open_how(int dir_fd, const char *path, const struct open_how *how)
+static int open_as_told(int dir_fd, const char *path, const struct open_how *how)
 {
 	/* EAGAIN: a rename elsewhere made the kernel unsure that we are still beneath. */
 	for (int i = 0; i < OPENAT2_TRIES; i++) {
@@ -31,6 +31,18 @@ static int open_how(int dir_fd, const char *path, const struct open_how *how)
 			return -errno;
 	}
 	return -EAGAIN;
+}
+
+/* What we read for ourselves moves no atime; whom the object is not does not get it so (O_NOATIME is its owner's). */
+static int open_how(int dir_fd, const char *path, const struct open_how *how)
+{
+	struct open_how quiet = *how;
+
+	if (how->flags & O_PATH)
+		return open_as_told(dir_fd, path, how);
+	quiet.flags |= O_NOATIME;
+	int fd = open_as_told(dir_fd, path, &quiet);
+	return fd == -EPERM ? open_as_told(dir_fd, path, how) : fd;
 }
 
 int store_openat(int dir_fd, const char *path, uint64_t flags, uint64_t mode)

@@ -172,7 +172,7 @@ static int make_file(const struct make *m, struct place *p, const struct blank *
 	int dir_fd = p->dir.d->fd, how = m->at.name ? O_CREAT | O_EXCL | O_NOFOLLOW : O_TMPFILE;
 	const char *name = m->at.name ? p->dn.name : NULL;
 	mode_t mode = obj_mode(m->at.dir, dir_fd, m);
-	AUTO(auto_close) int fd = openat(dir_fd, name ? name : ".", O_RDWR | O_CLOEXEC | how, mode);
+	AUTO(auto_close) int fd = openat(dir_fd, name ? name : ".", O_RDWR | O_CLOEXEC | O_NOATIME | how, mode);
 
 	if (fd < 0)
 		return place_undo(p, NULL, 0, -errno);
