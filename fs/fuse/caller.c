@@ -65,6 +65,13 @@ bool caller_is_admin(fuse_req_t req)
 	return has_cap(caller, CAP_SYS_ADMIN) && in_first_namespace(caller);
 }
 
+bool caller_keeps_setid(fuse_req_t req)
+{
+	const struct fuse_ctx *caller = fuse_req_ctx(req);
+
+	return has_cap(caller, CAP_FSETID) && in_first_namespace(caller);
+}
+
 static bool in_group(fuse_req_t req, gid_t gid)
 {
 	if (fuse_req_ctx(req)->gid == gid)

@@ -13,6 +13,8 @@
  * no pid here) his user id decides.
  */
 bool caller_is_admin(fuse_req_t req);
+/* Has it CAP_FSETID, in the user namespace that we are in? A write by it leaves setuid and setgid. */
+bool caller_keeps_setid(fuse_req_t req);
 /* May it leave the setgid bit of ST: is it in the file's group, or has it CAP_FSETID over the file? In doubt: no. */
 bool caller_keeps_setgid(fuse_req_t req, const struct stat *st);
 

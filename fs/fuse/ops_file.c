@@ -3,13 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/audit/audit.h"
-#include "fs/fuse/ops.h"
+#include "fs/fuse/caller.h"
 #include "fs/inode/times.h"
 #include "fs/lock/janitor.h"
 #include "fs/store/store.h"
+#include "fs/tree/xattrs.h"
 
 /* ---- open, release ---- */
 
@@ -152,6 +154,40 @@ static void written_direct(struct node *n)
 	atomic_store(&n->written_ns, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
 }
 
+/*
+ * What a write takes away from a file - setuid, setgid, capabilities - the kernel leaves to us where it goes past its cache. Before
+ * the write; then the kernel forgets the mode that it knows. It holds the inode's lock, so that no chmod comes in between.
+ */
+static int drop_privileges(fuse_req_t req, struct file *f)
+{
+	struct server *s = req_server(req);
+	struct xattr_buf length = {0};
+	struct stat st;
+
+	if (fstat(f->fd, &st) < 0)
+		return -errno;
+	mode_t drop = st.st_mode & S_ISUID;
+	if (st.st_mode & S_IXGRP)
+		drop |= st.st_mode & S_ISGID;
+	if (drop && !caller_keeps_setid(req)) {
+		if (fchmod(f->fd, st.st_mode & 07777 & ~drop) < 0)
+			return -errno;
+		(void)lock_forget_inode(s->cfg.lock, f->node->id, -1, 0);
+	}
+	int r = xattrs_get(s->cfg.tree, f->node, XATTR_CAPABILITY, &length);
+	if (!r)
+		r = xattrs_remove(s->cfg.tree, f->node, XATTR_CAPABILITY);
+	return r == -ENODATA ? 0 : r;
+}
+
+static int write_admitted(fuse_req_t req, const struct fuse_file_info *fi, const struct file_write *wr)
+{
+	struct file *f = handle_file(fi);
+	int r = handle_direct(fi) && !fi->writepage ? drop_privileges(req, f) : 0;
+
+	return r ? r : file_write(f, &thread_self()->work, wr);
+}
+
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct server *s = req_server(req);
@@ -164,7 +200,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	atomic_fetch_add(&l->writes, 1);
 	bool open = ops_open(s);
 	if (open || (fi->writepage && !lock_sealed(l)))
-		r = file_write(f, &thread_self()->work, &wr);
+		r = write_admitted(req, fi, &wr);
 	account(s, &wr, open, r);
 	bool disk = space_failed(&s->space, r);
 	if (!r && handle_direct(fi))

@@ -17,6 +17,8 @@
 #define XATTR_ACL_ACCESS "system.posix_acl_access"
 #define XATTR_ACL_DEFAULT "system.posix_acl_default"
 
+#define XATTR_CAPABILITY "security.capability"
+
 /* Where an answer goes. SIZE 0 asks for the length alone. */
 struct xattr_buf {
 	void *value;

@@ -35,6 +35,18 @@ refused 'and what was lost reads as an error, or is not there' 'No space|error' 
 expect 'what is there is overwritten in place, which needs no room' dd if=/dev/zero of="$M/keep5" bs=50000 count=4 conv=notrunc,fsync status=none
 same 'and is that' "$(head -c 200000 /dev/zero | md5sum)" "$(md5sum <"$M/keep5")"
 rm "$M/fill"
+# what goes past the cache takes suid, sgid and capabilities from a file, as what does not
+nobody='setpriv --reuid=65534 --regid=65534 --clear-groups'
+chmod 755 "$W" && chmod 777 "$M"
+for by in "$nobody" ''; do
+	for flag in '' oflag=append; do
+		rm -f "$M/suid"
+		cp /bin/true "$M/suid" && chmod 6777 "$M/suid" && setcap cap_net_raw+ep "$M/suid" || fail 'a file with privileges'
+		expect "a write, $flag" $by dd if=/dev/zero of="$M/suid" bs=10 count=1 conv=notrunc status=none $flag
+		same "${by:+by a user, }write $flag: the mode" "$([ -n "$by" ] && echo 777 || echo 6777)" "$(stat -c %a "$M/suid")"
+		same 'and capabilities' '' "$(getcap "$M/suid")"
+	done
+done
 # a shared mapping needs a file that is not opened past the cache
 expect 'mapped and written near the full mark' python3 -c '
 import mmap, os, sys
