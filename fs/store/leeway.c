@@ -125,9 +125,10 @@ static int take(const struct store_keys *keys, const struct leeway_file *file, c
 	writing_key_free(k);
 	if (r)
 		return r;
-	out->all = h.all;
-	out->lost = h.lost;
 	out->moved = h.ino != file->ino;
+	/* A copy on a host that has not seen the session: what was copied after the list is not on it. */
+	out->all = h.all || (out->moved && !how->listed);
+	out->lost = h.lost;
 	take_span(&h, how, newest, out);
 	return 0;
 }

@@ -124,8 +124,11 @@ static uint64_t booted(void)
 static int leeway_take(struct store *s, const struct store_keys *keys, const struct found *f,
 		       const struct session_verdict *v, store_log_fn log)
 {
-	struct leeway_how how = {
-		.session = s->last_session, .accept = s->accept_session, .listed = v->listed, .booted = booted()};
+	struct leeway_how how = {/* without a record it is the one that this host knows of */
+				 .session = s->last_session ? s->last_session : v->next - 1,
+				 .accept = s->accept_session,
+				 .listed = v->listed,
+				 .booted = booted()};
 
 	store_boot_id(how.boot_id);
 	leeway_free(&s->leeway);

@@ -597,6 +597,42 @@ START_TEST(test_unfinished)
 }
 END_TEST
 
+/* Only where the mount that broke off was writing; and what a later mount has cut off is told, as repaired. */
+START_TEST(test_being_written)
+{
+	const struct layout *l = &rig.store->keyring->layout;
+	struct writing_entry e = {.kind = WRITING_WRITTEN};
+	uint8_t header[HEADER_ID_END];
+	int fd = openat(data(), three, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(store_pread_full(fd, header, sizeof(header), 0), 0);
+	close(fd);
+	memcpy(e.file_id, header_file_id(header), ID_LEN);
+	rig.store->unclean = 1;
+	rig.store->leeway = (struct leeway){.entry = &e, .n = 1};
+	cut(data(), longer, layout_record_off(l, 1) + 100);
+	cut(data(), three, layout_record_off(l, 2) + 100);
+	cut(data(), empty, 0);
+	ck_assert_int_eq(run(0), 0);
+	ck_assert_uint_eq(counts.damage, 2);
+	ck_assert_uint_eq(counts.crash, 1);
+	ck_assert_int_eq(run(1), 0);
+	ck_assert_uint_eq(counts.damage, 2);
+	ck_assert_uint_eq(counts.repaired, 1);
+	e.kind = WRITING_MENDED;
+	e.value = 4711;
+	ck_assert_int_eq(run(0), 0);
+	ck_assert_uint_eq(counts.damage, 2);
+	ck_assert_uint_eq(counts.crash, 0);
+	ck_assert_uint_eq(counts.repaired, 1);
+	for (int i = 0; i < n_seen; i++)
+		ck_assert(seen[i].severity == CHECK_DAMAGE || (seen[i].code == CHECK_END && seen[i].repaired));
+	rig.store->leeway = (struct leeway){.lost = true};
+	check_list(&(struct check_config){.store = rig.store, .problem = problem}, &counts);
+	ck_assert_uint_eq(counts.damage, 3);
+	rig.store->leeway.lost = false;
+}
+END_TEST
+
 /* A shrink that was not finished: the size says that all is well, the end does not. */
 START_TEST(test_earlier_end)
 {
@@ -996,12 +1032,11 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		test_good,           test_good_others, test_flip_files,  test_flip_others,
-		test_flip_name,      test_moved,       test_cut,         test_swapped,
-		test_zeroed,         test_planted,     test_copies,      test_sidecars,
-		test_stumps,         test_unfinished,  test_earlier_end, test_xattrs,
-		test_keyring_copies, test_session,     test_inflight,    test_refused,
-		test_cancel,         test_large,       test_unreadable,  test_refused_meanwhile,
+		test_good,        test_good_others, test_flip_files,     test_flip_others, test_flip_name,
+		test_moved,       test_cut,         test_swapped,        test_zeroed,      test_planted,
+		test_copies,      test_sidecars,    test_stumps,         test_unfinished,  test_being_written,
+		test_earlier_end, test_xattrs,      test_keyring_copies, test_session,     test_inflight,
+		test_refused,     test_cancel,      test_large,          test_unreadable,  test_refused_meanwhile,
 	};
 	Suite *s = suite_create("check");
 	TCase *t = tcase_create("check");

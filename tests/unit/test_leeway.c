@@ -36,13 +36,25 @@ static void next_mount(bool crash)
 	ck_assert_int_eq(rig.store->unclean, crash);
 }
 
-static void listed_setup(void)
+static void listed_begin(enum wrap_type wrap)
 {
-	setup();
-	tree_end();
+	fault_clear();
+	rig_begin(&rig);
+	rig.wrap = wrap;
+	rig_start(&rig);
 	begin();
 	uint8_t *slot = calloc(1, rig.store->slot_len);
 	ck_assert_int_eq(file_work_init(&work, &tree->env.layout, slot), 0);
+}
+
+static void listed_setup(void)
+{
+	listed_begin(WRAP_STORE);
+}
+
+static void wrapped_setup(void)
+{
+	listed_begin(WRAP_FILE);
 }
 
 static void listed_teardown(void)
@@ -174,6 +186,32 @@ START_TEST(no_entry)
 }
 END_TEST
 
+/* With wrap type `file` each key is a call: only those are had whose end may be unfinished. */
+START_TEST(asks_for_few)
+{
+	char name[8];
+	uint64_t size;
+
+	for (int i = 0; i < 9; i++) {
+		snprintf(name, sizeof(name), "old%d", i);
+		new_file(root(), name);
+	}
+	next_mount(false);
+	new_file(root(), "made");
+	written_tick(tree->env.written, 0);
+	next_mount(true);
+	int calls = atomic_load(&fakes[0].calls);
+	for (int i = 0; i < 9; i++) {
+		snprintf(name, sizeof(name), "old%d", i);
+		look(root(), name);
+	}
+	ck_assert_int_eq(atomic_load(&fakes[0].calls), calls);
+	look(root(), "made");
+	ck_assert_int_eq(atomic_load(&fakes[0].calls), calls + 1);
+	ck_assert_int_eq(opens("made", &size), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("leeway");
@@ -184,6 +222,10 @@ int main(void)
 	tcase_add_test(t, emptied);
 	tcase_add_test(t, no_entry);
 	suite_add_tcase(s, t);
+	TCase *wrapped = tcase_create("wrapped");
+	tcase_add_checked_fixture(wrapped, wrapped_setup, listed_teardown);
+	tcase_add_test(wrapped, asks_for_few);
+	suite_add_tcase(s, wrapped);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
 	int failed = srunner_ntests_failed(r);

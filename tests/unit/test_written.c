@@ -359,6 +359,39 @@ START_TEST(restarted)
 }
 END_TEST
 
+/* The record gone too, and the list of an earlier session in place: it is the mark's that counts. */
+START_TEST(record_gone)
+{
+	add(1, 11, 0);
+	load_list();
+	crash();
+	crash();
+	crash();
+	AUTO(auto_close) int fd = store_open_file(rig.store->own_fd, STORE_WRITING, O_WRONLY);
+	ck_assert_int_eq(store_pwrite_full(fd, list, sizeof(list), 0), 0);
+	ck_assert_int_eq(unlinkat(rig.store->own_fd, STORE_SESSION, 0), 0);
+	crash();
+	ck_assert(rig.store->leeway.lost && !file_excused(1));
+}
+END_TEST
+
+/* A copy of a store in use, where nobody has seen its session: as before there were lists. */
+START_TEST(copied)
+{
+	struct leeway_how how = {.session = rig.store->session.number};
+
+	add(1, 11, 0);
+	load_list();
+	store_boot_id(how.boot_id);
+	struct leeway l = judged(list, list_ino() + 1, &how);
+	ck_assert(l.moved && l.all && l.n == 1);
+	leeway_free(&l);
+	l = judged(list, list_ino(), &how);
+	ck_assert(!l.moved && !l.all);
+	leeway_free(&l);
+}
+END_TEST
+
 static int other_length(void)
 {
 	return ftruncate(rig.store->written->fd, 1000);
@@ -441,8 +474,8 @@ int main(void)
 {
 	Suite *s = suite_create("written");
 	TCase *c = tcase_create("written");
-	const TTest *const list_of[] = {listed,  lingers,          full,      calmed,     seldom, mended,
-					altered, of_which_session, restarted, other_name, thread};
+	const TTest *const list_of[] = {listed,           lingers,   full,       calmed, seldom,      mended, altered,
+					of_which_session, restarted, other_name, thread, record_gone, copied};
 
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_set_timeout(c, 120);
