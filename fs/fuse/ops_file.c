@@ -180,12 +180,28 @@ static int drop_privileges(fuse_req_t req, struct file *f)
 	return r == -ENODATA ? 0 : r;
 }
 
+/* O_SYNC, O_DSYNC, or the same for this call alone: past its cache the kernel leaves that to us, too. */
+static int sync_written(const struct server *s, const struct file *f, int flags)
+{
+	if (!(flags & O_DSYNC))
+		return 0;
+	bool all = (flags & O_SYNC) == O_SYNC;
+	if (all)
+		times_settle(&s->cfg.tree->env, f->node, f->fd);
+	if ((all ? fsync(f->fd) : fdatasync(f->fd)) < 0)
+		return -errno;
+	return obj_sync_up(s->cfg.tree, f->node);
+}
+
 static int write_admitted(fuse_req_t req, const struct fuse_file_info *fi, const struct file_write *wr)
 {
 	struct file *f = handle_file(fi);
-	int r = handle_direct(fi) && !fi->writepage ? drop_privileges(req, f) : 0;
+	bool direct = handle_direct(fi) && !fi->writepage;
+	int r = direct ? drop_privileges(req, f) : 0;
 
-	return r ? r : file_write(f, &thread_self()->work, wr);
+	if (!r)
+		r = file_write(f, &thread_self()->work, wr);
+	return !r && direct ? sync_written(req_server(req), f, fi->flags) : r;
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)

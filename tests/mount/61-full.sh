@@ -47,6 +47,21 @@ for by in "$nobody" ''; do
 		same 'and capabilities' '' "$(getcap "$M/suid")"
 	done
 done
+# and O_SYNC is kept: what write(2) has taken is on the disk
+if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
+	for flag in sync dsync; do
+		strace -f -qq -e trace=fsync,fdatasync -p "$(worker_of)" -o "$W/trace" 2>>"$W/cli.log" &
+		tracer=$!
+		awaited 'strace traces' $HANG eval '! grep -h TracerPid "/proc/$(worker_of)/task"/*/status | grep -qw 0'
+		expect "O_${flag^^}" dd if=/dev/zero of="$M/sync" bs=4k count=5 oflag=$flag status=none
+		kill $tracer
+		wait $tracer
+		n=$(grep -cE '(fsync|fdatasync)\(' "$W/trace")
+		[ "$n" -ge 5 ] && pass "$flag: each is synced" || fail "$flag: $n of 5 writes were synced"
+	done
+else
+	skip 'O_SYNC (strace cannot trace here)'
+fi
 # a shared mapping needs a file that is not opened past the cache
 expect 'mapped and written near the full mark' python3 -c '
 import mmap, os, sys
