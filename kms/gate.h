@@ -24,10 +24,11 @@ enum gate_state {
 
 enum gate_cause {
 	GATE_CAUSE_NONE = 0,
-	GATE_CAUSE_REVOKED, /* the KMS refused */
-	GATE_CAUSE_OUTAGE,  /* silence until lease and grace ended */
-	GATE_CAUSE_ORDERED, /* `byokfs lock`, a signal */
-	GATE_CAUSE_CLOSED,  /* gate_close() */
+	GATE_CAUSE_REVOKED,   /* the KMS refused */
+	GATE_CAUSE_OUTAGE,    /* silence until lease and grace ended */
+	GATE_CAUSE_ORDERED,   /* `byokfs lock`, a signal */
+	GATE_CAUSE_CLOSED,    /* gate_close() */
+	GATE_CAUSE_UNWATCHED, /* whoever watches over this process does not run */
 };
 
 /* What a borrower wants to do. */
@@ -40,10 +41,12 @@ enum gate_use {
 #define GATE_GRACE_MAX_MS (7u * 86400000u)
 /* Times between two beats of the gate's thread, at most. */
 #define GATE_BEAT_MS 400u
+/* So long without a beat of whoever watches, and the gate locks: in time that the gate's thread itself ran. */
+#define GATE_WATCHER_MS 3000
 
 /*
  * What the gate shows to a process that watches it, in memory that the two share (DESIGN.md "Two processes"). Written by
- * the gate, but for `beat`, which fs/ raises too for each batch of a locking pass.
+ * the gate, but for `beat`, which fs/ raises too for each batch of a locking pass, and `watcher`.
  */
 struct gate_beacon {
 	/*
@@ -54,6 +57,11 @@ struct gate_beacon {
 	_Atomic int64_t deadline;      /* ms of CLOCK_BOOTTIME: end of the lease, or of the grace */
 	_Atomic int64_t locking_since; /* ms of CLOCK_BOOTTIME; 0 unless LOCKING */
 	_Atomic uint64_t beat;         /* the gate's thread lives, or a pass makes progress */
+	/*
+	 * Raised by whoever watches, each 100 ms: while it does not run, nothing would end what this process leaves behind, so the
+	 * gate locks, until it goes on. 0: nobody watches, and nothing comes of it.
+	 */
+	_Atomic uint64_t watcher;
 };
 
 /* A change of state, for the audit log and whoever is to be told. TEXT members live until the hook returns. */
@@ -117,7 +125,7 @@ struct gate_status {
 };
 
 const char *gate_state_name(enum gate_state s); /* "active", "grace", "locking", "locked", "returning" */
-const char *gate_cause_name(enum gate_cause c); /* "", "revoked", "outage", "ordered", "closed" */
+const char *gate_cause_name(enum gate_cause c); /* "", "revoked", "outage", "ordered", "closed", "unwatched" */
 
 /* Make a gate; no KMS call yet, state LOCKED. -EINVAL for bad times. */
 int gate_new(const struct gate_config *cfg, struct gate **out) MUST_CHECK;

@@ -103,6 +103,8 @@ static void close_pipe(void)
 void daemon_leave(void)
 {
 	descriptors_leave();
+	/* whatever stops or kills the group of a terminal's job leaves one of the two; no prompt comes any more */
+	(void)setpgid(0, 0);
 	if (d.pipe_fd < 0)
 		return;
 	leave();

@@ -155,7 +155,7 @@ static void on_locked(void *arg, enum gate_cause cause, const char *reason)
 	lock_report(&fs->lock, &report);
 	gate_status(fs->cfg.gate, &st);
 	audit_locked(fs->cfg.audit, &report, cause == GATE_CAUSE_REVOKED ? st.last_refusal : 0);
-	if (fs->cfg.unmount_on_revoke && cause != GATE_CAUSE_ORDERED)
+	if (fs->cfg.unmount_on_revoke && (cause == GATE_CAUSE_REVOKED || cause == GATE_CAUSE_OUTAGE))
 		wake(fs, WAKE_UNMOUNT);
 }
 

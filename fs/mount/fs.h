@@ -19,7 +19,7 @@ struct fs_config {
 	struct gate *gate;      /* ACTIVE; outlives the fs */
 	struct audit *audit;    /* the log of the mount, or NULL; stopped after fs_free() */
 	const char *mountpoint; /* canonical */
-	bool unmount_on_revoke; /* when it locks for any cause but an order */
+	bool unmount_on_revoke; /* when it locks by a refusal or an outage */
 	bool read_only;
 	unsigned long mount_flags;  /* MS_NOATIME, MS_NODIRATIME, MS_STRICTATIME count */
 	bool root_only;             /* of those whom the kernel lets in beside the owner: see tree.root_only */

@@ -223,6 +223,7 @@ enum run_end run_look(struct supervisor *s, int *code)
 	if (poll(p, 3, TICK_MS) < 0 && errno != EINTR)
 		return RUN_ON;
 	own_time_look(&s->own, clock_ms(CLOCK_MONOTONIC), STEP_MAX_MS);
+	atomic_fetch_add(&s->page->gate.watcher, 1);
 	if (p[1].revents & POLLIN)
 		said = take_message(s);
 	if (p[2].revents & POLLIN)

@@ -237,7 +237,7 @@ static void take_answer(struct gate_machine *m, const struct gate_event *ev, int
 		loaded(m, now, a);
 	else if (ev->class && serving(m))
 		answer_serving(m, ev, now, a);
-	else if (ev->class && m->state == GATE_LOCKED && !m->ordered)
+	else if (ev->class && m->state == GATE_LOCKED && !m->ordered && !m->unwatched)
 		answer_locked(m, ev, now, a);
 	else if (ev->class && m->state == GATE_RETURNING)
 		answer_returning(m, ev, now, a);
@@ -262,7 +262,7 @@ static int64_t probe_at(const struct gate_machine *m, int64_t now)
 {
 	int64_t most = m->poll_ms > GATE_SLOW_MS ? m->poll_ms : GATE_SLOW_MS;
 
-	if (m->asking || m->ordered || !(serving(m) || m->state == GATE_LOCKED))
+	if (m->asking || m->ordered || m->unwatched || !(serving(m) || m->state == GATE_LOCKED))
 		return GATE_NEVER;
 	return m->next_probe - now > most ? now : m->next_probe;
 }
@@ -326,6 +326,22 @@ static void order_unlock(struct gate_machine *m, int64_t now)
 	want_probe(m, now);
 }
 
+/* What this process would leave behind if it ended now, nobody would take away: so nothing is lent. */
+static void unwatched(struct gate_machine *m, struct gate_actions *a)
+{
+	m->unwatched = true;
+	if (serving(m) || m->state == GATE_RETURNING)
+		shut(m, a, GATE_CAUSE_UNWATCHED, GATE_SAY_LOCKING);
+}
+
+/* The KMS is asked before anybody is let in: the key may have been refused meanwhile. */
+static void watched(struct gate_machine *m, int64_t now)
+{
+	m->unwatched = false;
+	m->locked_at = now;
+	want_probe(m, now);
+}
+
 static void open_first(struct gate_machine *m, int64_t now, struct gate_actions *a)
 {
 	m->opening = true;
@@ -368,6 +384,12 @@ struct gate_actions gate_step(struct gate_machine *m, const struct gate_event *e
 		break;
 	case GATE_POKED:
 		poked(m, now);
+		break;
+	case GATE_UNWATCHED:
+		unwatched(m, &a);
+		break;
+	case GATE_WATCHED:
+		watched(m, now);
 		break;
 	case GATE_FILES_REFUSED: /* when the gate is shut, the kernel forgets those files with all others */
 		a.files_refused = serving(m);

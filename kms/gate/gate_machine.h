@@ -38,6 +38,7 @@ struct gate_machine {
 	bool credential_refreshed; /* serving, and a bad credential was tried afresh already */
 	bool good_unconfirmed;     /* locked by a refusal, and one good answer was heard */
 	bool ordered;              /* a person locked: no probe until a person unlocks */
+	bool unwatched;            /* nobody watches over this process: no probe until somebody does */
 	bool held;                 /* manual_return: probes go on, and a person lets in */
 	bool told_back;            /* held, and it was said that the key is back */
 	int request;   /* number of the newest order to unlock; a probe carries the one it was asked under */
@@ -52,6 +53,8 @@ enum gate_event_kind {
 	GATE_ORDER_LOCK,    /* byokfs lock, a signal */
 	GATE_ORDER_UNLOCK,  /* byokfs unlock */
 	GATE_POKED,         /* probe soon: the key may have changed */
+	GATE_UNWATCHED,     /* whoever watches has stopped: `text` is why */
+	GATE_WATCHED,       /* ... and runs again */
 	GATE_FILES_REFUSED, /* wrap type `file`: keys of single versions were dropped */
 	GATE_WIPED,         /* what `shut` asked for is done */
 	GATE_CLOSING,       /* gate_close() */

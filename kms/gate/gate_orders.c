@@ -118,8 +118,8 @@ static int unlock_wait(struct gate *g, int mine, char why[GATE_WHY_MAX])
 
 		if (state == GATE_ACTIVE || state == GATE_GRACE)
 			return 0;
-		if (g->machine.ordered) { /* again, since */
-			snprintf(why, GATE_WHY_MAX, "%s", g->reason);
+		if (g->machine.ordered || g->machine.unwatched) { /* ordered again, since */
+			snprintf(why, GATE_WHY_MAX, "%s", g->machine.ordered ? g->reason : GATE_UNWATCHED_WHY);
 			return -EACCES;
 		}
 		if (atomic_load(&g->stop) || (g->answered >= mine && state == GATE_LOCKED))

@@ -52,6 +52,12 @@ struct gate_line {
 	char text[GATE_WHY_MAX + 64]; /* "" = nothing */
 };
 
+/* What the gate's thread has seen of whoever watches; zeroed but for `last`. */
+struct gate_watcher {
+	uint64_t beat;
+	int64_t last, silent_ms;
+};
+
 struct gate {
 	/* Set by gate_new(), then constant. */
 	const struct keyring *keyring;
@@ -107,6 +113,7 @@ struct gate {
 
 	/* The gate's thread only. */
 	struct gate_hooks hooks;
+	struct gate_watcher watcher;
 	bool started;
 	pthread_t thread, worker, files; /* files: wrap type `file` only, see has_files */
 	bool has_files;
@@ -171,6 +178,10 @@ void gate_worker_stop(struct gate *g);
 /* Ask the KMS on this thread. FRESH: drop connections first. */
 void gate_ask(struct gate *g, bool fresh, struct gate_answer *out);
 void gate_cancel_calls(struct gate *g);
+
+/* gate_watcher.c: BEAT is what it shows at NOW, in ms of CLOCK_MONOTONIC. True when it has been silent for too long. */
+bool gate_watcher_look(struct gate_watcher *w, uint64_t beat, int64_t now);
+#define GATE_UNWATCHED_WHY "the supervisor is stopped or hangs, and nobody else watches over this mount"
 
 /* gate_thread.c */
 int gate_thread_start(struct gate *g) MUST_CHECK;

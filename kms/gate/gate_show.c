@@ -21,10 +21,11 @@ const char *gate_state_name(enum gate_state s)
 const char *gate_cause_name(enum gate_cause c)
 {
 	static const char *const names[] = {
-		[GATE_CAUSE_NONE] = "",           [GATE_CAUSE_REVOKED] = "revoked", [GATE_CAUSE_OUTAGE] = "outage",
-		[GATE_CAUSE_ORDERED] = "ordered", [GATE_CAUSE_CLOSED] = "closed",
+		[GATE_CAUSE_NONE] = "",         [GATE_CAUSE_REVOKED] = "revoked",
+		[GATE_CAUSE_OUTAGE] = "outage", [GATE_CAUSE_ORDERED] = "ordered",
+		[GATE_CAUSE_CLOSED] = "closed", [GATE_CAUSE_UNWATCHED] = "unwatched",
 	};
-	return c <= GATE_CAUSE_CLOSED ? names[c] : "unknown";
+	return c <= GATE_CAUSE_UNWATCHED ? names[c] : "unknown";
 }
 
 void gate_say(struct gate *g, int priority, const char *fmt, ...)

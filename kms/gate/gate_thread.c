@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/timerfd.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -53,6 +54,18 @@ static void take_orders(struct gate *g)
 		handle(g, GATE_POKED);
 	if (atomic_exchange(&g->files_refused, false))
 		handle(g, GATE_FILES_REFUSED);
+}
+
+static void look_at_watcher(struct gate *g)
+{
+	if (!g->beacon)
+		return;
+	bool lost = gate_watcher_look(&g->watcher, atomic_load(&g->beacon->watcher), clock_ms(CLOCK_MONOTONIC));
+	if (lost == g->machine.unwatched)
+		return;
+	if (!lost)
+		gate_say(g, LOG_NOTICE, "the supervisor runs again");
+	gate_handle(g, &(struct gate_event){.kind = lost ? GATE_UNWATCHED : GATE_WATCHED}, GATE_UNWATCHED_WHY, NULL);
 }
 
 static void take_answer(struct gate *g)
@@ -106,11 +119,13 @@ static void *thread_main(void *arg)
 {
 	struct gate *g = arg;
 
+	g->watcher.last = clock_ms(CLOCK_MONOTONIC);
 	while (!atomic_load(&g->stop)) {
 		struct gate_actions a;
 
 		gate_beat(g);
 		take_orders(g);
+		look_at_watcher(g);
 		take_answer(g);
 		a = handle(g, GATE_TIME);
 		g->crowded = gate_cap_keep(g);

@@ -309,6 +309,35 @@ static const struct row rows[] = {
 	{IN_GRACE, {EVENT(FILES_REFUSED)}, GATE_GRACE, GATE_CAUSE_NONE, "files-hook", 0, ANY, 0},
 	{REVOKED, {EVENT(FILES_REFUSED)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, ANY, 0},
 
+	/* Nobody watches: locked, from wherever keys are lent or loaded; nothing is asked until somebody does. */
+	{ACTIVE,
+	 {EVENT(UNWATCHED)},
+	 GATE_LOCKING,
+	 GATE_CAUSE_UNWATCHED,
+	 "locking shut drain",
+	 GATE_SAY_LOCKING,
+	 ANY,
+	 0},
+	{IN_GRACE,
+	 {EVENT(UNWATCHED)},
+	 GATE_LOCKING,
+	 GATE_CAUSE_UNWATCHED,
+	 "locking shut drain",
+	 GATE_SAY_LOCKING,
+	 ANY,
+	 0},
+	{RETURNING,
+	 {EVENT(UNWATCHED)},
+	 GATE_LOCKING,
+	 GATE_CAUSE_UNWATCHED,
+	 "locked untold shut",
+	 GATE_SAY_REASON,
+	 ANY,
+	 0},
+	{REVOKED, {EVENT(UNWATCHED)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, ANY, 0},
+	{ORDERED, {EVENT(UNWATCHED)}, GATE_LOCKED, GATE_CAUSE_ORDERED, "", 0, ANY, 0},
+	{REVOKED, {EVENT(WATCHED)}, GATE_LOCKED, GATE_CAUSE_REVOKED, "", 0, 0, 0},
+
 	/* Time: the next probe, the grace, the ends of the lease and of the grace. */
 	{ACTIVE, {EVENT(TIME)}, GATE_ACTIVE, GATE_CAUSE_NONE, "", 0, 500, 0},
 	{ACTIVE, {EVENT(TIME)}, GATE_ACTIVE, GATE_CAUSE_NONE, "probe", 0, POLL, NOW + 500},
@@ -949,6 +978,48 @@ START_TEST(test_order)
 }
 END_TEST
 
+/* Nobody watches for a while: locked, not asked, and back by a good answer; a refusal, and an order, stay what they are. */
+START_TEST(test_unwatched)
+{
+	struct sim s = sim_begin(POLL, LEASE, GRACE);
+	int before;
+
+	order(&s, GATE_UNWATCHED);
+	ck_assert_str_eq(s.history, "acDdL");
+	s.due = 0; /* void */
+	s.m.asking = false;
+	before = s.probes;
+	run(&s, HOUR);
+	ck_assert_int_eq(s.probes, before);
+	order(&s, GATE_ORDER_UNLOCK);
+	run(&s, POLL);
+	ck_assert_int_eq(s.probes, before);
+	ck_assert_int_eq(s.m.cause, GATE_CAUSE_UNWATCHED);
+	order(&s, GATE_WATCHED);
+	run(&s, 20);
+	ck_assert_str_eq(s.history, "acDdLeaA");
+	/* the key is refused meanwhile */
+	order(&s, GATE_UNWATCHED);
+	s.due = 0;
+	s.m.asking = false;
+	s.class = KMS_REVOKED;
+	order(&s, GATE_WATCHED);
+	run(&s, POLL);
+	ck_assert_int_eq(s.m.state, GATE_LOCKED);
+	ck_assert_int_eq(s.m.cause, GATE_CAUSE_REVOKED);
+	s.class = KMS_OK;
+	run(&s, 3 * POLL);
+	ck_assert_int_eq(s.m.state, GATE_ACTIVE);
+	/* an order is not ended by it */
+	order(&s, GATE_UNWATCHED);
+	order(&s, GATE_ORDER_LOCK);
+	order(&s, GATE_WATCHED);
+	run(&s, HOUR);
+	ck_assert_int_eq(s.m.state, GATE_LOCKED);
+	ck_assert_int_eq(s.m.cause, GATE_CAUSE_ORDERED);
+}
+END_TEST
+
 START_TEST(test_manual)
 {
 	static const struct {
@@ -1079,9 +1150,9 @@ static void walk_check(const struct gate_machine *was, const struct gate_event *
 	if (serves && !served)
 		MUST(was->state == GATE_RETURNING || was->opening);
 	if (m->state == GATE_RETURNING && was->state != GATE_RETURNING)
-		MUST(ev->class == KMS_OK && a->take_keys && !m->ordered && !was->held);
+		MUST(ev->class == KMS_OK && a->take_keys && !m->ordered && !m->unwatched && !was->held);
 	if (a->probe && ev->kind == GATE_TIME)
-		MUST(!m->ordered && !was->asking);
+		MUST(!m->ordered && !m->unwatched && !was->asking);
 	/* `revoked` while the lease runs only after a refusal that was confirmed fresh. */
 	if (m->state == GATE_LOCKING && served && m->cause == GATE_CAUSE_REVOKED && ev->kind != GATE_TIME)
 		MUST(was->refusal_unconfirmed && ev->fresh && (ev->class == KMS_REVOKED || ev->class == KMS_CORRUPT));
@@ -1090,6 +1161,7 @@ static void walk_check(const struct gate_machine *was, const struct gate_event *
 		MUST(now < m->deadline);
 	if (was->state == GATE_GRACE && m->state == GATE_GRACE)
 		MUST(m->deadline <= was->deadline);
+	MUST(!m->unwatched || !serves);
 	MUST(!a->drain || (served && a->shut));
 	MUST(a->shut == (m->state == GATE_LOCKING));
 	MUST(!a->show || a->show == m->state || (a->show == GATE_LOCKED && !served));
@@ -1101,8 +1173,9 @@ static void walk_check(const struct gate_machine *was, const struct gate_event *
 START_TEST(test_walk)
 {
 	static const enum gate_event_kind kinds[] = {
-		GATE_ANSWER, GATE_ANSWER,        GATE_ANSWER,     GATE_TIME,         GATE_TIME,
-		GATE_POKED,  GATE_FILES_REFUSED, GATE_ORDER_LOCK, GATE_ORDER_UNLOCK, GATE_LOADED};
+		GATE_ANSWER,    GATE_ANSWER,        GATE_ANSWER,     GATE_TIME,         GATE_TIME,
+		GATE_POKED,     GATE_FILES_REFUSED, GATE_ORDER_LOCK, GATE_ORDER_UNLOCK, GATE_LOADED,
+		GATE_UNWATCHED, GATE_WATCHED,       GATE_WATCHED};
 	unsigned seen[GATE_RETURNING + 1] = {0};
 
 	srand(7);
@@ -1118,6 +1191,9 @@ START_TEST(test_walk)
 			struct gate_actions a;
 
 			if (ev.kind == GATE_ANSWER && !m.asking)
+				ev.kind = GATE_TIME;
+			if (ev.kind == GATE_UNWATCHED &&
+			    (m.opening || rand() % 4)) /* opening: its thread does not run */
 				ev.kind = GATE_TIME;
 			if (ev.kind == GATE_LOADED && m.state != GATE_RETURNING)
 				ev.kind = GATE_TIME;
@@ -1157,6 +1233,7 @@ static Suite *gate_machine_suite(void)
 	tcase_add_test(t, test_pokes);
 	tcase_add_test(t, test_pace);
 	tcase_add_test(t, test_order);
+	tcase_add_test(t, test_unwatched);
 	tcase_add_test(t, test_manual);
 	tcase_add_test(t, test_flap_calls);
 	tcase_add_test(t, test_flap_time);

@@ -486,6 +486,60 @@ START_TEST(test_cap_file)
 }
 END_TEST
 
+/* Own running time: what stops both, a suspend for instance, says nothing about whoever watches. */
+START_TEST(test_watcher_look)
+{
+	struct gate_watcher w = {.last = 1000};
+	int64_t now = 1000;
+
+	for (int i = 0; i < 1000; i++) /* nobody watches */
+		ck_assert(!gate_watcher_look(&w, 0, now += 200));
+	for (uint64_t beat = 1; beat < 100; beat++)
+		ck_assert(!gate_watcher_look(&w, beat, now += 200));
+	for (int i = 0; i < 7; i++) { /* seven suspends in a row, and no beat between them yet */
+		now += 3600000;
+		ck_assert(!gate_watcher_look(&w, 99, now));
+	}
+	ck_assert(!gate_watcher_look(&w, 100, now += 100));
+	int64_t since = now;
+	while (!gate_watcher_look(&w, 100, now += 200))
+		ck_assert_int_le(now - since, GATE_WATCHER_MS);
+	ck_assert_int_gt(now - since, GATE_WATCHER_MS);
+	ck_assert(gate_watcher_look(&w, 100, now += 200));
+	ck_assert(!gate_watcher_look(&w, 101, now += 200));
+	ck_assert(!gate_watcher_look(&w, 101, now - 5000)); /* that clock does not go back, and if it did */
+}
+END_TEST
+
+/* Whoever watches stops, and goes on: locked, with a reason of its own that an unlock does not lift, and back by itself. */
+START_TEST(test_watcher)
+{
+	struct plan p = lazy;
+	struct gate_status s;
+	char why[320];
+
+	p.beacon = &beacon;
+	atomic_store(&beacon.watcher, 1);
+	start(&p);
+	for (int i = 0; i < 2 * (int)GATE_WATCHER_MS; i += 100) {
+		sleep_ms(100);
+		atomic_fetch_add(&beacon.watcher, 1);
+		ck_assert_int_eq(gate_state(gate), GATE_ACTIVE);
+	}
+	await_locked(); /* 5 s are enough for its 3 */
+	gate_status(gate, &s);
+	ck_assert_int_eq(s.cause, GATE_CAUSE_UNWATCHED);
+	ck_assert_str_eq(gate_cause_name(s.cause), "unwatched");
+	ck_assert_ptr_nonnull(strstr(s.reason, "supervisor"));
+	ck_assert(!s.ordered);
+	ck_assert_int_eq(gate_unlock(gate, why), -EACCES);
+	ck_assert_ptr_nonnull(strstr(why, "supervisor"));
+	atomic_fetch_add(&beacon.watcher, 1);
+	ck_assert_int_ge(await(GATE_ACTIVE, 3000), 0);
+	ck_assert_int_eq(may(GATE_USE_NEW), 0);
+}
+END_TEST
+
 static Suite *gate_states_suite(void)
 {
 	Suite *s = suite_create("gate_states");
@@ -501,6 +555,8 @@ static Suite *gate_states_suite(void)
 	tcase_add_loop_test(t, test_hang_blocks_nothing, 0, 2);
 	tcase_add_test(t, test_same_keys);
 	tcase_add_test(t, test_beacon);
+	tcase_add_test(t, test_watcher_look);
+	tcase_add_test(t, test_watcher);
 	tcase_add_loop_test(t, test_changes, 0, 2);
 	tcase_add_test(t, test_changes_detached);
 	tcase_add_test(t, test_files_refused);
