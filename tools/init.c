@@ -227,7 +227,11 @@ static int make(struct init *in)
 	if (r < 0)
 		return opened_kms_error(r, &v, in->keyring->n_slots == 1 ? in->keyring->slot[0].ref : "of the store");
 	r = store_create(in->path, in->keyring, keys, why);
-	return r < 0 ? cmd_fail(cmd_exit_of(r), "%s", why) : CMD_OK;
+	if (r < 0)
+		return cmd_fail(cmd_exit_of(r), "%s", why);
+	if (why[0] != 0)
+		cmd_warn("%s", why);
+	return CMD_OK;
 }
 
 static void report(const struct init *in)

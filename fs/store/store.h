@@ -72,7 +72,8 @@ struct store_open {
 
 /*
  * Make STORE (an absent or empty directory): byokfs/, data/ with its directory id, both keyring copies, session, in-flight
- * file, all durable; then the pin. KEYS are the new store's. WHY gets one sentence on error.
+ * file, all durable; then the pin. What a mount does to a filesystem is tried before (-EOPNOTSUPP). KEYS are the new store's. WHY
+ * gets one sentence on error; on success one that says what the filesystem cannot keep, or "".
  */
 int store_create(const char *path, const struct keyring *keyring, const struct store_keys *keys,
 		 char why[STORE_WHY_MAX]) MUST_CHECK;

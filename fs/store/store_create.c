@@ -11,6 +11,7 @@
 #include "crypto/auto.h"
 #include "fs/store/pin_file.h"
 #include "fs/store/store.h"
+#include "fs/store/probe.h"
 #include "fs/store/store_own.h"
 
 /* What a failed store_create() has to take away again. */
@@ -126,6 +127,20 @@ static int making_write(const struct making *m, const struct keyring *k, const s
 	return fsync(m->dir_fd) < 0 ? -errno : 0;
 }
 
+static int making_try(int data_fd, const char *path, char why[STORE_WHY_MAX])
+{
+	char lacks[STORE_WHY_MAX];
+	int r = store_probe(data_fd, lacks);
+
+	if (r == -EOPNOTSUPP)
+		store_say(why, "the filesystem of %.200s lacks what a mount needs: %.200s", path, lacks);
+	else if (r < 0)
+		store_say(why, "cannot try the filesystem of %.200s: %s", path, strerror(-r));
+	else if (lacks[0] != '\0')
+		store_say(why, "the filesystem of %.200s cannot keep: %.280s", path, lacks);
+	return r;
+}
+
 int store_create(const char *path, const struct keyring *keyring, const struct store_keys *keys,
 		 char why[STORE_WHY_MAX])
 {
@@ -143,6 +158,8 @@ int store_create(const char *path, const struct keyring *keyring, const struct s
 	}
 	AUTO(auto_close) int data_fd = store_open_part(m.dir_fd, STORE_DATA);
 	r = data_fd < 0 ? data_fd : store_case_check(data_fd, m.path, why);
+	if (r == 0)
+		r = making_try(data_fd, m.path, why);
 	if (r < 0)
 		return r;
 	r = pin_file_write(m.path, keyring);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "fs/store/probe.h"
 #include "fs/store/borrow.h"
 #include "fs/store/pin_file.h"
 #include "fs/store/replay.h"
@@ -279,6 +280,17 @@ static int begin_read_only(struct store *s, struct gate *g, store_log_fn log)
 	return r < 0 ? r : 0;
 }
 
+/* What `init` says where it was made is said again where it lies by now. Beside data/, whose times are the user's. */
+static void tell_lacks(const struct store *s, store_log_fn log)
+{
+	char lacks[STORE_WHY_MAX];
+	int r = store_probe(s->own_fd, lacks);
+
+	if (lacks[0] != '\0')
+		note(log, r < 0 ? LOG_WARNING : LOG_NOTICE, "the filesystem of %.200s %s: %.250s", s->path,
+		     r < 0 ? "lacks what a mount needs" : "cannot keep", lacks);
+}
+
 static int begin(struct store *s, struct gate *g, store_log_fn log, const char **step)
 {
 	uint8_t record[SESSION_LEN];
@@ -289,6 +301,7 @@ static int begin(struct store *s, struct gate *g, store_log_fn log, const char *
 	if (r < 0)
 		return r;
 	sweep(s);
+	tell_lacks(s, log);
 	*step = "repair the keyring of";
 	if ((r = keyring_repair(s, log)) < 0)
 		return r;
