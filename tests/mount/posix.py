@@ -607,6 +607,11 @@ def test_setid():
                           ('default acl', lambda: os.setxattr('x', default, acl_of(7))), ('chgrp', lambda: os.chown('x', -1, group))):
             fresh(0o2775, 'dir')
             by(cred, f'{what} of a setgid folder by {who}', act)
+    for who, cred in (callers[0], ('root', None)):
+        for what, act in changes:
+            fresh(0o766)
+            os.setxattr('x', 'security.capability', struct.pack('<5I', 0x02000001, 1 << 10, 0, 0, 0))
+            by(cred, f'{what} of capabilities by {who}', lambda: (act(), print('security.capability' in os.listxattr('x'))))
     os.chmod('source', 0o4755)
     os.setxattr('source', access, acl_of(5))
     for m in (0o777, 0o700, 0o4750, 0o2770, 0):
