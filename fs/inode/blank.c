@@ -2,7 +2,10 @@
 /* Sealing and writing empty files. */
 #include "fs/inode/blank.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "crypto/header.h"
 #include "fs/store/borrow.h"
@@ -31,7 +34,14 @@ int blank_make(struct blank *b, struct gate *g, const struct layout *l)
 
 int blank_write(const struct blank *b, int fd)
 {
-	return store_pwrite_full(fd, b->bytes, b->len, 0);
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	int r = store_pwrite_full(fd, b->bytes, b->len, 0);
+	if (r || geteuid() == 0 || !(st.st_mode & (S_ISUID | S_ISGID)))
+		return r;
+	return fchmod(fd, st.st_mode & 07777) < 0 ? -errno : 0;
 }
 
 void blank_end(struct blank *b)

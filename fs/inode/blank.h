@@ -16,7 +16,7 @@ struct blank {
 
 /* Draw a file id and a key, seal an empty file. May call the KMS with wrap type `file`. As gate_key_create(). */
 int blank_make(struct blank *b, struct gate *g, const struct layout *l) MUST_CHECK;
-/* Write it to FD, whose file has no bytes yet. Not synced. */
+/* Write it to FD, whose file has no bytes yet; a plain user's write takes setuid and setgid away, this one not. Not synced. */
 int blank_write(const struct blank *b, int fd) MUST_CHECK;
 /* Close the key. For AUTO(). */
 void blank_end(struct blank *b);

@@ -35,6 +35,12 @@ expect 'times of a 0444 file' as_user sh -c "echo x >'$M/t' && chmod 444 '$M/t' 
 expect 'xattr of a 0644 file' as_user sh -c "echo x >'$M/x' && setfattr -n user.a -v b '$M/x' && getfattr -n user.a '$M/x'"
 expect 'symlink, fifo, hard link' as_user sh -c "cd '$M' && ln -s to link && mkfifo pipe && ln x xx && [ \$(stat -c %h x) = 2 ]"
 
+# the user's daemon writes a header into what he makes: that write must not take what a write takes away
+same 'made setuid and setgid' '0o106755 0o106755' "$(as_user /usr/bin/env python3 -c '
+import os, sys
+a = os.open(sys.argv[1] + "/setid", os.O_CREAT | os.O_WRONLY, 0o6755)
+b = os.open(sys.argv[1], os.O_TMPFILE | os.O_WRONLY, 0o6755) if len(sys.argv) > 2 else a
+print(oct(os.fstat(a).st_mode), oct(os.fstat(b).st_mode))' "$M" $([ "$(printf '6.1\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 6.1 ] && echo tmpfile) 2>&1)"
 install -d -o $U -g $U "$W/home/src"
 install -m 644 "$here/tree.py" "$W/tree.py" # the tree may lie where the user cannot go
 as_user python3 "$W/tree.py" make "$W/home/src/t" --small >>"$W/cli.log" 2>&1 || fail "tree as a user: $(tail -n 2 "$W/cli.log")"
