@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The `byokfs` program: finds the subcommand and hands over to it. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -13,6 +14,7 @@
 #include "tools/descriptors.h"
 #include "tools/version.h"
 
+#define STACK_LEN (8u << 20)
 #define NOFILE_ROOT 1048576u /* the kernel's own bound (fs.nr_open), unless it was changed */
 
 struct subcommand {
@@ -82,6 +84,23 @@ static void limit_raise(int what, rlim_t most)
 		(void)setrlimit(what, &l);
 }
 
+/* A shell's `ulimit -s` is the size of each thread's stack, and of ours. */
+static void stacks_as_usual(void)
+{
+	struct rlimit l;
+	pthread_attr_t attr;
+
+	if (getrlimit(RLIMIT_STACK, &l) == 0 && l.rlim_cur < STACK_LEN) {
+		l.rlim_cur = l.rlim_max < STACK_LEN ? l.rlim_max : STACK_LEN;
+		(void)setrlimit(RLIMIT_STACK, &l);
+	}
+	if (pthread_attr_init(&attr))
+		return;
+	if (pthread_attr_setstacksize(&attr, STACK_LEN) == 0)
+		(void)pthread_setattr_default_np(&attr);
+	pthread_attr_destroy(&attr);
+}
+
 /*
  * No core, and no other process of the user looks into this one: keys and passphrases pass through every command. As much
  * memory may be locked as the system lets us.
@@ -93,6 +112,11 @@ static int harden(void)
 	limit_raise(RLIMIT_MEMLOCK, 0); /* mount tells when keys could not be locked */
 	limit_raise(RLIMIT_NOFILE, NOFILE_ROOT);
 	limit_raise(RLIMIT_FSIZE, RLIM_INFINITY);
+	limit_raise(RLIMIT_CPU, RLIM_INFINITY);
+	limit_raise(RLIMIT_AS, RLIM_INFINITY);
+	limit_raise(RLIMIT_DATA, RLIM_INFINITY);
+	limit_raise(RLIMIT_NPROC, RLIM_INFINITY);
+	stacks_as_usual();
 	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
 		return cmd_fail(CMD_FAILED, "cannot switch core dumps off: %s", strerror(errno));
 	if (secret_init() < 0)

@@ -2,10 +2,12 @@
 /* `byokfs mount`: checks, then the daemon's whole life. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <syslog.h>
@@ -103,14 +105,24 @@ static bool allow_other(const struct mount_options *m)
 	return m->allow_other == ALLOW_OTHER || m->allow_other == ALLOW_ROOT; /* fs_config.root_only keeps others out */
 }
 
+#define FILES_ENOUGH 4096u /* what systemd and Debian give everybody is far above it */
+
 /* What this machine and this user allow, told at each mount; how many keys fit is the gate's to tell. */
 static void log_limits(const struct fs_config *fc)
 {
 	char text[160];
+	struct rlimit files;
 
 	if (!secret_all_locked())
 		fc->log(LOG_WARNING, "not all memory that holds keys could be locked: raise the limit (ulimit -l) or "
 				     "use encrypted swap");
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < FILES_ENOUGH) {
+		snprintf(text, sizeof(text),
+			 "%ju files can be open at a time, by all users together: raise the limit "
+			 "(ulimit -n)",
+			 (uintmax_t)files.rlim_max);
+		fc->log(LOG_WARNING, text);
+	}
 	snprintf(text, sizeof(text), "if this process dies the connection is ended by: %s", fc->worker->abort_how);
 	fc->log(LOG_INFO, text);
 }
