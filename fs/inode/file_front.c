@@ -77,7 +77,10 @@ static int note_mended(void *arg, uint64_t cut)
 {
 	struct file *f = arg;
 
-	return f->env->written ? written_mended(f->env->written, f->file_id, f->node->ino, cut) : 0;
+	/* Mended once more, since that had not reached the disk when the machine went down: it is noted already. */
+	if (!f->env->written || (cut == 0 && leeway_mended(f->env->leeway, f->file_id)))
+		return 0;
+	return written_mended(f->env->written, f->file_id, f->node->ino, cut);
 }
 
 static int fill_stump(struct file *f, const struct stat *st)

@@ -43,6 +43,14 @@ static int by_id(const void *a, const void *b)
 	return c ? c : (int)x->kind - (int)y->kind;
 }
 
+static int by_id_then_ino(const void *a, const void *b)
+{
+	const struct writing_entry *x = a, *y = b;
+	int c = by_id(a, b);
+
+	return c ? c : x->ino > y->ino ? -1 : x->ino < y->ino;
+}
+
 static int by_number(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -55,6 +63,21 @@ static bool same_bytes_known(const uint8_t a[ID_LEN], const uint8_t b[ID_LEN])
 	static const uint8_t unknown[ID_LEN];
 
 	return memcmp(a, unknown, ID_LEN) != 0 && memcmp(a, b, ID_LEN) == 0;
+}
+
+/* What was written in one session after another has an entry of each; one will do, the one that knows its inode number. */
+static void drop_twins(struct leeway *l)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		const struct writing_entry *e = &l->entry[i], *last = n ? &l->entry[n - 1] : NULL;
+
+		if (last && e->kind == WRITING_WRITTEN && by_id(e, last) == 0 && (e->ino == 0 || e->ino == last->ino))
+			continue;
+		l->entry[n++] = *e;
+	}
+	l->n = n;
 }
 
 /* The list's entries, and what of them can be asked for. The newest time in TIME. */
@@ -84,7 +107,8 @@ static int take_entries(const struct writing_key *k, const uint8_t *bytes, struc
 			*time = e->time;
 		out->n++;
 	}
-	qsort(out->entry, out->n, sizeof(*out->entry), by_id);
+	qsort(out->entry, out->n, sizeof(*out->entry), by_id_then_ino);
+	drop_twins(out);
 	qsort(out->ino, out->n_ino, sizeof(*out->ino), by_number);
 	qsort(out->place, out->n_place, sizeof(*out->place), by_number);
 	return 0;

@@ -367,9 +367,13 @@ int store_end(struct store *s, bool verified)
 	s->slots = NULL;
 	written_free(s->written);
 	s->written = NULL;
-	if (s->read_only || s->session.state != SESSION_OPEN || s->stale || (s->unclean && !verified))
+	if (s->read_only || s->session.state != SESSION_OPEN)
 		return 0;
-	int r = session_put(s, s->session_clean);
+	/* Ends that were mended, in this mount or one before: durable, before they count as whole. */
+	int r = s->unclean && syncfs(s->data_fd) < 0 ? -errno : 0;
+	if (r < 0 || s->stale || (s->unclean && !verified))
+		return r;
+	r = session_put(s, s->session_clean);
 	if (r < 0)
 		return r;
 	s->session.state = SESSION_CLEAN;

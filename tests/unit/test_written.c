@@ -101,6 +101,15 @@ START_TEST(listed)
 	crash();
 	ck_assert(file_excused(1) && file_excused(2) && file_excused(3) && file_excused(4) && !file_excused(5));
 	ck_assert(stump_excused(77, 1) && stump_excused(99, 1));
+	/* Written in each session, it takes no more room for that. */
+	size_t n = rig.store->leeway.n;
+	for (int i = 0; i < 3; i++) {
+		add(4, 99, 0);
+		add(2, 0, 7);
+		crash();
+		ck_assert_uint_eq(rig.store->leeway.n, n);
+		ck_assert(file_excused(2) && file_excused(4) && stump_excused(88, 1) && stump_excused(99, 1));
+	}
 	/* Known whole: nothing is tolerated any more. */
 	ck_assert_int_eq(store_end(rig.store, true), 0);
 	rig_shut(&rig);
