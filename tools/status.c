@@ -12,14 +12,15 @@
 #include "tools/ask.h"
 #include "tools/emit.h"
 #include "tools/mounts.h"
+#include "tools/status_page.h"
 
 static const char help[] =
 	"Usage: byokfs status [MOUNTPOINT|STORE] [--json]\n"
-	"Show the state of a mount and the reason for it, its keys, what was refused or found damaged. Of a "
+	"Show the state of a mount and the reason for it, what to do, what was refused or found damaged. Of a "
 	"store that is not mounted,\n"
 	"show what can be read without a key. Without an argument: every mount.\n"
 	"\n"
-	"  --json       one line of JSON\n"
+	"  --json       every field, as one line of JSON\n"
 	"  -h, --help   this text\n"
 	"\n"
 	"Examples:\n"
@@ -69,7 +70,6 @@ static const char *const numbers[] = {"since",
 				      "denied",
 				      NULL};
 static const char *const booleans[] = {"ordered", "read_only", "connected", NULL};
-static const char *const times[] = {"since", "last_good", "last_refusal", NULL};
 
 static bool is_in(const char *key, const char *const *list)
 {
@@ -96,9 +96,7 @@ static void put_value(struct emit *e, const char *key, const char *value)
 	uint64_t n = 0;
 	bool is_number = cmd_number(value, NULL, 0, UINT64_MAX, &n) == 0;
 
-	if (is_number && is_in(key, times) && !e->json)
-		put_time(e, key, n);
-	else if (is_number && is_in(key, numbers))
+	if (is_number && is_in(key, numbers))
 		emit_u64(e, key, n);
 	else if (is_number && is_in(key, booleans))
 		emit_bool(e, key, n != 0);
@@ -131,7 +129,7 @@ static void put_answer_refs(struct emit *e, const char *answer)
 		free(ref[--n]);
 }
 
-/* All lines of a mount's answer, in its order; the repeated `kms` as one list. */
+/* All lines of a mount's answer, in its order, for programs; the repeated `kms` as one list. */
 static void put_answer(struct emit *e, const char *answer)
 {
 	bool refs_done = false;
@@ -145,7 +143,7 @@ static void put_answer(struct emit *e, const char *answer)
 		key[len] = 0;
 		if (strcmp(key, "kms") != 0) {
 			AUTO(auto_free) char *value = ask_value(answer, key, 0);
-			if (value && (value[0] != 0 || e->json))
+			if (value)
 				put_value(e, key, value);
 		} else if (!refs_done) {
 			put_answer_refs(e, answer);
@@ -179,11 +177,12 @@ static enum cmd_exit one_mount(struct emit *e, const char *mountpoint)
 	enum cmd_exit code = ask_mount(mountpoint, CONTROL_STATUS, &answer, NULL);
 
 	emit_open(e, NULL);
-	if (code == CMD_OK) {
-		put_answer(e, answer);
-	} else {
+	if (code != CMD_OK)
 		put_silent(e, mountpoint);
-	}
+	else if (e->json)
+		put_answer(e, answer);
+	else
+		status_page(e, answer, (int64_t)time(NULL));
 	emit_close(e);
 	return code;
 }

@@ -7,7 +7,7 @@ S=$W/store
 # file_of NAME: where a plain name lies, by its inode (mounted)
 file_of() { find "$S/data" -inum "$(stat -c %i "$W/mnt/$1")" -type f -print -quit; }
 # field NAME: of the status
-field() { "$BYOKFS" status "$W/mnt" 2>/dev/null | sed -n "s/^$1  *//p"; }
+field() { "$BYOKFS" status "$W/mnt" --json 2>/dev/null | sed -nE "s/.*\"$1\": \"?([^\",]*).*/\1/p"; }
 # reads NAME: how many bytes
 reads() { timeout 20 cat "$W/mnt/$1" 2>/dev/null | wc -c; }
 fails() { ! timeout 20 cat "$W/mnt/$1" >/dev/null 2>&1; }
