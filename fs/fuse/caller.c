@@ -39,14 +39,19 @@ static bool has_cap(const struct fuse_ctx *caller, int cap)
  * Is ID one that the caller's user namespace has? MAP is its "uid_map" or "gid_map", whose outer ids are told as ours. A
  * capability is good for what the namespace has, no more: anybody is root in one that he makes.
  */
-static bool namespace_has(const struct fuse_ctx *caller, const char *map, unsigned id)
+static bool namespace_has(const struct fuse_ctx *caller, const char *map, unsigned long id)
 {
-	unsigned inner, outer, count;
+	char line[128];
 	FILE *f = open_proc(caller, map);
 	bool has = !f && caller->uid == 0; /* as in has_cap() */
 
-	while (f && !has && fscanf(f, "%u %u %u", &inner, &outer, &count) == 3)
+	while (f && !has && fgets(line, sizeof(line), f)) { /* inner, outer, how many */
+		char *at = line;
+
+		(void)strtoul(at, &at, 10);
+		unsigned long outer = strtoul(at, &at, 10), count = strtoul(at, &at, 10);
 		has = id >= outer && id - outer < count;
+	}
 	if (f)
 		fclose(f);
 	return has;
@@ -55,7 +60,7 @@ static bool namespace_has(const struct fuse_ctx *caller, const char *map, unsign
 /* The whole range of ids: what the first namespace has, and none that a user can make for himself. */
 static bool in_first_namespace(const struct fuse_ctx *caller)
 {
-	return namespace_has(caller, "uid_map", 0) && namespace_has(caller, "uid_map", (unsigned)-2);
+	return namespace_has(caller, "uid_map", 0) && namespace_has(caller, "uid_map", UINT32_MAX - 1);
 }
 
 bool caller_is_admin(fuse_req_t req)
