@@ -12,6 +12,7 @@
 #include "kms/provider.h"
 #include "tools/cmd.h"
 #include "tools/descriptors.h"
+#include "tools/environment.h"
 #include "tools/version.h"
 
 #define STACK_LEN (8u << 20)
@@ -144,6 +145,7 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	environment_keep(environ);
 	if (descriptors_begin())
 		return CMD_FAILED; /* and nowhere to say so */
 	if (argc < 2) {

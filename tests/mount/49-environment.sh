@@ -53,3 +53,26 @@ umount_store
 untouched mount
 expect 'verify' "${planted[@]}" "$BYOKFS" verify "$W/s"
 untouched verify
+
+# --- what the process has of the environment after its beginning: what byokfs reads itself, and nothing that a library would
+cat >"$W/spy.c" <<C
+#include <stdio.h>
+#include <unistd.h>
+__attribute__((destructor)) static void left(void)
+{
+	FILE *f = fopen("$W/left", "a");
+	for (char **e = environ; f && *e; e++)
+		fprintf(f, "%s\\n", *e);
+	if (f)
+		fclose(f);
+}
+C
+"${CC:-gcc}" -shared -fPIC -w -D_GNU_SOURCE -o "$W/spy.so" "$W/spy.c" || fail 'the spy does not compile'
+env "LD_PRELOAD=$W/spy.so" "GCONV_PATH=$W" true
+grep -q GCONV_PATH "$W/left" && pass 'the spy works' || fail 'the spy sees nothing: the check is void'
+rm -f "$W/left"
+"${planted[@]}" "LD_PRELOAD=$W/spy.so" "LOCPATH=$W" "NLSPATH=$W" "P11_KIT_CONFIG=$W" "SSL_CERT_FILE=$W/c" "TZDIR=$W" "TZ=:$W/zone" \
+	"TMPDIR=$W" "https_proxy=http://localhost:1" "BYOKFS_STATE_DIR=/var/lib/byokfs" "$BYOKFS" keystore list "$W/ks" >/dev/null
+grep -q '^BYOKFS_STATE_DIR=' "$W/left" && pass 'what is ours stays' || fail "it is gone: $(cat "$W/left")"
+left=$(grep -vE '^(BYOKFS_STATE_DIR|CREDENTIALS_DIRECTORY|HOME|XDG_RUNTIME_DIR|XDG_STATE_HOME)=' "$W/left")
+same 'and nothing else' '' "$left"
