@@ -151,7 +151,9 @@ START_TEST(test_changed_otherwise)
 {
 	struct node *n = file_f();
 	tell(n, &then, &later);
-	change(opened(n));
+	struct file *f = opened(n);
+	change(f);
+	file_close(f, true); /* unsettled */
 	fresh();
 	n = look(root(), "f");
 	struct stat st = attr(n);
