@@ -15,6 +15,14 @@
 #define ENDED_TIMEOUT_MS 500u   /* a note says that it has ended: its worker may hang, with the socket open */
 #define ORDER_TIMEOUT_MS 90000u /* a lock seals what was accepted, an unlock asks the KMS */
 
+int ask_operand(int argc, char **argv, char path[MOUNTS_PATH_MAX])
+{
+	if (optind != argc - 1)
+		return cmd_usage(argv[0], "%s", optind == argc ? "MOUNTPOINT is missing" : "one MOUNTPOINT only");
+	int r = mounts_canonical(argv[optind], path);
+	return r < 0 ? cmd_fail(cmd_exit_of(r), "%s: %s", argv[optind], strerror(-r)) : CMD_OK;
+}
+
 int ask_mountpoint(int argc, char **argv, const char *help, char path[MOUNTS_PATH_MAX])
 {
 	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
@@ -26,10 +34,7 @@ int ask_mountpoint(int argc, char **argv, const char *help, char path[MOUNTS_PAT
 		fputs(help, stdout);
 		return -1;
 	}
-	if (optind != argc - 1)
-		return cmd_usage(argv[0], "%s", optind == argc ? "MOUNTPOINT is missing" : "one MOUNTPOINT only");
-	int r = mounts_canonical(argv[optind], path);
-	return r < 0 ? cmd_fail(cmd_exit_of(r), "%s: %s", argv[optind], strerror(-r)) : CMD_OK;
+	return ask_operand(argc, argv, path);
 }
 
 static enum cmd_exit silence(const char *mountpoint, int r)

@@ -12,6 +12,8 @@
  * printed instead; else the error was printed.
  */
 int ask_mountpoint(int argc, char **argv, const char *help, char path[MOUNTS_PATH_MAX]) MUST_CHECK;
+/* The same of what is left when the options are read: MOUNTPOINT, canonical, into PATH. */
+int ask_operand(int argc, char **argv, char path[MOUNTS_PATH_MAX]) MUST_CHECK;
 /*
  * Ask the mount at MOUNTPOINT (canonical). CMD_OK and its answer (malloc'ed, never NULL), or the error is printed. 0 or the
  * negative errno goes to *ERROR (may be NULL).

@@ -9,20 +9,37 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "fs/watch/mountinfo.h"
+#include "kms/clock.h"
 #include "tools/ask.h"
+#include "tools/holders.h"
 #include "tools/mounts.h"
 
-#define END_TIMEOUT_MS 60000
+#define TOLD_MS 1000           /* whoever waits is told for what after so long */
+#define TIMEOUT_MS 60000       /* unless --timeout says otherwise */
+#define TIMEOUT_MAX_S 86400ull /* a day */
 
-static const char help[] = "Usage: byokfs umount MOUNTPOINT\n"
-			   "Unmount, and wait until the store is closed: it can be mounted again, copied or taken away "
-			   "at once. A mount whose\n"
-			   "daemon has died is cleared away.\n"
-			   "\n"
-			   "  -h, --help   this text\n"
-			   "\n"
-			   "Example:\n"
-			   "  byokfs umount /mnt/backup\n";
+static const char help[] =
+	"Usage: byokfs umount MOUNTPOINT [--timeout TIME]\n"
+	"Unmount, and wait until the store is closed: it can be mounted again, copied or taken away "
+	"at once. A mount whose\n"
+	"daemon has died is cleared away. While another mount namespace or a second path still holds "
+	"the mount, the store is in use:\n"
+	"who it is is told, and after TIME the exit code is 11.\n"
+	"\n"
+	"  --timeout TIME  how long to wait for that; s, m, h may follow (60s)\n"
+	"  -h, --help      this text\n"
+	"\n"
+	"Examples:\n"
+	"  byokfs umount /mnt/backup\n"
+	"  byokfs umount /mnt/backup --timeout 5m\n";
+
+enum { OPT_TIMEOUT = 256 };
+static const struct option longs[] = {
+	{"timeout", required_argument, NULL, OPT_TIMEOUT},
+	{"help", no_argument, NULL, 'h'},
+	{0},
+};
 
 /* A descriptor of the daemon's process, taken before the unmount: a number could be another's afterwards. */
 static int daemon_fd(const char *mountpoint)
@@ -69,37 +86,81 @@ static int unmount(const char *path, int fd)
 	return CMD_OK;
 }
 
-static int wait_end(const char *path, int fd)
+/* Has the daemon of FD ended within MS? */
+static bool ends_within(int fd, int ms)
 {
+	const int64_t end = clock_ms(CLOCK_MONOTONIC) + ms;
 	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int64_t left = ms;
 	int r;
 
-	if (fd < 0)
+	while ((r = poll(&p, 1, left > 0 ? (int)left : 0)) < 0 && errno == EINTR)
+		left = end - clock_ms(CLOCK_MONOTONIC);
+	return r != 0;
+}
+
+/* Who keeps the daemon of MINOR from ending; CODE: give up and return it. */
+static int held(const char *path, unsigned minor, enum cmd_exit code)
+{
+	char text[HOLDERS_TEXT_MAX];
+
+	if (holders_find("/proc", minor, text) == 0)
+		snprintf(text, sizeof(text), "%s",
+			 "files are open in it, its disk is slow, or a mount namespace that you may not look into has "
+			 "it");
+	if (code == CMD_OK)
+		cmd_warn("%s is unmounted, but the store is still in use: %s. Waiting for that", path, text);
+	else
+		(void)cmd_fail(code, "%s is unmounted, but the store is still in use: %s", path, text);
+	return code;
+}
+
+static int wait_end(const char *path, int fd, unsigned minor, int timeout_ms)
+{
+	int first = timeout_ms < TOLD_MS ? timeout_ms : TOLD_MS;
+
+	if (fd < 0 || ends_within(fd, first))
 		return CMD_OK;
-	while ((r = poll(&p, 1, END_TIMEOUT_MS)) < 0 && errno == EINTR)
-		;
-	if (r == 0)
-		return cmd_fail(
-			CMD_FAILED,
-			"%s is unmounted, but its daemon has not ended after %d s: the store is in use until it has. "
-			"Open files, or another mount namespace (a container, a service with PrivateTmp), still hold "
-			"the mount",
-			path, END_TIMEOUT_MS / 1000);
-	return CMD_OK;
+	if (first < timeout_ms)
+		(void)held(path, minor, CMD_OK);
+	return ends_within(fd, timeout_ms - first) ? CMD_OK : held(path, minor, CMD_STILL_HELD);
+}
+
+/* CMD_OK with PATH and *TIMEOUT_MS, -1 when the help was printed, or an error was. */
+static int arguments(int argc, char **argv, char path[MOUNTS_PATH_MAX], int *timeout_ms)
+{
+	uint64_t n;
+	int c;
+
+	*timeout_ms = TIMEOUT_MS;
+	while ((c = cmd_option(argc, argv, "h", longs)) != -1) {
+		if (c == 'h') {
+			fputs(help, stdout);
+			return -1;
+		}
+		if (c != OPT_TIMEOUT)
+			return CMD_USAGE;
+		if (cmd_number(optarg, "smh", 0, TIMEOUT_MAX_S, &n) < 0)
+			return cmd_usage("umount", "--timeout %s is not a time up to 24h", optarg);
+		*timeout_ms = (int)(n * 1000);
+	}
+	return ask_operand(argc, argv, path);
 }
 
 int cmd_umount(int argc, char **argv)
 {
 	char path[MOUNTS_PATH_MAX];
+	struct mountinfo m;
+	int timeout_ms;
 
-	int r = ask_mountpoint(argc, argv, help, path);
+	int r = arguments(argc, argv, path, &timeout_ms);
 	if (r != CMD_OK)
 		return r < 0 ? CMD_OK : r;
-	if (!mounts_is(path))
+	if (mountinfo_find(MOUNTINFO_SELF, path, &m) < 0)
 		return cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", path);
 	AUTO(auto_close) int fd = daemon_fd(path);
 	if (fd >= 0)
 		announce(path);
 	r = unmount(path, fd);
-	return r == CMD_OK ? wait_end(path, fd) : r;
+	return r == CMD_OK ? wait_end(path, fd, m.minor, timeout_ms) : r;
 }

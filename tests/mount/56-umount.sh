@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# byokfs umount while somebody else has the mount: who it is is told, for how long is waited, and a status of its own.
+. "$(dirname "$0")/lib.sh"
+
+new_store store
+still_held=11
+await_told() { await $HANG grep -q "$1" "$W/out"; }
+
+# --- another mount namespace
+mount_store store || exit
+unshare -m --propagation private sleep 1000 &
+other=$!
+awaited 'the other namespace has it' $HANG grep -q " $W/mnt " "/proc/$other/mountinfo"
+await $HANG sh -c '[ "$(readlink "/proc/$1/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]' - $other
+refused 'umount says who, and ends in time' "process $other \\(sleep\\) has it in another mount namespace, at $W/mnt" $still_held \
+	"$BYOKFS" umount "$W/mnt" --timeout 2
+expect 'here it is unmounted' unmounted
+kill $other
+wait $other 2>/dev/null
+awaited 'with the other namespace the daemon ends' $HANG no_daemons
+
+# --- told while it waits, and done when the other lets go
+mount_store store || exit
+unshare -m --propagation private sleep 1000 &
+other=$!
+await $HANG sh -c 'grep -q " $2 " "/proc/$1/mountinfo" && [ "$(readlink "/proc/$1/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]' - $other "$W/mnt"
+timeout $HANG "$BYOKFS" umount "$W/mnt" --timeout 10m >"$W/out" 2>&1 &
+waiting=$!
+awaited 'told while it waits' $HANG await_told "process $other"
+kill -0 $waiting 2>/dev/null && pass 'and it still waits' || fail 'it does not wait'
+kill $other
+wait $waiting
+same 'done when the other has ended' 0 $?
+await $HANG no_daemons
+
+# --- a second path here
+mount_store store || exit
+mkdir "$W/second"
+mount --bind "$W/mnt" "$W/second"
+refused 'a second path is told' "mounted here too, at $W/second" $still_held "$BYOKFS" umount "$W/mnt" --timeout 0
+umount "$W/second"
+awaited 'without it the daemon ends' $HANG no_daemons
+
+# --- the command line
+mount_store store || exit
+for t in x -1 25h '' 1d; do refused "--timeout [$t]" 'not a time' 2 "$BYOKFS" umount "$W/mnt" --timeout "$t"; done
+refused '--timeout alone' 'requires an argument|needs' 2 "$BYOKFS" umount "$W/mnt" --timeout
+expect 'nobody else has it: done' byokfs umount --timeout 2m "$W/mnt"
