@@ -105,15 +105,15 @@ static bool writes_through(struct server *s, const struct fuse_file_info *fi)
 int ops_reply_handle(fuse_req_t req, struct file *f, bool writable, struct fuse_file_info *fi,
 		     const struct fuse_entry_param *e)
 {
-	int r = -ENOENT;
-
+	if (!ops_open(req_server(req))) {
+		file_close(f, writable); /* before the reply, after which the kernel may forget the node */
+		fuse_reply_err(req, EACCES);
+		return -ENOENT;
+	}
 	fi->keep_cache = 1; /* we are the only writer, and locking invalidates by itself */
 	fi->direct_io = writes_through(req_server(req), fi);
 	fi->fh = handle_make(f, writable, fi->direct_io);
-	if (!ops_open(req_server(req)))
-		fuse_reply_err(req, EACCES);
-	else
-		r = e ? fuse_reply_create(req, e, fi) : fuse_reply_open(req, fi);
+	int r = e ? fuse_reply_create(req, e, fi) : fuse_reply_open(req, fi);
 	if (r == -ENOENT)
 		file_close(f, writable);
 	return r;

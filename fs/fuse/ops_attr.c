@@ -147,14 +147,17 @@ static int apply(const struct change *c, struct file_work *w, struct file *f, st
 	return r ? r : obj_attr(c->tree, c->node, st);
 }
 
-/* Through the open file F (may be NULL; given back) where it can be written: no name has to be found again. */
-static void setattr(fuse_req_t req, const struct change *c, struct file_work *w, struct file *f)
+/*
+ * Through the open file F (may be NULL) where it can be written: no name has to be found again. F is given back, as WRITABLE,
+ * before the reply: the kernel may have forgotten the node when that returns.
+ */
+static void setattr(fuse_req_t req, const struct change *c, struct file_work *w, struct file *f, bool writable)
 {
 	struct stat st;
 	int r = apply(c, w, f && f->writable ? f : NULL, &st);
 
 	if (f)
-		file_close(f, false);
+		file_close(f, writable);
 	reply_stat(req, &st, r);
 }
 
@@ -173,10 +176,9 @@ static void job_setattr(struct file_work *w, void *arg)
 		pthread_mutex_lock(&s->slot_lock);
 		w->slot = s->pool_slot;
 		w->slot_no = POOL_SLOT;
-		setattr(d->req, &c, w, file_ref(d->node));
+		setattr(d->req, &c, w, f, true);
 		w->slot = NULL;
 		pthread_mutex_unlock(&s->slot_lock);
-		file_close(f, true);
 	}
 	ops_deferred_end(d);
 }
@@ -205,7 +207,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 		ops_defer(req, job_setattr,
 			  &(struct deferred){.lane = POOL_KMS, .node = n, .attr = *attr, .arg = to_set});
 	else
-		setattr(req, &(struct change){t, n, attr, to_set}, &thread_self()->work, f);
+		setattr(req, &(struct change){t, n, attr, to_set}, &thread_self()->work, f, false);
 }
 
 static void reply_link(fuse_req_t req, struct node *n, const char *target)

@@ -15,12 +15,15 @@
 
 /* ---- open, release ---- */
 
-static void open_now(fuse_req_t req, struct node *n, struct fuse_file_info *fi, struct file_work *w)
+/* HELD (or NULL) is N's file, given back before the reply: the kernel may have closed and forgotten N when that returns. */
+static void open_now(fuse_req_t req, struct node *n, struct fuse_file_info *fi, struct file_work *w, struct file *held)
 {
 	bool writable = (fi->flags & O_ACCMODE) != O_RDONLY;
 	struct file *f;
 	int r = n->type == OBJECT_FILE ? file_open(&req_tree(req)->env, n, writable, w, &f) : -EIO;
 
+	if (held)
+		file_close(held, false);
 	if (r)
 		fuse_reply_err(req, -r);
 	else
@@ -31,7 +34,7 @@ static void job_open(struct file_work *w, void *arg)
 {
 	struct deferred *d = arg;
 
-	open_now(d->req, d->node, &d->fi, w);
+	open_now(d->req, d->node, &d->fi, w, NULL);
 	ops_deferred_end(d);
 }
 
@@ -46,9 +49,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (!held && req_server(req)->cfg.store->keyring->wrap_type == WRAP_FILE)
 		ops_defer(req, job_open, &(struct deferred){.lane = POOL_KMS, .node = n, .fi = *fi});
 	else
-		open_now(req, n, fi, &thread_self()->work);
-	if (held)
-		file_close(held, false);
+		open_now(req, n, fi, &thread_self()->work, held);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -431,8 +431,6 @@ int obj_link(struct tree *t, struct node *n, struct at at, struct stat *st)
 		return r;
 	if (fstat(fd, st))
 		return -errno;
-	/* the reply counts one look-up */
-	struct node *same;
-	r = node_lookup(&t->nodes, &(struct node_key){st->st_dev, st->st_ino, n->type}, NULL, NULL, &same);
-	return r ? r : answer(t, n, st);
+	/* the reply counts one look-up, of this very node: it may be one that is not found by its number any more */
+	return node_lookup_again(&t->nodes, n->id) == n ? answer(t, n, st) : -ESTALE;
 }

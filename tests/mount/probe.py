@@ -228,6 +228,13 @@ def main():
     p.add_argument('--gone', action='store_true')
     o = p.parse_args()
     w = Watch(o.mnt)
+    try:
+        return watch(w, o)
+    finally:
+        w.stop()  # whoever waits for the end of our output waits for them
+
+
+def watch(w, o):
     bad = []
     if not w.until(lambda s: s == 'ok', 120):
         bad.append(f'not all served at the start: {[(n, w.state.get(n)) for n in w.names if w.state.get(n) != "ok"]}')
@@ -262,7 +269,6 @@ def main():
             bad.append(f'not served again: {[(n, w.state.get(n)) for n in w.names if w.state.get(n) != "ok"]}')
         report(w, 'first time served after the start of the return', t1, {n: t for n, t in w.changed.items() if w.state[n] == 'ok'})
     print(f'  figure: {len(w.names)} kinds of access, refused with {sorted(set(held.values()))}')
-    w.stop()
     for b in bad:
         print('  ' + b)
     return 1 if bad else 0
