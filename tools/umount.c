@@ -15,24 +15,24 @@
 #include "tools/holders.h"
 #include "tools/mounts.h"
 
-#define TOLD_MS 1000           /* whoever waits is told for what after so long */
+#define TOLD_MS 1000 /* whoever waits is told for what after so long */
+#define LOCK_MS 10000
 #define TIMEOUT_MS 60000       /* unless --timeout says otherwise */
 #define TIMEOUT_MAX_S 86400ull /* a day */
 
-static const char help[] =
-	"Usage: byokfs umount MOUNTPOINT [--timeout TIME]\n"
-	"Unmount, and wait until the store is closed: it can be mounted again, copied or taken away "
-	"at once. A mount whose\n"
-	"daemon has died is cleared away. While another mount namespace or a second path still holds "
-	"the mount, the store is in use:\n"
-	"who it is is told, and after TIME the exit code is 11.\n"
-	"\n"
-	"  --timeout TIME  how long to wait for that; s, m, h may follow (60s)\n"
-	"  -h, --help      this text\n"
-	"\n"
-	"Examples:\n"
-	"  byokfs umount /mnt/backup\n"
-	"  byokfs umount /mnt/backup --timeout 5m\n";
+static const char help[] = "Usage: byokfs umount MOUNTPOINT [--timeout TIME]\n"
+			   "Unmount, and wait until the store is closed: it can be mounted again, copied or taken away "
+			   "at once. A mount whose\n"
+			   "daemon has died is cleared away. While another mount namespace or a second path still has "
+			   "the mount, it is locked there,\n"
+			   "who it is is told, and after TIME the exit code is 11.\n"
+			   "\n"
+			   "  --timeout TIME  how long to wait for that; s, m, h may follow (60s)\n"
+			   "  -h, --help      this text\n"
+			   "\n"
+			   "Examples:\n"
+			   "  byokfs umount /mnt/backup\n"
+			   "  byokfs umount /mnt/backup --timeout 5m\n";
 
 enum { OPT_TIMEOUT = 256 };
 static const struct option longs[] = {
@@ -109,10 +109,19 @@ static int held(const char *path, unsigned minor, enum cmd_exit code)
 			 "files are open in it, its disk is slow, or a mount namespace that you may not look into has "
 			 "it");
 	if (code == CMD_OK)
-		cmd_warn("%s is unmounted, but the store is still in use: %s. Waiting for that", path, text);
+		cmd_warn("%s is unmounted, but the store is still in use: %s. It is locked there; waiting for its end",
+			 path, text);
 	else
 		(void)cmd_fail(code, "%s is unmounted, but the store is still in use: %s", path, text);
 	return code;
+}
+
+/* All was written back when the unmount returned: whoever else has the mount is not to go on with it. */
+static void lock(const char *path)
+{
+	AUTO(auto_free) char *answer = NULL;
+
+	(void)(control_call(path, CONTROL_LOCK, LOCK_MS, &answer) == 0);
 }
 
 static int wait_end(const char *path, int fd, unsigned minor, int timeout_ms)
@@ -121,6 +130,7 @@ static int wait_end(const char *path, int fd, unsigned minor, int timeout_ms)
 
 	if (fd < 0 || ends_within(fd, first))
 		return CMD_OK;
+	lock(path);
 	if (first < timeout_ms)
 		(void)held(path, minor, CMD_OK);
 	return ends_within(fd, timeout_ms - first) ? CMD_OK : held(path, minor, CMD_STILL_HELD);

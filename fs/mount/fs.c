@@ -27,10 +27,12 @@
 #include "fs/watch/ended.h"
 #include "fs/watch/link.h"
 #include "fs/watch/mnt.h"
+#include "fs/watch/mountinfo.h"
 #include "fs/watch/takeover.h"
 #include "fs/watch/worker.h"
 
 #define LEAVE_LOOK_MS 300 /* so soon after the last handle it is unmounted */
+#define ELSEWHERE_MS 1000 /* a connection that lives so long after the unmount is mounted elsewhere */
 #define LOST_PAUSE_MS 30
 #define LOST_STAY_MS 4000 /* as the supervisor does after a takeover */
 #define LOST_STEP_MS 50
@@ -49,8 +51,9 @@ struct fs {
 	int fuse_fd; /* /dev/fuse */
 	int wake_fd; /* eventfd */
 	bool mounted;
-	bool leaving;        /* to be unmounted when it is no longer in use; the thread of fs_wait() */
-	bool lost, lost_cut; /* the supervisor died; the connection is cut already */
+	bool leaving;              /* to be unmounted when it is no longer in use; the thread of fs_wait() */
+	_Atomic int64_t parted_ms; /* when it was unmounted by us, and so written back; 0: it was not */
+	bool lost, lost_cut;       /* the supervisor died; the connection is cut already */
 };
 
 /* Signals are the supervisor's: it takes them and passes them on, those that a terminal or pkill sends to both too. */
@@ -236,9 +239,34 @@ int fs_unmount(struct fs *fs)
 {
 	int r = mnt_umount(fs->cfg.mountpoint, fs->cfg.worker->mount_id, false);
 
-	if (!r)
+	if (!r) {
 		fs->mounted = false;
+		atomic_store(&fs->parted_ms, clock_ms(CLOCK_MONOTONIC));
+	}
 	return r;
+}
+
+/* Unmount, unless a second path here leads to it: then that one is in use. */
+static bool unmount_alone(struct fs *fs)
+{
+	return mountinfo_copies(MOUNTINFO_SELF, fs->cfg.worker->mount_id) == 0 && fs_unmount(fs) == 0;
+}
+
+/*
+ * We have unmounted it, all is written back, and the connection lives: another mount namespace has it, which cannot be seen from here.
+ * Whoever that is, he is not served any more.
+ */
+static void look_elsewhere(struct fs *fs)
+{
+	int64_t parted = atomic_load(&fs->parted_ms);
+
+	if (!parted || clock_ms(CLOCK_MONOTONIC) - parted < ELSEWHERE_MS || !fs_connected(fs))
+		return;
+	atomic_store(&fs->parted_ms, 0);
+	fs->cfg.log(LOG_WARNING,
+		    "unmounted here, but another mount namespace has it still: locked until it is gone there");
+	if (gate_state(fs->cfg.gate) != GATE_LOCKED)
+		gate_lock_signal(fs->cfg.gate);
 }
 
 /*
@@ -247,7 +275,7 @@ int fs_unmount(struct fs *fs)
  */
 static void leave(struct fs *fs)
 {
-	if (fs->leaving || fs_unmount(fs) == 0)
+	if (fs->leaving || unmount_alone(fs))
 		return;
 	fs->leaving = true;
 	fs->cfg.log(LOG_WARNING,
@@ -353,10 +381,11 @@ int fs_wait(struct fs *fs)
 
 	worker_serving(w);
 	while (!end) {
-		if (poll(p, 3, fs->leaving ? LEAVE_LOOK_MS : -1) < 0 && errno != EINTR)
+		if (poll(p, 3, fs->leaving || atomic_load(&fs->parted_ms) ? LEAVE_LOOK_MS : -1) < 0 && errno != EINTR)
 			break;
-		if (fs->leaving && fs_unmount(fs) == 0)
+		if (fs->leaving && unmount_alone(fs))
 			fs->leaving = false;
+		look_elsewhere(fs);
 		if (p[0].revents)
 			end = take_wake(fs);
 		if (p[1].revents & POLLIN)

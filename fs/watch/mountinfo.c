@@ -164,6 +164,28 @@ int mountinfo_path(const char *table, int id, char *out, size_t len)
 	return r;
 }
 
+unsigned mountinfo_copies(const char *table, int id)
+{
+	struct mountinfo_reader reader;
+	struct mountinfo m;
+	unsigned n = 0, minor = 0;
+	bool found = false;
+
+	for (int turn = 0; turn < 2; turn++) { /* the number of the connection, then who has it too */
+		(void)(mountinfo_open(&reader, table) == 0);
+		while (reader.file && mountinfo_next(&reader, &m)) {
+			if (m.id == id) {
+				found = true;
+				minor = m.minor;
+			} else {
+				n += turn == 1 && found && m.minor == minor;
+			}
+		}
+		mountinfo_close(&reader);
+	}
+	return n;
+}
+
 /* FD (O_PATH) lies in mount ID: stat(2) would ask the server, which is dead. */
 bool mount_holds(int fd, int id)
 {

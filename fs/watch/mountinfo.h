@@ -42,6 +42,9 @@ int mountinfo_find(const char *table, const char *mountpoint, struct mountinfo *
 /* Where the mount ID of ours lies now: a folder above may have been renamed. -ENOENT, -ENAMETOOLONG, or as mountinfo_find(). */
 int mountinfo_path(const char *table, int id, char *out, size_t len) MUST_CHECK;
 
+/* How many mounts there are beside ID of the same connection; 0 also when ID is not there, or the table cannot be read. */
+unsigned mountinfo_copies(const char *table, int id);
+
 /* Does FD, O_PATH or not, lie in mount ID? The server is not asked. */
 bool mount_holds(int fd, int id);
 /* Is mount ID what lies on MOUNTPOINT now? What is mounted over it, or instead of it, is somebody else's. */

@@ -9,6 +9,7 @@ await_told() { await $HANG grep -q "$1" "$W/out"; }
 
 # --- another mount namespace
 mount_store store || exit
+echo data >"$W/mnt/f"
 unshare -m --propagation private sleep 1000 &
 other=$!
 awaited 'the other namespace has it' $HANG grep -q " $W/mnt " "/proc/$other/mountinfo"
@@ -16,6 +17,7 @@ await $HANG sh -c '[ "$(readlink "/proc/$1/ns/mnt")" != "$(readlink /proc/self/n
 refused 'umount says who, and ends in time' "process $other \\(sleep\\) has it in another mount namespace, at $W/mnt" $still_held \
 	"$BYOKFS" umount "$W/mnt" --timeout 2
 expect 'here it is unmounted' unmounted
+refused 'and there it is locked' 'permission denied' '' nsenter -m -t $other cat "$W/mnt/f"
 kill $other
 wait $other 2>/dev/null
 awaited 'with the other namespace the daemon ends' $HANG no_daemons
@@ -38,9 +40,53 @@ await $HANG no_daemons
 mount_store store || exit
 mkdir "$W/second"
 mount --bind "$W/mnt" "$W/second"
-refused 'a second path is told' "mounted here too, at $W/second" $still_held "$BYOKFS" umount "$W/mnt" --timeout 0
+refused 'a second path is told' "mounted here too, at $W/second" $still_held "$BYOKFS" umount "$W/mnt" --timeout 2
+refused 'and locked' 'permission denied' '' cat "$W/second/f"
 umount "$W/second"
 awaited 'without it the daemon ends' $HANG no_daemons
+
+# --- signals: a second path is in use, and keeps the place; another namespace is not served on
+mount_logged store "$W/log" || exit
+mount --bind "$W/mnt" "$W/second"
+kill -TERM "$daemon"
+awaited 'a second path: SIGTERM locks' $HANG in_state locked
+refused 'the second path, too' 'permission denied' '' cat "$W/second/f"
+expect 'and the place is kept' is_mounted "$W/mnt"
+umount "$W/second"
+awaited 'without it: unmounted' $HANG unmounted
+wait "$daemon"
+same 'exit code' 0 $?
+mount_logged store "$W/log" || exit
+unshare -m --propagation private sleep 1000 &
+other=$!
+await $HANG sh -c 'grep -q " $2 " "/proc/$1/mountinfo" && [ "$(readlink "/proc/$1/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]' - $other "$W/mnt"
+nsenter -m -t $other sh -c 'echo more >"$1/g"' - "$W/mnt"
+kill -TERM "$daemon"
+awaited 'another namespace: SIGTERM unmounts here' $HANG unmounted
+not_served() { ! nsenter -m -t $other cat "$W/mnt/g" >/dev/null 2>&1; }
+awaited 'and locks there' 30 not_served
+refused 'which is said as ever' 'permission denied' '' nsenter -m -t $other cat "$W/mnt/g"
+kill $other
+wait $other 2>/dev/null
+wait "$daemon"
+same 'its end is the end: exit code' 0 $?
+mount_store store || exit
+same 'what was written there is whole' more "$(cat "$W/mnt/g")"
+umount_store
+
+# --- a great deal to write back: nothing is locked before that is done
+slow_store
+export LD_PRELOAD=$slow_lib
+mount_store store || exit
+unset LD_PRELOAD
+slow 0 100000
+head -c 12M /dev/urandom >"$W/big"
+cp "$W/big" "$W/mnt/big"
+expect 'umount of what takes seconds to write' "$BYOKFS" umount "$W/mnt"
+slow 0 0
+mount_store store || exit
+expect 'all of it is there' cmp "$W/big" "$W/mnt/big"
+umount_store
 
 # --- the command line
 mount_store store || exit
