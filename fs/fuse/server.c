@@ -93,6 +93,25 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
+/* libfuse has one log for all, without an argument. */
+static void (*_Atomic fuse_says)(int priority, const char *text);
+
+/*
+ * What libfuse would write to standard error by itself, on a serving thread: a terminal that stands still would hold that up. Its
+ * levels are syslog's.
+ */
+__attribute__((format(printf, 2, 0))) static void on_fuse_log(enum fuse_log_level level, const char *format,
+							      va_list args)
+{
+	void (*say)(int, const char *) = atomic_load(&fuse_says);
+	char text[256];
+
+	vsnprintf(text, sizeof(text), format, args);
+	text[strcspn(text, "\n")] = 0;
+	if (say)
+		say((int)level, text);
+}
+
 static int session_new(struct server *s)
 {
 	char name[] = "byokfs";
@@ -106,6 +125,8 @@ static int session_new(struct server *s)
 	ops_fill_name(&s->ops);
 	ops_fill_list(&s->ops);
 	ops_fill_ioctl(&s->ops);
+	atomic_store(&fuse_says, s->cfg.tree->env.log);
+	fuse_set_log_func(on_fuse_log);
 	s->session = fuse_session_new(&args, &s->ops, sizeof(s->ops), s);
 	fuse_opt_free_args(&args);
 	if (!s->session)
