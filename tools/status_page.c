@@ -65,16 +65,16 @@ static void put_state(const struct page *p)
 {
 	AUTO(auto_free) char *state = ask_value(p->answer, "state", 0);
 	AUTO(auto_free) char *cause = ask_value(p->answer, "cause", 0);
-	char words[STATUS_WORDS_MAX], date[64] = "";
+	char words[STATUS_WORDS_MAX], date[64], times[128] = "";
 	time_t since = (time_t)number(p, "since");
 	struct tm tm;
 	bool why = cause && cause[0];
 
-	if (localtime_r(&since, &tm))
-		(void)(strftime(date, sizeof(date), "%F %T %z", &tm) > 0);
 	status_words(p->now > since ? (uint64_t)(p->now - since) : 0, words);
-	emit_fmt(p->e, "state", "%s%s%s%s for %s, since %s", state ? state : "unknown", why ? " (" : "",
-		 why ? cause : "", why ? ")" : "", words, date);
+	if (since && localtime_r(&since, &tm) && strftime(date, sizeof(date), "%F %T %z", &tm) > 0)
+		snprintf(times, sizeof(times), " for %s, since %s", words, date);
+	emit_fmt(p->e, "state", "%s%s%s%s%s", state ? state : "unknown", why ? " (" : "", why ? cause : "",
+		 why ? ")" : "", times);
 }
 
 /* What brings the data back, or what comes next. */
@@ -106,6 +106,8 @@ static void put_key(const struct page *p)
 	char ago[STATUS_WORDS_MAX], in[STATUS_WORDS_MAX], left[STATUS_WORDS_MAX];
 	bool graced = is(p, "state", "grace"), serves = graced || is(p, "state", "active");
 
+	if (!newest && !serves)
+		return;
 	status_words(p->now > (int64_t)newest ? (uint64_t)p->now - newest : 0, ago);
 	status_words(next, in);
 	status_words(graced ? grace : lease, left);
@@ -182,7 +184,8 @@ void status_page(struct emit *e, const char *answer, int64_t now)
 	put_key(&p);
 	put_store(&p);
 	put_counters(&p);
-	emit_fmt(e, "processes", "supervisor %" PRIu64 ", worker %" PRIu64, number(&p, "supervisor_pid"),
-		 number(&p, "worker_pid"));
+	if (number(&p, "worker_pid"))
+		emit_fmt(e, "processes", "supervisor %" PRIu64 ", worker %" PRIu64, number(&p, "supervisor_pid"),
+			 number(&p, "worker_pid"));
 	put_text(&p, "version", "version");
 }

@@ -14,9 +14,9 @@ struct recover {
 	const struct layout *layout;
 	struct gate *gate;
 	struct gate_key *key;
-	void (*log)(int priority,
-		    const char *text); /* recover_file(): gets one line that names the file; may be NULL */
-	bool (*may_log)(void *arg);    /* asked before that line; NULL: yes */
+	/* recover_file(): gets one line that names the file; may be NULL */
+	void (*log)(int priority, const char *text);
+	bool (*may_log)(void *arg); /* asked before that line; NULL: yes */
 	/* recover_file(): told, before anything is written, how many bytes on disk go; an error ends it. May be NULL. */
 	int (*before)(void *arg, uint64_t cut);
 	void *arg;
@@ -36,7 +36,8 @@ struct recover_end {
 /*
  * For a session that began unclean. If the final record at the arithmetic end authenticates, nothing is read beyond it and
  * nothing is written. Else the end is found by recover_find(), the final record sealed there if need be, the rest cut
- * off, and the times put back. FD is read-write and the caller's alone (its inode is locked); KEY is the file's. Not synced: the caller does, before the session is marked clean.
+ * off, and the times put back. FD is read-write and the caller's alone (its inode is locked); KEY is the file's. Not synced:
+ * the caller does, before the session is marked clean.
  * 1 when it was mended, 0 when it was whole.
  *
  * -EBADMSG, and nothing is written, when there is a body and nothing in it authenticates. -EACCES locked; -EIO, -ENOSPC.

@@ -70,7 +70,7 @@ static void found(const struct recover *r)
 	MUST(err <= 0);
 	if (err) {
 		MUST(err == -EBADMSG || err == -EUCLEAN);
-		MUST(recover_file(fd, layout(), rig->gate, key, NULL) <= 0 && disk_size() == size);
+		MUST(recover_file(r) <= 0 && disk_size() == size);
 		return;
 	}
 	MUST(layout_classify(layout(), e.disk_size, &plain) == OBJECT_FILE && plain / RIG_BLOCK == e.blocks);
@@ -78,7 +78,7 @@ static void found(const struct recover *r)
 	MUST(recover_apply(r, &e) == 0 && disk_size() == e.disk_size);
 	MUST(recover_final_at(r, e.blocks, NULL) == 1);
 	MUST(recover_find(r, &again) == 0 && again.sealed && again.blocks <= e.blocks);
-	MUST(recover_file(fd, layout(), rig->gate, key, NULL) == 0 && disk_size() == e.disk_size);
+	MUST(recover_file(r) == 0 && disk_size() == e.disk_size);
 }
 
 static void make(uint64_t size)
