@@ -24,10 +24,19 @@ static int forge_normalise(const char *ref, char out[KMS_REF_MAX + 1], char why[
 	return kms_local.normalise(ref, out, why);
 }
 
-static int forge_open(const struct kms_config *cfg, struct kms **out, struct kms_verdict *v)
+static const char *public_path;
+
+/* Before main() drops what it does not know of the environment. */
+__attribute__((constructor)) static void public_remember(void)
 {
 	const char *path = getenv("FORGE_PUBLIC");
-	FILE *f = path ? fopen(path, "re") : NULL;
+
+	public_path = path ? strdup(path) : NULL;
+}
+
+static int forge_open(const struct kms_config *cfg, struct kms **out, struct kms_verdict *v)
+{
+	FILE *f = public_path ? fopen(public_path, "re") : NULL;
 	struct kms *k = calloc(1, sizeof(*k));
 
 	if (!f || !k || !(k->key = PEM_read_PUBKEY(f, NULL, NULL, NULL))) {

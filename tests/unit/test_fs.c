@@ -86,6 +86,8 @@ static void on_log(int priority, const char *text)
 {
 	size_t len = strlen(logged);
 
+	if (strcmp(text, "short read on fuse device") == 0)
+		return; /* libfuse's, of a device that is a socket here */
 	(void)priority;
 	snprintf(logged + len, sizeof(logged) - len, "%s\n", text);
 }
