@@ -50,7 +50,7 @@ refused 'not by recover either' 'older copy' 9 "$BYOKFS" keystore recover "$W/ks
 f=$(ls /var/lib/byokfs/keystore-*-kek.seen)
 expect 'accept' "$BYOKFS" keystore accept "$W/ks" kek
 cp "$f" "$W/seen"
-printf x | dd of="$f" bs=1 seek=15 conv=notrunc status=none
+flip "$f" 15
 refused 'a damaged memory' 'older copy' 3 "$BYOKFS" mount "$W/s" "$W/mnt"
 cp "$W/seen" "$f"
 mount_store s

@@ -78,9 +78,6 @@ code 'help' 0 "$BYOKFS" verify --help
 
 # damage: a block, a name that needs escaping, an attribute, a fifo, a link out of the store
 cp -a "$S" "$W/good"
-# flip FILE OFFSET
-flip() { python3 -c 'import sys
-f = open(sys.argv[1], "r+b"); f.seek(int(sys.argv[2])); b = f.read(1); f.seek(int(sys.argv[2])); f.write(bytes([b[0] ^ 1]))' "$1" "$2"; }
 flip "$data" 10000
 flip "$odd" 560
 code 'two altered files' 5 "$BYOKFS" verify "$S"

@@ -73,7 +73,7 @@ for what in removed flipped earlier; do
 	crashed_store "$what"
 	case $what in
 	removed) rm "$S/byokfs/writing" ;;
-	flipped) printf X | dd of="$S/byokfs/writing" bs=1 seek=50 conv=notrunc 2>/dev/null ;;
+	flipped) flip "$S/byokfs/writing" 50 ;;
 	earlier) cp "$W/store/byokfs/writing" "$S/byokfs/writing" ;;
 	esac
 	mount_store "$what"

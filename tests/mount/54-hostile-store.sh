@@ -68,7 +68,7 @@ mkdir "$M/many" && head -c 20000 /dev/urandom >"$M/damaged"
 many=$(disk many) damaged=$(disk damaged)
 umount_store
 (cd "$many" && seq -f 'planted-%.0f' 3000 | xargs touch)
-printf x | dd of="$damaged" bs=1 seek=9000 conv=notrunc 2>/dev/null
+flip "$damaged" 9000
 mount_logged s "$W/log"
 same 'planted names are not listed' 0 "$(ls "$M/many" | wc -l)"
 for i in $(seq 200); do cat "$M/damaged" >/dev/null 2>&1 && fail 'a damaged file is read'; done

@@ -67,6 +67,16 @@ same() {
 	if [ "$2" = "$3" ]; then pass "$1"; else fail "$1: [$2] is not [$3]"; fi
 }
 
+# flip FILE OFFSET: another byte there, whatever it is now
+flip() {
+	python3 -c 'import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(int(sys.argv[2]))
+    b = f.read(1)[0]
+    f.seek(int(sys.argv[2]))
+    f.write(bytes([b ^ 0x20]))' "$1" "$2"
+}
+
 # tool NAME: path of tests/mount/NAME.c compiled
 tool() {
 	local out=$TEST_BIN/$1
