@@ -60,21 +60,11 @@ void times_know(const struct file_env *env, struct node *n, int fd)
 		know(n, &t);
 }
 
-void times_look(const struct file_env *env, struct node *n, int dir_fd, const char *name)
+void times_look(const struct file_env *env, struct node *n, int fd)
 {
-	struct stat st;
-
 	if (!stays(env) || n->type != OBJECT_FILE)
 		return;
-	pthread_mutex_lock(&n->lock);
-	bool known = n->times_known;
-	pthread_mutex_unlock(&n->lock);
-	if (known)
-		return;
 	/* asked again: what was asked before the node was there may be older than what the node's life has done */
-	AUTO(auto_close) int fd = store_openat(dir_fd, name, O_PATH, 0);
-	if (fd < 0 || fstat(fd, &st) || st.st_dev != n->dev || st.st_ino != n->ino)
-		return;
 	pthread_mutex_lock(&n->lock);
 	times_know(env, n, fd);
 	pthread_mutex_unlock(&n->lock);

@@ -41,8 +41,8 @@ void times_settle(struct file_env *env, struct node *n, int fd);
 /* The user has read from what FD (O_PATH will do) refers to: move atime, where that is wanted and due. */
 void times_read_by_user(const struct file_env *env, int fd);
 
-/* N is looked up as NAME in DIR_FD: the cheapest moment to read its times, if they are not known. */
-void times_look(const struct file_env *env, struct node *n, int dir_fd, const char *name);
+/* N is looked up, and FD (O_PATH will do) refers to it: the cheapest moment to read its times, if they are not known. */
+void times_look(const struct file_env *env, struct node *n, int fd);
 /* Replace the times of ST, which was asked of the disk, by those to be told. N's lock is free. */
 void times_answer(struct file_env *env, struct node *n, struct stat *st);
 

@@ -254,14 +254,14 @@ static int type_after_crash(struct tree *t, int dir_fd, const char *disk, int ty
 }
 
 /* No size is told before it is known where the file ends; ST is what it is afterwards. */
-static int settle(struct tree *t, struct node *n, int dir_fd, const char *disk, struct stat *st)
+static int settle(struct tree *t, struct node *n, int fd, struct stat *st)
 {
 	if (n->type != OBJECT_FILE || !t->env.unclean || atomic_load(&n->settled))
 		return 0;
 	int r = file_settle(&t->env, n, st);
 	if (r)
 		return r;
-	return store_stat(dir_fd, disk, st);
+	return fstat(fd, st) ? -errno : 0;
 }
 
 int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct node **out, struct stat *st)
@@ -271,7 +271,8 @@ int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct n
 
 	if (r)
 		return r;
-	r = store_stat(d.d->fd, disk, st);
+	AUTO(auto_close) int fd = store_openat(d.d->fd, disk, O_PATH, 0);
+	r = fd < 0 ? fd : fstat(fd, st) ? -errno : 0;
 	if (r == -EIO)
 		log_node(t, dir,
 			 "something in this folder cannot be looked at: the disk, or something is mounted over it");
@@ -287,9 +288,9 @@ int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct n
 	r = node_lookup(&t->nodes, &key, dir, disk, out);
 	if (r)
 		return r;
-	r = settle(t, *out, d.d->fd, disk, st);
+	r = settle(t, *out, fd, st);
 	if (!r)
-		times_look(&t->env, *out, d.d->fd, disk);
+		times_look(&t->env, *out, fd);
 	if (!r)
 		r = obj_attr(t, *out, st);
 	if (!r)
