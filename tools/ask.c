@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/auto.h"
 #include "fs/watch/mountinfo.h"
 #include "fs/watch/ended.h"
 #include "tools/mounts.h"
@@ -96,4 +97,12 @@ char *ask_value(const char *answer, const char *key, unsigned n)
 		return value;
 	}
 	return NULL;
+}
+
+uint64_t ask_number(const char *answer, const char *key)
+{
+	AUTO(auto_free) char *text = ask_value(answer, key, 0);
+	uint64_t n = 0;
+
+	return text && cmd_number(text, NULL, 0, UINT64_MAX, &n) == 0 ? n : 0;
 }

@@ -21,5 +21,7 @@ int ask_operand(int argc, char **argv, char path[MOUNTS_PATH_MAX]) MUST_CHECK;
 enum cmd_exit ask_mount(const char *mountpoint, enum control_command cmd, char **answer, int *error);
 /* The value of KEY in a status answer, unescaped, malloc'ed; NULL if it is not there. N counts repeated keys from 0. */
 char *ask_value(const char *answer, const char *key, unsigned n);
+/* The number that it has for KEY; 0 also where it has none, or none up to UINT64_MAX. */
+uint64_t ask_number(const char *answer, const char *key);
 
 #endif

@@ -22,20 +22,11 @@ bool leaving_is_alive(int pid)
 	return fd < 0 ? errno != ESRCH : poll(&p, 1, 0) == 0;
 }
 
-/* The number that a status ANSWER has for KEY; 0 also where it has none. */
-static int number_of(const char *answer, const char *key)
-{
-	AUTO(auto_free) char *text = ask_value(answer, key, 0);
-	uint64_t n = 0;
-
-	return text && cmd_number(text, NULL, 0, INT32_MAX, &n) == 0 ? (int)n : 0;
-}
-
 /* A daemon of an earlier version says nothing of its connection: it counts as one that serves. */
 static bool ends_by_answer(const char *answer)
 {
 	AUTO(auto_free) char *connected = ask_value(answer, "connected", 0);
-	int supervisor = number_of(answer, "supervisor_pid"), worker = number_of(answer, "worker_pid");
+	int supervisor = (int)ask_number(answer, "supervisor_pid"), worker = (int)ask_number(answer, "worker_pid");
 
 	return (connected && strcmp(connected, "0") == 0) || (supervisor > 0 && !leaving_is_alive(supervisor)) ||
 	       (worker > 0 && !leaving_is_alive(worker));
@@ -67,7 +58,7 @@ static bool owner_leaves(const struct store_owner *o)
 	int r = control_call(o->mountpoint, CONTROL_STATUS, ASK_MS, &answer);
 	if (r < 0)
 		return r == -ENOENT || hung_up(r);
-	return number_of(answer, "worker_pid") != o->pid || ends_by_answer(answer);
+	return (int)ask_number(answer, "worker_pid") != o->pid || ends_by_answer(answer);
 }
 
 static bool is_here(const struct store_owner *o)

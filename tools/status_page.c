@@ -35,13 +35,9 @@ struct page {
 	int64_t now;
 };
 
-/* 0 also for what is not there, or no number. */
 static uint64_t number(const struct page *p, const char *key)
 {
-	AUTO(auto_free) char *text = ask_value(p->answer, key, 0);
-	uint64_t n = 0;
-
-	return text && cmd_number(text, NULL, 0, UINT64_MAX, &n) == 0 ? n : 0;
+	return ask_number(p->answer, key);
 }
 
 static bool is(const struct page *p, const char *key, const char *value)
