@@ -43,7 +43,7 @@ static bool is_new(struct search *s, ino_t ns)
 	return true;
 }
 
-/* "process 123 (sleep) has it in a mount namespace of its own at" */
+/* "process 123 (sleep) has it in another mount namespace, at " */
 static void put_process(const struct search *s, const char *pid)
 {
 	char path[64], comm[32] = "";

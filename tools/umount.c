@@ -99,41 +99,41 @@ static bool ends_within(int fd, int ms)
 	return r != 0;
 }
 
-/* Who keeps the daemon of MINOR from ending; CODE: give up and return it. */
-static int held(const char *path, unsigned minor, enum cmd_exit code)
-{
-	char text[HOLDERS_TEXT_MAX];
+#define HELD_MAX (MOUNTS_PATH_MAX + HOLDERS_TEXT_MAX + 64u)
 
-	if (holders_find("/proc", minor, text) == 0)
-		snprintf(text, sizeof(text), "%s",
-			 "files are open in it, its disk is slow, or a mount namespace that you may not look into has "
-			 "it");
-	if (code == CMD_OK)
-		cmd_warn("%s is unmounted, but the store is still in use: %s. It is locked there; waiting for its end",
-			 path, text);
-	else
-		(void)cmd_fail(code, "%s is unmounted, but the store is still in use: %s", path, text);
-	return code;
+/* Who keeps the daemon of MINOR from ending, as a sentence without its full stop. */
+static void held(const char *path, unsigned minor, char text[HELD_MAX])
+{
+	char who[HOLDERS_TEXT_MAX];
+	bool seen = holders_find("/proc", minor, who) > 0;
+
+	snprintf(text, HELD_MAX, "%s is unmounted, but the store is still in use: %s", path,
+		 seen ? who : "its disk is slow, or a mount namespace that you may not look into has it");
 }
 
-/* All was written back when the unmount returned: whoever else has the mount is not to go on with it. */
-static void lock(const char *path)
+/* All was written back when the unmount returned: whoever else has the mount is not to go on with it. Did it work? */
+static bool lock(const char *path)
 {
 	AUTO(auto_free) char *answer = NULL;
 
-	(void)(control_call(path, CONTROL_LOCK, LOCK_MS, &answer) == 0);
+	return control_call(path, CONTROL_LOCK, LOCK_MS, &answer) == 0;
 }
 
 static int wait_end(const char *path, int fd, unsigned minor, int timeout_ms)
 {
 	int first = timeout_ms < TOLD_MS ? timeout_ms : TOLD_MS;
+	char text[HELD_MAX];
 
 	if (fd < 0 || ends_within(fd, first))
 		return CMD_OK;
-	lock(path);
+	bool locked = lock(path);
+	held(path, minor, text);
 	if (first < timeout_ms)
-		(void)held(path, minor, CMD_OK);
-	return ends_within(fd, timeout_ms - first) ? CMD_OK : held(path, minor, CMD_STILL_HELD);
+		cmd_warn("%s. %sWaiting for its end", text, locked ? "It is locked there. " : "");
+	if (ends_within(fd, timeout_ms - first))
+		return CMD_OK;
+	held(path, minor, text);
+	return cmd_fail(CMD_STILL_HELD, "%s%s", text, locked ? ". It is locked there" : "");
 }
 
 /* CMD_OK with PATH and *TIMEOUT_MS, -1 when the help was printed, or an error was. */
