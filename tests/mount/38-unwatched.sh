@@ -35,12 +35,12 @@ hold() {
 	coproc H { exec python3 "$W/held.py" "$M/f"; }
 	exec 7<&"${H[0]}" 8>&"${H[1]}"
 	holder=$H_PID
-	read -r line <&7
+	read -t $HANG -r line <&7
 }
 # readable: what the holder still reads
 readable() {
 	echo >&8
-	read -r line <&7
+	read -t $HANG -r line <&7
 	printf '%s' "$line"
 }
 let_go() {
@@ -74,7 +74,7 @@ answered=$?
 if [ $answered -eq 0 ]; then same 'both stopped: nothing is readable' '' "$line"; else pass 'both stopped: nothing is readable'; fi
 kill -CONT "$worker"
 kill -CONT "$supervisor"
-[ $answered -eq 0 ] || read -r line <&7
+[ $answered -eq 0 ] || read -t $HANG -r line <&7
 wait_state active 6 && pass 'the supervisor goes on: active again'
 same 'cause' '' "$(json cause)"
 same 'the old handle reads again' "$all" "$(readable)"
