@@ -46,7 +46,7 @@ enum gate_use {
 
 /*
  * What the gate shows to a process that watches it, in memory that the two share (DESIGN.md "Two processes"). Written by
- * the gate, but for `beat`, which fs/ raises too for each batch of a locking pass, and `watcher`.
+ * the gate, but for `beat`, which fs/ raises too for each batch of a locking pass, `stuck` and `watcher`.
  */
 struct gate_beacon {
 	/*
@@ -57,6 +57,8 @@ struct gate_beacon {
 	_Atomic int64_t deadline;      /* ms of CLOCK_BOOTTIME: end of the lease, or of the grace */
 	_Atomic int64_t locking_since; /* ms of CLOCK_BOOTTIME; 0 unless LOCKING */
 	_Atomic uint64_t beat;         /* the gate's thread lives, or a pass makes progress */
+	_Atomic bool
+		stuck; /* by fs/, LOCKING: a request hangs in the store's disk, and the lock will not end by itself */
 	/*
 	 * Raised by whoever watches, each 100 ms: while it does not run, nothing would end what this process leaves behind, so the
 	 * gate locks, until it goes on. 0: nobody watches, and nothing comes of it.

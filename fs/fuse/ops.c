@@ -121,28 +121,42 @@ int ops_reply_handle(fuse_req_t req, struct file *f, bool writable, struct fuse_
 
 /* ---- the pool ---- */
 
+static void deferred_run(struct file_work *w, void *arg)
+{
+	struct deferred *d = arg;
+
+	if (!d->aside)
+		lock_work_begin(d->server->cfg.lock);
+	d->run(w, d);
+}
+
 void ops_defer(fuse_req_t req, pool_job *job, const struct deferred *d)
 {
 	struct server *s = req_server(req);
 	struct deferred *copy = malloc(sizeof(*copy));
-	unsigned turn = lock_request_begin(s->cfg.lock);
+	unsigned turn = d->aside ? 0 : lock_request_begin(s->cfg.lock);
 
 	if (copy) {
 		*copy = *d;
 		copy->req = req;
 		copy->server = s;
 		copy->turn = turn;
-		if (pool_submit(s->pool, copy->lane, job, copy) == 0)
+		copy->run = job;
+		if (pool_submit(s->pool, copy->lane, deferred_run, copy) == 0)
 			return;
 	}
 	free(copy);
-	lock_request_end(s->cfg.lock, turn);
+	if (!d->aside)
+		lock_request_end(s->cfg.lock, turn);
 	fuse_reply_err(req, ENOMEM);
 }
 
 void ops_deferred_end(struct deferred *d)
 {
-	lock_request_end(d->server->cfg.lock, d->turn);
+	if (!d->aside) {
+		lock_work_end(d->server->cfg.lock);
+		lock_request_end(d->server->cfg.lock, d->turn);
+	}
 	secret_wipe(d->name, sizeof(d->name));
 	free(d);
 }

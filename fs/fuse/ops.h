@@ -135,7 +135,10 @@ struct deferred {
 	enum pool_lane lane;
 	struct node *node; /* the kernel knows it for as long as the request lasts */
 	struct fuse_file_info fi;
+	pool_job *run;
 	unsigned turn; /* lock_request_begin() */
+	/* No lock waits for it: its answer has nothing of a file and it holds no page, and an fsync takes as long as a disk likes. */
+	bool aside;
 	int arg; /* fsync: data only; setattr: what to set; lseek: whence; create: FI is to be opened; listing: size */
 	uint64_t off;
 	mode_t mode;

@@ -94,7 +94,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	(void)fi;
 	if (n && atomic_load(&n->written_ns))
-		ops_defer(req, job_flush, &(struct deferred){.node = n});
+		ops_defer(req, job_flush, &(struct deferred){.node = n, .aside = true});
 	else
 		fuse_reply_err(req, 0);
 }
@@ -253,7 +253,7 @@ static void job_fsync(struct file_work *w, void *arg)
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	(void)ino;
-	ops_defer(req, job_fsync, &(struct deferred){.fi = *fi, .arg = datasync});
+	ops_defer(req, job_fsync, &(struct deferred){.fi = *fi, .arg = datasync, .aside = true});
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)

@@ -324,7 +324,7 @@ static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fus
 	if (!folder_of(fi))
 		fuse_reply_err(req, 0);
 	else
-		ops_defer(req, job_fsyncdir, &(struct deferred){.fi = *fi});
+		ops_defer(req, job_fsyncdir, &(struct deferred){.fi = *fi, .aside = true});
 }
 
 void ops_fill_list(struct fuse_lowlevel_ops *ops)

@@ -82,10 +82,12 @@ static void *thread_main(void *arg)
 		if (len <= 0)
 			break;
 		unsigned turn = lock_request_begin(s->cfg.lock);
+		lock_work_begin(s->cfg.lock);
 		tmpfile_as_create(&t->buf, (size_t)len);
 		fuse_session_process_buf(s->session, &t->buf);
 		if (!ops_open(s)) /* a page that was refused after the wipe */
 			secret_wipe(t->buf.mem, (size_t)len);
+		lock_work_end(s->cfg.lock);
 		lock_request_end(s->cfg.lock, turn);
 	}
 	if (atomic_fetch_sub(&s->running, 1) == 1)

@@ -7,6 +7,7 @@
 #include "fs/lock/janitor.h"
 #include "fs/lock/lock_own.h"
 #include "fs/lock/pass.h"
+#include "fs/lock/sentry.h"
 
 #define HANDLERS_WAIT_MS 500 /* past the drain limit */
 #define IN_FLIGHT_MS 250     /* after the order: what a write(2) then inside the kernel has added is still sealed */
@@ -68,8 +69,8 @@ static void write_back(struct lock *l, struct rootsync *sync, int64_t start, int
 
 /*
  * WRITE is closed: whoever is still inside is waited for, so that the last pass sees every page that was filled, and none
- * of them has an answer to give after LOCKED. One that is stuck in a disk may not come out: after UNTIL the beat stops,
- * and the supervisor ends what this process cannot.
+ * of them has an answer to give after LOCKED. One that is stuck in a disk may not come out: the sentry sees it, and after
+ * UNTIL the beat stops, so that the supervisor ends what this process cannot.
  */
 static void handlers_out(struct lock *l, int64_t until)
 {
@@ -110,6 +111,8 @@ void lock_drain(struct lock *l, unsigned drain_ms)
 
 	lock_hurry();
 	lock_begin(l, until);
+	struct sentry sentry;
+	sentry_start(&sentry, l, until);
 	struct rootsync *sync = rootsync_start(l, ROOTSYNC_WRITE_BACK);
 	write_back(l, sync, start, until);
 	rootsync_end(sync, l);
@@ -124,6 +127,7 @@ void lock_drain(struct lock *l, unsigned drain_ms)
 	rootsync_end(sync, l);
 	forget_for_good(l, NODE_FOLDER);
 	forget_for_good(l, NODE_OTHER);
+	sentry_end(&sentry);
 	janitor_locked(l);
 	lock_note(l, (uint64_t)(contents - start), (uint64_t)(clock_ms(CLOCK_BOOTTIME) - start));
 }

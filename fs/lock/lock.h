@@ -25,6 +25,13 @@ struct lock_config {
 	void (*log)(int priority, const char *text);
 };
 
+#define LOCK_SEATS 32u /* more than there are threads that handle requests */
+/* A thread that handles requests. */
+struct lock_seat {
+	_Atomic pid_t thread;
+	_Atomic uint64_t request; /* a number of its own while it is at one, else 0 */
+};
+
 /* What the order of locking, the janitor and the serving threads share. Made by lock_init(). */
 struct lock {
 	struct lock_config cfg;
@@ -38,6 +45,8 @@ struct lock {
 	_Atomic uint64_t draining;                    /* inodes in the janitor's hands */
 	_Atomic bool no_epoch;                        /* the kernel has no NOTIFY_INC_EPOCH */
 	_Atomic pid_t root_opened_by;                 /* the thread of ours whose OPENDIR of the root came last */
+	struct lock_seat seat[LOCK_SEATS];
+	_Atomic uint64_t requests; /* numbers given */
 	pthread_mutex_t report_lock;
 	struct fs_lock_report report; /* report_lock; without the bytes */
 	struct janitor *janitor;
@@ -62,6 +71,13 @@ static inline void lock_request_end(struct lock *l, unsigned turn)
 {
 	atomic_fetch_sub(&l->in_flight[turn], 1);
 }
+
+/*
+ * This thread begins to work at a request, and ends: what shows a lock whether it waits for a disk that is dead. Around all
+ * that may wait for the disk; never nested.
+ */
+void lock_work_begin(struct lock *l);
+void lock_work_end(struct lock *l);
 
 /* WRITE is closed, or the drain limit has passed: page-cache WRITE is refused too. */
 bool lock_sealed(const struct lock *l);

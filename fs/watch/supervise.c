@@ -21,7 +21,11 @@
 #define RESPAWN_WINDOW_MS 600000
 
 static const struct supervise_limits limits_real = {
-	.health = {.beats_missed = 1700, .lease_over = 2000, .locking_over = 2000, .locking_stall = 2000},
+	.health = {.beats_missed = 1700,
+		   .beats_late = 5000,
+		   .lease_over = 2000,
+		   .locking_over = 2000,
+		   .locking_stall = 2000},
 	.forget_more = 4000, /* 2 GiB, the most that a write(2) takes, needs 2 s here */
 	.reap = 5000,
 };

@@ -157,22 +157,44 @@ int run_reap(struct run *r, int limit_ms)
 	return status;
 }
 
+/* What /proc/PID/stat says of the worker, from its state on, into TEXT; NULL: nothing. */
+static const char *proc_stat(const struct run *r, char *text, size_t size)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)r->pid);
+	AUTO(auto_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+	if (n <= 0)
+		return NULL;
+	text[n] = '\0';
+	const char *name_end = strrchr(text, ')'); /* the name before it may hold anything */
+	return name_end && name_end[1] == ' ' ? name_end + 2 : NULL;
+}
+
 /*
  * Killed, but not ended: a thread that waits for its own mount (the syncfs of a lock) cannot die before the connection is
  * aborted, and until then the pidfd is silent. The state of the first thread tells.
  */
 static bool is_dying(const struct run *r)
 {
-	char path[32], text[512];
+	char text[512];
+	const char *state = proc_stat(r, text, sizeof(text));
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)r->pid);
-	AUTO(auto_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	const char *state = strrchr(text, ')'); /* the name before it may hold anything */
-	return state && (strncmp(state, ") Z", 3) == 0 || strncmp(state, ") X", 3) == 0);
+	return state && (*state == 'Z' || *state == 'X');
+}
+
+/* Its time on the processor, of all threads, in ticks; 0: cannot be told. */
+static uint64_t ran(const struct run *r)
+{
+	char text[512];
+	const char *at = proc_stat(r, text, sizeof(text));
+	unsigned long long user = 0, kernel = 0;
+
+	/* state, 10 numbers, utime, stime: proc_pid_stat(5) */
+	if (!at || sscanf(at, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &kernel) != 2)
+		return 0;
+	return user + kernel;
 }
 
 /* The worker has ended: in good order (its exit code in *CODE), or not. */
@@ -207,10 +229,12 @@ static bool in_order(struct supervisor *s)
 	look.beat = atomic_load(&b->beat);
 	look.deadline = atomic_load(&b->deadline);
 	look.drain_ms = atomic_load(&s->page->drain_ms);
+	look.stuck = atomic_load(&b->stuck);
 	look.now = clock_ms(CLOCK_BOOTTIME);
 	if (!r->serves)
 		health_begin(&r->health, look.own_ms);
 	r->serves = true;
+	look.ran = health_doubts(&r->health, &s->limits->health, look.own_ms) ? ran(r) : r->health.ran;
 	return health_look(&r->health, &s->limits->health, &look, r->why);
 }
 

@@ -26,7 +26,7 @@ strike() {
 	fi
 	case $1 in
 	kill) bound=1000; "$load" kill "$R/page" 9 "$worker" ;;
-	stop) bound=6000; "$load" kill "$R/page" 19 "$worker" ;;
+	stop) bound=2500; "$load" kill "$R/page" 19 "$worker" ;;
 	supervisor) bound=3000; "$load" kill "$R/page" 9 "$supervisor" ;;
 	both) bound=3000; "$load" kill "$R/page" 9 "$worker" "$supervisor" ;;
 	esac

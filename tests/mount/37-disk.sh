@@ -79,6 +79,6 @@ frozen() {
 new_store disk/store
 beside_start
 frozen kill 1000 || exit
-frozen lock 6000 || exit
-frozen order 6000 || exit
+frozen lock 3000 || exit
+frozen order 1500 || exit
 expect 'verify' "$BYOKFS" verify "$W/disk/store"

@@ -295,7 +295,7 @@ settle() {
 
 # --- a store that is slow while it is mounted: as slow as it is told to be
 
-# slow_store: $slow_lib, for LD_PRELOAD at a mount; `slow READ WRITE` says how many microseconds more each takes from now on
+# slow_store: $slow_lib, for LD_PRELOAD at a mount; `slow READ WRITE [FSYNC]` says how many microseconds more each takes from now on
 slow_store() {
 	slow_lib=$W/slowstore.so
 	export SLOWSTORE=$W/slowstore
@@ -305,7 +305,7 @@ slow_store() {
 		return 1
 	}
 }
-slow() { printf '%-15d%-15d\n' "$1" "$2" 1<>"$SLOWSTORE"; }
+slow() { printf '%-15d%-15d%-15d\n' "$1" "$2" "${3:-0}" 1<>"$SLOWSTORE"; }
 
 end_scenario() {
 	local rc=$? m left p

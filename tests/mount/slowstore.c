@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * For LD_PRELOAD: every read and write of a file of the store takes longer, as on a slow disk; but not those of the in-flight
- * file, which is never synced: they end in the page cache, which a slow disk does not slow. $SLOWSTORE is a file with two
- * numbers of 15 places, the microseconds of a read and of a write; they may be changed while it is mounted.
+ * For LD_PRELOAD: every read, write and fsync of a file of the store takes longer, as on a slow disk; but not those of the
+ * in-flight file, which is never synced: they end in the page cache, which a slow disk does not slow. $SLOWSTORE is a file with
+ * three numbers of 15 places, the microseconds of a read, a write and an fsync; they may be changed while it is mounted.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define PLACES 15
-enum { READ, WRITE };
+enum { READ, WRITE, SYNC };
 
 static const char *told;
 
@@ -22,7 +22,7 @@ __attribute__((constructor)) static void begin(void)
 {
 	const char *path = getenv("SLOWSTORE");
 	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	void *map = fd < 0 ? MAP_FAILED : mmap(NULL, 2 * PLACES + 1, PROT_READ, MAP_SHARED, fd, 0);
+	void *map = fd < 0 ? MAP_FAILED : mmap(NULL, 3 * PLACES + 1, PROT_READ, MAP_SHARED, fd, 0);
 
 	if (map == MAP_FAILED)
 		abort();
@@ -102,4 +102,24 @@ ssize_t pwritev(int fd, const struct iovec *iov, int n, off_t off)
 		*(void **)&next = real("pwritev");
 	slow(fd, WRITE);
 	return next(fd, iov, n, off);
+}
+
+int fsync(int fd)
+{
+	static int (*next)(int);
+
+	if (!next)
+		*(void **)&next = real("fsync");
+	slow(fd, SYNC);
+	return next(fd);
+}
+
+int fdatasync(int fd)
+{
+	static int (*next)(int);
+
+	if (!next)
+		*(void **)&next = real("fdatasync");
+	slow(fd, SYNC);
+	return next(fd);
 }

@@ -9,14 +9,16 @@
 #define STEP 100
 
 static const struct health_limits limits = {
-	.beats_missed = 4500, .lease_over = 2000, .locking_over = 2000, .locking_stall = 2000};
+	.beats_missed = 4500, .beats_late = 9000, .lease_over = 2000, .locking_over = 2000, .locking_stall = 2000};
 static struct health h;
 static struct health_look l;
 static char why[HEALTH_WHY_MAX];
+static bool runs; /* it gets the processor now and then, beats or none */
 
 static void setup(void)
 {
 	why[0] = '\0';
+	runs = false;
 	l = (struct health_look){
 		.own_ms = 700000, .now = 5000000, .state = GATE_ACTIVE, .deadline = 5015000, .drain_ms = 2000};
 	health_begin(&h, l.own_ms);
@@ -28,6 +30,7 @@ static int64_t go_on(int64_t ms, bool beats, bool renews)
 	for (int64_t t = 0; t < ms; t += STEP) {
 		l.own_ms += STEP;
 		l.now += STEP;
+		l.ran += runs && t % 1000 == 0;
 		l.beat += beats && t % 1000 == 0;
 		if (renews)
 			l.deadline = l.now + 15000;
@@ -52,6 +55,29 @@ START_TEST(no_beat)
 {
 	ck_assert_int_eq(go_on(20000, false, true), 4500);
 	ck_assert_str_eq(why, "the worker is no longer running (no beat for 4500 ms)");
+}
+END_TEST
+
+/* On a starved machine it runs, though seldom: that is no stop. It is a hang when it lasts. */
+START_TEST(starved)
+{
+	runs = true;
+	ck_assert_int_eq(go_on(20000, false, true), 9000);
+	ck_assert_str_eq(why, "the worker does not answer (no beat for 9000 ms)");
+	setup();
+	runs = true;
+	ck_assert_int_eq(go_on(8000, false, true), 8000);
+	runs = false;
+	ck_assert_int_le(go_on(20000, false, true), 1000);
+	ck_assert_str_eq(why, "the worker is no longer running (no beat for 4500 ms)");
+}
+END_TEST
+
+/* Whoever watches need not look how long it ran while it beats. */
+START_TEST(doubts)
+{
+	ck_assert(!health_doubts(&h, &limits, l.own_ms + 2000));
+	ck_assert(health_doubts(&h, &limits, l.own_ms + 2300));
 }
 END_TEST
 
@@ -114,9 +140,11 @@ END_TEST
 START_TEST(locking)
 {
 	l.state = GATE_LOCKING;
+	runs = true;
 	ck_assert_int_eq(go_on(60000, false, false), 4000);
 	ck_assert_str_eq(why, "locking did not end in time");
 	setup();
+	runs = true;
 	l.state = GATE_LOCKING;
 	ck_assert_int_eq(go_on(60000, true, false), 60000);
 	ck_assert_int_le(go_on(60000, false, false), 2100);
@@ -124,13 +152,40 @@ START_TEST(locking)
 }
 END_TEST
 
+/* Stopped in the middle of a lock: the drain limit is for who drains. */
+START_TEST(locking_stopped)
+{
+	l.state = GATE_LOCKING;
+	l.drain_ms = 60000;
+	ck_assert_int_eq(go_on(60000, false, false), 4500);
+	ck_assert_str_eq(why, "the worker is no longer running (no beat for 4500 ms)");
+}
+END_TEST
+
+/* What the lock waits for hangs, and the worker says so. Of a lock that has ended it means nothing. */
+START_TEST(locking_stuck)
+{
+	l.state = GATE_LOCKING;
+	ck_assert_int_eq(go_on(1000, true, false), 1000);
+	l.stuck = true;
+	ck_assert_int_eq(go_on(1000, true, false), 0);
+	ck_assert_ptr_nonnull(strstr(why, "hangs"));
+	setup();
+	l.state = GATE_LOCKED;
+	l.stuck = true;
+	ck_assert_int_eq(go_on(60000, true, false), 60000);
+}
+END_TEST
+
 START_TEST(locking_slow_drain)
 {
 	l.state = GATE_LOCKING;
+	runs = true;
 	l.drain_ms = 60000;
 	ck_assert_int_eq(go_on(120000, false, false), 62000);
 	/* locked in time: it counts anew at the next lock */
 	setup();
+	runs = true;
 	l.state = GATE_LOCKING;
 	ck_assert_int_eq(go_on(3900, false, false), 3900);
 	l.state = GATE_LOCKED;
@@ -179,12 +234,16 @@ int main(void)
 	tcase_add_checked_fixture(c, setup, NULL);
 	tcase_add_test(c, in_order);
 	tcase_add_test(c, no_beat);
+	tcase_add_test(c, starved);
+	tcase_add_test(c, doubts);
 	tcase_add_test(c, no_beat_locked);
 	tcase_add_test(c, late_beat);
 	tcase_add_test(c, lease_over);
 	tcase_add_test(c, grace_over);
 	tcase_add_test(c, lease_locked);
 	tcase_add_test(c, locking);
+	tcase_add_test(c, locking_stopped);
+	tcase_add_test(c, locking_stuck);
 	tcase_add_test(c, locking_slow_drain);
 	tcase_add_test(c, own_time);
 	tcase_add_test(c, suspend);

@@ -31,7 +31,8 @@ struct seen {
 static struct seen *shared;
 
 static const struct supervise_limits limits = {
-	.health = {.beats_missed = 300, .lease_over = 200, .locking_over = 200, .locking_stall = 200},
+	.health =
+		{.beats_missed = 300, .beats_late = 900, .lease_over = 200, .locking_over = 200, .locking_stall = 200},
 	.forget_more = 55,
 	.reap = 5000,
 };
