@@ -94,12 +94,14 @@ void ops_reply_entry(fuse_req_t req, struct node *n, const struct stat *st, int 
 }
 
 /*
- * Near the full mark a write(2) must be told at once, so it may not end in the kernel's cache. Only for handles that cannot
- * be mapped: a shared mapping needs one that reads too, and kernels refuse to map what is opened so.
+ * Near the full mark a write(2) must be told at once, so it may not end in the kernel's cache. What reads too may be wanted for a
+ * shared mapping, and older kernels refuse to map what is opened so.
  */
 static bool writes_through(struct server *s, const struct fuse_file_info *fi)
 {
-	return (fi->flags & O_ACCMODE) == O_WRONLY && space_near(&s->space, s->cfg.store->data_fd);
+	int how = fi->flags & O_ACCMODE;
+
+	return (how == O_WRONLY || (how == O_RDWR && s->maps_direct)) && space_near(&s->space, s->cfg.store->data_fd);
 }
 
 int ops_reply_handle(fuse_req_t req, struct file *f, bool writable, struct fuse_file_info *fi,
@@ -189,6 +191,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
 	(void)ino;
 	struct statvfs st;
+	(void)nodes_room_comes(&req_tree(req)->nodes); /* who has removed something asks whether it was enough */
 	if (fstatvfs(req_server(req)->cfg.store->data_fd, &st)) {
 		fuse_reply_err(req, errno);
 		return;

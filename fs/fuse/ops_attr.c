@@ -183,6 +183,14 @@ static void job_setattr(struct file_work *w, void *arg)
 	ops_deferred_end(d);
 }
 
+/* A time of before the last write past the kernel's cache: its own, of a mapping, or one told by us that came late. */
+static bool overtaken(fuse_req_t req, const struct node *n, const struct stat *attr, const struct fuse_file_info *fi)
+{
+	int64_t ns = (int64_t)attr->st_mtim.tv_sec * 1000000000 + attr->st_mtim.tv_nsec;
+
+	return ns < atomic_load(&n->written_ns) && (fi || ops_own_thread(req));
+}
+
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
 	const int drain = FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_CTIME;
@@ -202,6 +210,10 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 	struct node *n = times && state == GATE_LOCKING ? ops_node(req, ino) : ops_admit_change(req, ino);
 	if (!n)
 		return;
+	if (times && (to_set & FUSE_SET_ATTR_MTIME) && overtaken(req, n, attr, fi)) {
+		reply_attr(req, n);
+		return;
+	}
 	struct file *f = file_ref(n);
 	if (!f && (to_set & FUSE_SET_ATTR_SIZE) && req_server(req)->cfg.store->keyring->wrap_type == WRAP_FILE)
 		ops_defer(req, job_setattr,

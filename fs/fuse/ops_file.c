@@ -13,6 +13,8 @@
 #include "fs/store/store.h"
 #include "fs/tree/xattrs.h"
 
+#define TELLING_MS 1000u
+
 /* ---- open, release ---- */
 
 /* HELD (or NULL) is N's file, given back before the reply: the kernel may have closed and forgotten N when that returns. */
@@ -78,6 +80,9 @@ static void job_flush(struct file_work *w, void *arg)
 	struct deferred *d = arg;
 
 	(void)w;
+	/* who closes may unmount next, and is not to find it in use by us */
+	for (unsigned ms = 0; atomic_load(&d->server->telling) > 0 && ms < TELLING_MS; ms++)
+		clock_pause(1);
 	tell_time(d->server, d->node);
 	fuse_reply_err(d->req, 0);
 	ops_deferred_end(d);
@@ -93,7 +98,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct node *n = node_get(&req_tree(req)->nodes, ino);
 
 	(void)fi;
-	if (n && atomic_load(&n->written_ns))
+	if (n && (atomic_load(&n->written_ns) || atomic_load(&req_server(req)->telling) > 0))
 		ops_defer(req, job_flush, &(struct deferred){.node = n, .aside = true});
 	else
 		fuse_reply_err(req, 0);
@@ -202,6 +207,8 @@ static int write_admitted(fuse_req_t req, const struct fuse_file_info *fi, const
 
 	if (!r)
 		r = file_write(f, &thread_self()->work, wr);
+	if (r == -ENOSPC && nodes_room_comes(&req_tree(req)->nodes))
+		r = file_write(f, &thread_self()->work, wr);
 	return !r && direct ? sync_written(req_server(req), f, fi->flags) : r;
 }
 
@@ -220,7 +227,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 		r = write_admitted(req, fi, &wr);
 	account(s, &wr, open, r);
 	bool disk = space_failed(&s->space, r);
-	if (!r && handle_direct(fi))
+	if (!r && handle_direct(fi) && !fi->writepage)
 		written_direct(f->node);
 	if (r && fi->writepage) { /* its bytes are lost, and must read as such: neither as zeros nor as stale pages */
 		file_lost(f, wr.off, size);
@@ -234,18 +241,28 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 		fuse_reply_write(req, size);
 }
 
+/* The time is told behind the reply: over FSYNC the kernel holds the inode's lock, which utimensat(2) waits for. */
 static void job_fsync(struct file_work *w, void *arg)
 {
 	struct deferred *d = arg;
+	struct server *s = d->server;
+	struct tree *t = s->cfg.tree;
 	const struct file *f = handle_file(&d->fi);
+	struct node *n = atomic_load(&f->node->written_ns) ? node_pin(&t->nodes, f->node->id) : NULL;
 
 	(void)w;
-	tell_time(d->server, f->node);
-	times_settle(&d->server->cfg.tree->env, f->node, f->fd);
+	if (n)
+		atomic_fetch_add(&s->telling, 1);
+	times_settle(&t->env, f->node, f->fd);
 	int r = (d->arg ? fdatasync(f->fd) : fsync(f->fd)) ? -errno : 0;
 	if (!r)
-		r = obj_sync_up(d->server->cfg.tree, f->node);
+		r = obj_sync_up(t, f->node);
 	fuse_reply_err(d->req, -r);
+	if (n) {
+		tell_time(s, n);
+		node_unpin(&t->nodes, n);
+		atomic_fetch_sub(&s->telling, 1);
+	}
 	ops_deferred_end(d);
 }
 
@@ -260,7 +277,12 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 {
 	if (!ops_admit_change(req, ino))
 		return;
-	fuse_reply_err(req, -file_fallocate(handle_file(fi), &thread_self()->work, mode, (uint64_t)off, (uint64_t)len));
+	struct file *f = handle_file(fi);
+	struct file_work *w = &thread_self()->work;
+	int r = file_fallocate(f, w, mode, (uint64_t)off, (uint64_t)len);
+	if (r == -ENOSPC && nodes_room_comes(&req_tree(req)->nodes))
+		r = file_fallocate(f, w, mode, (uint64_t)off, (uint64_t)len);
+	fuse_reply_err(req, -r);
 }
 
 /* The kernel asks with dirty pages unwritten; they are written back first, from a thread that serves nobody. */

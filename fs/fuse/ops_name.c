@@ -128,6 +128,8 @@ static void create_now(fuse_req_t req, const struct make *m, struct fuse_file_in
 	struct stat st;
 	int r = obj_create(t, m, &n, &st, fi ? &f : NULL);
 
+	if (r == -ENOSPC && nodes_room_comes(&t->nodes))
+		r = obj_create(t, m, &n, &st, fi ? &f : NULL);
 	if (r || !fi) {
 		ops_reply_entry(req, n, &st, r);
 		return;
@@ -196,6 +198,8 @@ static void make_special(fuse_req_t req, const struct make *m)
 	struct stat st;
 	int r = obj_special_new(req_tree(req), m, &n, &st);
 
+	if (r == -ENOSPC && nodes_room_comes(&req_tree(req)->nodes))
+		r = obj_special_new(req_tree(req), m, &n, &st);
 	ops_reply_entry(req, n, &st, r);
 }
 
@@ -230,6 +234,8 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	if (!make_admitted(req, parent, &m))
 		return;
 	int r = obj_mkdir(req_tree(req), &m, &n, &st);
+	if (r == -ENOSPC && nodes_room_comes(&req_tree(req)->nodes))
+		r = obj_mkdir(req_tree(req), &m, &n, &st);
 	ops_reply_entry(req, n, &st, r);
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -68,6 +69,48 @@ static void tmpfile_as_create(struct fuse_buf *buf, size_t len)
 	memcpy((char *)buf->mem + name_at, NAMELESS, sizeof(NAMELESS));
 }
 
+/*
+ * Linux 6.6 maps what is opened past its cache, where it is told that we are content. libfuse of Debian 12 and 13 has no word for
+ * that either: what the kernel offers is seen in its INIT, and taken in the reply.
+ */
+#define DIRECT_MMAP (1u << 4) /* FUSE_DIRECT_IO_ALLOW_MMAP in flags2, which older headers lack */
+
+static void see_offer(struct server *s, const struct fuse_buf *buf, size_t len)
+{
+	const struct fuse_in_header *in = buf->mem;
+	const struct fuse_init_in *init = (const struct fuse_init_in *)(in + 1);
+
+	if ((buf->flags & FUSE_BUF_IS_FD) || len < sizeof(*in) + sizeof(*init) || in->opcode != FUSE_INIT)
+		return;
+	s->maps_direct = (init->flags & FUSE_INIT_EXT) && (init->flags2 & DIRECT_MMAP);
+	s->init_unique = in->unique;
+}
+
+/* INIT is answered alone, before there is another request. */
+static void take_offer(const struct server *s, const struct iovec *iov, int count)
+{
+	const struct fuse_out_header *out = iov[0].iov_base;
+
+	if (!s->maps_direct || count < 2 || out->unique != s->init_unique ||
+	    iov[1].iov_len < sizeof(struct fuse_init_out))
+		return;
+	struct fuse_init_out *init = iov[1].iov_base;
+	init->flags |= FUSE_INIT_EXT;
+	init->flags2 |= DIRECT_MMAP;
+}
+
+static ssize_t reply(int fd, struct iovec *iov, int count, void *arg)
+{
+	take_offer(arg, iov, count);
+	return writev(fd, iov, count);
+}
+
+static ssize_t request(int fd, void *buf, size_t len, void *arg)
+{
+	(void)arg;
+	return read(fd, buf, len);
+}
+
 static void *thread_main(void *arg)
 {
 	struct server_thread *t = arg;
@@ -83,6 +126,7 @@ static void *thread_main(void *arg)
 			break;
 		unsigned turn = lock_request_begin(s->cfg.lock);
 		lock_work_begin(s->cfg.lock);
+		see_offer(s, &t->buf, (size_t)len);
 		tmpfile_as_create(&t->buf, (size_t)len);
 		fuse_session_process_buf(s->session, &t->buf);
 		if (!ops_open(s)) /* a page that was refused after the wipe */
@@ -133,9 +177,8 @@ static int session_new(struct server *s)
 	fuse_opt_free_args(&args);
 	if (!s->session)
 		return -EINVAL;
-	char path[32];
-	snprintf(path, sizeof(path), "/dev/fd/%d", s->cfg.fuse_fd);
-	if (fuse_session_mount(s->session, path) == 0)
+	const struct fuse_custom_io io = {.writev = reply, .read = request};
+	if (fuse_session_custom_io(s->session, &io, s->cfg.fuse_fd) == 0)
 		return 0;
 	fuse_session_destroy(s->session);
 	return -EIO;

@@ -23,7 +23,7 @@ struct server_config {
 	void *arg;
 };
 
-/* A session on cfg->fuse_fd, as /dev/fd/N: who opened the descriptor is no matter. -ENOMEM, -EINVAL, -EIO. */
+/* A session on cfg->fuse_fd: who opened the descriptor is no matter. -ENOMEM, -EINVAL, -EIO. */
 int server_new(const struct server_config *cfg, struct server **out) MUST_CHECK;
 /* Start the pool and the serving threads: requests are answered from now on. -ENOMEM, -EAGAIN. */
 int server_start(struct server *s) MUST_CHECK;

@@ -204,6 +204,14 @@ static bool is_unused(const struct nodes *t, const struct node *n)
 	return !(atomic_load(&n->lost_any) && n->links && !n->gone);
 }
 
+void orphan_close(struct nodes *t, int fd)
+{
+	if (fd < 0)
+		return;
+	close(fd);
+	atomic_fetch_sub(&t->orphans, 1);
+}
+
 /* Frees N and, when that unpins them, its ancestors. The chain is walked by recursion through link_free_locked(). */
 static void node_free_if_unused(struct nodes *t, struct node *n)
 {
@@ -214,8 +222,7 @@ static void node_free_if_unused(struct nodes *t, struct node *n)
 	t->n_nodes--;
 	(void)slot_set(t, n->id, NULL);
 	dirfd_forget_locked(t, n);
-	if (n->orphan_fd >= 0)
-		close(n->orphan_fd);
+	orphan_close(t, n->orphan_fd);
 	ranges_clear(&n->lost);
 	struct link *links = n->links;
 	id_give(t, n->id);
@@ -282,8 +289,7 @@ void node_forget(struct nodes *t, struct node *n, uint64_t count)
 	}
 	node_free_if_unused(t, n);
 	pthread_mutex_unlock(&t->lock);
-	if (orphan_fd >= 0)
-		close(orphan_fd); /* the end of the backing's inode, with all its pages: not under the lock */
+	orphan_close(t, orphan_fd); /* the end of the backing's inode, with all its pages: not under the lock */
 }
 
 bool node_known(struct nodes *t, dev_t dev, ino_t ino)

@@ -134,6 +134,7 @@ struct nodes {
 	unsigned n_dirfds;
 	struct orphan orphan[ORPHANS_MAX]; /* nodes with an orphan_fd, a ring; some have been forgotten since */
 	size_t orphan_next;
+	_Atomic unsigned orphans;      /* orphan_fds, until they are closed */
 	_Atomic uint64_t known;        /* nodes with nlookup > 0 */
 	_Atomic uint64_t *shared_high; /* `high`, for another process; set after nodes_init(), NULL = nobody */
 };
@@ -190,6 +191,11 @@ int node_move_name(struct nodes *t, const struct stat *st, struct node_place fro
  * work. Closed when forgotten; of more than 4,096 at a time the oldest is dropped.
  */
 void node_keep_orphan(struct nodes *t, dev_t dev, ino_t ino, int fd);
+/*
+ * What was removed gives its blocks back when the kernel has forgotten it, which comes after unlink(2) has returned. True: some
+ * did, within 100 ms, and what met ENOSPC may be tried again. Does not wait where nothing is on its way.
+ */
+bool nodes_room_comes(struct nodes *t);
 
 /* Copy name I of N: parent (pinned: give it to node_unpin()) and disk name. -ENOENT if there is no such. */
 int node_name(struct nodes *t, struct node *n, unsigned i, struct node **parent, char name[256]) MUST_CHECK;

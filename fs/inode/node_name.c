@@ -7,13 +7,16 @@
 
 #include "fs/inode/node.h"
 #include "fs/inode/node_own.h"
+#include "kms/gate.h"
+
+#define ROOM_MS 100u
 
 int node_add_name(struct nodes *t, struct node *n, struct node *parent, const char *name)
 {
 	pthread_mutex_lock(&t->lock);
 	int r = link_add_locked(n, parent, name);
-	if (!r && n->orphan_fd >= 0) {
-		close(n->orphan_fd);
+	if (!r) {
+		orphan_close(t, n->orphan_fd);
 		n->orphan_fd = -1;
 	}
 	pthread_mutex_unlock(&t->lock);
@@ -57,6 +60,15 @@ int node_move_name(struct nodes *t, const struct stat *st, struct node_place fro
 	return r;
 }
 
+bool nodes_room_comes(struct nodes *t)
+{
+	unsigned before = atomic_load(&t->orphans);
+
+	for (unsigned ms = 0; ms < ROOM_MS && atomic_load(&t->orphans) > 0; ms++)
+		clock_pause(1);
+	return atomic_load(&t->orphans) < before;
+}
+
 static struct node *orphan_locked(struct nodes *t, const struct orphan *o)
 {
 	struct node *n = node_get(t, o->id);
@@ -70,7 +82,7 @@ static struct node *orphan_locked(struct nodes *t, const struct orphan *o)
  */
 static void orphan_drop_locked(struct nodes *t, struct node *n)
 {
-	close(n->orphan_fd);
+	orphan_close(t, n->orphan_fd);
 	n->orphan_fd = -1;
 	if (n->links || n->gone)
 		return;
@@ -101,6 +113,7 @@ void node_keep_orphan(struct nodes *t, dev_t dev, ino_t ino, int fd)
 	if (n && n->orphan_fd < 0) {
 		*orphan_place_locked(t) = (struct orphan){n->id, n->generation};
 		n->orphan_fd = fd;
+		atomic_fetch_add(&t->orphans, 1);
 		fd = -1;
 	}
 	pthread_mutex_unlock(&t->lock);

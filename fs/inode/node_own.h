@@ -15,4 +15,7 @@ int link_add_locked(struct node *n, struct node *parent, const char *name) MUST_
 /* Free L, which is in no list any more. Its parent is unpinned, and freed if nothing else keeps it. */
 void link_free_locked(struct nodes *t, struct link *l);
 
+/* Close FD, an orphan's (-1: none): what the last name of has gone gives its blocks back with it. */
+void orphan_close(struct nodes *t, int fd);
+
 #endif

@@ -5,6 +5,8 @@
 
 M=$W/mnt
 writes() { python3 "$here/writers.py" "$@"; }
+# Linux 6.6 maps what is opened past its cache, so that what may read too can be
+maps=$(printf '6.6\n%s\n' "$(uname -r)" | sort -VC && echo yes)
 
 # A disk of 48 MiB. What has not reached the disk fits into it several times.
 truncate -s 48M "$W/img"
@@ -15,6 +17,7 @@ new_store small/s
 mount_store small/s || exit
 for i in 1 2 3 4; do : >"$M/keep$i"; done
 head -c 200000 /dev/urandom >"$M/keep5"
+expect 'a database' python3 "$here/writers.py" database "$M/db"
 for flags in WRONLY 'WRONLY|APPEND' RDWR 'RDWR|APPEND' 'WRONLY|DIRECT'; do
 	expect "$flags: write(2) tells that the disk is full" timeout $HANG python3 "$here/writers.py" endless "$M/big" "$flags" 1000
 	rm -f "$M/big"
@@ -31,11 +34,24 @@ for i in 1 2 3; do
 	bash -c 'echo "$(<"$1")" >"$2"' - "$W/text" "$M/keep$i" 2>/dev/null && fail "echo > file $i: exit 0" || pass 'echo > file is told'
 	bash -c 'echo "$(<"$1")" >>"$2"' - "$W/text" "$M/keep$i" 2>/dev/null && fail "echo >> file $i: exit 0" || pass 'echo >> file is told'
 done
-same 'one that may read too: fsync and the next write(2) tell' 'ok ENOSPC ENOSPC ok' "$(writes small "$M/keep4" RDWR 100000)"
+same 'one that may read too' "$([ -n "$maps" ] && echo ENOSPC ok ENOSPC ok || echo ok ENOSPC ENOSPC ok)" "$(writes small "$M/keep4" RDWR 100000)"
+if [ -n "$maps" ]; then
+	same 'a database is told, and goes on' 'database or disk is full ok 100' "$(python3 "$here/writers.py" more "$M/db" 2>&1)"
+	same 'and is whole for the next one' 'ok 100' "$(python3 "$here/writers.py" look "$M/db" 2>&1)"
+else
+	skip 'a database on a full disk (Linux 6.6)'
+fi
 refused 'and what was lost reads as an error, or is not there' 'No space|error' '' bash -c 'cat "$1" && [ ! -s "$1" ] && echo "No space" && false' - "$M/keep4"
 expect 'what is there is overwritten in place, which needs no room' dd if=/dev/zero of="$M/keep5" bs=50000 count=4 conv=notrunc,fsync status=none
 same 'and is that' "$(head -c 200000 /dev/zero | md5sum)" "$(md5sum <"$M/keep5")"
 rm "$M/fill"
+# and is told once more what it has: what is removed gives its blocks back when the kernel has forgotten it, later than rm
+for n in 1 2 3 4 5; do
+	dd if=/dev/zero of="$M/fill" bs=64k count=2000 status=none 2>/dev/null
+	rm "$M/fill"
+	expect 'rm makes room at once' dd if=/dev/zero of="$M/after" bs=300k count=1 status=none
+	rm "$M/after"
+done
 # what goes past the cache takes suid, sgid and capabilities from a file, as what does not
 nobody='setpriv --reuid=65534 --regid=65534 --clear-groups'
 chmod 755 "$W" && chmod 777 "$M"
@@ -82,6 +98,8 @@ expect 'a time that was set stays, through the close' python3 -c '
 import os, sys
 fd = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND); os.write(fd, b"x"); os.utime(fd, (1000, 1000)); os.close(fd)
 sys.exit(os.stat(sys.argv[1]).st_mtime != 1000)' "$M/stamped"
+expect 'fsync tells the time and does not wait for that' python3 "$here/writers.py" synced "$M/synced"
+expect 'the time of a mapping does not take the place of a later one' python3 "$here/writers.py" mapped "$M/mixed"
 same 'with room again all goes on, in the file that lost something too' 'ok ok ok ok' "$(writes small "$M/keep4" RDWR 100000)"
 same 'in a new one' 'ok ok ok ok' "$(writes small "$M/new" WRONLY 100000)"
 same 'and is there' "200000 $(head -c 100000 /dev/zero | md5sum)" "$(stat -c %s "$M/new") $(head -c 100000 "$M/new" | md5sum)"
@@ -101,7 +119,9 @@ for e in ENOSPC EDQUOT EIO EFBIG; do
 	: >"$M/$e"
 	: >"$M/$e.sh"
 	failing "$n"
-	same "$e: fsync, the next write(2)" "ok $e $e ok" "$(writes small "$M/$e" RDWR 50000)"
+	# what a write has left half done cannot be put back here: EIO
+	told=$(writes small "$M/$e" RDWR 50000)
+	[[ $told == "ok $e $e ok" || (-n $maps && $told =~ ^$e\ ok\ ($e|EIO)\ ok$) ]] && pass "$e is told" || fail "$e: $told"
 	bash -c 'echo "$(<"$1")" >"$2"' - "$W/text" "$M/$e.sh" 2>/dev/null && fail "$e: echo > file: exit 0" || pass "$e: echo > file is told"
 	failing 0
 	same "$e: afterwards" 'ok ok ok ok' "$(writes small "$M/$e" RDWR 50000)"

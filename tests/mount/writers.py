@@ -3,9 +3,14 @@
 """Who writes to a store that takes nothing more is told, whatever he checks: write(2), fsync(2), close(2).
 
     writers.py endless FILE FLAGS MIB     write(2) until it fails; FLAGS as WRONLY|APPEND; exit 0 when told before MIB
-    writers.py small FILE FLAGS BYTES     one write(2), then one more a second later, then fsync and close: prints who told
+    writers.py small FILE FLAGS BYTES     one write(2), then fsync, one more and close: prints who told
+    writers.py database FILE              one of a hundred rows
+    writers.py more FILE                  more rows than there is room for: what it says, and what is there then
+    writers.py look FILE                  what is there of it
+    writers.py synced FILE                write and fsync: quickly, and the time of change moves
+    writers.py mapped FILE                a change in a mapping, a write(2) later, fsync: the time is the write's
 """
-import errno, os, sys, time
+import errno, mmap, os, sqlite3, sys, time
 
 
 def name_of(e):
@@ -47,5 +52,68 @@ def small(name, flags, size):
     print(name_of(first), name_of(out), name_of(again), name_of(tried(os.close, fd)))
 
 
+def rows(base, text, n):
+    base.executemany('insert into t values(?)', [(text,)] * n)
+    base.commit()
+
+
+def look(name, base=None):
+    base = base or sqlite3.connect(name)
+    print(base.execute('pragma integrity_check').fetchone()[0], base.execute('select count(*) from t').fetchone()[0])
+
+
+def database(name):
+    base = sqlite3.connect(name)
+    base.execute('create table t(a)')
+    rows(base, 'x' * 10, 100)
+
+
+def more(name):
+    base = sqlite3.connect(name)
+    try:
+        rows(base, 'y' * 1000, 100000)
+    except sqlite3.Error as e:
+        print(e, end=' ')
+    look(name, base)
+
+
+def synced(name):
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT, 0o644)
+    begin, bad = time.monotonic(), 0
+    for i in range(20):
+        os.utime(fd, (1000, 1000))
+        os.write(fd, b'line\n')
+        os.fsync(fd)
+        end = time.monotonic() + 10
+        while os.fstat(fd).st_mtime == 1000 and time.monotonic() < end:
+            time.sleep(0.001)
+        bad += os.fstat(fd).st_mtime == 1000
+    took = time.monotonic() - begin
+    print(f'20 writes and fsyncs took {took:.1f} s, {bad} times the time stood still')
+    return bad > 0 or took > 10
+
+
+def mapped(name):
+    fd = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
+    os.ftruncate(fd, 8192)
+    m = mmap.mmap(fd, 8192)
+    bad = 0
+    for i in range(5):
+        m[5000 + i] = 65
+        bad += os.pread(fd, 1, 5000 + i) != b'A'
+        time.sleep(0.1)
+        then = time.time()
+        os.pwrite(fd, b'B', i)
+        bad += m[i] != 66
+        os.fsync(fd)
+        time.sleep(0.1)
+        bad += os.fstat(fd).st_mtime < then - 0.05
+    os.close(fd)
+    print(f'{bad} times wrong')
+    return bad > 0
+
+
 if __name__ == '__main__':
-    sys.exit({'endless': endless, 'small': small}[sys.argv[1]](*sys.argv[2:]))
+    what = {'endless': endless, 'small': small, 'database': database, 'more': more, 'look': look,
+            'synced': synced, 'mapped': mapped}
+    sys.exit(what[sys.argv[1]](*sys.argv[2:]))

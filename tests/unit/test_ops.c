@@ -96,13 +96,21 @@ static uint64_t send_request(uint32_t opcode, uint64_t node, struct iovec *iov, 
 #define BYTES(...) &(__VA_ARGS__), sizeof(__VA_ARGS__)
 #define TEXT(s) (char *)(uintptr_t)(s), strlen(s) + 1
 
+#define DIRECT_MMAP (1u << 4) /* FUSE_DIRECT_IO_ALLOW_MMAP in flags2 */
+
+static uint32_t offer; /* flags2 of INIT */
+
 static void init(void)
 {
-	struct fuse_init_in in = {.major = 7, .minor = 36, .max_readahead = 1 << 20};
-	in.flags = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_WRITEBACK_CACHE | FUSE_POSIX_ACL | FUSE_DO_READDIRPLUS |
-		   FUSE_DONT_MASK | FUSE_AUTO_INVAL_DATA | FUSE_MAX_PAGES | FUSE_PARALLEL_DIROPS | FUSE_POSIX_LOCKS |
-		   FUSE_FLOCK_LOCKS | FUSE_ATOMIC_O_TRUNC | FUSE_SPLICE_READ;
+	struct fuse_init_in in = {.major = 7, .minor = 36, .max_readahead = 1 << 20, .flags2 = offer};
+	in.flags = (offer ? FUSE_INIT_EXT : 0) | FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_WRITEBACK_CACHE |
+		   FUSE_POSIX_ACL | FUSE_DO_READDIRPLUS | FUSE_DONT_MASK | FUSE_AUTO_INVAL_DATA | FUSE_MAX_PAGES |
+		   FUSE_PARALLEL_DIROPS | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS | FUSE_ATOMIC_O_TRUNC | FUSE_SPLICE_READ;
 	ck_assert_int_eq(ASK(FUSE_INIT, 0, {BYTES(in)}), 0);
+	const struct fuse_init_out *out = (const struct fuse_init_out *)body;
+	ck_assert_uint_eq(body_len, sizeof(*out));
+	ck_assert_uint_eq(out->flags2 & DIRECT_MMAP, offer);
+	ck_assert(!offer || (out->flags & FUSE_INIT_EXT));
 }
 
 /* ---- the mount around it ---- */
@@ -780,6 +788,13 @@ static void setup_read_only(void)
 	setup();
 }
 
+/* A kernel that maps what is opened past its cache: init() looks at the answer. */
+static void setup_offered(void)
+{
+	offer = DIRECT_MMAP;
+	setup();
+}
+
 static void setup_file(void)
 {
 	wrap = WRAP_FILE;
@@ -815,6 +830,8 @@ int main(void)
 	c = add_case(suite, "read-only", setup_read_only);
 	tcase_add_test(c, session);
 	tcase_add_test(c, read_only_mount);
+	c = add_case(suite, "offered", setup_offered);
+	tcase_add_test(c, file);
 	c = add_case(suite, "wrap type file", setup_file);
 	tcase_add_test(c, asks_the_kms);
 	SRunner *runner = srunner_create(suite);
