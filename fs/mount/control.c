@@ -2,7 +2,6 @@
 /* The control socket's server: one thread accepts, one short-lived thread per connection answers. */
 #include "fs/mount/control.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -17,24 +16,27 @@
 
 #include "crypto/auto.h"
 #include "fs/audit/audit.h"
+#include "fs/mount/control_private.h"
 #include "fs/mount/status.h"
 #include "fs/watch/control_own.h"
 #include "fs/watch/worker.h"
 
-#define CLIENTS_MAX 64 /* each may be silent for IO_TIMEOUT_S: none holds up another */
-#define IO_TIMEOUT_S 5
+#define IO_TIMEOUT_S 5 /* so long a client may be silent, or until another one wants his place */
+#define PLACE_WAIT_MS 1000
 #define STACK_LEN (256u << 10)
 
 struct control {
 	struct control_config cfg;
-	struct sockaddr_un address;
-	struct sockaddr_un device; /* a link to it, of another name; none: an empty path */
-	int listen_fd, stop_fd;
+	struct control_socket socket;
+	int stop_fd;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t idle;
-	int client[CLIENTS_MAX]; /* -1 = free; under lock */
-	unsigned n_clients;      /* under lock */
+	int client[CONTROL_CLIENTS]; /* -1 = free; under lock */
+	uint64_t silent_in
+		[CONTROL_CLIENTS]; /* the turn in which he came, 0 once he has said what he wants; under lock */
+	uint64_t turn;             /* the accepting thread's */
+	unsigned n_clients;        /* under lock */
 };
 
 struct client {
@@ -138,6 +140,14 @@ static int receive(int fd, char *buf, size_t *len)
 	return -EPROTO;
 }
 
+/* He has said what he wants: nobody is given his place. */
+static void heard(struct client *k)
+{
+	pthread_mutex_lock(&k->control->lock);
+	k->control->silent_in[k->slot] = 0;
+	pthread_mutex_unlock(&k->control->lock);
+}
+
 static void *serve(void *arg)
 {
 	AUTO(auto_free) struct client *k = arg;
@@ -150,6 +160,7 @@ static void *serve(void *arg)
 	if (getsockopt(k->fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len) == 0 && receive(k->fd, buf, &len) == 0) {
 		enum control_command cmd;
 
+		heard(k);
 		if (control_request_parse(buf, len, &cmd) < 0)
 			answer(k->fd, -EPROTO,
 			       "this mount does not understand the request: another version of byokfs?");
@@ -194,22 +205,41 @@ static int spawn(void *(*fn)(void *), void *arg, bool detached, pthread_t *threa
 	return r;
 }
 
+/*
+ * Called with the lock held. A free place; who has been silent longest makes room, so that an order to lock gets through whatever
+ * sits there. None when all have asked and wait for their answers.
+ */
+static unsigned place_find(struct control *c)
+{
+	const struct timespec until = clock_timespec(clock_ms(CLOCK_MONOTONIC) + PLACE_WAIT_MS);
+	unsigned slot, oldest = CONTROL_CLIENTS;
+
+	for (slot = 0; slot < CONTROL_CLIENTS && c->client[slot] >= 0; slot++)
+		if (c->silent_in[slot] && (oldest == CONTROL_CLIENTS || c->silent_in[slot] < c->silent_in[oldest]))
+			oldest = slot;
+	if (slot < CONTROL_CLIENTS || oldest == CONTROL_CLIENTS)
+		return slot;
+	shutdown(c->client[oldest], SHUT_RDWR);
+	while (c->client[oldest] >= 0)
+		if (pthread_cond_timedwait(&c->idle, &c->lock, &until))
+			return CONTROL_CLIENTS;
+	return oldest;
+}
+
 /* Takes FD over. Called with the lock held. */
 static int client_begin(struct control *c, int fd)
 {
 	const struct timeval timeout = {.tv_sec = IO_TIMEOUT_S};
 	pthread_t thread;
-	unsigned slot = 0;
-
-	while (slot < CLIENTS_MAX && c->client[slot] >= 0)
-		slot++;
-	struct client *k = slot < CLIENTS_MAX ? malloc(sizeof(*k)) : NULL;
+	unsigned slot = place_find(c);
+	struct client *k = slot < CONTROL_CLIENTS ? malloc(sizeof(*k)) : NULL;
 	if (!k)
 		return -EAGAIN;
 	*k = (struct client){.control = c, .slot = slot, .fd = fd};
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	c->client[slot] = fd;
+	c->silent_in[slot] = ++c->turn;
 	c->n_clients++;
 	int r = spawn(serve, k, true, &thread);
 	if (r == 0)
@@ -223,14 +253,14 @@ static int client_begin(struct control *c, int fd)
 static void *accept_loop(void *arg)
 {
 	struct control *c = arg;
-	struct pollfd p[2] = {{.fd = c->listen_fd, .events = POLLIN}, {.fd = c->stop_fd, .events = POLLIN}};
+	struct pollfd p[2] = {{.fd = c->socket.fd, .events = POLLIN}, {.fd = c->stop_fd, .events = POLLIN}};
 
 	for (;;) {
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			return NULL;
 		if (p[1].revents)
 			return NULL;
-		int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		int fd = accept4(c->socket.fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0) {
 			/* Out of descriptors: not in a tight loop. */
 			if (errno == EMFILE || errno == ENFILE)
@@ -245,91 +275,18 @@ static void *accept_loop(void *arg)
 		pthread_mutex_lock(&c->lock);
 		int r = client_begin(c, fd);
 		pthread_mutex_unlock(&c->lock);
-		if (r < 0)
+		if (r < 0) {
+			answer(fd, -EBUSY, "too many ask at the same time: try again");
 			close(fd);
+		}
 	}
 }
 
 /* Start and stop */
 
-/* A socket that nobody listens on is left over from a daemon that was killed. */
-static int address_free(const struct sockaddr_un *a)
-{
-	AUTO(auto_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 || errno == EAGAIN)
-		return -EADDRINUSE;
-	if (unlink(a->sun_path) < 0 && errno != ENOENT)
-		return -errno;
-	return 0;
-}
-
-/* Links of earlier daemons of this mount point, which were killed: their numbers are another mount's by now. */
-static void unlink_stale(const char *dir, const char *socket_name)
-{
-	char target[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	DIR *stream = opendir(dir);
-
-	for (const struct dirent *e; stream && (e = readdir(stream));) {
-		ssize_t n = readlinkat(dirfd(stream), e->d_name, target, sizeof(target) - 1);
-
-		if (n < 0)
-			continue;
-		target[n] = '\0';
-		if (strcmp(target, socket_name) == 0)
-			(void)unlinkat(dirfd(stream), e->d_name, 0);
-	}
-	if (stream)
-		closedir(stream);
-}
-
-/* So that the mount is found by other paths as well; without it, by its own only. */
-static void link_device(struct control *c, const char *dir)
-{
-	char device[CONTROL_DEVICE_MAX];
-
-	unlink_stale(dir, strrchr(c->address.sun_path, '/') + 1);
-	if (control_device(c->cfg.mountpoint, device) || control_address(dir, device, &c->device))
-		return;
-	if (unlink(c->device.sun_path) < 0 && errno != ENOENT)
-		return;
-	if (symlink(strrchr(c->address.sun_path, '/') + 1, c->device.sun_path) < 0)
-		c->device.sun_path[0] = '\0';
-}
-
-static int control_listen(struct control *c)
-{
-	char dir[sizeof(c->address.sun_path)];
-	int r = control_dir_make(dir, sizeof(dir));
-	if (r == 0)
-		r = control_address(dir, c->cfg.mountpoint, &c->address);
-	if (r == 0)
-		r = address_free(&c->address);
-	if (r < 0)
-		return r;
-	c->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	c->stop_fd = eventfd(0, EFD_CLOEXEC);
-	if (c->listen_fd < 0 || c->stop_fd < 0)
-		return -errno;
-	/* before the bind: what lies at the name afterwards might be another's */
-	if (fchmod(c->listen_fd, 0600) < 0)
-		return -errno;
-	if (bind(c->listen_fd, (const struct sockaddr *)&c->address, sizeof(c->address)) < 0)
-		return -errno;
-	if (listen(c->listen_fd, CLIENTS_MAX) < 0)
-		return -errno;
-	link_device(c, dir);
-	return 0;
-}
-
 static void control_free(struct control *c)
 {
-	if (c->listen_fd >= 0)
-		unlink(c->address.sun_path);
-	if (c->device.sun_path[0])
-		unlink(c->device.sun_path);
-	auto_close(&c->listen_fd);
+	control_socket_close(&c->socket);
 	auto_close(&c->stop_fd);
 	pthread_mutex_destroy(&c->lock);
 	pthread_cond_destroy(&c->idle);
@@ -342,12 +299,17 @@ int control_start(const struct control_config *cfg, struct control **out)
 	if (!c)
 		return -ENOMEM;
 	c->cfg = *cfg;
-	c->listen_fd = c->stop_fd = -1;
-	for (unsigned i = 0; i < CLIENTS_MAX; i++)
+	c->socket.fd = c->stop_fd = -1;
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
 		c->client[i] = -1;
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->idle, NULL);
-	int r = control_listen(c);
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->idle, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	c->stop_fd = eventfd(0, EFD_CLOEXEC);
+	int r = c->stop_fd < 0 ? -errno : control_socket_open(&c->socket, c->cfg.mountpoint);
 	if (r == 0)
 		r = spawn(accept_loop, c, false, &c->thread);
 	if (r < 0) {
@@ -369,7 +331,7 @@ void control_stop(struct control *c)
 	pthread_join(c->thread, NULL);
 	/* Who asked gets his answer; who only sits there is woken. */
 	pthread_mutex_lock(&c->lock);
-	for (unsigned i = 0; i < CLIENTS_MAX; i++)
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
 		if (c->client[i] >= 0)
 			shutdown(c->client[i], SHUT_RD);
 	while (c->n_clients > 0)

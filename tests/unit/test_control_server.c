@@ -10,11 +10,10 @@
 
 #include "fs/audit/audit.h"
 #include "fs/mount/control.h"
+#include "fs/mount/control_private.h"
 #include "fs/mount/status.h"
 #include "fs/watch/control_own.h"
 #include "tests/unit/store_rig.h"
-
-#define CLIENTS_MAX 64 /* as in control.c */
 
 static struct rig rig;
 static struct control *control;
@@ -321,30 +320,60 @@ START_TEST(at_once)
 }
 END_TEST
 
-/* As many as there may be sit there: the next is sent away, and comes in when one has left. */
-START_TEST(full)
+/* As many as there may be sit there and say nothing, or half of it: an order gets through, and who came first has made room. */
+START_TEST(full_of_silent)
 {
-	int fd[CLIENTS_MAX];
+	int fd[CONTROL_CLIENTS + 10];
 	char answer[64];
 
 	begin();
-	for (int i = 0; i < CLIENTS_MAX; i++)
+	for (size_t i = 0; i < ARRAY_LEN(fd); i++) {
 		fd[i] = dial();
+		if (i % 2)
+			say(fd[i], "byokfs 1 sta", 12);
+	}
+	ck_assert_str_eq(ask("byokfs 1 lock\n"), "ok\n");
+	for (int i = 0; i < 10; i++) {
+		hear(fd[i], answer, sizeof(answer));
+		ck_assert_str_eq(answer, "");
+	}
+	say(fd[20], "byokfs 1 status\n", 16); /* he may still speak */
+	hear(fd[20], answer, sizeof(answer));
+	ck_assert_str_eq(answer, "ok\nstate active\n");
+	control_stop(control); /* and the end waits for none of them */
+	for (size_t i = 0; i < ARRAY_LEN(fd); i++)
+		close(fd[i]);
+}
+END_TEST
+
+/* All have asked and wait: nobody loses his answer, and the next is told. */
+START_TEST(full_of_waiting)
+{
+	int fd[CONTROL_CLIENTS];
+	char answer[64];
+
+	begin();
+	world.held = CONTROL_CLIENTS + 1;
+	for (size_t i = 0; i < ARRAY_LEN(fd); i++) {
+		fd[i] = dial();
+		say(fd[i], "byokfs 1 status\n", 16);
+	}
+	pthread_mutex_lock(&world.lock);
+	while (world.in_status < CONTROL_CLIENTS)
+		pthread_cond_wait(&world.changed, &world.lock);
+	pthread_mutex_unlock(&world.lock);
 	int extra = dial();
 	hear(extra, answer, sizeof(answer));
-	ck_assert_str_eq(answer, "");
-	close(fd[17]);
-	do { /* until its place is free */
-		extra = dial();
-		ssize_t n = send(extra, "byokfs 1 lock\n", 14, MSG_NOSIGNAL);
-		ck_assert(n == 14 || n < 0);
-		hear(extra, answer, sizeof(answer));
-	} while (!answer[0]);
-	ck_assert_str_eq(answer, "ok\n");
-	control_stop(control); /* and the end waits for none of them */
-	for (int i = 0; i < CLIENTS_MAX; i++)
-		if (i != 17)
-			close(fd[i]);
+	ck_assert_str_eq(answer, "error 16 too many ask at the same time: try again\n");
+	pthread_mutex_lock(&world.lock);
+	world.held = 0;
+	pthread_cond_broadcast(&world.changed);
+	pthread_mutex_unlock(&world.lock);
+	for (size_t i = 0; i < ARRAY_LEN(fd); i++) {
+		hear(fd[i], answer, sizeof(answer));
+		ck_assert_str_eq(answer, "ok\nstate active\n");
+	}
+	control_stop(control);
 }
 END_TEST
 
@@ -523,7 +552,8 @@ int main(void)
 	tcase_add_test(t, lengths);
 	tcase_add_test(t, in_pieces);
 	tcase_add_test(t, at_once);
-	tcase_add_test(t, full);
+	tcase_add_test(t, full_of_silent);
+	tcase_add_test(t, full_of_waiting);
 	tcase_add_test(t, gone);
 	tcase_add_test(t, strangers);
 	tcase_add_test(t, stop_while_one_waits);
