@@ -2,6 +2,7 @@
 /* The `byokfs` program: finds the subcommand and hands over to it. */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -85,15 +86,18 @@ static void limit_raise(int what, rlim_t most)
 		(void)setrlimit(what, &l);
 }
 
-/* A shell's `ulimit -s` is the size of each thread's stack, and of ours. */
+/* A shell's `ulimit -s` is the size of each thread's stack, and of ours. Never higher than usual: without a limit is worse. */
 static void stacks_as_usual(void)
 {
 	struct rlimit l;
 	pthread_attr_t attr;
 
 	if (getrlimit(RLIMIT_STACK, &l) == 0 && l.rlim_cur < STACK_LEN) {
-		l.rlim_cur = l.rlim_max < STACK_LEN ? l.rlim_max : STACK_LEN;
-		(void)setrlimit(RLIMIT_STACK, &l);
+		l.rlim_cur = STACK_LEN;
+		if (l.rlim_max < STACK_LEN)
+			limit_raise(RLIMIT_STACK, STACK_LEN);
+		else
+			(void)setrlimit(RLIMIT_STACK, &l);
 	}
 	if (pthread_attr_init(&attr))
 		return;
@@ -113,6 +117,8 @@ static int harden(void)
 	limit_raise(RLIMIT_MEMLOCK, 0); /* mount tells when keys could not be locked */
 	limit_raise(RLIMIT_NOFILE, NOFILE_ROOT);
 	limit_raise(RLIMIT_FSIZE, RLIM_INFINITY);
+	signal(SIGXFSZ,
+	       SIG_IGN); /* where it stays: an error of one write, told as such, and nobody's death in the middle of one */
 	limit_raise(RLIMIT_CPU, RLIM_INFINITY);
 	limit_raise(RLIMIT_AS, RLIM_INFINITY);
 	limit_raise(RLIMIT_DATA, RLIM_INFINITY);

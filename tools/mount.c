@@ -225,7 +225,7 @@ static int run_audited(const struct mount_options *m, struct worker *w, struct o
 	harden_worker(m->open.log);
 	int r = audit_start(&ac, &audit, why);
 	if (r < 0)
-		return cmd_fail(cmd_exit_of(r), "%s", why);
+		return cmd_fail(cmd_exit_of(r), "%s", why[0] ? why : strerror(-r));
 	r = run(m, w, o, audit, &last);
 	audit_stop(audit, last.len > 0 ? &last : NULL);
 	return r;

@@ -260,7 +260,9 @@ static enum cmd_exit gate_begin(const struct opened_config *cfg, struct opened_s
 static enum cmd_exit open_error(int r, const char *why)
 {
 	/* -EPERM is the pin's word here, not the operating system's. */
-	return cmd_fail(r == -EPERM ? CMD_NOT_TRUSTED : cmd_exit_of(r), "%s", why);
+	enum cmd_exit code = r == -EPERM ? CMD_NOT_TRUSTED : cmd_exit_of(r);
+
+	return why[0] ? cmd_fail(code, "%s", why) : cmd_fail(code, "cannot open the store: %s", strerror(-r));
 }
 
 /* Whoever may wrap under the KEK can have made this store: nothing but its id says that it is the one that was meant. */

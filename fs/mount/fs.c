@@ -67,7 +67,6 @@ static void block_signals(void)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of one write, not our death */
 }
 
 /* Descriptors: folders and open files are many, and none of them is worth an EMFILE. */

@@ -116,7 +116,7 @@ static _Noreturn void become(const struct notify *n, int in, int told)
 	char *const argv[] = {n->command, NULL};
 	char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	char *const env[] = {path, NULL};
-	const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE, SIGTTOU};
+	const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE, SIGTTOU, SIGXFSZ};
 	int out = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	sigset_t none;
 

@@ -65,5 +65,17 @@ else
 	await $HANG grep -q 'files can be open' "$W/log" && pass 'a hard limit is told' || fail "a hard limit is not told: $(cat "$W/log")"
 fi
 expect 'unmounted' timeout 60 "$BYOKFS" umount "$M"
+# what no limit of root's may be raised beyond, and is met in the middle of a write: an error that is told, never the death of who writes
+died() { # TEXT LIMIT COMMAND...
+	local text=$1 out rc
+	out=$(ulimit $2; shift 2; timeout $HANG "$BYOKFS" "$@" </dev/null 2>&1)
+	rc=$?
+	[ $rc -lt 124 ] && ! grep -q 'killed by signal' <<<"$out" && pass "$text" || fail "$text: exit $rc: $out"
+	[ $rc -eq 0 ] || grep -qi 'too large' <<<"$out" && pass "$text: told" || fail "$text: not told: $out"
+}
+died 'mount where no byte may be written' '-f 0' mount "$W/s" "$M"
+is_mounted "$M" && umount_store
+died 'init where no byte may be written' '-f 0' init "$W/t" --kms "local:$W/ks/kek"
+died 'a keystore where no byte may be written' '-f 0' keystore create "$W/ks" other
 expect verify byokfs verify "$W/s"
 end_scenario
