@@ -11,8 +11,9 @@
  *     memory_order_* is given). What one thread alone uses is set in the same step.
  * Not modelled: gate_open() (one thread), gate_detach(), poll intervals (a probe may be due at any moment), the 50 ms
  * between watched changes, key versions (one file has one key), cancelling (a silent answer at any moment covers it).
- * The drain hook is one step here: pages.pml has it. To keep the states few there are two runs: ORDERS
- * (orders to lock and unlock, the lease runs), and without (the KMS stops giving the key at some moment). WRAP_FILE: wrap type `file` instead of `store`.
+ * The drain hook is one step here: pages.pml has it. To keep the states few there are three runs: ORDERS
+ * (orders to lock and unlock, the lease runs), WATCH (whoever watches stops and goes on at any moment, the lease runs), and
+ * without (the KMS stops giving the key at some moment). WRAP_FILE: wrap type `file` instead of `store`.
  *
  * Properties (run.sh names them):
  *   P1 after LOCKED is announced nobody passes the door until a new unwrap           assert in Borrower
@@ -20,11 +21,15 @@
  *   P6 cause `revoked` while the lease runs: only after a refusal confirmed fresh    assert in answer_serving()
  *   P3 LOCKING always ends                                                          ltl p3
  *   P7 once the KMS gives no key any more, LOCKED always comes                       ltl p7
+ *   P9 once nobody watches any more, LOCKED always comes, and nobody is let in       ltl p9, assert in let_in()
  * Mutations: each must make one of them fail.
  *   BUG_1 state looked at before counting      BUG_2 wipe before quiesce      BUG_3 loading does not look at the state
  *   BUG_4 an order to unlock lets in at once    BUG_5 a refused crowd keeps the counts busy
  *   BUG_6 one refusal locks                     BUG_7 an answer that came too late keeps its keys
  *   BUG_8 the end of the lease is left to the request path
+ *   BUG_9 an answer lets in though nobody watches     BUG_10 who watches again lets in, without the KMS
+ *   BUG_11 what loads when nobody watches any more goes on
+ *   BUG_12 who serves when nobody watches any more goes on
  */
 #define ACTIVE 1
 #define GRACE 2
@@ -53,6 +58,9 @@ bit store = 1; /* g->store */
 bit fkey = 1;  /* gate_key.keys */
 bit list_lock = 0;
 bit kms_calls = 0;
+
+bit gone = 0;      /* beacon.watcher stands still */
+bit unwatched = 0; /* struct gate_machine */
 
 bit want_lock = 0, want_unlock = 0;
 bit ordered = 0, asking = 0, refusal_unconfirmed = 0, ask_fresh = 0; /* struct gate_machine */
@@ -184,6 +192,7 @@ inline shut()
 /* let_in() and gate_show(): deadline, drain_open, state */
 inline let_in()
 {
+	assert(!unwatched); /* P9 */
 	time = RUNS;
 	drain_open = 1;
 	atomic { state = ACTIVE; ask_fresh = 0 }
@@ -238,7 +247,11 @@ inline take_answer()
 	atomic { a_job = job; a = ans; a_fresh = job_fresh; job_fresh = 0; job = NONE; job_done = 0; ans = 0; ans_keys = 0; asking = 0 };
 	if
 	:: (state == ACTIVE || state == GRACE) && a_job == PROBE -> answer_serving()
+#ifdef BUG_9
 	:: state == LOCKED && !ordered && a_job == PROBE -> answer_locked()
+#else
+	:: state == LOCKED && !ordered && !unwatched && a_job == PROBE -> answer_locked()
+#endif
 	:: state == RETURNING -> answer_returning()
 	:: else
 	fi;
@@ -247,6 +260,31 @@ inline take_answer()
 
 #define SERVING (state == ACTIVE || state == GRACE)
 
+/* look_at_watcher(): unwatched(), watched(). Three seconds of silence are one step here */
+inline look_at_watcher()
+{
+	if
+	:: atomic { gone && !unwatched -> unwatched = 1 }
+		if
+#ifndef BUG_12
+		:: SERVING -> shut()
+#endif
+#ifndef BUG_11
+		:: state == RETURNING -> shut()
+#endif
+		:: else
+		fi
+	:: atomic { !gone && unwatched -> unwatched = 0 }
+#ifdef BUG_10
+		if
+		:: state == LOCKED && !ordered -> let_in()
+		:: else
+		fi
+#endif
+	:: else
+	fi
+}
+
 /* thread_main(): one turn, in this order, whenever thread_sleep() has something to wake up for */
 active proctype Gate()
 {
@@ -254,7 +292,7 @@ active proctype Gate()
 	bit a_fresh = 0;
 end:
 	do
-	:: want_lock || want_unlock || job_done || (SERVING && time != RUNS) || (!asking && !ordered) ->
+	:: want_lock || want_unlock || job_done || (SERVING && time != RUNS) || (!asking && !ordered && !unwatched) || gone != unwatched ->
 		/* take_orders(): order_lock(), order_unlock() */
 		if
 		:: atomic { want_lock -> ordered = 1 }
@@ -272,6 +310,9 @@ end:
 #endif
 		:: else
 		fi;
+#ifdef WATCH
+		look_at_watcher();
+#endif
 		if
 		:: job_done -> take_answer()
 		:: else
@@ -287,10 +328,10 @@ end:
 		:: else
 		fi;
 		if
-		:: atomic { !asking && !ordered && (state == LOCKED || SERVING) -> /* probe_if_due() */
+		:: atomic { !asking && !ordered && !unwatched && (state == LOCKED || SERVING) -> /* probe_if_due() */
 			job_fresh = ask_fresh; job = PROBE; asking = 1; ask_fresh = 0 }
 		:: else
-		:: !asking && !ordered /* not due */
+		:: !asking && !ordered && !unwatched /* not due */
 		fi
 	od
 }
@@ -343,13 +384,18 @@ end:
 #ifdef ORDERS
 	:: !want_lock -> want_lock = 1
 	:: !want_unlock -> want_unlock = 1
+#elif defined(WATCH)
+	:: !gone -> gone = 1
+#ifndef P9
+	:: gone -> gone = 0
+#endif
 #else
 	:: !no_key -> no_key = 1
 #endif
 	od
 }
 
-#ifndef ORDERS
+#if !defined(ORDERS) && !defined(WATCH)
 active proctype Clock()
 {
 end:
@@ -364,4 +410,7 @@ ltl p3 { [] (state == LOCKING -> <> (state == LOCKED)) }
 #endif
 #ifdef P7
 ltl p7 { [] (no_key -> <> (state == LOCKED)) }
+#endif
+#ifdef P9
+ltl p9 { [] (gone -> <> (state == LOCKED)) }
 #endif

@@ -58,6 +58,9 @@ run_gate() {
 	property gate 'P1 P4 P6: the door, the answers (wrap type store)' ''
 	property gate 'P1 P4 P6: the same with wrap type file' -DWRAP_FILE
 	property gate 'P1 P4: orders to lock and to unlock' -DORDERS
+	property gate 'P1 P4 P9: whoever watches stops and goes on' -DWATCH
+	property gate 'P1 P4 P9: the same with wrap type file' '-DWATCH -DWRAP_FILE'
+	property gate 'P9: unwatched, LOCKED always comes' '-DWATCH -DP9' $live
 	property gate 'P3: LOCKING ends' -DP3 $live
 	property gate 'P7: without the key LOCKED always comes' -DP7 $live
 	mutation gate 1 ''
@@ -68,6 +71,10 @@ run_gate() {
 	mutation gate 6 ''
 	mutation gate 7 -DORDERS
 	mutation gate 8 -DP7 $live
+	mutation gate 9 -DWATCH
+	mutation gate 10 -DWATCH
+	mutation gate 11 '-DWATCH -DWRAP_FILE'
+	mutation gate 12 '-DWATCH -DP9' $live
 }
 run_pages() {
 	property pages 'P1: replies without a page' ''
