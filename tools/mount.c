@@ -267,6 +267,8 @@ static int daemon_main(struct mount_options *m, const struct mountpoint *p)
 				.bare = p->bare,
 				.allow_other = allow_other(m),
 				.read_only = m->open.read_only,
+				/* the kernel knows the words where SELinux is */
+				.security = access("/sys/fs/selinux/enforce", F_OK) == 0 ? m->security : "",
 				.mount_flags = m->flags,
 			},
 		.respawns = m->respawns,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tools/cmd.h"
+#include "tools/mount_words.h"
 
 #define LEASE_MS_DEFAULT 15000u
 #define POLL_MS_DEFAULT 5000u
@@ -76,17 +77,6 @@ static const struct flag_word flag_words[] = {
 	{"nosymfollow", NOSYMFOLLOW, 0},
 	{"symfollow", 0, NOSYMFOLLOW},
 };
-
-/* Words of fstab that are meant for others than the filesystem, or of no meaning here (mount(8), FILESYSTEM-INDEPENDENT). */
-static const char *const ignored[] = {"defaults",   "default_permissions",
-				      "_netdev",    "nofail",
-				      "auto",       "noauto",
-				      "user",       "nouser",
-				      "users",      "owner",
-				      "group",      "iversion",
-				      "noiversion", "silent",
-				      "loud",       "mand",
-				      "nomand",     NULL};
 
 /* The rest, for the near miss. */
 static const char *const others[] = {"ro",
@@ -255,13 +245,13 @@ static int plain_word(struct mount_options *m, const char *word)
 
 static int unknown_word(const char *word)
 {
-	const char *list[ARRAY_LEN(flag_words) + ARRAY_LEN(ignored) + ARRAY_LEN(others)];
+	const char *list[ARRAY_LEN(flag_words) + MOUNT_WORDS_IGNORED + ARRAY_LEN(others)];
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(flag_words); i++)
 		list[n++] = flag_words[i].word;
-	for (size_t i = 0; ignored[i]; i++)
-		list[n++] = ignored[i];
+	for (size_t i = 0; mount_words_ignored[i]; i++)
+		list[n++] = mount_words_ignored[i];
 	for (size_t i = 0; others[i]; i++)
 		list[n++] = others[i];
 	list[n] = NULL;
@@ -273,15 +263,23 @@ static int unknown_word(const char *word)
 	return cmd_usage("mount", "unknown mount option '%s'", word);
 }
 
+static int security_word(struct mount_options *m, const char *word)
+{
+	size_t len = strlen(m->security), need = strlen(word) + 2;
+
+	if (need > sizeof(m->security) - len)
+		return cmd_usage("mount", "the security contexts are too long");
+	snprintf(m->security + len, need, ",%s", word);
+	return CMD_OK;
+}
+
 /* One word of -o, "name" or "name=value"; it is taken apart in place and must live on. Errors are printed. */
 static int mount_options_word(struct mount_options *m, char *word)
 {
-	if (strncmp(word, "x-", 2) == 0 || strncmp(word, "X-", 2) == 0 || strncmp(word, "comment=", 8) == 0 ||
-	    word[0] == 0 || strncmp(word, "fsname=", 7) == 0 || strncmp(word, "subtype=", 8) == 0)
+	if (mount_word_ignored(word))
 		return CMD_OK;
-	for (size_t i = 0; ignored[i]; i++)
-		if (strcmp(word, ignored[i]) == 0)
-			return CMD_OK;
+	if (mount_word_security(word))
+		return security_word(m, word);
 	char *value = strchr(word, '=');
 	if (value)
 		*value++ = 0;
@@ -301,7 +299,7 @@ static int list_words(struct mount_options *m, const char *text)
 	m->texts = t;
 	char *rest = t->text;
 	int r = CMD_OK;
-	for (char *word; r == CMD_OK && (word = strsep(&rest, ","));)
+	for (char *word; r == CMD_OK && (word = mount_word_next(&rest));)
 		r = mount_options_word(m, word);
 	return r;
 }

@@ -22,6 +22,7 @@ struct mount_options {
 	enum allow_other allow_other;
 	unsigned long flags;       /* MS_NOSUID, MS_NODEV, ... */
 	unsigned long flags_named; /* those that a word has set or cleared */
+	char security[512];        /* SELinux contexts, each behind a comma; "" = none */
 	bool remount;              /* change the flags that were named of what is mounted there, and nothing else */
 	unsigned
 		wait_ms; /* --wait: how long to ask a silent KMS before the mount fails; 0 = once, UINT_MAX = for ever */

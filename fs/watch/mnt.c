@@ -92,14 +92,15 @@ static int place_mounted(int place, const char *mountpoint)
 
 static int mount_as_root(const struct mnt_config *cfg, int place, int *fd, char why[STORE_WHY_MAX])
 {
-	char opts[256], target[48];
+	char opts[1024], target[48];
 
 	fd_link(place, target);
 	*fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (*fd < 0)
 		return explain(-errno, why, "cannot open", "/dev/fuse (is the fuse module loaded?)");
-	snprintf(opts, sizeof(opts), "fd=%d,rootmode=%o,user_id=%u,group_id=%u,default_permissions,max_read=%u%s", *fd,
-		 S_IFDIR, getuid(), getgid(), MAX_READ, cfg->allow_other ? ",allow_other" : "");
+	snprintf(opts, sizeof(opts), "fd=%d,rootmode=%o,user_id=%u,group_id=%u,default_permissions,max_read=%u%s%s",
+		 *fd, S_IFDIR, getuid(), getgid(), MAX_READ, cfg->allow_other ? ",allow_other" : "",
+		 cfg->security ? cfg->security : "");
 	if (mount(cfg->source, target, MOUNTINFO_TYPE, cfg->mount_flags | (cfg->read_only ? MS_RDONLY : 0), opts)) {
 		int r = -errno;
 
@@ -113,10 +114,10 @@ static int mount_as_root(const struct mnt_config *cfg, int place, int *fd, char 
 static int user_options(const struct mnt_config *cfg, char *opts, size_t len)
 {
 	size_t n = (size_t)snprintf(
-		opts, len, "default_permissions,subtype=byokfs,max_read=%u%s%s%s%s%s,fsname=", MAX_READ,
+		opts, len, "default_permissions,subtype=byokfs,max_read=%u%s%s%s%s%s%s,fsname=", MAX_READ,
 		cfg->read_only ? ",ro" : "", cfg->allow_other ? ",allow_other" : "",
 		cfg->mount_flags & MS_NOSUID ? ",nosuid" : "", cfg->mount_flags & MS_NODEV ? ",nodev" : "",
-		cfg->mount_flags & MS_NOEXEC ? ",noexec" : "");
+		cfg->mount_flags & MS_NOEXEC ? ",noexec" : "", cfg->security ? cfg->security : "");
 
 	for (const char *p = cfg->source; *p; p++) {
 		if (n + 3 > len)

@@ -16,6 +16,7 @@ struct mnt_config {
 	int (*bare)(int place, const char *mountpoint);
 	bool allow_other;
 	bool read_only;
+	const char *security;      /* more for mount(2), each behind a comma: contexts of SELinux; "" = none */
 	unsigned long mount_flags; /* MS_NODEV, MS_NOSUID, MS_NOATIME, ... */
 };
 

@@ -134,8 +134,11 @@ fi
 umount "$W/ramfs"
 
 # What mount(8) lists as independent of the filesystem is taken, and remount changes flags, no more
-for o in lazytime strictatime iversion noiversion silent loud mand nomand nosymfollow fsname=x,subtype=y; do
+for o in lazytime strictatime iversion noiversion silent loud mand nomand nosymfollow fsname=x,subtype=y \
+	nogroup,noowner,nousers user=joe,X-mount.mkdir,x-systemd.automount context=system_u:object_r:tmp_t:s0 \
+	'ro,context="system_u:object_r:tmp_t:s0:c1,c2",fscontext=a:b:c:s0,noexec'; do
 	out=$(byokfs mount "$W/s" "$W/mnt" -o $o </dev/null 2>&1) && pass "-o $o" || fail "-o $o: $out"
+	[[ $o != ro,* ]] || findmnt -no OPTIONS "$W/mnt" | grep -q '^ro.*noexec' || fail "-o $o: $(findmnt -no OPTIONS "$W/mnt")"
 	umount_store
 done
 mount_store s

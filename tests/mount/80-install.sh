@@ -31,6 +31,11 @@ if mount -t overlay -o "lowerdir=$(readlink -f /sbin),upperdir=$W/up,workdir=$W/
 	grep " $W/mnt " /proc/self/mounts | grep -q nosuid && grep " $W/mnt " /proc/self/mounts | grep -q nodev && pass 'nosuid,nodev' || fail "options: $(grep " $W/mnt " /proc/self/mounts)"
 	expect 'umount(8)' timeout $HANG umount "$W/mnt"
 	awaited 'the daemon ends' $HANG no_daemons
+	cp -P "$W/root/${helper%.fuse.byokfs}.byokfs" "$(readlink -f /sbin)/"
+	expect 'mount -t byokfs' timeout $HANG mount -t byokfs -o ro "$W/store" "$W/mnt"
+	is_mounted "$W/mnt" && pass 'mounted' || fail 'mount -t byokfs mounted nothing'
+	expect 'umount(8)' timeout $HANG umount "$W/mnt"
+	awaited 'the daemon ends' $HANG no_daemons
 	printf '%s %s fuse.byokfs noauto,ro 0 0\n' "$W/store" "$W/mnt" >"$W/fstab"
 	expect 'fstab line' timeout $HANG mount --fstab "$W/fstab" "$W/mnt"
 	same 'content' x "$(cat "$W/mnt/f" 2>&1)"

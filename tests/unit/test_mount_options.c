@@ -178,6 +178,25 @@ START_TEST(fstab_words)
 }
 END_TEST
 
+/* They are given to mount(2), in which the kernel takes the quotes apart. */
+START_TEST(security_contexts)
+{
+	char text[600];
+
+	GOOD("-o", "ro");
+	ck_assert_str_eq(m.security, "");
+	GOOD("-o", "noexec,context=\"u:r:t:s0:c1,c2\",ro", "-o", "fscontext=u:r:t,user=joe,nogroup,noowner,nousers");
+	ck_assert_str_eq(m.security, ",context=\"u:r:t:s0:c1,c2\",fscontext=u:r:t");
+	ck_assert(m.open.read_only && (m.flags & MS_NOEXEC));
+	GOOD("-o", "defcontext=\"u,ro"); /* a quote without an end holds all that follows */
+	ck_assert_str_eq(m.security, ",defcontext=\"u,ro");
+	ck_assert(!m.open.read_only);
+	snprintf(text, sizeof(text), "rootcontext=%0580d", 0);
+	WRONG("the security contexts are too long", "-o", text);
+	WRONG("unknown mount option 'contexts'", "-o", "contexts=a");
+}
+END_TEST
+
 START_TEST(kms)
 {
 	GOOD("--kms", "local:/k/a", "-o", "kms=local:/k/b,kms=vault:x=y");
@@ -385,9 +404,26 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		defaults, places,          help,           foreground, switches,           kernel_flags, fstab_words,
-		kms,      passphrase_file, on_revoke,      restore,    revoke_and_restore, times,        lease_and_poll,
-		waiting,  respawn,         notify_command, unknown,    texts_live_on,
+		defaults,
+		places,
+		help,
+		foreground,
+		switches,
+		kernel_flags,
+		fstab_words,
+		security_contexts,
+		kms,
+		passphrase_file,
+		on_revoke,
+		restore,
+		revoke_and_restore,
+		times,
+		lease_and_poll,
+		waiting,
+		respawn,
+		notify_command,
+		unknown,
+		texts_live_on,
 	};
 
 	return said_main("mount_options", said_scratch, tests, ARRAY_LEN(tests));
