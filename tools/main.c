@@ -133,8 +133,13 @@ static int harden(void)
 
 static int run(int argc, char **argv)
 {
-	const char *word = argv[1];
+	char option[] = "--help", *of[] = {argv[0], argv[2], option, NULL};
 
+	if (strcmp(argv[1], "help") == 0 && argc > 2) { /* `byokfs help mount` */
+		argc = 3;
+		argv = of;
+	}
+	const char *word = argv[1];
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
 		help();
 		return CMD_OK;

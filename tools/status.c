@@ -158,8 +158,11 @@ static void put_silent(struct emit *e, const char *mountpoint)
 	struct ended_note n;
 	bool known = ended_read(mountpoint, &n) == 0;
 
-	emit_str(e, "state", known || mounts_is_dead(mountpoint) ? "dead" : "unknown");
+	bool dead = known || mounts_is_dead(mountpoint);
+	emit_str(e, "state", dead ? "dead" : "unknown");
 	emit_str(e, "reason", known ? n.why : "the daemon does not answer");
+	if (dead && !e->json)
+		emit_fmt(e, "to_do", "byokfs umount %s, then mount it again", mountpoint);
 	if (known) {
 		emit_str(e, "ended_by", n.who);
 		if (e->json)
@@ -195,7 +198,8 @@ static void put_store(struct emit *e, const struct store *s, const struct store_
 	emit_str(e, "state", owner ? "in use" : "not mounted");
 	if (e->json)
 		emit_str(e, "reason", "");
-	emit_i64(e, "pid", owner ? owner->pid : 0);
+	if (owner || e->json)
+		emit_i64(e, "pid", owner ? owner->pid : 0);
 	if (owner) {
 		emit_str(e, "host", owner->host);
 		emit_str(e, "mountpoint", owner->mountpoint);

@@ -73,6 +73,14 @@ static void put_state(const struct page *p)
 		 why ? ")" : "", times);
 }
 
+/* The KMS has given the key since the lock, and still it is locked: --restore manual. */
+static bool waits_for_order(const struct page *p)
+{
+	uint64_t good = number(p, "last_good");
+
+	return good > number(p, "since") && good >= number(p, "last_refusal");
+}
+
 /* What brings the data back, or what comes next. */
 static void put_advice(const struct page *p)
 {
@@ -82,7 +90,7 @@ static void put_advice(const struct page *p)
 		emit_str(p->e, "to_do", "make the KMS answer before the grace ends: it is locked then");
 	if (!is(p, "state", "locked"))
 		return;
-	if (is(p, "cause", "ordered"))
+	if (is(p, "cause", "ordered") || (!is(p, "cause", "unwatched") && waits_for_order(p)))
 		emit_fmt(p->e, "to_do", "byokfs unlock %s", mountpoint ? mountpoint : "MOUNTPOINT");
 	else if (is(p, "cause", "unwatched"))
 		emit_fmt(p->e, "to_do", "let process %" PRIu64 " run again (kill -CONT %" PRIu64 ")",
@@ -134,7 +142,9 @@ static void put_store(const struct page *p)
 		emit_str(p->e, "policy", is(p, "policy", "any") ? "any of them is enough" : "all of them are needed");
 	if (number(p, "read_only"))
 		emit_str(p->e, "read_only", "yes");
-	if (!is(p, "session", "clean"))
+	if (is(p, "session", "unclean"))
+		emit_str(p->e, "session", "unclean after a crash, until byokfs verify has passed");
+	else if (!is(p, "session", "clean"))
 		put_text(p, "session", "session");
 }
 

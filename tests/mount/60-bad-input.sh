@@ -58,6 +58,7 @@ echo 'some other file' >"$W/other"
 refused 'inspect of another file' 'not a file of a store' '' "$B" inspect "$W/other"
 for c in '' keystore init mount umount status lock unlock verify inspect; do
 	"$B" $c --help >/dev/null 2>&1 && pass "help $c" || fail "byokfs $c --help: exit $?"
+	same "byokfs help $c" "$("$B" $c --help)" "$("$B" help $c 2>&1)"
 done
 expect '--version' "$B" --version
 

@@ -97,30 +97,34 @@ START_TEST(locked)
 {
 	static const struct {
 		const char *state, *cause, *todo;
-	} row[] = {{"locked", "revoked", "have the key enabled again, by whoever has the KMS"},
-		   {"locked", "outage", "make the KMS answer"},
-		   {"locked", "ordered", "byokfs unlock /m"},
-		   {"locked", "unwatched", "let process 7 run again (kill -CONT 7)"},
-		   {"grace", "", "make the KMS answer before the grace ends: it is locked then"},
-		   {"locking", "revoked", NULL},
-		   {"returning", "", NULL}};
+		unsigned good; /* when the KMS gave the key; it was locked at 999940, and refused at 999941 */
+	} row[] = {{"locked", "revoked", "have the key enabled again, by whoever has the KMS", 990000},
+		   {"locked", "outage", "make the KMS answer", 990000},
+		   {"locked", "revoked", "byokfs unlock /m", 999942}, /* --restore manual */
+		   {"locked", "outage", "byokfs unlock /m", 999942},
+		   {"locked", "ordered", "byokfs unlock /m", 990000},
+		   {"locked", "unwatched", "let process 7 run again (kill -CONT 7)", 999942},
+		   {"grace", "", "make the KMS answer before the grace ends: it is locked then", 990000},
+		   {"locking", "revoked", NULL, 990000},
+		   {"returning", "", NULL, 999942}};
 	char answer[512], state[128];
 
 	snprintf(answer, sizeof(answer),
 		 "state %s\ncause %s\nreason because\\012of it\nsince 999940\ngrace_left_s 61\nlast_good "
-		 "990000\nlast_refusal 999941\n"
+		 "%u\nlast_refusal 999941\n"
 		 "mountpoint /m\nsupervisor_pid 7\nlost_ranges 3\nsession unclean\n",
-		 row[_i].state, row[_i].cause);
+		 row[_i].state, row[_i].cause, row[_i].good);
 	page(answer);
 	snprintf(state, sizeof(state), "%s%s%s%s for 1 min, since 1970-01-12 13:45:40 +0000", row[_i].state,
 		 row[_i].cause[0] ? " (" : "", row[_i].cause, row[_i].cause[0] ? ")" : "");
 	line_is("state", state);
 	line_is("reason", "because\\x0aof it");
 	line_is("to do", row[_i].todo);
-	line_is("key",
-		strcmp(row[_i].state, "grace") == 0 ? "refused 59 s ago; the grace ends in 1 min" : "refused 59 s ago");
+	line_is("key", strcmp(row[_i].state, "grace") == 0 ? "refused 59 s ago; the grace ends in 1 min"
+		       : row[_i].good > 999941             ? "granted 58 s ago"
+							   : "refused 59 s ago");
 	line_is("lost ranges", "3 (ranges of files that read as EIO until they are written again)");
-	line_is("session", "unclean");
+	line_is("session", "unclean after a crash, until byokfs verify has passed");
 	free(text);
 }
 END_TEST
@@ -150,7 +154,7 @@ static Suite *status_page_suite(void)
 
 	tcase_add_loop_test(t, words, 0, 11);
 	tcase_add_test(t, serving);
-	tcase_add_loop_test(t, locked, 0, 7);
+	tcase_add_loop_test(t, locked, 0, 9);
 	tcase_add_test(t, strange);
 	suite_add_tcase(s, t);
 	return s;
