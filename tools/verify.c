@@ -256,6 +256,7 @@ static int check_all(struct verify *v, struct opened_store *o)
 static int verify_with_key(struct verify *v)
 {
 	struct opened_store o;
+	v->result.complete = false; /* what look_before() said is of its own pass */
 	v->open.read_only = !v->repair;
 	v->open.mountpoint = "";
 	v->open.may_prompt = isatty(STDIN_FILENO);
@@ -285,7 +286,7 @@ static int verify(struct verify *v)
 	if (!v->before)
 		return before;
 	int code = v->no_key ? before : verify_with_key(v);
-	if (code != CMD_OK && code != CMD_DAMAGED && !v->counts.dirs)
+	if (code != CMD_OK && !v->counts.dirs && !v->counts.damage)
 		return code; /* never begun: the message is all there is */
 	v->result.exit_code = code;
 	verify_show_end(&v->show, &v->counts, &v->result);

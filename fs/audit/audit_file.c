@@ -151,7 +151,7 @@ static void reserve(struct audit_file *f)
 
 static int log_make(struct audit_file *f)
 {
-	int fd = store_open_file(f->own_fd, STORE_AUDIT, O_RDWR | O_CREAT);
+	int fd = store_open_own(f->own_fd, STORE_AUDIT, O_RDWR | O_CREAT);
 	if (fd < 0)
 		return fd;
 	f->fd = fd;

@@ -79,7 +79,7 @@ static int keep_old_name(struct check_run *run, const struct check_at *at, uint6
 	int lost = lost_dir(run);
 	if (lost < 0)
 		return lost;
-	AUTO(auto_close) int fd = store_open_file(lost, "names", O_WRONLY | O_CREAT | O_APPEND);
+	AUTO(auto_close) int fd = store_open_own(lost, "names", O_WRONLY | O_CREAT | O_APPEND);
 	if (fd < 0)
 		return fd;
 	int n = snprintf(line, sizeof(line), "%" PRIu64 " %s\n", inode, at->name);

@@ -34,7 +34,7 @@ int store_dirid_fetch(int dir_fd, uint8_t file[DIRID_LEN + 1], size_t *len)
  */
 int store_dirid_put(int dir_fd, const uint8_t file[DIRID_LEN])
 {
-	AUTO(auto_close) int fd = store_open_file(dir_fd, DIRID_NAME, O_WRONLY | O_CREAT);
+	AUTO(auto_close) int fd = store_open_own(dir_fd, DIRID_NAME, O_WRONLY | O_CREAT);
 
 	return fd < 0 ? fd : store_pwrite_full(fd, file, DIRID_LEN, 0);
 }

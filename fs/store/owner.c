@@ -72,8 +72,8 @@ static int owner_write(int fd, const char *mountpoint)
 static int owner_open(const struct store *s, short *type)
 {
 	*type = F_WRLCK;
-	int fd = store_open_file(s->own_fd, STORE_LOCK, O_RDWR | O_CREAT);
-	if (s->read_only && (fd == -EROFS || fd == -EACCES)) {
+	int fd = store_open_own(s->own_fd, STORE_LOCK, O_RDWR | O_CREAT);
+	if (s->read_only && (fd == -EROFS || fd == -EACCES || fd == -EUCLEAN)) {
 		*type = F_RDLCK;
 		fd = store_open_file(s->own_fd, STORE_LOCK, O_RDONLY);
 	}
@@ -90,6 +90,13 @@ static int lock_refusal(const struct store *s, int r, char why[STORE_WHY_MAX])
 			 "the store %.120s is in use by process %d on %.60s%s%.180s: unmount it there first", s->path,
 			 o.pid, o.host, o.mountpoint[0] != 0 ? ", mounted on " : "", o.mountpoint);
 		return -EBUSY;
+	}
+	if (r == -EUCLEAN) {
+		snprintf(why, STORE_WHY_MAX,
+			 "cannot lock %.300s/" STORE_OWN "/" STORE_LOCK
+			 ": it is a link, or has a second name, and writing would change another file. Remove it",
+			 s->path);
+		return r;
 	}
 	snprintf(why, STORE_WHY_MAX, "cannot lock %.300s/" STORE_OWN "/" STORE_LOCK ": %s%s", s->path, strerror(-r),
 		 r == -EROFS ? " (mount it with -o ro)" : "");

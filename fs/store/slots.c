@@ -60,7 +60,7 @@ static int file_open_whole(const struct slots_config *cfg, struct slots_file *f)
 	uint64_t len = (uint64_t)INFLIGHT_SLOTS * cfg->slot_len;
 	struct stat st;
 
-	AUTO(auto_close) int fd = store_open_file(cfg->own_fd, STORE_INFLIGHT, O_RDWR);
+	AUTO(auto_close) int fd = store_open_own(cfg->own_fd, STORE_INFLIGHT, O_RDWR);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
@@ -84,7 +84,7 @@ static int file_open_or_make(const struct slots_config *cfg, struct slots_file *
 		r = store_inflight_make(cfg->own_fd, cfg->slot_len);
 		if (r == 0) {
 			struct stat st;
-			f->fd = store_open_file(cfg->own_fd, STORE_INFLIGHT, O_RDWR);
+			f->fd = store_open_own(cfg->own_fd, STORE_INFLIGHT, O_RDWR);
 			if (f->fd < 0)
 				return f->fd;
 			if (fstat(f->fd, &st) < 0) {

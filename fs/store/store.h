@@ -156,6 +156,11 @@ int store_dirid_fetch(int dir_fd, uint8_t file[DIRID_LEN + 1], size_t *len) MUST
 int store_dirid_put(int dir_fd, const uint8_t file[DIRID_LEN]) MUST_CHECK;
 /* -EUCLEAN unless FD is a regular file (a planted fifo or link never gets so far: opened with O_PATH first). */
 int store_open_file(int dir_fd, const char *name, int flags);
+/*
+ * The same for a file of byokfs's own that is going to be written: -EUCLEAN when it has a second name as well, by which it would
+ * be somebody else's (a hard link that a writer of the store planted).
+ */
+int store_open_own(int dir_fd, const char *name, int flags);
 /* The same; a plain user's own file that lacks the bits gets them for the moment of the open. -EIO if they had to stay. */
 int store_open_lifted(int dir_fd, const char *name, int flags);
 /*

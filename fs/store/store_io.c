@@ -107,6 +107,22 @@ int store_open_file(int dir_fd, const char *name, int flags)
 	return keep;
 }
 
+int store_open_own(int dir_fd, const char *name, int flags)
+{
+	struct stat st;
+	AUTO(auto_close) int fd = store_open_file(dir_fd, name, flags);
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_nlink > 1)
+		return -EUCLEAN;
+	int keep = fd;
+	fd = -1;
+	return keep;
+}
+
 int store_pread_full(int fd, void *buf, size_t len, uint64_t off)
 {
 	uint8_t *p = buf;

@@ -222,7 +222,7 @@ static int session_put(const struct store *s, const uint8_t record[SESSION_LEN])
 	int r = store_write_file(s->own_fd, STORE_SESSION, record, SESSION_LEN, 0600);
 	if (r != -ENOSPC && r != -EDQUOT)
 		return r;
-	AUTO(auto_close) int fd = store_open_file(s->own_fd, STORE_SESSION, O_WRONLY);
+	AUTO(auto_close) int fd = store_open_own(s->own_fd, STORE_SESSION, O_WRONLY);
 	if (fd < 0)
 		return fd == -ENOENT ? r : fd;
 	r = store_pwrite_full(fd, record, SESSION_LEN, 0);
