@@ -230,7 +230,8 @@ static void check_sidecar(struct check_run *run, const struct check_at *at)
 	snprintf(entry, sizeof(entry), "%s%s", LONG_PREFIX, at->name + strlen(SIDECAR_PREFIX));
 	if (store_stat(at->dir->fd, entry, &st) != -ENOENT)
 		return;
-	if (!run->cfg->gate && store_stat(at->dir->fd, at->name, &st) < 0)
+	/* Gone with its entry: removed in a store that is in use, or swept by a repair of the name. */
+	if ((!run->cfg->gate || run->repair) && store_stat(at->dir->fd, at->name, &st) == -ENOENT)
 		return;
 	if (run->repair)
 		f.repaired = check_move_lost(run, at) == 0;

@@ -86,6 +86,18 @@ static int keep_old_name(struct check_run *run, const struct check_at *at, uint6
 	return write(fd, line, (size_t)n) == n && fsync(fd) == 0 ? 0 : -EIO;
 }
 
+/* The old long name AT is no more: nor may be what said it. Where it cannot go now, a later check finds it without its entry. */
+static void sweep_sidecar(struct check_run *run, const struct check_at *at)
+{
+	char name[NAME_LEN_MAX + 1];
+	const struct check_at sidecar = {.dir = at->dir, .name = name};
+
+	if (name_kind(run->names, at->name) != ENTRY_LONG)
+		return;
+	name_sidecar(at->name, name);
+	(void)(check_move_lost(run, &sidecar) == 0);
+}
+
 int check_new_name(struct check_run *run, const struct check_at *at, char disk[NAME_LEN_MAX + 1], char **plain)
 {
 	AUTO(borrow_end) struct borrow b = {0};
@@ -107,6 +119,7 @@ int check_new_name(struct check_run *run, const struct check_at *at, char disk[N
 		r = rename_free(at->dir->fd, at->name, dn.name);
 	if (r)
 		return r;
+	sweep_sidecar(run, at);
 	*plain = given;
 	given = NULL;
 	memcpy(disk, dn.name, sizeof(dn.name));

@@ -114,6 +114,12 @@ code 'is swept' 0 "$BYOKFS" verify "$S" --repair
 rm "$side"
 code 'a sidecar gone' 5 "$BYOKFS" verify "$S"
 rm -rf "$S" && cp -a "$W/good" "$S"
+echo x >"$side"
+code 'a damaged sidecar: its name is given anew' 0 "$BYOKFS" verify "$S" --repair
+says 'told once' 'repaired: 1$'
+code 'and nothing of it is left over' 0 "$BYOKFS" verify "$S" --repair
+says 'nothing at all' 'nothing wrong'
+rm -rf "$S" && cp -a "$W/good" "$S"
 size=$(stat -c %s "$data")
 for n in 0 1 511 512 571 572 573 $((512 + 4124)) $((512 + 4123)) $((512 + 4125)) $((size - 1)) $((size + 1)); do
 	cp -a "$W/good/${data#"$S"/}" "$data"
