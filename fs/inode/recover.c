@@ -330,7 +330,7 @@ static int bytes_cut(const struct recover *rec, const struct recover_end *end, u
 int recover_file(const struct recover *rec)
 {
 	struct recover_end end;
-	uint64_t cut;
+	uint64_t cut = 0;
 	int r = check_end(rec);
 	if (r != -EBADMSG)
 		return r;

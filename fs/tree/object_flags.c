@@ -38,7 +38,7 @@ int obj_flags_get(struct tree *t, struct node *n, unsigned *flags)
 int obj_flags_set(struct tree *t, struct node *n, unsigned flags)
 {
 	AUTO(auto_close) int fd = node_open(&t->nodes, n, O_RDONLY);
-	unsigned old;
+	unsigned old = 0;
 	int r = fd < 0 ? fd : get(fd, &old);
 
 	if (r)

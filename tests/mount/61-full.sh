@@ -87,6 +87,9 @@ m = mmap.mmap(fd, 8192); m[5000:5004] = b"here"; m.flush()
 w = os.open(sys.argv[1], os.O_WRONLY); os.pwrite(w, b"there", 100)
 assert m[100:105] == b"there" and m[5000:5004] == b"here"
 r = os.open(sys.argv[1], os.O_RDONLY); assert os.pread(r, 5, 100) == b"there"' "$M/mapped"
+fsx=$(tool fsx) || fail 'compiling fsx'
+expect 'reads, writes, mappings, cuts and holes, past the cache' timeout $HANG "$fsx" "$M/fsx" 6 1500 300000
+rm -f "$M"/fsx*
 # the kernel keeps the times of a file itself, and does not move them for what goes past its cache
 echo old >"$M/stamped"
 touch -d 2001-01-01 "$M/stamped"
