@@ -58,6 +58,7 @@ static const char *const numbers[] = {"since",
 				      "mended_files",
 				      "mended_bytes_cut",
 				      "draining",
+				      "built_on_all",
 				      "keyring_sequence",
 				      "lock_sealed_bytes",
 				      "lock_refused_bytes",
@@ -69,6 +70,8 @@ static const char *const numbers[] = {"since",
 				      "audit_lost",
 				      "denied",
 				      NULL};
+/* Lines of which there may be several; with --json a list. */
+static const char *const repeated[] = {"kms", "built_on"};
 static const char *const booleans[] = {"ordered", "read_only", "connected", NULL};
 
 static bool is_in(const char *key, const char *const *list)
@@ -114,25 +117,23 @@ static void put_refs(struct emit *e, const char *const *ref, size_t n)
 		emit_close(e);
 }
 
-static void put_answer_refs(struct emit *e, const char *answer)
+/* All values of KEY as one list, where its first line stands. */
+static void put_repeated(struct emit *e, const char *answer, const char *key)
 {
-	char *ref[KEYRING_SLOTS_MAX];
-	const char *view[KEYRING_SLOTS_MAX];
 	unsigned n = 0;
 
-	while (n < KEYRING_SLOTS_MAX && (ref[n] = ask_value(answer, "kms", n))) {
-		view[n] = ref[n];
-		n++;
+	emit_list(e, key);
+	for (char *value; (value = ask_value(answer, key, n)); n++) {
+		emit_str(e, NULL, value);
+		free(value);
 	}
-	put_refs(e, view, n);
-	while (n > 0)
-		free(ref[--n]);
+	emit_close(e);
 }
 
-/* All lines of a mount's answer, in its order, for programs; the repeated `kms` as one list. */
+/* All lines of a mount's answer, in its order, for programs; repeated keys as lists. */
 static void put_answer(struct emit *e, const char *answer)
 {
-	bool refs_done = false;
+	bool done[ARRAY_LEN(repeated)] = {false};
 
 	for (const char *p = answer; *p != 0; p += strcspn(p, "\n") + (p[strcspn(p, "\n")] == '\n')) {
 		char key[64];
@@ -141,13 +142,16 @@ static void put_answer(struct emit *e, const char *answer)
 			continue;
 		memcpy(key, p, len);
 		key[len] = 0;
-		if (strcmp(key, "kms") != 0) {
+		size_t i = 0;
+		while (i < ARRAY_LEN(repeated) && strcmp(key, repeated[i]) != 0)
+			i++;
+		if (i == ARRAY_LEN(repeated)) {
 			AUTO(auto_free) char *value = ask_value(answer, key, 0);
 			if (value)
 				put_value(e, key, value);
-		} else if (!refs_done) {
-			put_answer_refs(e, answer);
-			refs_done = true;
+		} else if (!done[i]) {
+			put_repeated(e, answer, key);
+			done[i] = true;
 		}
 	}
 }

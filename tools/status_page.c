@@ -101,6 +101,24 @@ static void put_advice(const struct page *p)
 		emit_str(p->e, "to_do", "have the key enabled again, by whoever has the KMS");
 }
 
+/* What keeps what it has read through the mount after a lock, and what becomes of it. */
+static void put_built_on(const struct page *p)
+{
+	uint64_t all = number(p, "built_on_all");
+	unsigned n = 0;
+
+	for (char *what; (what = ask_value(p->answer, "built_on", n)); n++) {
+		emit_str(p->e, "built_on_it", what);
+		free(what);
+	}
+	if (all > n)
+		emit_fmt(p->e, "built_on_it", "and %" PRIu64 " more", all - n);
+	if (n)
+		emit_fmt(p->e, "which_means", "%s: unmount it, and losetup -d a loop device",
+			 is(p, "state", "locked") ? "what it has cached can still be read"
+						  : "a lock will not end what it caches");
+}
+
 /* "granted 2 s ago, asked again in 3 s; lease ends in 13 s" */
 static void put_key(const struct page *p)
 {
@@ -187,6 +205,7 @@ void status_page(struct emit *e, const char *answer, int64_t now)
 	put_state(&p);
 	put_text(&p, "reason", "reason");
 	put_advice(&p);
+	put_built_on(&p);
 	put_key(&p);
 	put_store(&p);
 	put_counters(&p);

@@ -6,6 +6,7 @@
 #include "crypto/audit.h"
 #include "fs/report.h"
 #include "fs/store/store.h"
+#include "fs/watch/built_on.h"
 #include "kms/gate.h"
 
 /*
@@ -51,6 +52,8 @@ void audit_mounted(struct audit *a, const struct audit_mount *m);
 void audit_change(struct audit *a, const struct gate_change *c);
 /* The keys and buffers are wiped: what the lock did, and when the KMS refused (unix seconds; 0 = it did not). */
 void audit_locked(struct audit *a, const struct fs_lock_report *r, int64_t refused_at);
+/* A line for each thing found at a lock whose cache the lock does not reach; the last has how many there are besides. */
+void audit_built_on(struct audit *a, const struct built_on *b);
 /* ACTIVE again: what has been refused since. */
 void audit_returned(struct audit *a, const struct fs_lock_report *r);
 /* Make the last line of a session that ends in good order (RESULT 0), or because its connection broke. */

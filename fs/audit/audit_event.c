@@ -192,6 +192,19 @@ void audit_locked(struct audit *a, const struct fs_lock_report *r, int64_t refus
 	audit_say(a, &t);
 }
 
+void audit_built_on(struct audit *a, const struct built_on *b)
+{
+	struct audit_text t;
+
+	for (size_t i = 0; a && i < b->n && i < BUILT_ON_MAX; i++) {
+		audit_event(&t, "built_on");
+		audit_text_str(&t, "what", b->what[i]);
+		if (i + 1 == BUILT_ON_MAX && b->n > BUILT_ON_MAX)
+			audit_text_u64(&t, "more", b->n - BUILT_ON_MAX);
+		audit_say(a, &t);
+	}
+}
+
 void audit_returned(struct audit *a, const struct fs_lock_report *r)
 {
 	struct audit_text t;

@@ -24,6 +24,7 @@
 #include "fs/lock/lock.h"
 #include "fs/store/written.h"
 #include "fs/tree/tree.h"
+#include "fs/watch/built_on.h"
 #include "fs/watch/ended.h"
 #include "fs/watch/link.h"
 #include "fs/watch/mnt.h"
@@ -40,6 +41,7 @@
 
 /* What fs_wait() is woken with: counts of an eventfd. */
 #define WAKE_UNMOUNT 1u
+#define WAKE_LOCKED (1ull << 16)
 #define WAKE_ENDED (1ull << 32)
 
 /* A mount. Nobody else sees its fields: the lock and the server get theirs. */
@@ -157,8 +159,8 @@ static void on_locked(void *arg, enum gate_cause cause, const char *reason)
 	lock_report(&fs->lock, &report);
 	gate_status(fs->cfg.gate, &st);
 	audit_locked(fs->cfg.audit, &report, cause == GATE_CAUSE_REVOKED ? st.last_refusal : 0);
-	if (fs->cfg.unmount_on_revoke && (cause == GATE_CAUSE_REVOKED || cause == GATE_CAUSE_OUTAGE))
-		wake(fs, WAKE_UNMOUNT);
+	bool unmount = fs->cfg.unmount_on_revoke && (cause == GATE_CAUSE_REVOKED || cause == GATE_CAUSE_OUTAGE);
+	wake(fs, WAKE_LOCKED + (unmount ? WAKE_UNMOUNT : 0));
 }
 
 static void on_active(void *arg)
@@ -359,6 +361,28 @@ static void supervisor_lost(struct fs *fs)
 		fs->cfg.log(LOG_WARNING, "the note about the end of the mount could not be written");
 }
 
+/* After a lock, and on no thread that one waits for: what is built on our files keeps what it has cached. */
+static void tell_built_on(struct fs *fs)
+{
+	struct built_on found;
+	char text[2048];
+	int r = built_on_here(fs->cfg.worker->mount_id, fs->cfg.mountpoint, &found);
+
+	if (r && r != -ENOENT) {
+		snprintf(text, sizeof(text), "what is built on files of the mount cannot be looked for: %s",
+			 strerror(-r));
+		fs->cfg.log(LOG_WARNING, text);
+	}
+	if (!found.n)
+		return;
+	audit_built_on(fs->cfg.audit, &found);
+	int at = snprintf(text, sizeof(text),
+			  "locked, but what is built on files of the mount has a cache of its own, which may still be "
+			  "read; unmount and detach it: ");
+	built_on_line(&found, text + at, sizeof(text) - (size_t)at);
+	fs->cfg.log(LOG_WARNING, text);
+}
+
 static bool take_wake(struct fs *fs)
 {
 	uint64_t what = 0;
@@ -367,7 +391,10 @@ static bool take_wake(struct fs *fs)
 		return false;
 	if (what >= WAKE_ENDED)
 		return true;
-	leave(fs);
+	if (what >= WAKE_LOCKED)
+		tell_built_on(fs);
+	if (what % WAKE_LOCKED)
+		leave(fs);
 	return false;
 }
 

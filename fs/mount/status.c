@@ -11,6 +11,7 @@
 
 #include "fs/audit/audit.h"
 #include "fs/store/written.h"
+#include "fs/watch/built_on.h"
 #include "fs/watch/supervise.h"
 
 static void put_escaped(FILE *out, const char *text)
@@ -112,6 +113,18 @@ static void put_audit(FILE *out, struct audit *a)
 	put_number(out, "denied", st.denied);
 }
 
+/* A look of now: the one of the lock may be hours old. */
+static void put_built_on(FILE *out, const struct control_config *cfg)
+{
+	struct built_on found;
+
+	(void)(built_on_here(cfg->worker->mount_id, cfg->mountpoint, &found) ==
+	       0); /* what was found is there in any case */
+	for (size_t i = 0; i < found.n && i < BUILT_ON_MAX; i++)
+		put_text(out, "built_on", found.what[i]);
+	put_number(out, "built_on_all", found.n);
+}
+
 /* `pid` is the process that signals go to. */
 static void put_processes(FILE *out, const struct worker *w)
 {
@@ -136,6 +149,7 @@ int status_text(const struct control_config *cfg, char **out)
 	put_text(f, "mountpoint", cfg->mountpoint);
 	put_store(f, cfg->store);
 	put_fs(f, cfg->fs, cfg->store);
+	put_built_on(f, cfg);
 	put_audit(f, cfg->audit);
 	if (fclose(f)) {
 		free(text);

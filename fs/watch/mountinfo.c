@@ -63,12 +63,13 @@ static bool take_device(const char *text, unsigned *minor)
 }
 
 /* user_id= among the options of the filesystem. */
-static void take_owner(char *options, struct mountinfo *m)
+static void take_owner(const char *options, struct mountinfo *m)
 {
-	for (char *word; (word = strsep(&options, ","));) {
+	for (const char *word = options, *end; *word; word = end + (*end == ',')) {
 		unsigned uid;
 
-		if (strncmp(word, "user_id=", 8) == 0 && take_number(word + 8, word + strlen(word), UINT_MAX, &uid)) {
+		end = strchrnul(word, ',');
+		if (strncmp(word, "user_id=", 8) == 0 && take_number(word + 8, end, UINT_MAX, &uid)) {
 			m->has_owner = true;
 			m->owner = uid;
 		}
@@ -78,7 +79,7 @@ static void take_owner(char *options, struct mountinfo *m)
 int mountinfo_parse(char *line, struct mountinfo *out)
 {
 	struct mountinfo m = {0};
-	char *field[6], *rest = line, *word;
+	char *field[6], *source, *rest = line, *word;
 	unsigned id;
 
 	for (size_t i = 0; i < ARRAY_LEN(field); i++) {
@@ -90,15 +91,19 @@ int mountinfo_parse(char *line, struct mountinfo *out)
 	while ((word = strsep(&rest, " ")) && strcmp(word, "-") != 0)
 		;
 	m.type = strsep(&rest, " ");
-	if (!m.type || !rest || !strsep(&rest, " ") || !rest)
+	source = strsep(&rest, " ");
+	if (!m.type || !source || !rest)
 		return -EUCLEAN;
 	take_owner(rest, &m);
 	if (!take_number(field[0], field[0] + strlen(field[0]), INT_MAX, &id) || id == 0 ||
 	    !take_device(field[2], &m.minor) || field[4][0] != '/')
 		return -EUCLEAN;
 	mountinfo_unescape(field[4]);
+	mountinfo_unescape(source);
 	m.id = (int)id;
 	m.path = field[4];
+	m.source = source;
+	m.options = rest;
 	*out = m;
 	return 0;
 }
@@ -109,16 +114,24 @@ int mountinfo_open(struct mountinfo_reader *r, const char *table)
 	return r->file ? 0 : -errno;
 }
 
-bool mountinfo_next(struct mountinfo_reader *r, struct mountinfo *out)
+bool mountinfo_next_any(struct mountinfo_reader *r, struct mountinfo *out)
 {
 	ssize_t n;
 
 	while ((n = getline(&r->line, &r->size, r->file)) > 0) {
 		if (r->line[n - 1] == '\n')
 			r->line[n - 1] = '\0';
-		if (mountinfo_parse(r->line, out) == 0 && strcmp(out->type, MOUNTINFO_TYPE) == 0)
+		if (mountinfo_parse(r->line, out) == 0)
 			return true;
 	}
+	return false;
+}
+
+bool mountinfo_next(struct mountinfo_reader *r, struct mountinfo *out)
+{
+	while (mountinfo_next_any(r, out))
+		if (strcmp(out->type, MOUNTINFO_TYPE) == 0)
+			return true;
 	return false;
 }
 
@@ -141,7 +154,8 @@ int mountinfo_find(const char *table, const char *mountpoint, struct mountinfo *
 	while (reader.file && mountinfo_next(&reader, &m)) {
 		if (strcmp(m.path, mountpoint) != 0)
 			continue;
-		m.path = m.type = NULL; /* they end with the reader */
+		m.path = m.type = m.source = NULL; /* they end with the reader */
+		m.options = NULL;
 		*out = m;
 		r = 0;
 	}

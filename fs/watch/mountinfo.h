@@ -13,10 +13,12 @@
 #define MOUNTINFO_SELF "/proc/self/mountinfo"
 
 struct mountinfo {
-	int id;           /* the mount's number, > 0 */
-	unsigned minor;   /* of its device: for FUSE, the number of the connection */
-	const char *path; /* the mount point, no escapes in it any more */
-	const char *type; /* "ext4", "fuse.byokfs" */
+	int id;             /* the mount's number, > 0 */
+	unsigned minor;     /* of its device: for FUSE, the number of the connection */
+	const char *path;   /* the mount point, no escapes in it any more */
+	const char *type;   /* "ext4", "fuse.byokfs" */
+	const char *source; /* "/dev/sda1", "none": what it was mounted from, no escapes in it any more */
+	char *options;      /* of the filesystem: "rw,lowerdir=/a:/b", as the table has them */
 	bool has_owner;
 	uid_t owner; /* who has mounted it: user_id= of a FUSE mount */
 };
@@ -34,6 +36,8 @@ struct mountinfo_reader {
 int mountinfo_open(struct mountinfo_reader *r, const char *table) MUST_CHECK;
 /* False at the end. Broken lines are passed over. The texts of OUT live until the next call. */
 bool mountinfo_next(struct mountinfo_reader *r, struct mountinfo *out);
+/* The same of all mounts, whosever they are. */
+bool mountinfo_next_any(struct mountinfo_reader *r, struct mountinfo *out);
 void mountinfo_close(struct mountinfo_reader *r);
 
 /* The uppermost mount of ours on MOUNTPOINT (canonical): -ENOENT, or why the table cannot be read. OUT has no texts. */

@@ -384,6 +384,8 @@ START_TEST(events)
 		"\"contents_ms\":4,\"all_ms\":8,\"wiped\":\"keys, buffers\"",
 		"\"event\":\"locked\",\"gate_closed_at\":6,\"sealed_bytes\":1,\"refused_bytes\":2,\"inodes\":3,"
 		"\"contents_ms\":4,\"all_ms\":8,\"wiped\":\"keys, buffers\"",
+		"\"event\":\"built_on\",\"what\":\"a\"",
+		"\"event\":\"built_on\",\"what\":\"b\"",
 		"\"event\":\"returned\",\"sealed_bytes\":1,\"refused_bytes\":2",
 		"\"event\":\"ended\",\"by\":\"worker\",\"reason\":\"because\"",
 		"\"event\":\"unmount\",\"result\":\"ok\",\"open_files\":1,\"lost_ranges\":2,\"refused_writes\":3,"
@@ -393,12 +395,15 @@ START_TEST(events)
 		.from = GATE_ACTIVE, .to = GATE_LOCKING, .reason = "the key is gone", .key_version = "7"};
 	const struct fs_lock_report report = {6, 1, 2, 3, 4, 8}, never = {0};
 	const struct fs_stats stats = {.open_files = 1, .lost_ranges = 2, .refused_writes = 3, .corrupt = 4};
+	struct built_on built_on = {2, {"a", "b"}}, none = {0};
 	struct audit_text t;
 	struct audit *a = audit_begin();
 
 	audit_change(a, &change);
 	audit_locked(a, &report, 5);
 	audit_locked(a, &report, 0);
+	audit_built_on(a, &none);
+	audit_built_on(a, &built_on);
 	audit_returned(a, &never); /* nothing was locked, nothing returns */
 	audit_returned(a, &report);
 	audit_ending(a, "because");

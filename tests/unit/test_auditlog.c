@@ -135,6 +135,7 @@ START_TEST(none)
 	struct fs_lock_report report = {.started = 1};
 	struct audit_order order = {.order = "lock", .why = ""};
 	struct audit_mount mount = {.mountpoint = "/x"};
+	struct built_on built_on = {.n = 1};
 	struct audit_stats st;
 	struct audit_text t;
 
@@ -142,6 +143,7 @@ START_TEST(none)
 	audit_say(NULL, &t);
 	audit_change(NULL, &change);
 	audit_locked(NULL, &report, 1);
+	audit_built_on(NULL, &built_on);
 	audit_returned(NULL, &report);
 	audit_ordered(NULL, &order);
 	audit_mounted(NULL, &mount);

@@ -462,7 +462,8 @@ static void expect(char *out, size_t len, const struct gate_status *st)
 		 "session clean\nread_only 0\n"
 		 "cached_inodes 1\nopen_files 0\nlost_ranges 0\nrefused_writes 0\ncorrupt 0\nrecovered 0\nmended_files "
 		 "0\nmended_bytes_cut 0\ndraining 0\n"
-		 "lock_sealed_bytes 0\nlock_refused_bytes 0\nlock_inodes 0\nlock_contents_ms 0\nlock_all_ms 0\n"
+		 "lock_sealed_bytes 0\nlock_refused_bytes 0\nlock_inodes 0\nlock_contents_ms 0\nlock_all_ms "
+		 "0\nbuilt_on_all 0\n"
 		 "audit_lines 0\naudit_waiting 0\naudit_lost 0\naudit_error \ndenied 0\n",
 		 (long long)st->since, (long long)(st->lease_left_ms + 999) / 1000,
 		 (long long)(st->next_probe_ms + 999) / 1000, (long long)st->last_good, (unsigned long long)st->polls,

@@ -129,6 +129,26 @@ START_TEST(locked)
 }
 END_TEST
 
+/* What is built on files of the mount, before a lock and after it; more than are named. */
+START_TEST(built_on)
+{
+	page("state active\nbuilt_on_all 0\n");
+	line_is("built on it", NULL);
+	line_is("which means", NULL);
+	free(text);
+	page("state active\nbuilt_on overlay at /y on /m\\033x\nbuilt_on_all 1\n");
+	line_is("built on it", "overlay at /y on /m\\x1bx");
+	line_is("which means", "a lock will not end what it caches: unmount it, and losetup -d a loop device");
+	free(text);
+	page("state locked\ncause ordered\nbuilt_on a\nbuilt_on b\nbuilt_on_all 9\n");
+	line_is("built on it", "a");
+	ck_assert_ptr_nonnull(strstr(text, " b\n"));
+	ck_assert_ptr_nonnull(strstr(text, " and 7 more\n"));
+	line_is("which means", "what it has cached can still be read: unmount it, and losetup -d a loop device");
+	free(text);
+}
+END_TEST
+
 /* An answer of another version, or none to speak of: nothing is made up. */
 START_TEST(strange)
 {
@@ -155,6 +175,7 @@ static Suite *status_page_suite(void)
 	tcase_add_loop_test(t, words, 0, 11);
 	tcase_add_test(t, serving);
 	tcase_add_loop_test(t, locked, 0, 9);
+	tcase_add_test(t, built_on);
 	tcase_add_test(t, strange);
 	suite_add_tcase(s, t);
 	return s;
