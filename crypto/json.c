@@ -61,8 +61,8 @@ size_t json_char(const char **text, char out[JSON_CHAR_MAX])
 	*text += n ? n : 1;
 	if (n == 0)
 		return escape(out, "\\udc", (unsigned char)s[0]);
-	if (code < 0x20 || code == 0x7f)
-		return escape(out, "\\u00", code);
+	if (text_obeyed(code))
+		return escape(out, code < 0x100 ? "\\u00" : "\\u20", code);
 	if (code != '"' && code != '\\') {
 		memcpy(out, s, n);
 		return n;

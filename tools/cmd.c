@@ -18,17 +18,17 @@
 /* Messages */
 
 /* The one way of a message to the terminal: what others said stands in it, and nothing of it may be obeyed there. */
-__attribute__((format(printf, 1, 0))) static void message(const char *format, va_list ap)
+__attribute__((format(printf, 2, 0))) static void message(FILE *out, const char *format, va_list ap)
 {
 	AUTO(auto_free) char *text = NULL;
 
 	if (vasprintf(&text, format, ap) < 0) {
 		text = NULL;
-		fputs("out of memory", stderr);
+		fputs("out of memory", out);
 		return;
 	}
 	text_plain(text);
-	fputs(text, stderr);
+	fputs(text, out);
 }
 
 int cmd_usage(const char *name, const char *format, ...)
@@ -37,7 +37,7 @@ int cmd_usage(const char *name, const char *format, ...)
 
 	fprintf(stderr, "byokfs %s: ", name);
 	va_start(ap, format);
-	message(format, ap);
+	message(stderr, format, ap);
 	va_end(ap);
 	fprintf(stderr, "\nTry 'byokfs %s --help'.\n", name);
 	return CMD_USAGE;
@@ -49,7 +49,7 @@ int cmd_fail(enum cmd_exit code, const char *format, ...)
 
 	fputs("byokfs: ", stderr);
 	va_start(ap, format);
-	message(format, ap);
+	message(stderr, format, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 	return code;
@@ -61,9 +61,19 @@ void cmd_warn(const char *format, ...)
 
 	fputs("byokfs: warning: ", stderr);
 	va_start(ap, format);
-	message(format, ap);
+	message(stderr, format, ap);
 	va_end(ap);
 	fputc('\n', stderr);
+}
+
+void cmd_say(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	message(stdout, format, ap);
+	va_end(ap);
+	putchar('\n');
 }
 
 enum cmd_exit cmd_exit_of(int error)

@@ -50,6 +50,8 @@ __attribute__((format(printf, 2, 3))) int cmd_usage(const char *name, const char
 __attribute__((format(printf, 2, 3))) int cmd_fail(enum cmd_exit code, const char *format, ...);
 /* "byokfs: warning: TEXT" on stderr. */
 __attribute__((format(printf, 1, 2))) void cmd_warn(const char *format, ...);
+/* A line on stdout, for people: TEXT without what a terminal obeys, for paths and names stand in it. */
+__attribute__((format(printf, 1, 2))) void cmd_say(const char *format, ...);
 /*
  * The value of --block-size for the subcommand NAME: a power of two, CMD_OK and *LEN, or CMD_USAGE and the error is printed.
  */

@@ -240,17 +240,17 @@ static void report(const struct init *in)
 	char dir[4096], hex[2 * ID_LEN + 1];
 
 	store_id_hex(k->store_id, hex);
-	printf("Store %s created: id %s\n", in->path, hex);
+	cmd_say("Store %s created: id %s", in->path, hex);
 	for (uint32_t i = 0; i < k->n_slots; i++)
-		printf("  KEK %u: %s\n", k->slot[i].number, k->slot[i].ref);
+		cmd_say("  KEK %u: %s", k->slot[i].number, k->slot[i].ref);
 	if (k->n_slots > 1)
-		printf("  policy: %s\n",
-		       k->policy == POLICY_ANY ? "any one of them opens it" : "all of them are needed");
+		cmd_say("  policy: %s",
+			k->policy == POLICY_ANY ? "any one of them opens it" : "all of them are needed");
 	if (pin_file_dir(dir, sizeof(dir)) == 0)
-		printf("  pin: in %s\n", dir);
-	printf("Without the KEK nobody can read it, you included: keep %s backed up, apart from the store.\n",
-	       k->n_slots > 1 ? "the KEKs" : "the KEK");
-	printf("Mount it: byokfs mount %s MOUNTPOINT\n", in->path);
+		cmd_say("  pin: in %s", dir);
+	cmd_say("Without the KEK nobody can read it, you included: keep %s backed up, apart from the store.",
+		k->n_slots > 1 ? "the KEKs" : "the KEK");
+	cmd_say("Mount it: byokfs mount %s MOUNTPOINT", in->path);
 	puts("Name that id on another host: byokfs mount --store-id ID, or byokfs pin export and import.");
 }
 

@@ -115,7 +115,7 @@ static int do_init(const struct args *a, struct keystore *none)
 		return act_fail(r, why);
 	if (a->no_passphrase)
 		cmd_warn("whoever can read %s has the keys: its mode alone protects them", a->dir);
-	printf("Keystore %s created. Back it up: without its keys nothing can be read.\n", a->dir);
+	cmd_say("Keystore %s created. Back it up: without its keys nothing can be read.", a->dir);
 	return CMD_OK;
 }
 
@@ -138,8 +138,8 @@ static int add_key(const struct args *a, struct keystore *ks, const struct keyst
 
 	if (r)
 		return act_end(r, why);
-	printf("Key %s %s. Its reference: local:%s/%s\n", a->name, new->material ? "imported" : "created",
-	       keystore_path(ks), a->name);
+	cmd_say("Key %s %s. Its reference: local:%s/%s", a->name, new->material ? "imported" : "created",
+		keystore_path(ks), a->name);
 	return CMD_OK;
 }
 
@@ -184,7 +184,7 @@ static int do_rotate(const struct args *a, struct keystore *ks)
 		r = keystore_rotate(ks, a->name, key.bytes, key.len, why);
 	if (r)
 		return act_end(a->file && r == -EKEYREJECTED ? -EINVAL : r, why);
-	printf("Key %s has a new version; the old ones still unwrap.\n", a->name);
+	cmd_say("Key %s has a new version; the old ones still unwrap.", a->name);
 	return CMD_OK;
 }
 
@@ -192,7 +192,7 @@ static int act_done(int r, const char *why, const char *name, const char *what)
 {
 	if (r)
 		return act_end(r, why);
-	printf("Key %s is %s.\n", name, what);
+	cmd_say("Key %s is %s.", name, what);
 	return CMD_OK;
 }
 
@@ -217,8 +217,8 @@ static int do_delete(const struct args *a, struct keystore *ks)
 
 	if (r)
 		return act_end(r, why);
-	printf("Key %s is soft-deleted: byokfs keystore recover brings it back within %u days.\n", a->name,
-	       (unsigned)a->retention_days);
+	cmd_say("Key %s is soft-deleted: byokfs keystore recover brings it back within %u days.", a->name,
+		(unsigned)a->retention_days);
 	return CMD_OK;
 }
 

@@ -121,7 +121,7 @@ int keystore_show_list(struct keystore *ks, bool json)
 	if (r)
 		return cmd_fail(cmd_exit_of(r), "%s", why);
 	if (!json && l.n == 0)
-		printf("No keys in %s yet: byokfs keystore create %s NAME\n", keystore_path(ks), keystore_path(ks));
+		cmd_say("No keys in %s yet: byokfs keystore create %s NAME", keystore_path(ks), keystore_path(ks));
 	if (l.damaged)
 		return cmd_fail(CMD_DAMAGED,
 				"%zu key file%s of %s %s not what the keystore wrote: restore from a backup", l.damaged,

@@ -37,7 +37,7 @@ static int order(int argc, char **argv, enum control_command cmd, const char *he
 		return r < 0 ? CMD_OK : r;
 	enum cmd_exit code = ask_mount(path, cmd, &answer, NULL);
 	if (code == CMD_OK)
-		printf("%s is %s\n", path, cmd == CONTROL_LOCK ? "locked" : "unlocked");
+		cmd_say("%s is %s", path, cmd == CONTROL_LOCK ? "locked" : "unlocked");
 	return code;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/store/pin_file.h"
@@ -204,6 +205,7 @@ static int pin_read(const char *file, struct pin **out)
 {
 	AUTO(auto_free) uint8_t *buf = malloc(PIN_LEN_MAX + 1);
 	AUTO(auto_close) int own = strcmp(file, "-") == 0 ? -1 : open(file, O_RDONLY | O_CLOEXEC);
+	struct stat st;
 	size_t len = 0;
 	ssize_t n = 1;
 
@@ -211,6 +213,10 @@ static int pin_read(const char *file, struct pin **out)
 		return -ENOMEM;
 	if (own < 0 && strcmp(file, "-") != 0)
 		return -errno;
+	if (own >= 0 && fstat(own, &st) == 0 && ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 022)))
+		cmd_warn("%s is, or could have been, written by somebody else: compare the id with what byokfs init "
+			 "printed",
+			 file);
 	while (len <= PIN_LEN_MAX && n > 0) {
 		n = read(own < 0 ? STDIN_FILENO : own, buf + len, PIN_LEN_MAX + 1 - len);
 		if (n < 0 && errno != EINTR)
@@ -277,7 +283,7 @@ static int import(const struct pin_args *a)
 	if (r < 0)
 		return pin_refusal(r, path);
 	store_id_hex(p->store_id, hex);
-	printf("This host trusts store %s at %s now.\n", hex, path);
+	cmd_say("This host trusts store %s at %s now.", hex, path);
 	return CMD_OK;
 }
 

@@ -351,8 +351,7 @@ int audit_start(const struct audit_config *cfg, struct audit **out, char why[STO
 	if (r < 0) {
 		snprintf(why, STORE_WHY_MAX, "cannot write the audit log %.300s/" STORE_OWN "/" STORE_AUDIT ": %s",
 			 cfg->store->path,
-			 r == -EUCLEAN ? "it is no file of its own (a link, or it has a second name): move it away"
-				       : strerror(-r));
+			 r == -EUCLEAN ? "it is not a regular file with one name only: move it away" : strerror(-r));
 		if (a)
 			audit_free(a);
 		return r;

@@ -35,6 +35,12 @@ START_TEST(vectors)
 		{"say \"no\" \\ yes", "say \\\"no\\\" \\\\ yes"},
 		{"a\nb\tc\x01\x1f", "a\\u000ab\\u0009c\\u0001\\u001f"},
 		{"\x7f", "\\u007f"},
+		{"\xc2\x9b"
+		 "31m",
+		 "\\u009b31m"}, /* what some terminals take for ESC [ */
+		{"\xe2\x80\xae"
+		 "a\xe2\x81\xa6",
+		 "\\u202ea\\u2066"}, /* turns the rest of the line round */
 		{"\xff", "\\udcff"},
 		{"caf\xe9", "caf\\udce9"},                            /* Latin-1 */
 		{"\xc3", "\\udcc3"},                                  /* cut off */
@@ -82,7 +88,7 @@ START_TEST(characters)
 		if (len != n || code != c)
 			ck_abort_msg("U+%04X: length %zu, code %04X", c, len, code);
 		len = json_char(&at, out);
-		bool plain = c >= 0x20 && c != 0x7f && c != '"' && c != '\\';
+		bool plain = !text_obeyed(c) && c != '"' && c != '\\';
 		if (at != text + n || plain != (len == n && memcmp(out, text, n) == 0))
 			ck_abort_msg("U+%04X becomes %.*s", c, (int)len, out);
 	}
@@ -106,10 +112,18 @@ static bool unescape(const char *json, char *out, size_t *len)
 		}
 		code = (unsigned char)json[1];
 		if (code == 'u') {
+			char utf8[5];
+
 			code = (unsigned)strtoul((char[5]){json[2], json[3], json[4], json[5]}, NULL, 16);
-			json += 4;
-			if (code >= 0x80 && (code < 0xdc80 || code > 0xdcff))
+			json += 6;
+			n = code >= 0xdc80 && code <= 0xdcff ? 1 : text_obeyed(code) ? encode(code, utf8) : 0;
+			if (n == 0)
 				return false;
+			if (code >= 0xdc80)
+				utf8[0] = (char)code;
+			memcpy(out + *len, utf8, n);
+			*len += n;
+			continue;
 		} else if (code != '"' && code != '\\') {
 			return false;
 		}
