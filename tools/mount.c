@@ -31,7 +31,8 @@
 /* Of what statvfs(3) tells, those that mount(2) takes by the same numbers. */
 #define MOUNT_FLAGS \
 	(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS | MS_NOATIME | MS_NODIRATIME | MS_RELATIME)
-#define DRAIN_MS_DEFAULT 2000u /* the gate's own default */
+#define SHOWS_NOSYMFOLLOW 0x2000u /* ST_NOSYMFOLLOW: by another */
+#define DRAIN_MS_DEFAULT 2000u    /* the gate's own default */
 
 static const char help[] =
 	"Usage: byokfs mount STORE MOUNTPOINT [OPTIONS]\n"
@@ -90,7 +91,8 @@ static int remount(const struct mount_options *m)
 	if (fstatvfs(fd, &st) < 0)
 		return cmd_fail(cmd_exit_of(-errno), "%s: %s", path, strerror(errno));
 	unsigned long named = m->flags | (m->open.read_only ? MS_RDONLY : 0);
-	unsigned long flags = (st.f_flag & MOUNT_FLAGS & ~m->flags_named) | (named & m->flags_named);
+	unsigned long now = (st.f_flag & MOUNT_FLAGS) | (st.f_flag & SHOWS_NOSYMFOLLOW ? NOSYMFOLLOW : 0);
+	unsigned long flags = (now & ~m->flags_named) | (named & m->flags_named);
 	if (mount(NULL, link, NULL, MS_REMOUNT | flags, NULL) < 0)
 		return cmd_fail(cmd_exit_of(-errno), "cannot remount %s: %s", path, strerror(errno));
 	return CMD_OK;

@@ -46,8 +46,6 @@ static const struct option longs[] = {
 	{0},
 };
 
-#define NOSYMFOLLOW 256u /* MS_NOSYMFOLLOW, which older headers lack */
-
 /* Words that switch a flag of mount(2). */
 struct flag_word {
 	const char *word;

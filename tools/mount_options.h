@@ -5,6 +5,8 @@
 
 #include "tools/opened.h"
 
+#define NOSYMFOLLOW 256u /* MS_NOSYMFOLLOW, which older headers lack */
+
 /* The text of one -o, taken apart. */
 struct option_text {
 	struct option_text *next;

@@ -141,9 +141,10 @@ for o in lazytime strictatime iversion noiversion silent loud mand nomand nosymf
 	[[ $o != ro,* ]] || findmnt -no OPTIONS "$W/mnt" | grep -q '^ro.*noexec' || fail "-o $o: $(findmnt -no OPTIONS "$W/mnt")"
 	umount_store
 done
-mount_store s
+mount_store s -o nosymfollow
 expect 'remount,ro' byokfs mount "$W/s" "$W/mnt" -o remount,ro
 refused 'nothing is written then' 'read-only' '' touch "$W/mnt/x"
+findmnt -no OPTIONS "$W/mnt" | grep -q nosymfollow && pass 'nosymfollow is kept' || fail "remount lost nosymfollow: $(findmnt -no OPTIONS "$W/mnt")"
 findmnt -no OPTIONS "$W/mnt" | grep -q nosuid && pass 'nosuid is kept' || fail "remount lost nosuid: $(findmnt -no OPTIONS "$W/mnt")"
 expect 'remount,rw,noexec' byokfs mount "$W/s" "$W/mnt" -o remount,rw,noexec
 expect 'written again' touch "$W/mnt/x"
