@@ -21,11 +21,12 @@
 
 /*
  * To serve files of every owner: CHOWN to SYS_ADMIN's left. SYS_ADMIN unmounts when the supervisor has died (the filter leaves
- * nothing else of mount(2)'s kin), IPC_LOCK keeps keys out of swap. None that lets one take blocks kept for root by a quota
- * or a limit (SYS_RESOURCE), load code into the kernel, or reach into other processes.
+ * nothing else of mount(2)'s kin), IPC_LOCK keeps keys out of swap, SYS_NICE lets a lock go before all that keep the machine
+ * busy (beside 8 busy processes on two processors in 43 to 66 ms instead of 139 to 307). None that lets one take blocks kept for
+ * root by a quota or a limit (SYS_RESOURCE), load code into the kernel, or reach into other processes.
  */
 static const unsigned kept[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
-				CAP_FSETID, CAP_SYS_ADMIN,    CAP_IPC_LOCK};
+				CAP_FSETID, CAP_SYS_ADMIN,    CAP_IPC_LOCK,        CAP_SYS_NICE};
 
 static uint64_t kept_mask(void)
 {
