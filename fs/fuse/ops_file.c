@@ -207,7 +207,8 @@ static int write_admitted(fuse_req_t req, const struct fuse_file_info *fi, const
 
 	if (!r)
 		r = file_write(f, &thread_self()->work, wr);
-	if (r == -ENOSPC && nodes_room_comes(&req_tree(req)->nodes))
+	/* not while it locks: what is dirty then has little time */
+	if (r == -ENOSPC && ops_open(req_server(req)) && nodes_room_comes(&req_tree(req)->nodes))
 		r = file_write(f, &thread_self()->work, wr);
 	return !r && direct ? sync_written(req_server(req), f, fi->flags) : r;
 }
