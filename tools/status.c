@@ -8,6 +8,7 @@
 
 #include "crypto/auto.h"
 #include "fs/store/store.h"
+#include "fs/watch/built_on.h"
 #include "fs/watch/ended.h"
 #include "tools/ask.h"
 #include "tools/emit.h"
@@ -156,6 +157,23 @@ static void put_answer(struct emit *e, const char *answer)
 	}
 }
 
+/* The mount is dead, and still in the table: what is built on it has what it had cached. */
+static void put_built_on(struct emit *e, const char *mountpoint)
+{
+	struct built_on found;
+
+	(void)(built_on_here(0, mountpoint, &found) == 0); /* what was found is there in any case */
+	if (found.n == 0)
+		return;
+	if (e->json)
+		emit_list(e, "built_on");
+	for (size_t i = 0; i < found.n && i < BUILT_ON_MAX; i++)
+		emit_str(e, e->json ? NULL : "built_on_it", found.what[i]);
+	if (e->json)
+		emit_close(e);
+	emit_u64(e, "built_on_all", found.n);
+}
+
 /* Nobody answers there: what the end of the mount has left behind. */
 static void put_silent(struct emit *e, const char *mountpoint)
 {
@@ -176,6 +194,7 @@ static void put_silent(struct emit *e, const char *mountpoint)
 		emit_str(e, "store", n.store);
 	}
 	emit_str(e, "mountpoint", mountpoint);
+	put_built_on(e, mountpoint);
 }
 
 static enum cmd_exit one_mount(struct emit *e, const char *mountpoint)

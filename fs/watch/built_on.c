@@ -92,6 +92,9 @@ void built_on_mount(const struct built_on_places *p, struct mountinfo *m, struct
 			return;
 		}
 	}
+	/* Relative, or by a symlink from elsewhere, as containers name their folders: those lie where it is mounted. */
+	if (strcmp(m->type, "overlay") == 0 && is_inside(p, m->path))
+		add(out, "perhaps overlay at %s", m->path);
 }
 
 void built_on_loop(const struct built_on_places *p, const char *name, char *text, struct built_on *out)

@@ -27,7 +27,8 @@ struct built_on_where {
 /*
  * Look for it, by paths: below any place of this mount namespace where the mount W is. No filesystem is asked, so it waits for nothing;
  * milliseconds, more where there are thousands of mounts. Too much rather than too little: a path below the mount point counts
- * even if something else is mounted over it. Not seen: other namespaces' mounts, relative paths, paths by symlinks from elsewhere.
+ * even if something else is mounted over it, and an overlay below it whatever its folders are. Not seen: other namespaces' mounts,
+ * relative paths, paths by symlinks from elsewhere.
  * OUT holds what was found in any case. -ENOENT: the mount is not there; -ENOMEM; or why table or devices cannot be read.
  */
 int built_on_find(const struct built_on_where *w, struct built_on *out) MUST_CHECK;

@@ -60,6 +60,14 @@ if [ -n "$overlay" ]; then
 	expect 'unlock' byokfs unlock "$W/mnt"
 fi
 
+# --- as containers have it: relative folders, mounted beside them
+if [ -n "$overlay" ]; then
+	mkdir "$W/mnt/low2" "$W/mnt/beside"
+	(cd "$W/mnt" && mount -t overlay -o lowerdir=low:low2 none "$W/mnt/beside") || fail 'an overlay of relative folders'
+	expect 'an overlay of relative folders below the mount point is told' told "perhaps overlay at $W/mnt/beside"
+	umount "$W/mnt/beside"
+fi
+
 # --- a store in the store
 byokfs init "$W/mnt/low/store" --kms "local:$W/ks/kek" >>"$W/cli.log" 2>&1
 expect 'a store in the mount' byokfs mount "$W/mnt/low/store" "$W/inner"
@@ -105,3 +113,17 @@ fi
 umount_store
 wait "$daemon"
 expect 'the audit log is whole' byokfs audit verify "$W/store"
+
+# --- a mount whose worker was killed: what is built on it is told by whoever asks
+if [ -n "$loop" ]; then
+	mount_store store || exit
+	loop=$(losetup --find --show "$W/mnt/disk")
+	kill -9 "$(worker_of)"
+	awaited 'killed: dead' $HANG in_state dead
+	dead_page() { byokfs status "$W/mnt" 2>&1 | grep -qF "built on it                    loop device $loop on $W/mnt/disk"; }
+	awaited 'and what is built on it' $HANG dead_page
+	same 'by --json' 1 "$(all)"
+	losetup -d "$loop"
+	byokfs umount "$W/mnt" >>"$W/cli.log" 2>&1
+	awaited 'no process is left' $HANG no_daemons
+fi

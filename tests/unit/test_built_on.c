@@ -61,6 +61,11 @@ START_TEST(mounts)
 		{"9 1 0:9 / /y rw - overlay none rw,lowerdir=/mnt/ab:/mnt:/:mnt/a:a,upperdir=", ""},
 		{"9 1 0:9 / /y rw - overlay none lowerdir,=,=:,:=/,\\134", ""},
 		{"9 1 0:9 / /y rw - overlay none ", ""},
+		/* relative, or by a symlink: a container's is mounted beside its folders */
+		{"9 1 0:9 / /mnt/a/d/merged rw - overlay overlay rw,lowerdir=l/A:l/B",
+		 "perhaps overlay at /mnt/a/d/merged"},
+		{"9 1 0:9 / /mnt/a/d/merged rw - overlay overlay rw,lowerdir=/mnt/a/l",
+		 "overlay at /mnt/a/d/merged on /mnt/a/l"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(row); i++)
