@@ -7,23 +7,13 @@
 #include <stdbool.h>
 
 #include "crypto/json.h"
+#include "fs/watch/printable.h"
 
 #define KEY_WIDTH 31 /* the longest key, and a space */
 
 void emit_escaped(FILE *out, const char *text)
 {
-	while (*text) {
-		uint32_t c;
-		size_t n = utf8_char(text, &c);
-		bool bad = !n || c == '\\' || text_obeyed(c);
-
-		for (const char *end = text + (n ? n : 1); text < end; text++) {
-			if (bad)
-				fprintf(out, "\\x%02x", (unsigned char)*text);
-			else
-				fputc(*text, out);
-		}
-	}
+	printable_put(out, text);
 }
 
 /* A JSON string, quotes included, escaped as crypto/json.h says. */

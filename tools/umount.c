@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "fs/watch/holders.h"
 #include "fs/watch/mountinfo.h"
 #include "kms/clock.h"
 #include "tools/ask.h"
-#include "tools/holders.h"
 #include "tools/mounts.h"
 
 #define TOLD_MS 1000 /* whoever waits is told for what after so long */
@@ -23,9 +23,9 @@
 static const char help[] = "Usage: byokfs umount MOUNTPOINT [--timeout TIME]\n"
 			   "Unmount, and wait until the store is closed: it can be mounted again, copied or taken away "
 			   "at once. A mount whose\n"
-			   "daemon has died is cleared away. While another mount namespace or a second path still has "
-			   "the mount, it is locked there,\n"
-			   "who it is is told, and after TIME the exit code is 11.\n"
+			   "daemon has died is cleared away. While another mount namespace or a second path has the "
+			   "mount, it is locked and stays\n"
+			   "until that has let go; who it is is told, and after TIME the exit code is 11.\n"
 			   "\n"
 			   "  --timeout TIME  how long to wait for that; s, m, h may follow (60s)\n"
 			   "  -h, --help      this text\n"
@@ -41,18 +41,26 @@ static const struct option longs[] = {
 	{0},
 };
 
-/* A descriptor of the daemon's process, taken before the unmount: a number could be another's afterwards. */
-static int daemon_fd(const char *mountpoint)
+/* What is to be unmounted, and whose it is. */
+struct target {
+	char path[MOUNTS_PATH_MAX];
+	struct mountinfo mount;
+	int fd;      /* of the daemon's process, -1: there is none */
+	bool second; /* a path that the daemon does not know: its own stays */
+	int timeout_ms;
+};
+
+/* Before the unmount: a number of a process could be another's afterwards. */
+static void find_daemon(struct target *t)
 {
 	AUTO(auto_free) char *answer = NULL;
-	uint64_t pid;
 
-	if (control_call(mountpoint, CONTROL_STATUS, 5000, &answer) < 0)
-		return -1;
-	AUTO(auto_free) char *text = ask_value(answer, "pid", 0);
-	if (!text || cmd_number(text, NULL, 1, INT32_MAX, &pid) < 0)
-		return -1;
-	return (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+	t->fd = -1;
+	if (control_call(t->path, CONTROL_STATUS, 5000, &answer) < 0)
+		return;
+	int pid = (int)ask_number(answer, "pid"), id = (int)ask_number(answer, "mount_id");
+	t->second = id > 0 && id != t->mount.id;
+	t->fd = pid > 0 ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
 }
 
 /* Who unmounts stands in the audit log; a daemon that does not take it is unmounted all the same. */
@@ -101,17 +109,21 @@ static bool ends_within(int fd, int ms)
 
 #define HELD_MAX (MOUNTS_PATH_MAX + HOLDERS_TEXT_MAX + 64u)
 
-/* Who keeps the daemon of MINOR from ending, as a sentence without its full stop. */
-static void held(const char *path, unsigned minor, char text[HELD_MAX])
+/* Who keeps the daemon from ending, as a sentence without its full stop. */
+static void held(const struct target *t, char text[HELD_MAX])
 {
 	char who[HOLDERS_TEXT_MAX];
-	bool seen = holders_find("/proc", minor, who) > 0;
+	bool seen = holders_find("/proc", &t->mount, who) > 0;
+	bool here = mounts_is(t->path);
 
-	snprintf(text, HELD_MAX, "%s is unmounted, but the store is still in use: %s", path,
-		 seen ? who : "its disk is slow, or a mount namespace that you may not look into has it");
+	snprintf(text, HELD_MAX, "%s is %s: %s", t->path,
+		 here ? "in use and stays mounted until it is not" : "unmounted, but the store is still in use",
+		 seen   ? who
+		 : here ? "files are open in it, or it is the current folder of a process"
+			: "its disk is slow, or a mount namespace that you may not look into has it");
 }
 
-/* All was written back when the unmount returned: whoever else has the mount is not to go on with it. Did it work? */
+/* Whoever else has the mount is not to go on with it. Did it work? */
 static bool lock(const char *path)
 {
 	AUTO(auto_free) char *answer = NULL;
@@ -119,30 +131,46 @@ static bool lock(const char *path)
 	return control_call(path, CONTROL_LOCK, LOCK_MS, &answer) == 0;
 }
 
-static int wait_end(const char *path, int fd, unsigned minor, int timeout_ms)
+/* All was written back when the unmount returned. LOCKED: that was done. */
+static int wait_end(const struct target *t, bool locked)
 {
-	int first = timeout_ms < TOLD_MS ? timeout_ms : TOLD_MS;
+	int first = locked ? 0 : t->timeout_ms < TOLD_MS ? t->timeout_ms : TOLD_MS;
 	char text[HELD_MAX];
 
-	if (fd < 0 || ends_within(fd, first))
+	if (t->fd < 0 || ends_within(t->fd, first))
 		return CMD_OK;
-	bool locked = lock(path);
-	held(path, minor, text);
-	if (first < timeout_ms)
+	locked = locked || lock(t->path);
+	held(t, text);
+	if (first < t->timeout_ms)
 		cmd_warn("%s. %sWaiting for its end", text, locked ? "It is locked there. " : "");
-	if (ends_within(fd, timeout_ms - first))
+	if (ends_within(t->fd, t->timeout_ms - first))
 		return CMD_OK;
-	held(path, minor, text);
+	held(t, text);
 	return cmd_fail(CMD_STILL_HELD, "%s%s", text, locked ? ". It is locked there" : "");
 }
 
-/* CMD_OK with PATH and *TIMEOUT_MS, -1 when the help was printed, or an error was. */
-static int arguments(int argc, char **argv, char path[MOUNTS_PATH_MAX], int *timeout_ms)
+/*
+ * Somebody else has the mount: an unmount here would free its place while that one is served. So the daemon locks, keeps the place,
+ * and unmounts when it is the last.
+ */
+static int hand_over(const struct target *t)
+{
+	AUTO(auto_free) char *answer = NULL;
+	bool locked = lock(t->path);
+	int r = control_call(t->path, CONTROL_UNMOUNT, LOCK_MS, &answer);
+
+	if (r < 0)
+		return cmd_fail(CMD_FAILED, "the daemon of %s does not answer: %s", t->path, strerror(-r));
+	return wait_end(t, locked);
+}
+
+/* CMD_OK with path and time of T, -1 when the help was printed, or an error was. */
+static int arguments(int argc, char **argv, struct target *t)
 {
 	uint64_t n;
 	int c;
 
-	*timeout_ms = TIMEOUT_MS;
+	t->timeout_ms = TIMEOUT_MS;
 	while ((c = cmd_option(argc, argv, "h", longs)) != -1) {
 		if (c == 'h') {
 			fputs(help, stdout);
@@ -152,25 +180,27 @@ static int arguments(int argc, char **argv, char path[MOUNTS_PATH_MAX], int *tim
 			return CMD_USAGE;
 		if (cmd_number(optarg, "smh", 0, TIMEOUT_MAX_S, &n) < 0)
 			return cmd_usage("umount", "--timeout %s is not a time up to 24h", optarg);
-		*timeout_ms = (int)(n * 1000);
+		t->timeout_ms = (int)(n * 1000);
 	}
-	return ask_operand(argc, argv, path);
+	return ask_operand(argc, argv, t->path);
 }
 
 int cmd_umount(int argc, char **argv)
 {
-	char path[MOUNTS_PATH_MAX];
-	struct mountinfo m;
-	int timeout_ms;
+	struct target t = {0};
+	char who[HOLDERS_TEXT_MAX];
 
-	int r = arguments(argc, argv, path, &timeout_ms);
+	int r = arguments(argc, argv, &t);
 	if (r != CMD_OK)
 		return r < 0 ? CMD_OK : r;
-	if (mountinfo_find(MOUNTINFO_SELF, path, &m) < 0)
-		return cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", path);
-	AUTO(auto_close) int fd = daemon_fd(path);
-	if (fd >= 0)
-		announce(path);
-	r = unmount(path, fd);
-	return r == CMD_OK ? wait_end(path, fd, m.minor, timeout_ms) : r;
+	if (mountinfo_find(MOUNTINFO_SELF, t.path, &t.mount) < 0)
+		return cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", t.path);
+	find_daemon(&t);
+	AUTO(auto_close) int fd = t.fd;
+	if (t.fd >= 0 && !t.second && holders_find("/proc", &t.mount, who) > 0)
+		return hand_over(&t);
+	if (t.fd >= 0)
+		announce(t.path);
+	r = unmount(t.path, t.fd);
+	return r == CMD_OK && !t.second ? wait_end(&t, false) : r;
 }

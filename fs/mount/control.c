@@ -106,7 +106,7 @@ static void run(struct control *c, int fd, enum control_command cmd, const struc
 		r = gate_unlock(c->cfg.gate, why);
 		break;
 	case CONTROL_UNMOUNT:
-		r = fs_unmount(c->cfg.fs);
+		fs_leave(c->cfg.fs);
 		break;
 	case CONTROL_UNMOUNTING:
 		break;

@@ -22,6 +22,7 @@
 #include "fs/fuse/server.h"
 #include "fs/lock/janitor.h"
 #include "fs/lock/lock.h"
+#include "fs/mount/leave.h"
 #include "fs/store/written.h"
 #include "fs/tree/tree.h"
 #include "fs/watch/built_on.h"
@@ -32,8 +33,6 @@
 #include "fs/watch/takeover.h"
 #include "fs/watch/worker.h"
 
-#define LEAVE_LOOK_MS 300 /* so soon after the last handle it is unmounted */
-#define ELSEWHERE_MS 1000 /* a connection that lives so long after the unmount is mounted elsewhere */
 #define LOST_PAUSE_MS 30
 #define LOST_STAY_MS 4000 /* as the supervisor does after a takeover */
 #define LOST_STEP_MS 50
@@ -53,9 +52,8 @@ struct fs {
 	int fuse_fd; /* /dev/fuse */
 	int wake_fd; /* eventfd */
 	bool mounted;
-	bool leaving;              /* to be unmounted when it is no longer in use; the thread of fs_wait() */
-	_Atomic int64_t parted_ms; /* when it was unmounted by us, and so written back; 0: it was not */
-	bool lost, lost_cut;       /* the supervisor died; the connection is cut already */
+	struct leave leave;  /* the thread of fs_wait() */
+	bool lost, lost_cut; /* the supervisor died; the connection is cut already */
 };
 
 /* Signals are the supervisor's: it takes them and passes them on, those that a terminal or pkill sends to both too. */
@@ -137,6 +135,9 @@ int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MA
 		return r;
 	}
 	fs->mounted = true;
+	fs->leave = (struct leave){
+		.gate = cfg->gate, .worker = cfg->worker, .mountpoint = cfg->mountpoint, .log = cfg->log};
+	leave_init(&fs->leave);
 	*out = fs;
 	return 0;
 }
@@ -236,53 +237,9 @@ int fs_start(struct fs *fs)
 	return r ? r : gate_start(fs->cfg.gate, &hooks);
 }
 
-int fs_unmount(struct fs *fs)
+void fs_leave(struct fs *fs)
 {
-	int r = mnt_umount(fs->cfg.mountpoint, fs->cfg.worker->mount_id, false);
-
-	if (!r) {
-		fs->mounted = false;
-		atomic_store(&fs->parted_ms, clock_ms(CLOCK_MONOTONIC));
-	}
-	return r;
-}
-
-/* Unmount, unless a second path here leads to it: then that one is in use. */
-static bool unmount_alone(struct fs *fs)
-{
-	return mountinfo_copies(MOUNTINFO_SELF, fs->cfg.worker->mount_id) == 0 && fs_unmount(fs) == 0;
-}
-
-/*
- * We have unmounted it, all is written back, and the connection lives: another mount namespace has it, which cannot be seen from here.
- * Whoever that is, he is not served any more.
- */
-static void look_elsewhere(struct fs *fs)
-{
-	int64_t parted = atomic_load(&fs->parted_ms);
-
-	if (!parted || clock_ms(CLOCK_MONOTONIC) - parted < ELSEWHERE_MS || !fs_connected(fs))
-		return;
-	atomic_store(&fs->parted_ms, 0);
-	fs->cfg.log(LOG_WARNING,
-		    "unmounted here, but another mount namespace has it still: locked until it is gone there");
-	if (gate_state(fs->cfg.gate) != GATE_LOCKED)
-		gate_lock_signal(fs->cfg.gate);
-}
-
-/*
- * Unmount, as soon as that frees nothing that is in use: the bare mount point would take the rest of a backup in clear. Until the last
- * handle is closed the mount is locked (which writes back what was accepted), and its place taken.
- */
-static void leave(struct fs *fs)
-{
-	if (fs->leaving || unmount_alone(fs))
-		return;
-	fs->leaving = true;
-	fs->cfg.log(LOG_WARNING,
-		    "still in use: locked, and unmounted when the last file, folder and mount in it is left");
-	if (gate_state(fs->cfg.gate) != GATE_LOCKED)
-		gate_lock_signal(fs->cfg.gate);
+	wake(fs, WAKE_UNMOUNT);
 }
 
 static void tell_order(struct fs *fs, const struct link_msg *m, const char *order)
@@ -309,7 +266,9 @@ static bool take_link(struct fs *fs, unsigned *stops)
 		gate_lock_signal(fs->cfg.gate);
 	} else if (m.type == LINK_STOP && (*stops)++ == 0) {
 		tell_order(fs, &m, "unmount");
-		leave(fs);
+		leave_order(&fs->leave);
+	} else if (m.type == LINK_LOOKED) {
+		leave_looked(&fs->leave, &m);
 	}
 	return *stops > 1;
 }
@@ -394,24 +353,35 @@ static bool take_wake(struct fs *fs)
 	if (what >= WAKE_LOCKED)
 		tell_built_on(fs);
 	if (what % WAKE_LOCKED)
-		leave(fs);
+		leave_order(&fs->leave);
 	return false;
+}
+
+static void look(struct fs *fs, bool changed)
+{
+	const struct lock *l = &fs->lock;
+	struct leave_facts f = {.connected = fs_connected(fs), .writes = atomic_load(&l->writes)};
+	uint64_t lost;
+
+	f.busy = atomic_load(&l->in_flight[0]) + atomic_load(&l->in_flight[1]) > 0;
+	nodes_count(&fs->tree.nodes, &f.open_files, &lost);
+	leave_look(&fs->leave, &f, changed);
 }
 
 int fs_wait(struct fs *fs)
 {
 	struct worker *w = fs->cfg.worker;
-	struct pollfd p[3] = {{fs->wake_fd, POLLIN, 0}, {w->sock, POLLIN, 0}, {w->supervisor_fd, POLLIN, 0}};
+	struct pollfd p[4] = {{fs->wake_fd, POLLIN, 0}, {w->sock, POLLIN, 0}, {w->supervisor_fd, POLLIN, 0}};
 	unsigned stops = 0;
 	bool end = false;
+	int timeout_ms;
 
 	worker_serving(w);
 	while (!end) {
-		if (poll(p, 3, fs->leaving || atomic_load(&fs->parted_ms) ? LEAVE_LOOK_MS : -1) < 0 && errno != EINTR)
+		p[3] = (struct pollfd){leave_poll(&fs->leave, &timeout_ms), POLLPRI, 0};
+		if (poll(p, 4, timeout_ms) < 0 && errno != EINTR)
 			break;
-		if (fs->leaving && unmount_alone(fs))
-			fs->leaving = false;
-		look_elsewhere(fs);
+		look(fs, p[3].revents & POLLPRI);
 		if (p[0].revents)
 			end = take_wake(fs);
 		if (p[1].revents & POLLIN)
@@ -433,7 +403,8 @@ void fs_free(struct fs *fs)
 		return;
 	if (fs->lost)
 		lost_stay(fs); /* only now: nobody is told any more that this mount lives */
-	if (fs->mounted && fs->leaving)
+	fs->mounted = fs->mounted && !fs->leave.gone;
+	if (fs->mounted && fs->leave.wanted)
 		fs->cfg.log(LOG_WARNING, "ended while in use: what is mounted answers errors until byokfs umount");
 	else if (fs->mounted)
 		(void)(mnt_umount(fs->cfg.mountpoint, fs->cfg.worker->mount_id, true) == 0);
@@ -446,6 +417,7 @@ void fs_free(struct fs *fs)
 	janitor_free(&fs->lock);
 	audit_corrupt(fs->cfg.audit, NULL);
 	tree_free(&fs->tree);
+	leave_free(&fs->leave);
 	close(fs->wake_fd);
 	free(fs);
 }

@@ -38,8 +38,8 @@ int fs_start(struct fs *fs) MUST_CHECK;
  * connection broke.
  */
 int fs_wait(struct fs *fs) MUST_CHECK;
-/* Ask for the unmount (control socket, on revocation); returns at once. -EBUSY when files are open. */
-int fs_unmount(struct fs *fs) MUST_CHECK;
+/* Have it unmounted as by SIGTERM: what is in use is locked, and unmounted when it is not any more. Returns at once; any thread. */
+void fs_leave(struct fs *fs);
 /* Unmount if need be, stop threads, free. */
 void fs_free(struct fs *fs);
 /* False once the kernel has ended the connection: nothing is mounted any more, and the session is closing. Any thread. */

@@ -132,6 +132,7 @@ static void put_processes(FILE *out, const struct worker *w)
 	put_number(out, "supervisor_pid", (uint64_t)w->supervisor);
 	put_number(out, "worker_pid", (uint64_t)getpid());
 	put_text(out, "abort", w->abort_how);
+	put_number(out, "mount_id", (uint64_t)w->mount_id);
 }
 
 int status_text(const struct control_config *cfg, char **out)

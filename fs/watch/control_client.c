@@ -274,8 +274,8 @@ int control_call(const char *mountpoint, enum control_command cmd, unsigned time
 	int error;
 
 	*answer = NULL;
-	/* an unmount is of one path; the others stay */
-	bool any_path = cmd == CONTROL_STATUS || cmd == CONTROL_LOCK || cmd == CONTROL_UNLOCK;
+	/* who unmounts by himself unmounts one path, and not always the daemon's own */
+	bool any_path = cmd != CONTROL_UNMOUNTING;
 	AUTO(auto_close) int fd = dial_any(mountpoint, any_path, deadline);
 	if (fd < 0)
 		return fd;

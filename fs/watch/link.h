@@ -15,6 +15,8 @@ enum link_type {
 	LINK_CHANGE,    /* worker: a change of state */
 	LINK_STOP,      /* supervisor: SIGTERM, SIGINT or SIGHUP came, from `uid` and `pid`; pid 0 = from the kernel */
 	LINK_LOCK,      /* supervisor: SIGUSR1 came, from the same */
+	LINK_LOOK, /* worker: who has the mount beside its own place? It may not look into others' mount tables itself */
+	LINK_LOOKED, /* supervisor: so many places (`from`), which `text` names */
 };
 
 /* One packet of a SOCK_SEQPACKET pair; unused fields are zero. */

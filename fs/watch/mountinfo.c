@@ -76,11 +76,21 @@ static void take_owner(const char *options, struct mountinfo *m)
 	}
 }
 
+/* "shared:7", "master:3" */
+static void take_group(const char *word, struct mountinfo *m)
+{
+	bool shared = strncmp(word, "shared:", 7) == 0;
+	unsigned n;
+
+	if ((shared || strncmp(word, "master:", 7) == 0) && take_number(word + 7, word + strlen(word), UINT_MAX, &n))
+		*(shared ? &m->shared : &m->master) = n;
+}
+
 int mountinfo_parse(char *line, struct mountinfo *out)
 {
 	struct mountinfo m = {0};
 	char *field[6], *source, *rest = line, *word;
-	unsigned id;
+	unsigned id, parent;
 
 	for (size_t i = 0; i < ARRAY_LEN(field); i++) {
 		field[i] = strsep(&rest, " ");
@@ -89,18 +99,22 @@ int mountinfo_parse(char *line, struct mountinfo *out)
 	}
 	/* fields like "shared:7", none to several, then a dash */
 	while ((word = strsep(&rest, " ")) && strcmp(word, "-") != 0)
-		;
+		take_group(word, &m);
 	m.type = strsep(&rest, " ");
 	source = strsep(&rest, " ");
 	if (!m.type || !source || !rest)
 		return -EUCLEAN;
 	take_owner(rest, &m);
 	if (!take_number(field[0], field[0] + strlen(field[0]), INT_MAX, &id) || id == 0 ||
-	    !take_device(field[2], &m.minor) || field[4][0] != '/')
+	    !take_number(field[1], field[1] + strlen(field[1]), INT_MAX, &parent) || !take_device(field[2], &m.minor) ||
+	    field[4][0] != '/')
 		return -EUCLEAN;
+	mountinfo_unescape(field[3]);
 	mountinfo_unescape(field[4]);
 	mountinfo_unescape(source);
 	m.id = (int)id;
+	m.parent = (int)parent;
+	m.root = field[3];
 	m.path = field[4];
 	m.source = source;
 	m.options = rest;
@@ -154,7 +168,7 @@ int mountinfo_find(const char *table, const char *mountpoint, struct mountinfo *
 	while (reader.file && mountinfo_next(&reader, &m)) {
 		if (strcmp(m.path, mountpoint) != 0)
 			continue;
-		m.path = m.type = m.source = NULL; /* they end with the reader */
+		m.root = m.path = m.type = m.source = NULL; /* they end with the reader */
 		m.options = NULL;
 		*out = m;
 		r = 0;
@@ -176,28 +190,6 @@ int mountinfo_path(const char *table, int id, char *out, size_t len)
 			r = (size_t)snprintf(out, len, "%s", m.path) < len ? 0 : -ENAMETOOLONG;
 	mountinfo_close(&reader);
 	return r;
-}
-
-unsigned mountinfo_copies(const char *table, int id)
-{
-	struct mountinfo_reader reader;
-	struct mountinfo m;
-	unsigned n = 0, minor = 0;
-	bool found = false;
-
-	for (int turn = 0; turn < 2; turn++) { /* the number of the connection, then who has it too */
-		(void)(mountinfo_open(&reader, table) == 0);
-		while (reader.file && mountinfo_next(&reader, &m)) {
-			if (m.id == id) {
-				found = true;
-				minor = m.minor;
-			} else {
-				n += turn == 1 && found && m.minor == minor;
-			}
-		}
-		mountinfo_close(&reader);
-	}
-	return n;
 }
 
 /* FD (O_PATH) lies in mount ID: stat(2) would ask the server, which is dead. */

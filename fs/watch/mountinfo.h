@@ -13,12 +13,15 @@
 #define MOUNTINFO_SELF "/proc/self/mountinfo"
 
 struct mountinfo {
-	int id;             /* the mount's number, > 0 */
+	int id, parent;     /* numbers: the mount's, > 0, and that of the one that it lies on */
 	unsigned minor;     /* of its device: for FUSE, the number of the connection */
-	const char *path;   /* the mount point, no escapes in it any more */
+	const char *root;   /* what of its filesystem is mounted */
+	const char *path;   /* the mount point; in all texts no escapes any more, but in the options */
 	const char *type;   /* "ext4", "fuse.byokfs" */
-	const char *source; /* "/dev/sda1", "none": what it was mounted from, no escapes in it any more */
+	const char *source; /* "/dev/sda1", "none": what it was mounted from */
 	char *options;      /* of the filesystem: "rw,lowerdir=/a:/b", as the table has them */
+	/* Peer groups: the one that it is in, the one that it gets mounts and unmounts from; 0 = none. */
+	unsigned shared, master;
 	bool has_owner;
 	uid_t owner; /* who has mounted it: user_id= of a FUSE mount */
 };
@@ -45,9 +48,6 @@ int mountinfo_find(const char *table, const char *mountpoint, struct mountinfo *
 
 /* Where the mount ID of ours lies now: a folder above may have been renamed. -ENOENT, -ENAMETOOLONG, or as mountinfo_find(). */
 int mountinfo_path(const char *table, int id, char *out, size_t len) MUST_CHECK;
-
-/* How many mounts there are beside ID of the same connection; 0 also when ID is not there, or the table cannot be read. */
-unsigned mountinfo_copies(const char *table, int id);
 
 /* Does FD, O_PATH or not, lie in mount ID? The server is not asked. */
 bool mount_holds(int fd, int id);

@@ -15,6 +15,7 @@
 
 #include "crypto/auto.h"
 #include "fs/watch/ended.h"
+#include "fs/watch/holders.h"
 #include "fs/watch/link.h"
 #include "fs/watch/supervise_own.h"
 
@@ -103,6 +104,17 @@ void run_tell(struct supervisor *s, const char *from, const char *to, const char
 	words_notify(s->cfg->words, &f);
 }
 
+/* Who would be served on, or lose his place, after an unmount. */
+static void answer_look(struct supervisor *s)
+{
+	const struct mountinfo mine = {.id = s->run.conn.mount_id, .minor = s->run.conn.minor};
+	struct link_msg m = {.type = LINK_LOOKED};
+
+	if (mine.id)
+		m.from = (int)holders_find("/proc", &mine, m.text);
+	(void)(link_send(s->run.sock, &m, -1, true) == 0); /* it asks again */
+}
+
 /* True when there was a message. */
 static bool take_message(struct supervisor *s)
 {
@@ -120,6 +132,8 @@ static bool take_message(struct supervisor *s)
 		if (!s->served)
 			s->cfg->ready();
 		s->served = true;
+	} else if (m.type == LINK_LOOK) {
+		answer_look(s);
 	} else if (m.type == LINK_CHANGE) {
 		run_tell(s, gate_state_name((enum gate_state)m.from), gate_state_name((enum gate_state)m.to),
 			 gate_cause_name((enum gate_cause)m.cause), m.text);

@@ -35,6 +35,7 @@ void fuse_conn_open_at(struct fuse_conn *c, int fd, const char *mountpoint, cons
 	*c = (struct fuse_conn){.fd = fd, .table = places->table};
 	if (mountinfo_find(places->table, mountpoint, &m) == 0) {
 		c->mount_id = m.id;
+		c->minor = m.minor;
 		snprintf(c->control, sizeof(c->control), "%s/%u", places->connections, m.minor);
 	}
 	snprintf(file, sizeof(file), "%s/abort", c->control);

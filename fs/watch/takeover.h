@@ -14,6 +14,7 @@ struct fuse_conn {
 	int fd;             /* /dev/fuse, not owned */
 	const char *table;  /* of mounts */
 	int mount_id;       /* as in the mount table, 0 = not found */
+	unsigned minor;     /* the number of the connection there */
 	char control[4096]; /* fusectl's folder of it, "" where there is none */
 	char how[32];       /* what abort will do: "fusectl", "forced unmount", "answering" */
 	bool answering;     /* `answerer` runs */

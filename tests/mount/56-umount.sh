@@ -16,11 +16,13 @@ awaited 'the other namespace has it' $HANG grep -q " $W/mnt " "/proc/$other/moun
 await $HANG sh -c '[ "$(readlink "/proc/$1/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]' - $other
 refused 'umount says who, and ends in time' "process $other \\(sleep\\) has it in another mount namespace, at $W/mnt" $still_held \
 	"$BYOKFS" umount "$W/mnt" --timeout 2
-expect 'here it is unmounted' unmounted
-refused 'and there it is locked' 'permission denied' '' nsenter -m -t $other cat "$W/mnt/f"
+expect 'here its place is kept' is_mounted "$W/mnt"
+refused 'and locked' 'permission denied' '' cat "$W/mnt/f"
+refused 'there it is locked' 'permission denied' '' nsenter -m -t $other cat "$W/mnt/f"
 kill $other
 wait $other 2>/dev/null
 awaited 'with the other namespace the daemon ends' $HANG no_daemons
+expect 'and it is unmounted' unmounted
 
 # --- told while it waits, and done when the other lets go
 mount_store store || exit
@@ -42,10 +44,19 @@ mkdir "$W/second"
 mount --bind "$W/mnt" "$W/second"
 refused 'a second path is told' "mounted here too, at $W/second" $still_held "$BYOKFS" umount "$W/mnt" --timeout 2
 refused 'and locked' 'permission denied' '' cat "$W/second/f"
+expect 'and its place kept' is_mounted "$W/mnt"
 umount "$W/second"
 awaited 'without it the daemon ends' $HANG no_daemons
 
-# --- signals: a second path is in use, and keeps the place; another namespace is not served on
+# --- a second path alone goes: the mount's own is served
+mount_store store || exit
+mount --bind "$W/mnt" "$W/second"
+expect 'umount of the second path' "$BYOKFS" umount "$W/second"
+expect 'it is gone' eval '! is_mounted "$W/second"'
+expect 'and the first is served' cat "$W/mnt/f"
+umount_store
+
+# --- signals: a second path or another namespace is in use: locked, the place kept
 mount_logged store "$W/log" || exit
 mount --bind "$W/mnt" "$W/second"
 kill -TERM "$daemon"
@@ -62,14 +73,15 @@ other=$!
 await $HANG sh -c 'grep -q " $2 " "/proc/$1/mountinfo" && [ "$(readlink "/proc/$1/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]' - $other "$W/mnt"
 nsenter -m -t $other sh -c 'echo more >"$1/g"' - "$W/mnt"
 kill -TERM "$daemon"
-awaited 'another namespace: SIGTERM unmounts here' $HANG unmounted
-not_served() { ! nsenter -m -t $other cat "$W/mnt/g" >/dev/null 2>&1; }
-awaited 'and locks there' 30 not_served
-refused 'which is said as ever' 'permission denied' '' nsenter -m -t $other cat "$W/mnt/g"
+awaited 'another namespace: SIGTERM locks' $HANG in_state locked
+refused 'there, too' 'permission denied' '' nsenter -m -t $other cat "$W/mnt/g"
+expect 'here the place is kept' is_mounted "$W/mnt"
+expect 'the log says who' grep -q "still in use: .*process $other (sleep) has it in another mount namespace, at $W/mnt" "$W/log"
 kill $other
 wait $other 2>/dev/null
 wait "$daemon"
 same 'its end is the end: exit code' 0 $?
+expect 'unmounted' unmounted
 mount_store store || exit
 same 'what was written there is whole' more "$(cat "$W/mnt/g")"
 umount_store

@@ -268,12 +268,12 @@ static void until(const _Atomic unsigned *n, unsigned want)
 	ck_assert_uint_eq(atomic_load(n), want);
 }
 
-/* Somebody unmounts: that alone ends the session, and nothing is unmounted a second time in between. */
+/* Asked to leave: that ends the session, and nothing is unmounted a second time in between. */
 START_TEST(unmounted)
 {
 	serve();
 	ck_assert(waits());
-	ck_assert_int_eq(fs_unmount(fs), 0);
+	fs_leave(fs);
 	served();
 	let_go();
 	ck_assert_uint_eq(n_umounts, 1);
@@ -314,7 +314,6 @@ START_TEST(stopped_while_busy)
 
 	serve();
 	atomic_store(&busy, true);
-	ck_assert_int_eq(fs_unmount(fs), -EBUSY);
 	say(&stop, -1);
 	hear_lock(GATE_CAUSE_ORDERED);
 	until(&n_umounts, 3); /* asked, tried, and tried again */
@@ -387,7 +386,7 @@ START_TEST(told_to_lock)
 	clock_pause(20);
 	ck_assert(waits());
 	ck_assert_uint_eq(n_umounts, 0);
-	ck_assert_int_eq(fs_unmount(fs), 0);
+	fs_leave(fs);
 	served();
 	let_go();
 }
@@ -405,7 +404,7 @@ START_TEST(revoked)
 		clock_pause(20);
 		ck_assert(waits());
 		ck_assert_uint_eq(n_umounts, 0);
-		ck_assert_int_eq(fs_unmount(fs), 0);
+		fs_leave(fs);
 	}
 	served();
 	let_go();
@@ -457,7 +456,8 @@ static void expect(char *out, size_t len, const struct gate_status *st)
 		 "state active\ncause \nreason \nsince %lld\nlease_left_s %lld\ngrace_left_s 0\nnext_probe_s %lld\n"
 		 "last_good %lld\nlast_refusal 0\npolls %llu\nkeys_in_memory 0\nkeys_cap %zu\nkeys_dropped 0\nordered "
 		 "0\n"
-		 "pid %d\nsupervisor_pid %d\nworker_pid %d\nabort fusectl\nconnected 1\nversion %s\nmountpoint %s\n"
+		 "pid %d\nsupervisor_pid %d\nworker_pid %d\nabort fusectl\nmount_id 0\nconnected 1\nversion "
+		 "%s\nmountpoint %s\n"
 		 "store %s\nstore_id %s\nkms fake:0\npolicy all\nwrap store\nblock_size 4096\nkeyring_sequence 1\n"
 		 "session clean\nread_only 0\n"
 		 "cached_inodes 1\nopen_files 0\nlost_ranges 0\nrefused_writes 0\ncorrupt 0\nrecovered 0\nmended_files "
@@ -498,7 +498,7 @@ START_TEST(status)
 	mountinfo_unescape(at);
 	ck_assert_str_eq(at, odd);
 	free(text);
-	ck_assert_int_eq(fs_unmount(fs), 0);
+	fs_leave(fs);
 	served();
 	let_go();
 }
@@ -525,7 +525,7 @@ START_TEST(status_when_locked)
 	ck_assert_ptr_nonnull(strstr(text, "\nsession unclean\nread_only 1\n"));
 	ck_assert_ptr_nonnull(strstr(text, "\nlock_inodes 1\n"));
 	free(text);
-	ck_assert_int_eq(fs_unmount(fs), 0);
+	fs_leave(fs);
 	served();
 	let_go();
 }

@@ -11,6 +11,7 @@
 #include "fs/watch/control.h"
 #include "fs/watch/ended.h"
 #include "fs/watch/mnt.h"
+#include "fs/watch/holders.h"
 #include "fs/watch/mountinfo.h"
 #include "tools/ask.h"
 #include "tools/mounts.h"
@@ -22,6 +23,7 @@ int __wrap_mountinfo_find(const char *table, const char *mountpoint, struct moun
 int __wrap_control_call(const char *mountpoint, enum control_command cmd, unsigned timeout_ms, char **answer);
 int __wrap_ended_read(const char *mountpoint, struct ended_note *out);
 int __wrap_mnt_umount(const char *mountpoint, int id, bool detach);
+size_t __wrap_holders_find(const char *proc, const struct mountinfo *mine, char text[HOLDERS_TEXT_MAX]);
 
 /* The mount table is the file `table` in the scratch folder. */
 int __wrap_mountinfo_open(struct mountinfo_reader *r, const char *table)
@@ -53,6 +55,16 @@ int __wrap_control_call(const char *mountpoint, enum control_command cmd, unsign
 	server.timeout_ms = timeout_ms;
 	*answer = server.text ? strdup(server.text) : NULL;
 	return server.error;
+}
+
+static const char *holder; /* who has the mount elsewhere */
+
+size_t __wrap_holders_find(const char *proc, const struct mountinfo *mine, char text[HOLDERS_TEXT_MAX])
+{
+	ck_assert_str_eq(proc, "/proc");
+	ck_assert_int_gt(mine->id, 0);
+	snprintf(text, HOLDERS_TEXT_MAX, "%s", holder ? holder : "");
+	return holder != NULL;
 }
 
 static struct ended_note note; /* mountpoint "": there is none */
@@ -294,6 +306,30 @@ START_TEST(umount_waits)
 }
 END_TEST
 
+/* Somebody else has it: the daemon locks and leaves by itself, nothing is unmounted here. */
+START_TEST(umount_handed_over)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "pid %d\n", (int)getpid());
+	server.text = text;
+	holder = "process 7 (x) has it";
+	SAID(cmd_umount, "umount", "m", "--timeout", "0");
+	SAID_IS(CMD_STILL_HELD, "",
+		"byokfs: DIR/m is in use and stays mounted until it is not: process 7 (x) has it. It is locked "
+		"there\n");
+	ck_assert_int_eq(kernel.calls, 0);
+	ck_assert_str_eq(server.asked, "1 2 4 ");
+	/* a path that is not the daemon's own frees nothing but itself, and nobody waits for an end */
+	server.asked[0] = 0;
+	snprintf(text, sizeof(text), "pid %d\nmount_id 9999\n", (int)getpid());
+	SAID(cmd_umount, "umount", "m");
+	SAID_IS(CMD_OK, "", "");
+	ck_assert_int_eq(kernel.calls, 1);
+	ck_assert_str_eq(server.asked, "1 5 ");
+}
+END_TEST
+
 START_TEST(umount_refused)
 {
 	server.text = "state ACTIVE\n"; /* no pid: nothing to wait for */
@@ -371,9 +407,9 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {status_lines,   status_json,     status_all,    status_silent,
-				      status_ended,   lock_and_unlock, umount_waits,  umount_refused,
-				      umount_as_user, mount_on_mount,  audit_of_mount};
+	const TTest *const tests[] = {status_lines,   status_json,     status_all,     status_silent,
+				      status_ended,   lock_and_unlock, umount_waits,   umount_handed_over,
+				      umount_refused, umount_as_user,  mount_on_mount, audit_of_mount};
 
 	return said_main("mounted", setup, tests, ARRAY_LEN(tests));
 }

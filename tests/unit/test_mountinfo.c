@@ -39,6 +39,8 @@ START_TEST(lines)
 		parse("22 1 8:4294967295 /r /x rw shared:1 master:2 propagate_from:3 unbindable - ext4 none rw", &m),
 		0);
 	ck_assert_str_eq(m.path, "/x");
+	ck_assert_str_eq(m.root, "/r");
+	ck_assert(m.parent == 1 && m.shared == 1 && m.master == 2);
 	ck_assert_uint_eq(m.minor, 4294967295u);
 	/* a source of nothing */
 	ck_assert_int_eq(parse("22 1 8:1 / /x rw - tmpfs  rw", &m), 0);
