@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "kms/keystore/trust.h"
 #include "tools/cmd.h"
 #include "tools/mount_words.h"
 
@@ -173,12 +175,26 @@ static int respawn_word(struct mount_options *m, const char *value)
 	return CMD_OK;
 }
 
-/* The daemon's folder is the root, and nobody looks at its terminal: what cannot be run is told now. */
+/* The daemon's folder is the root, and nobody looks at its terminal: what cannot be run is told now. NULL: nothing is wrong. */
+static const char *notify_wrong(const char *value)
+{
+	struct stat st;
+
+	if (value[0] != '/')
+		return "does not begin with '/'";
+	if (access(value, X_OK) < 0 || stat(value, &st) < 0 || !S_ISREG(st.st_mode))
+		return "cannot be run";
+	/* it is run with all rights of who mounts */
+	return trust_file(&st, value) < 0 ? "is not yours, or others may write it or a folder above it" : NULL;
+}
+
 static int notify_word(struct mount_options *m, const char *value)
 {
-	if (value[0] != '/' || access(value, X_OK) < 0)
+	const char *wrong = notify_wrong(value);
+
+	if (wrong)
 		return cmd_usage("mount", "notify-command is the absolute path of a program, and '%s' %s", value,
-				 value[0] != '/' ? "does not begin with '/'" : "cannot be run");
+				 wrong);
 	m->notify_command = value;
 	return CMD_OK;
 }

@@ -76,7 +76,12 @@ static size_t pin_name(const char *store_path, const uint8_t store_id[ID_LEN], c
 	return n + 1 + 16 + 1;
 }
 
-/* Who may write here may tell us which KMS to trust: only root and we. */
+/* Who may write here, or a file here, may tell us which KMS to trust: only root and we. */
+static bool others_may_write(const struct stat *st)
+{
+	return (st->st_uid != 0 && st->st_uid != geteuid()) || (st->st_mode & (S_IWGRP | S_IWOTH));
+}
+
 static int state_dir_open(int create)
 {
 	char path[PIN_PATH_MAX];
@@ -91,7 +96,7 @@ static int state_dir_open(int create)
 		return -errno;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH)))
+	if (others_may_write(&st))
 		return -EPERM;
 	int keep = fd;
 	fd = -1;
@@ -109,6 +114,9 @@ static int pin_read_at(int dir_fd, const char *name, struct pin **out)
 {
 	AUTO(auto_free) uint8_t *buf = NULL;
 	size_t len;
+	struct stat st;
+	if (store_stat(dir_fd, name, &st) == 0 && others_may_write(&st))
+		return -EPERM;
 	int r = store_read_file(dir_fd, name, PIN_LEN_MAX, &buf, &len);
 	if (r == -EFBIG)
 		return -EUCLEAN;
@@ -318,7 +326,10 @@ int pin_file_beside(const char *store_path, const uint8_t store_id[ID_LEN], cons
 	AUTO(auto_close) int fd = state_dir_open((flags & O_CREAT) != 0);
 	if (fd < 0)
 		return fd;
+	struct stat st;
 	int r = name_beside(store_path, store_id, ending, name);
+	if (r == 0 && store_stat(fd, name, &st) == 0 && others_may_write(&st))
+		r = -EPERM;
 	return r < 0 ? r : store_open_file(fd, name, flags);
 }
 

@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <sodium.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kms/keystore/keystore_private.h"
+#include "kms/keystore/trust.h"
 
 #define IMPORT_MAX 32768u
 
@@ -62,15 +64,30 @@ static int import_neither(size_t len, const char *path, char why[KEYSTORE_WHY_MA
 		len >= 43 && len <= 66 ? " (this looks like text: decode it with base64 -d or xxd -r -p)" : "");
 }
 
+/* Whoever may write the file has chosen the key, or knows it. */
+static int import_open(const char *path, char why[KEYSTORE_WHY_MAX])
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return keystore_say(why, -errno, "cannot open %s: %s", path, strerror(errno));
+	if (fstat(fd, &st) == 0 && (!S_ISREG(st.st_mode) || trust_file(&st, path) == 0))
+		return fd;
+	close(fd);
+	return keystore_say(why, -EPERM, "%s is not yours, or others may write it or a folder above it: chmod 600 it",
+			    path);
+}
+
 int import_read(const char *path, enum keystore_type *type, struct rsa_der *out, char why[KEYSTORE_WHY_MAX])
 {
 	const bool standard = strcmp(path, "-") == 0;
-	int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int fd = standard ? STDIN_FILENO : import_open(path, why);
 	const char *name = standard ? "standard input" : path;
 
 	memset(out, 0, sizeof(*out));
 	if (fd < 0)
-		return keystore_say(why, -errno, "cannot open %s: %s", name, strerror(errno));
+		return fd;
 	uint8_t *buf = sodium_malloc(IMPORT_MAX);
 	ssize_t n = buf ? read_all(fd, buf) : -ENOMEM;
 	if (!standard)

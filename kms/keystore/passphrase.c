@@ -43,12 +43,11 @@ static int passphrase_finish(char *text, size_t n, const char *from, char *why, 
 /* A pipe or a terminal is whoever's gave it to us; a file must be ours, and so must its place be. */
 static bool file_trusted(int fd, const char *path)
 {
-	char real[PATH_MAX];
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return false;
-	return !S_ISREG(st.st_mode) || (trust_check(&st) == 0 && realpath(path, real) && trust_parents(real) == 0);
+	return !S_ISREG(st.st_mode) || trust_file(&st, path) == 0;
 }
 
 static int passphrase_file(const char *path, char *text, char *why, size_t len)

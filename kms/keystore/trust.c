@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,6 +16,18 @@ static bool ours(const struct stat *st)
 int trust_check(const struct stat *st)
 {
 	return ours(st) && !(st->st_mode & (S_IWGRP | S_IWOTH)) ? 0 : -EPERM;
+}
+
+int trust_file(const struct stat *st, const char *path)
+{
+	char real[PATH_MAX];
+	int r = trust_check(st);
+
+	if (r == 0 && !realpath(path, real))
+		r = -errno;
+	if (r == 0)
+		r = trust_parents(real);
+	return r == 0 && path[0] == '/' ? trust_parents(path) : r;
 }
 
 int trust_parents(const char *path)

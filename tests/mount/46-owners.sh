@@ -56,3 +56,37 @@ chown 0 "$W/pass" && chmod 0644 "$W/pass"
 mkdir -m 0777 "$W/open" && chmod 0777 "$W/open" && cp "$W/pass" "$W/open/pass"
 refused 'one in a folder that others may write' 'folder above' '' "$BYOKFS" keystore list "$W/pks" --passphrase-file "$W/open/pass"
 expect 'a pipe will do' bash -c '"$1" keystore list "$2" --passphrase-file <(printf "a long passphrase")' - "$BYOKFS" "$W/pks"
+
+# a key to import, whose writer knows it
+(umask 077 && head -c 32 /dev/urandom >"$W/key")
+chmod 0666 "$W/key"
+refused 'a key file that others may write' 'others may write' '' "$BYOKFS" keystore import "$W/ks" in --file "$W/key"
+chmod 0600 "$W/key" && chown 12345 "$W/key"
+refused 'a key file of another owner' 'not yours' '' "$BYOKFS" keystore import "$W/ks" in --file "$W/key"
+chown 0 "$W/key"
+expect 'one that is mine' "$BYOKFS" keystore import "$W/ks" in --file "$W/key"
+
+# the notify command is run with all rights of who mounts
+printf '#!/bin/sh\n' >"$W/hook" && chmod 0755 "$W/hook"
+expect 'a hook of mine' "$BYOKFS" mount "$W/s" "$W/mnt" --notify-command "$W/hook"
+umount_store
+for mode in 0777 0775; do
+	chmod $mode "$W/hook"
+	refused "a hook of mode $mode" 'others may write' 2 "$BYOKFS" mount "$W/s" "$W/mnt" --notify-command "$W/hook"
+done
+chmod 0755 "$W/hook" && chown 12345 "$W/hook"
+refused 'a hook of another owner' 'not yours' 2 "$BYOKFS" mount "$W/s" "$W/mnt" --notify-command "$W/hook"
+chown 0 "$W/hook" && cp "$W/hook" "$W/open/hook" && ln -s "$W/hook" "$W/open/link"
+refused 'a hook in a folder that others may write' 'folder above' 2 "$BYOKFS" mount "$W/s" "$W/mnt" --notify-command "$W/open/hook"
+refused 'a hook by a link there' 'folder above' 2 "$BYOKFS" mount "$W/s" "$W/mnt" --notify-command "$W/open/link"
+refused 'a folder is no hook' 'cannot be run' 2 "$BYOKFS" mount "$W/s" "$W/mnt" -o "notify_command=$W/open"
+
+# a pin that was given away says nothing
+pin=$(echo /var/lib/byokfs/*.pin)
+for how in 'chmod 0666' 'chown 12345'; do
+	$how "$pin"
+	refused "a pin after $how" 'prove nothing|others' 9 "$BYOKFS" mount "$W/s" "$W/mnt"
+	chmod 0600 "$pin" && chown 0 "$pin"
+done
+mount_store s
+umount_store
