@@ -157,8 +157,9 @@ static int run(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	environment_keep(environ);
-	if (descriptors_begin())
-		return CMD_FAILED; /* and nowhere to say so */
+	int null = descriptors_begin();
+	if (null) /* where it can be said */
+		return cmd_fail(CMD_FAILED, "cannot open /dev/null: %s", strerror(-null));
 	if (argc < 2) {
 		fputs("byokfs: a command is missing\nTry 'byokfs --help'.\n", stderr);
 		return CMD_USAGE;
