@@ -34,7 +34,6 @@ struct server {
 	struct space space;
 	_Atomic bool maps_direct;     /* the kernel maps what is opened past its cache */
 	_Atomic uint64_t init_unique; /* of its INIT */
-	_Atomic unsigned telling;     /* fsyncs that tell the kernel a time */
 	pthread_mutex_t slot_lock;
 	uint8_t *slots;     /* memory of the in-flight slots; NULL where nothing is written */
 	uint8_t *pool_slot; /* slot_lock: the in-flight slot of pool jobs that change a file, one at a time */

@@ -13,7 +13,7 @@
 #include "fs/store/store.h"
 #include "fs/tree/xattrs.h"
 
-#define TELLING_MS 1000u
+#define TELLING_MS 20u
 
 /* ---- open, release ---- */
 
@@ -66,13 +66,15 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 }
 
 /* The time of what went past the kernel's cache, if it does not know that yet. */
-static void tell_time(const struct server *s, const struct node *n)
+static void tell_time(const struct server *s, struct node *n)
 {
 	int64_t ns = atomic_load(&n->written_ns);
 	const struct timespec when = {ns / 1000000000, ns % 1000000000};
 
+	atomic_fetch_add(&n->telling, 1);
 	if (ns && ops_open(s))
 		lock_touch(s->cfg.lock, n->id, &when);
+	atomic_fetch_sub(&n->telling, 1);
 }
 
 static void job_flush(struct file_work *w, void *arg)
@@ -80,10 +82,10 @@ static void job_flush(struct file_work *w, void *arg)
 	struct deferred *d = arg;
 
 	(void)w;
-	/* who closes may unmount next, and is not to find it in use by us */
-	for (unsigned ms = 0; atomic_load(&d->server->telling) > 0 && ms < TELLING_MS; ms++)
-		clock_pause(1);
 	tell_time(d->server, d->node);
+	/* who closes may unmount next, and is not to find it in use by what his fsync has left */
+	for (unsigned ms = 0; atomic_load(&d->node->telling) > 0 && ms < TELLING_MS; ms++)
+		clock_pause(1);
 	fuse_reply_err(d->req, 0);
 	ops_deferred_end(d);
 }
@@ -98,8 +100,8 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct node *n = node_get(&req_tree(req)->nodes, ino);
 
 	(void)fi;
-	if (n && (atomic_load(&n->written_ns) || atomic_load(&req_server(req)->telling) > 0))
-		ops_defer(req, job_flush, &(struct deferred){.node = n, .aside = true});
+	if (n && (atomic_load(&n->written_ns) || atomic_load(&n->telling) > 0))
+		ops_defer(req, job_flush, &(struct deferred){.lane = POOL_TELL, .node = n, .aside = true});
 	else
 		fuse_reply_err(req, 0);
 }
@@ -242,29 +244,48 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 		fuse_reply_write(req, size);
 }
 
-/* The time is told behind the reply: over FSYNC the kernel holds the inode's lock, which utimensat(2) waits for. */
+static void job_tell(struct file_work *w, void *arg)
+{
+	struct deferred *d = arg;
+
+	(void)w;
+	atomic_store(&d->node->to_tell, false);
+	tell_time(d->server, d->node);
+	node_unpin(&d->server->cfg.tree->nodes, d->node);
+	ops_deferred_end(d);
+}
+
+/* N, pinned, when its time is to be told and nobody is about to. */
+static struct node *to_tell(struct nodes *t, struct node *n)
+{
+	if (!atomic_load(&n->written_ns) || atomic_exchange(&n->to_tell, true))
+		return NULL;
+	return node_pin(t, n->id); /* an open file's */
+}
+
+/*
+ * The time is told behind the reply: over FSYNC the kernel holds the inode's lock, which utimensat(2) waits for. By threads of
+ * their own, or those that wait would hold up the FSYNCs that they wait for.
+ */
 static void job_fsync(struct file_work *w, void *arg)
 {
 	struct deferred *d = arg;
 	struct server *s = d->server;
 	struct tree *t = s->cfg.tree;
 	const struct file *f = handle_file(&d->fi);
-	struct node *n = atomic_load(&f->node->written_ns) ? node_pin(&t->nodes, f->node->id) : NULL;
+	struct node *n = to_tell(&t->nodes, f->node);
 
-	(void)w;
-	if (n)
-		atomic_fetch_add(&s->telling, 1);
 	times_settle(&t->env, f->node, f->fd);
 	int r = (d->arg ? fdatasync(f->fd) : fsync(f->fd)) ? -errno : 0;
 	if (!r)
 		r = obj_sync_up(t, f->node);
 	fuse_reply_err(d->req, -r);
-	if (n) {
-		tell_time(s, n);
-		node_unpin(&t->nodes, n);
-		atomic_fetch_sub(&s->telling, 1);
-	}
-	ops_deferred_end(d);
+	d->node = n;
+	d->run = job_tell;
+	if (!n)
+		ops_deferred_end(d);
+	else if (pool_submit(s->pool, POOL_TELL, job_tell, d))
+		job_tell(w, d);
 }
 
 /* Also while locked: whatever was accepted and could not be sealed, the kernel has told or will tell by itself. */

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define POOL_THREADS_MAX 16u
+#define POOL_THREADS_MAX 18u
 
 struct job {
 	struct job *next;

@@ -23,6 +23,7 @@
 /* What asks the KMS (wrap type `file`) waits 50 ms each, or for long; see pool.h. */
 #define POOL_THREADS_DISK 4u
 #define POOL_THREADS_KMS 12u
+#define POOL_THREADS_TELL 2u
 #define WIPE_SIGNAL SIGUSR2
 #define WIPE_WAIT_MS 2000
 
@@ -242,6 +243,7 @@ int server_start(struct server *s)
 	const unsigned jobs[POOL_LANES] = {
 		[POOL_DISK] = POOL_THREADS_DISK,
 		[POOL_KMS] = s->cfg.store->keyring->wrap_type == WRAP_FILE ? POOL_THREADS_KMS : 0,
+		[POOL_TELL] = POOL_THREADS_TELL,
 	};
 	struct sigaction sa = {.sa_handler = on_wipe_signal}; /* no SA_RESTART */
 	sigset_t wipe;

@@ -95,8 +95,10 @@ struct node {
 	_Atomic int write_error;
 	/* a: when bytes went past the kernel's cache, which has not been told the time; 0: it has */
 	_Atomic int64_t written_ns;
-	_Atomic uint32_t listed; /* a: its slot in the list of files being written, as far as known */
-	struct times times;      /* l: a regular file's, as they were told, once times_known (times.h) */
+	_Atomic bool to_tell;     /* a: it is told that soon, behind an fsync */
+	_Atomic unsigned telling; /* a: threads that tell it now */
+	_Atomic uint32_t listed;  /* a: its slot in the list of files being written, as far as known */
+	struct times times;       /* l: a regular file's, as they were told, once times_known (times.h) */
 	bool times_known;
 	_Atomic bool times_moved; /* a, set under l: those on disk are others */
 	_Atomic bool settled;     /* a: file_settle() has looked at its end */

@@ -102,6 +102,10 @@ import os, sys
 fd = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND); os.write(fd, b"x"); os.utime(fd, (1000, 1000)); os.close(fd)
 sys.exit(os.stat(sys.argv[1]).st_mtime != 1000)' "$M/stamped"
 expect 'fsync tells the time and does not wait for that' python3 "$here/writers.py" synced "$M/synced"
+on_disk=$(python3 "$here/writers.py" busy "$W/small" 2)
+on_mount=$(python3 "$here/writers.py" busy "$M" 2)
+figure "six that write, fsync and close: $on_mount in 2 s, on the disk itself $on_disk"
+[ "$on_mount" -ge $((on_disk / 40)) ] && pass 'they do not wait for one another' || fail "busy: $on_mount against $on_disk"
 expect 'the time of a mapping does not take the place of a later one' python3 "$here/writers.py" mapped "$M/mixed"
 same 'with room again all goes on, in the file that lost something too' 'ok ok ok ok' "$(writes small "$M/keep4" RDWR 100000)"
 same 'in a new one' 'ok ok ok ok' "$(writes small "$M/new" WRONLY 100000)"

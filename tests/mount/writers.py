@@ -8,6 +8,7 @@
     writers.py more FILE                  more rows than there is room for: what it says, and what is there then
     writers.py look FILE                  what is there of it
     writers.py synced FILE                write and fsync: quickly, and the time of change moves
+    writers.py busy FOLDER SECONDS        six write, fsync and close: how often
     writers.py mapped FILE                a change in a mapping, a write(2) later, fsync: the time is the write's
 """
 import errno, mmap, os, sqlite3, sys, time
@@ -93,6 +94,26 @@ def synced(name):
     return bad > 0 or took > 10
 
 
+def busy(folder, seconds):
+    """Writes, fsyncs and closes by six on three files, however often that goes: prints the count."""
+    end, n = time.monotonic() + float(seconds), 0
+    pids = []
+    for i in range(6):
+        r, w = os.pipe()
+        if os.fork() == 0:
+            while time.monotonic() < end:
+                fd = os.open(f'{folder}/busy{i % 3}', os.O_RDWR | os.O_CREAT, 0o644)
+                os.pwrite(fd, b'x' * 1000, i * 1000)
+                os.fsync(fd)
+                os.close(fd)
+                n += 1
+            os.write(w, b'%d' % n)
+            os._exit(0)
+        os.close(w)
+        pids.append(r)
+    print(sum(int(os.read(r, 20) or 0) for r in pids))
+
+
 def mapped(name):
     fd = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
     os.ftruncate(fd, 8192)
@@ -115,5 +136,5 @@ def mapped(name):
 
 if __name__ == '__main__':
     what = {'endless': endless, 'small': small, 'database': database, 'more': more, 'look': look,
-            'synced': synced, 'mapped': mapped}
+            'synced': synced, 'busy': busy, 'mapped': mapped}
     sys.exit(what[sys.argv[1]](*sys.argv[2:]))

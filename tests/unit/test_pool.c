@@ -11,7 +11,7 @@
 #include "crypto/secret.h"
 #include "fs/fuse/pool.h"
 
-#define THREADS_MOST 16u
+#define THREADS_MOST 18u
 
 static const struct layout layout = {HEADER_LEN_STORE, BLOCK_LEN_MIN, SUITE_2};
 static struct pool *pool;
