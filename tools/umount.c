@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "fs/watch/built_on.h"
 #include "fs/watch/holders.h"
 #include "fs/watch/mountinfo.h"
 #include "kms/clock.h"
@@ -71,8 +72,25 @@ static void announce(const char *mountpoint)
 	(void)(control_call(mountpoint, CONTROL_UNMOUNTING, 2000, &answer) == 0);
 }
 
+#define BUILT_MAX 1024u
+
+/* What no process has open and keeps it in use all the same: "built on it: loop device ...", or nothing. */
+static void built(const char *path, char text[BUILT_MAX])
+{
+	struct built_on found;
+
+	(void)(built_on_below(path, &found) == 0); /* what was found is there in any case */
+	int at = snprintf(text, BUILT_MAX, "%s", found.n ? "built on it: " : "");
+	built_on_line(&found, text + at, BUILT_MAX - (size_t)at);
+}
+
 static int busy(const char *path)
 {
+	char text[BUILT_MAX];
+
+	built(path, text);
+	if (text[0])
+		return cmd_fail(CMD_BUSY, "%s is in use; %s; fuser -vm %s names processes, if any", path, text, path);
 	return cmd_fail(CMD_BUSY,
 			"%s is in use: files are open in it, or it is the current folder of a process (fuser -vm %s "
 			"names them)",
@@ -107,18 +125,19 @@ static bool ends_within(int fd, int ms)
 	return r != 0;
 }
 
-#define HELD_MAX (MOUNTS_PATH_MAX + HOLDERS_TEXT_MAX + 64u)
+#define HELD_MAX (MOUNTS_PATH_MAX + BUILT_MAX + 64u)
 
 /* Who keeps the daemon from ending, as a sentence without its full stop. */
 static void held(const struct target *t, char text[HELD_MAX])
 {
-	char who[HOLDERS_TEXT_MAX];
-	bool seen = holders_find("/proc", &t->mount, who) > 0;
+	char who[BUILT_MAX];
 	bool here = mounts_is(t->path);
 
+	if (holders_find("/proc", &t->mount, who) == 0)
+		built(t->path, who);
 	snprintf(text, HELD_MAX, "%s is %s: %s", t->path,
 		 here ? "in use and stays mounted until it is not" : "unmounted, but the store is still in use",
-		 seen   ? who
+		 who[0] ? who
 		 : here ? "files are open in it, or it is the current folder of a process"
 			: "its disk is slow, or a mount namespace that you may not look into has it");
 }

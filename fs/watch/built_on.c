@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 
 #include "crypto/auto.h"
 
+#define BLOCKS "/sys/block"
+#define NO_MINOR UINT_MAX
 #define LOOPS_MAX 16384u  /* more devices than these are not looked at */
 #define BACKING_MAX 4098u /* what sysfs can say: a page */
 
@@ -223,13 +226,27 @@ int built_on_find(const struct built_on_where *w, struct built_on *out)
 	return r;
 }
 
+int built_on_below(const char *path, struct built_on *out)
+{
+	struct built_on_places p = {0};
+
+	*out = (struct built_on){0};
+	int r = place_add(&p, path);
+	if (!r) {
+		int loops = look_at_loops(BLOCKS, &p, out);
+		r = each_mount(MOUNTINFO_SELF, NO_MINOR, &p, out);
+		r = r ? r : loops;
+	}
+	places_free(&p);
+	return r;
+}
+
 int built_on_here(int mount_id, const char *mountpoint, struct built_on *out)
 {
-	return built_on_find(&(struct built_on_where){.table = MOUNTINFO_SELF,
-						      .blocks = "/sys/block",
-						      .mount_id = mount_id,
-						      .mountpoint = mountpoint},
-			     out);
+	return built_on_find(
+		&(struct built_on_where){
+			.table = MOUNTINFO_SELF, .blocks = BLOCKS, .mount_id = mount_id, .mountpoint = mountpoint},
+		out);
 }
 
 void built_on_line(const struct built_on *b, char *text, size_t len)

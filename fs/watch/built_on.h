@@ -34,6 +34,8 @@ struct built_on_where {
 int built_on_find(const struct built_on_where *w, struct built_on *out) MUST_CHECK;
 /* The same by this process' own table and the system's devices. */
 int built_on_here(int mount_id, const char *mountpoint, struct built_on *out) MUST_CHECK;
+/* The same of a path alone, whatever is mounted there, or was: mounts that are gone from it may still be built upon. */
+int built_on_below(const char *path, struct built_on *out) MUST_CHECK;
 /* What was found as one line, "A; B; and 3 more", cut at the end of TEXT. */
 void built_on_line(const struct built_on *b, char *text, size_t len);
 

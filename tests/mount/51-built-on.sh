@@ -114,10 +114,22 @@ umount_store
 wait "$daemon"
 expect 'the audit log is whole' byokfs audit verify "$W/store"
 
+# --- an overlay keeps no mount from being unmounted, but the daemon from its end
+if [ -n "$overlay" ]; then
+	mount_store store || exit
+	mount -t overlay -o "lowerdir=$W/mnt/low,upperdir=$W/mnt/up,workdir=$W/mnt/work" none "$W/merged"
+	refused 'umount says that an overlay has it' "still in use: built on it: overlay at $W/merged on $W/mnt/low" 11 \
+		"$BYOKFS" umount "$W/mnt" --timeout 2
+	refused 'and it is locked' 'permission denied' '' cat "$W/merged/f"
+	umount "$W/merged"
+	awaited 'without it the daemon ends' $HANG no_daemons
+fi
+
 # --- a mount whose worker was killed: what is built on it is told by whoever asks
 if [ -n "$loop" ]; then
 	mount_store store || exit
 	loop=$(losetup --find --show "$W/mnt/disk")
+	refused 'umount says that it keeps the mount' "in use; built on it:.*loop device $loop on" 6 "$BYOKFS" umount "$W/mnt"
 	kill -9 "$(worker_of)"
 	awaited 'killed: dead' $HANG in_state dead
 	dead_page() { byokfs status "$W/mnt" 2>&1 | grep -qF "built on it                    loop device $loop on $W/mnt/disk"; }
