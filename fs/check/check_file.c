@@ -239,6 +239,18 @@ static int blank_behind(struct check_work *w, const struct opened *o, size_t len
 	return 1;
 }
 
+/* Nothing of it can be told, not even to who would remove it through the mount: so a repair takes it out of the way. */
+static void say_special(struct check_run *run, const struct check_at *at, int r)
+{
+	struct check_finding f = {.code = r == -EBADMSG ? CHECK_SPECIAL : CHECK_IO, .severity = CHECK_DAMAGE};
+
+	if (run->repair && r == -EBADMSG)
+		f.repaired = check_move_lost(run, at) == 0;
+	check_say(run, at, &f, "a symlink, fifo, socket or device node that does not open: %s%s",
+		  r == -EBADMSG ? "it does not authenticate" : strerror(-r),
+		  f.repaired ? "; moved to " CHECK_LOST : "");
+}
+
 /* A special object: the record at its front, and nothing behind it. */
 static void check_special(struct check_work *w, const struct check_at *at, struct opened *o, enum object_type type)
 {
@@ -256,9 +268,7 @@ static void check_special(struct check_work *w, const struct check_at *at, struc
 	if (check_locked(run, r))
 		return;
 	if (r) {
-		check_say(run, at, FINDING(r == -EBADMSG ? CHECK_SPECIAL : CHECK_IO, CHECK_DAMAGE), "%s: %s",
-			  "a symlink, fifo, socket or device node that does not open",
-			  r == -EBADMSG ? "it does not authenticate" : strerror(-r));
+		say_special(run, at, r);
 		return;
 	}
 	if (!blank_behind(w, o, len))
@@ -282,6 +292,21 @@ static bool is_cut_file(int fd)
 	return store_pread_full(fd, front, sizeof(front), 0) == 0 && header_begins(front);
 }
 
+/* A mount looks at sizes: it takes a file cut to this one for a special object that does not open, and cannot remove it. */
+static void move_unreachable(struct check_run *run, const struct check_at *at, int fd)
+{
+	struct check_finding f = {.code = CHECK_SPECIAL, .severity = CHECK_DAMAGE};
+	struct stat st;
+	uint64_t size;
+
+	/* an end that was sealed has another length by now */
+	if (fstat(fd, &st) < 0 || layout_classify(run->layout, (uint64_t)st.st_size, &size) < OBJECT_SYMLINK)
+		return;
+	f.repaired = check_move_lost(run, at) == 0;
+	if (f.repaired)
+		check_say(run, at, &f, "as long as a symlink, fifo, socket or device node; moved to " CHECK_LOST);
+}
+
 void check_file(struct check_work *w, const struct check_at *at)
 {
 	AUTO(opened_end) struct opened o = {.fd = -1};
@@ -296,4 +321,6 @@ void check_file(struct check_work *w, const struct check_at *at)
 		say_stump(w->run, at, &o.st);
 	else
 		check_regular(w, at, &o); /* a size that no object has is an end not to be found */
+	if (type >= OBJECT_SYMLINK && w->run->repair && is_cut_file(o.fd))
+		move_unreachable(w->run, at, o.fd);
 }

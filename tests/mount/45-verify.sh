@@ -138,6 +138,29 @@ rm "$S"/byokfs/keyring*
 code 'both keyring copies missing' 5 "$BYOKFS" verify "$S"
 rm -rf "$S" && cp -a "$W/good" "$S"
 
+# what nothing can be told of, and so cannot be removed: altered symlinks and fifos, a file as long as one of them
+mount_store store
+mkdir "$W/mnt/stuck"
+ln -s target "$W/mnt/stuck/link"
+mkfifo "$W/mnt/stuck/fifo"
+head -c 20000 /dev/urandom >"$W/mnt/stuck/cut"
+stuck=$(disk_of stuck d)
+cut=$(disk_of stuck/cut f) link=$(disk_of stuck/link f) fifo=$(disk_of stuck/fifo f)
+umount_store
+flip "$link" 40
+truncate -s "$(stat -c %s "$fifo")" "$cut"
+flip "$fifo" 30
+code 'three that do not open' 5 "$BYOKFS" verify "$S"
+code 'are moved' 5 "$BYOKFS" verify "$S" --repair
+says 'into lost+found' 'moved to .*lost.found'
+code 'and it is well' 0 "$BYOKFS" verify "$S" --repair
+same 'nothing is left in their folder' '.byokfs.dir' "$(ls -A "$stuck")"
+same 'and nothing is lost' 3 "$(find "$S/byokfs/lost+found" -type f -size +4k -newer "$W/ks/keystore" ! -name '*.from-*' ! -name names | wc -l)"
+mount_store store
+expect 'it can be removed' rm -r "$W/mnt/stuck"
+umount_store
+rm -rf "$S" && cp -a "$W/good" "$S"
+
 # a folder that lost its id, and names that lost their folder: got back, and got rid of
 mount_store store
 mkdir "$W/mnt/lost" "$W/mnt/lost/inner"

@@ -913,7 +913,7 @@ static const struct hurt {
 	{hurt_generation, CHECK_KEY, CHECK_DAMAGE, 0, false},
 	{hurt_end, CHECK_END, CHECK_DAMAGE, CHECK_END, false},
 	{hurt_size, CHECK_END, CHECK_DAMAGE, CHECK_SIZE, false},
-	{hurt_record, CHECK_SPECIAL, CHECK_DAMAGE, 0, false},
+	{hurt_record, CHECK_SPECIAL, CHECK_DAMAGE, 0, true},
 	{hurt_behind_record, CHECK_SPECIAL, CHECK_NOTE, 0, false},
 	{hurt_emptied, CHECK_STUMP, CHECK_DAMAGE, CHECK_STUMP, false},
 	{hurt_dirid, CHECK_DIRID, CHECK_DAMAGE, CHECK_DIRID, true},
