@@ -18,6 +18,7 @@
 
 #define TOLD_MS 1000 /* whoever waits is told for what after so long */
 #define LOCK_MS 10000
+#define ASK_TRIES 3
 #define TIMEOUT_MS 60000       /* unless --timeout says otherwise */
 #define TIMEOUT_MAX_S 86400ull /* a day */
 
@@ -55,9 +56,15 @@ struct target {
 static void find_daemon(struct target *t)
 {
 	AUTO(auto_free) char *answer = NULL;
+	int r = -EAGAIN;
 
 	t->fd = -1;
-	if (control_call(t->path, CONTROL_STATUS, 5000, &answer) < 0)
+	/* one that is slow or hung up is asked again: it is not to be unmounted as if nobody had it */
+	for (int i = 0; i < ASK_TRIES && r < 0 && r != -ENOENT && r != -EPERM; i++) {
+		free(answer);
+		r = control_call(t->path, CONTROL_STATUS, 5000, &answer);
+	}
+	if (r < 0)
 		return;
 	int pid = (int)ask_number(answer, "pid"), id = (int)ask_number(answer, "mount_id");
 	t->second = id > 0 && id != t->mount.id;
@@ -107,6 +114,8 @@ static int unmount(const char *path, int fd)
 	if (r == -EPERM || r == -EACCES)
 		return cmd_fail(CMD_NOT_ALLOWED, "you may not unmount %s: only root and the user who mounted it may",
 				path);
+	if (r == -EINVAL && mounts_is(path))
+		return cmd_fail(CMD_BUSY, "something else is mounted over %s: unmount that first", path);
 	if (r < 0)
 		return cmd_fail(cmd_exit_of(r), "cannot unmount %s: %s", path, strerror(-r));
 	return CMD_OK;

@@ -233,7 +233,7 @@ int mnt_umount_at(const char *path, int id, int flags)
 	AUTO(auto_close) int dir = open(above, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return -errno;
-	int top = openat(dir, slash + 1, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int top = openat(dir, slash + 1, O_PATH | O_NOFOLLOW | O_CLOEXEC); /* a file, where one was mounted by itself */
 	bool holds = top >= 0 && mount_holds(top, id);
 	if (top >= 0)
 		close(top); /* it would keep the mount busy */

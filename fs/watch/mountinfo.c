@@ -209,7 +209,7 @@ bool mount_holds(int fd, int id)
 
 bool mount_in_place(const char *mountpoint, int id)
 {
-	AUTO(auto_close) int fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO(auto_close) int fd = open(mountpoint, O_PATH | O_CLOEXEC);
 
 	return fd >= 0 && mount_holds(fd, id);
 }

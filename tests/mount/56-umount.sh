@@ -54,6 +54,15 @@ mount --bind "$W/mnt" "$W/second"
 expect 'umount of the second path' "$BYOKFS" umount "$W/second"
 expect 'it is gone' eval '! is_mounted "$W/second"'
 expect 'and the first is served' cat "$W/mnt/f"
+: >"$W/file"
+mount --bind "$W/mnt/f" "$W/file"
+expect 'a file of it mounted by itself: locked by that path' "$BYOKFS" lock "$W/file"
+refused 'so that it is not read' 'permission denied' '' cat "$W/file"
+expect 'unlocked' "$BYOKFS" unlock "$W/file"
+expect 'unmounted' "$BYOKFS" umount "$W/file"
+mount -t tmpfs none "$W/mnt"
+refused 'with something mounted over it' 'something else is mounted over' 6 "$BYOKFS" umount "$W/mnt"
+umount "$W/mnt"
 umount_store
 
 # --- signals: a second path or another namespace is in use: locked, the place kept

@@ -344,14 +344,17 @@ START_TEST(umount_refused)
 	SAID_IS(CMD_NOT_ALLOWED, "", "byokfs: you may not unmount DIR/m: only root and the user who mounted it may\n");
 	kernel.error = -EINVAL;
 	SAID(cmd_umount, "umount", "m");
-	SAID_IS(CMD_FAILED, "", "byokfs: cannot unmount DIR/m: Invalid argument\n");
+	SAID_IS(CMD_BUSY, "", "byokfs: something else is mounted over DIR/m: unmount that first\n");
+	kernel.error = -EIO;
+	SAID(cmd_umount, "umount", "m");
+	SAID_IS(CMD_FAILED, "", "byokfs: cannot unmount DIR/m: Input/output error\n");
 	server.text = "pid 0\n"; /* no process has such a number */
 	kernel.error = 0;
 	SAID(cmd_umount, "umount", "m");
 	SAID_IS(CMD_OK, "", "");
 	SAID(cmd_umount, "umount", "m");
 	SAID_IS(CMD_NOT_FOUND, "", "byokfs: no byokfs is mounted on DIR/m\n");
-	ck_assert_int_eq(kernel.calls, 4);
+	ck_assert_int_eq(kernel.calls, 5);
 }
 END_TEST
 
