@@ -143,6 +143,7 @@ struct deferred {
 	bool aside;
 	int arg; /* fsync: data only; setattr: what to set; lseek: whence; create: FI is to be opened; listing: size */
 	uint64_t off;
+	int64_t begun; /* listing: when the request came, ms of CLOCK_MONOTONIC */
 	mode_t mode;
 	struct stat attr;
 	char name[NAME_LEN_MAX + 1];

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,9 @@
 #include "crypto/secret.h"
 #include "fs/fuse/ops.h"
 
-/* An open folder. */
+#define TURN_MS 50      /* of names that are not listed, after which somebody else has his turn */
+#define GIVE_UP_MS 2000 /* a request that has taken so long ends at a signal */
+
 struct open_folder {
 	pthread_mutex_t lock;
 	DIR *dir;  /* lock */
@@ -156,7 +157,6 @@ static int plain_name(struct tree *t, const struct open_folder *l, const char *d
 
 /* ---- replies ---- */
 
-/* Buffer of one reply. */
 struct reply {
 	char *buf;
 	size_t size, used;
@@ -204,13 +204,38 @@ static size_t add_plus(fuse_req_t req, struct open_folder *l, const struct diren
 	return len;
 }
 
-/* Fill P from the listing's position on; -EACCES when it locks on the way. Under the listing's lock. */
-static int list(fuse_req_t req, struct open_folder *l, off_t off, struct reply *p)
+struct ask {
+	size_t size;
+	off_t off;
+	bool plus;
+	int64_t turn;  /* since when this thread is at it */
+	int64_t begun; /* since when any is */
+};
+
+/*
+ * How many names that are not listed lie in a row is decided by who writes to the store. 1: what there is, is answered, or the
+ * search goes on when others have had their turn; 0: it goes on here. Whoever is killed while he waits is let go, but not at each
+ * signal: to most programs an EINTR of readdir(3) is an error.
+ */
+static int passed_by(fuse_req_t req, const struct ask *a)
+{
+	struct server *s = req_server(req);
+	int64_t now = clock_ms(CLOCK_MONOTONIC);
+
+	if (!ops_open(s))
+		return -EACCES;
+	if (fuse_session_exited(s->session) || (now - a->begun > GIVE_UP_MS && fuse_req_interrupted(req)))
+		return -EINTR;
+	return now - a->turn > TURN_MS;
+}
+
+/* Fill P from the listing's position on; -EACCES when it locks on the way, 1: see above. Under the listing's lock. */
+static int list(fuse_req_t req, struct open_folder *l, const struct ask *a, struct reply *p)
 {
 	struct dirent *e;
 
-	if (off != l->pos)
-		seekdir(l->dir, off);
+	if (a->off != l->pos)
+		seekdir(l->dir, a->off);
 	l->pos = -1;
 	while ((errno = 0, e = readdir(l->dir))) {
 		char plain[NAME_LEN_MAX + 1];
@@ -219,7 +244,9 @@ static int list(fuse_req_t req, struct open_folder *l, off_t off, struct reply *
 
 		if (r == -ENOENT) {
 			l->pos = e->d_off;
-			continue;
+			r = passed_by(req, a);
+			if (!r)
+				continue;
 		}
 		if (r)
 			return r;
@@ -234,29 +261,37 @@ static int list(fuse_req_t req, struct open_folder *l, off_t off, struct reply *
 	return -errno;
 }
 
-static int fill_reply(fuse_req_t req, off_t off, struct open_folder *l, struct reply *p, bool plus)
+/* 1: nothing was found yet, and A->off is where to go on. */
+static int fill_reply(fuse_req_t req, struct ask *a, struct open_folder *l, struct reply *p)
 {
 	p->buf = malloc(p->size);
-	p->counted = plus ? calloc(p->size / DIRENTPLUS_MIN + 1, sizeof(struct node *)) : NULL;
-	if (!p->buf || (plus && !p->counted))
+	p->counted = a->plus ? calloc(p->size / DIRENTPLUS_MIN + 1, sizeof(struct node *)) : NULL;
+	if (!p->buf || (a->plus && !p->counted))
 		return -ENOMEM;
 	pthread_mutex_lock(&l->lock);
-	int r = list(req, l, off, p);
+	int r = list(req, l, a, p);
+	if (r == 1)
+		a->off = l->pos;
 	pthread_mutex_unlock(&l->lock);
 	if (!ops_open(req_server(req)))
 		return -EACCES;
 	return p->used > 0 && r != -EACCES ? 0 : r; /* an error behind what fits is met again by the next request */
 }
 
-static void read_folder(fuse_req_t req, size_t size, off_t off, struct open_folder *l, bool plus)
+static void list_later(fuse_req_t req, enum pool_lane lane, const struct ask *a, const struct fuse_file_info *fi);
+
+static void read_folder(fuse_req_t req, struct ask *a, struct fuse_file_info *fi)
 {
+	struct open_folder *l = folder_of(fi);
 	struct nodes *nodes = &req_tree(req)->nodes;
-	struct reply p = {.size = size};
+	struct reply p = {.size = a->size};
 
 	if (ops_refused(req))
 		return;
-	int r = l ? fill_reply(req, off, l, &p, plus) : -EBADF;
-	if (r)
+	int r = l ? fill_reply(req, a, l, &p) : -EBADF;
+	if (r == 1)
+		list_later(req, POOL_LISTS, a, fi);
+	else if (r)
 		fuse_reply_err(req, -r);
 	else
 		r = fuse_reply_buf(req, p.buf, p.used);
@@ -268,30 +303,53 @@ static void read_folder(fuse_req_t req, size_t size, off_t off, struct open_fold
 	free(p.counted);
 }
 
-static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+static void list_job(struct deferred *d, bool plus)
 {
-	(void)ino;
-	read_folder(req, size, off, folder_of(fi), false);
+	struct ask a = {(size_t)d->arg, (off_t)d->off, plus, clock_ms(CLOCK_MONOTONIC), d->begun};
+
+	read_folder(d->req, &a, &d->fi);
+	ops_deferred_end(d);
+}
+
+static void job_readdir(struct file_work *w, void *arg)
+{
+	(void)w;
+	list_job(arg, false);
 }
 
 static void job_readdirplus(struct file_work *w, void *arg)
 {
-	struct deferred *d = arg;
-
 	(void)w;
-	read_folder(d->req, (size_t)d->arg, (off_t)d->off, folder_of(&d->fi), true);
-	ops_deferred_end(d);
+	list_job(arg, true);
+}
+
+static void list_later(fuse_req_t req, enum pool_lane lane, const struct ask *a, const struct fuse_file_info *fi)
+{
+	/* the kernel asks for a MiB at most */
+	ops_defer(req, a->plus ? job_readdirplus : job_readdir,
+		  &(struct deferred){
+			  .lane = lane, .fi = *fi, .off = (uint64_t)a->off, .arg = (int)a->size, .begun = a->begun});
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	const int64_t now = clock_ms(CLOCK_MONOTONIC);
+	struct ask a = {.size = size, .off = off, .turn = now, .begun = now};
+
+	(void)ino;
+	read_folder(req, &a, fi);
 }
 
 static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	const struct deferred later = {.lane = POOL_KMS, .fi = *fi, .off = (uint64_t)off, .arg = (int)size};
+	const int64_t now = clock_ms(CLOCK_MONOTONIC);
+	struct ask a = {.size = size, .off = off, .plus = true, .turn = now, .begun = now};
 
 	(void)ino;
-	if (ops_lookup_waits(req_server(req)) && size <= INT_MAX)
-		ops_defer(req, job_readdirplus, &later);
+	if (ops_lookup_waits(req_server(req)))
+		list_later(req, POOL_KMS, &a, fi);
 	else
-		read_folder(req, size, off, folder_of(fi), true);
+		read_folder(req, &a, fi);
 }
 
 /* ---- fsyncdir ---- */

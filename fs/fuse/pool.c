@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define POOL_THREADS_MAX 18u
+#define POOL_THREADS_MAX 20u
 
 struct job {
 	struct job *next;

@@ -10,9 +10,10 @@ struct pool;
 
 /*
  * Who may run a job. What asks a KMS may wait as long as the KMS likes, so it has threads of its own: a KMS that hangs must
- * not hold up an fsync. And what asks the mount itself waits for inodes that the kernel holds until an fsync is answered.
+ * not hold up an fsync. What asks the mount itself waits for inodes that the kernel holds until an fsync is answered. And a folder
+ * of a million names that are none of ours takes as long as it has names.
  */
-enum pool_lane { POOL_DISK = 0, POOL_KMS, POOL_TELL, POOL_LANES };
+enum pool_lane { POOL_DISK = 0, POOL_KMS, POOL_TELL, POOL_LISTS, POOL_LANES };
 
 /* A job owns ARG; WORK is the pool thread's (no in-flight slot: jobs never write blocks). */
 typedef void pool_job(struct file_work *work, void *arg);

@@ -24,6 +24,7 @@
 #define POOL_THREADS_DISK 4u
 #define POOL_THREADS_KMS 12u
 #define POOL_THREADS_TELL 2u
+#define POOL_THREADS_LISTS 2u
 #define WIPE_SIGNAL SIGUSR2
 #define WIPE_WAIT_MS 2000
 
@@ -244,6 +245,7 @@ int server_start(struct server *s)
 		[POOL_DISK] = POOL_THREADS_DISK,
 		[POOL_KMS] = s->cfg.store->keyring->wrap_type == WRAP_FILE ? POOL_THREADS_KMS : 0,
 		[POOL_TELL] = POOL_THREADS_TELL,
+		[POOL_LISTS] = POOL_THREADS_LISTS,
 	};
 	struct sigaction sa = {.sa_handler = on_wipe_signal}; /* no SA_RESTART */
 	sigset_t wipe;
