@@ -244,6 +244,7 @@ START_TEST(status_ended)
 	SAID(cmd_status, "status", "m");
 	ck_assert_str_eq(said.out, "state                          dead\n"
 				   "reason                         the worker died\n"
+				   "to do                          byokfs umount DIR/m, then mount it again\n"
 				   "ended by                       supervisor\n"
 				   "since                          2025-11-24 16:00:00 +0000\n"
 				   "store                          /srv/s\n"
