@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 M=$W/mnt
-many=100000
+many=30000
 [ -z "$LONG" ] || many=300000
 [ -z "${BYOKFS_SHORT:-}" ] || many=20000
 new_store s
