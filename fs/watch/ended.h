@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The note about the end of a mount, which supervisor or worker leave in the run-time directory. */
+/* The note about the end of a mount, which supervisor, worker or guard leave in the run-time directory. */
 #ifndef FS_ENDED_H
 #define FS_ENDED_H
 
@@ -10,7 +10,7 @@
 
 struct ended_note {
 	char mountpoint[4096], store[4096];
-	char who[32]; /* "supervisor", "worker" */
+	char who[32]; /* "supervisor", "worker", "guard" */
 	char why[320];
 	int64_t when;  /* unix seconds */
 	bool reported; /* already in the audit log */

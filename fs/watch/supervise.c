@@ -3,21 +3,17 @@
 #include "fs/watch/supervise.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "fs/watch/ended.h"
 #include "fs/watch/supervise_own.h"
 
-#define FORGET_EVERY_MS 50
 #define RESPAWN_WINDOW_MS 600000
 
 static const struct supervise_limits limits_real = {
@@ -29,51 +25,6 @@ static const struct supervise_limits limits_real = {
 	.forget_more = 4000, /* 2 GiB, the most that a write(2) takes, needs 2 s here */
 	.reap = 5000,
 };
-
-/* Kill without waiting, abort, make the kernel forget, twice. */
-static void take_over(struct supervisor *s)
-{
-	struct run *r = &s->run;
-	int64_t t0 = clock_ms(CLOCK_MONOTONIC);
-	char text[512];
-
-	if (r->pid > 0)
-		(void)syscall(SYS_pidfd_send_signal, r->pid_fd, SIGKILL, NULL, 0);
-	if (r->fuse_fd >= 0) {
-		fuse_conn_abort(&r->conn);
-		fuse_conn_forget(&r->conn, atomic_load(&s->page->high));
-	}
-	snprintf(text, sizeof(text), "%s: taken over and closed in %lld ms (%s)", r->why,
-		 (long long)(clock_ms(CLOCK_MONOTONIC) - t0), r->conn.how[0] ? r->conn.how : "not mounted");
-	s->cfg->log(LOG_CRIT, text);
-	run_tell(s, gate_state_name((enum gate_state)atomic_load(&s->page->gate.state)), "dead", "taken over", r->why);
-}
-
-static void leave_note(struct supervisor *s)
-{
-	struct ended_note n = {.when = time(NULL)};
-
-	snprintf(n.mountpoint, sizeof(n.mountpoint), "%s", s->cfg->mnt.mountpoint);
-	snprintf(n.store, sizeof(n.store), "%s", s->cfg->mnt.source);
-	snprintf(n.who, sizeof(n.who), "supervisor");
-	snprintf(n.why, sizeof(n.why), "%s", s->run.why);
-	if (ended_write(&n))
-		s->cfg->log(LOG_WARNING, "the note about the end of the mount could not be written");
-}
-
-/*
- * A write(2) that was inside the kernel at the end goes on, reports success and fills pages behind the passes, which every
- * handle then reads until its attributes are too old, and a mapping for good. Nothing shows when it is over.
- */
-static void forget_more(struct supervisor *s)
-{
-	int64_t end = clock_ms(CLOCK_MONOTONIC) + s->limits->forget_more;
-
-	while (s->run.fuse_fd >= 0 && clock_ms(CLOCK_MONOTONIC) < end) {
-		(void)poll(NULL, 0, FORGET_EVERY_MS);
-		fuse_conn_forget(&s->run.conn, atomic_load(&s->page->high));
-	}
-}
 
 /* A worker that ended by itself has unmounted; if it could not, handles may be open, and pages behind them. */
 static void close_after(struct supervisor *s)
@@ -92,6 +43,8 @@ static void close_after(struct supervisor *s)
 static void run_free(struct supervisor *s)
 {
 	struct run *r = &s->run;
+
+	guard_end(s);
 	bool alone = r->pid <= 0 || run_reap(r, s->limits->reap) >= 0 || kill(r->pid, 0) != 0;
 
 	if (!alone)
@@ -144,8 +97,8 @@ static int supervise_runs(struct supervisor *s)
 		if (end == RUN_TAKEN) {
 			code = 1;
 			take_over(s);
-			leave_note(s);
-			forget_more(s);
+			leave_note(s, "supervisor");
+			forget_more(s, s->limits->forget_more);
 		} else {
 			close_after(s);
 		}

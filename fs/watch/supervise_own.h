@@ -36,8 +36,10 @@ struct supervisor {
 	struct own_time own;
 	int64_t respawned[RESPAWNS_KEPT]; /* ms of CLOCK_BOOTTIME */
 	unsigned n_respawned;
-	bool served; /* a worker has served: the terminal is left */
-	int dead_id; /* number of the mount that the last worker left behind, 0 = none */
+	bool served;         /* a worker has served: the terminal is left */
+	int dead_id;         /* number of the mount that the last worker left behind, 0 = none */
+	pid_t guard;         /* 0 = none */
+	int64_t guard_since; /* ms of CLOCK_MONOTONIC */
 	struct run run;
 };
 
@@ -51,5 +53,28 @@ int run_reap(struct run *r, int limit_ms);
 void run_tell(struct supervisor *s, const char *from, const char *to, const char *cause, const char *reason);
 /* Unmount the mount ID at once, if it is still there. */
 void run_unmount(struct supervisor *s, int id);
+
+/* Killed, but not ended: a thread of the worker hangs. */
+bool run_dying(const struct run *r);
+/* Is the worker, which lives and serves, in order, after OWN_MS of own running time? False with the reason in run.why. */
+bool run_in_order(struct supervisor *s, const struct health_limits *limits, int64_t own_ms);
+
+/* Kill the worker without waiting, abort, make the kernel forget, twice; run.why says why. */
+void take_over(struct supervisor *s);
+/* The note about the end, by WHO. */
+void leave_note(struct supervisor *s, const char *who);
+/* Make the kernel forget again and again, for MS. */
+void forget_more(struct supervisor *s, int ms);
+
+/*
+ * A mount's guard: a third process with the descriptor of /dev/fuse, for the case that supervisor and worker are killed together, or
+ * stopped for longer than what they promised holds. It then does what the supervisor does after the worker's death. It is forked
+ * when the mount is there, and lives as long as the supervisor has that mount.
+ */
+void guard_start(struct supervisor *s);
+/* One that was killed is replaced. */
+void guard_look(struct supervisor *s);
+/* The mount is over: end it, so that the descriptor is the supervisor's alone. */
+void guard_end(struct supervisor *s);
 
 #endif

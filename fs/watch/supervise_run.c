@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One worker's life: started, listened to, watched. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "crypto/auto.h"
 #include "fs/watch/ended.h"
 #include "fs/watch/holders.h"
 #include "fs/watch/link.h"
@@ -83,25 +81,9 @@ static void answer_mount(struct supervisor *s)
 		fuse_conn_open(&r->conn, fd, s->cfg->mnt.mountpoint);
 		m.mount_id = r->conn.mount_id;
 		snprintf(m.how, sizeof(m.how), "%s", r->conn.how);
+		guard_start(s);
 	}
 	(void)(link_send(r->sock, &m, fd, false) == 0); /* its death is seen by its pidfd */
-}
-
-void run_tell(struct supervisor *s, const char *from, const char *to, const char *cause, const char *reason)
-{
-	const struct notify_facts f = {
-		.mountpoint = s->cfg->mnt.mountpoint,
-		.store = s->cfg->mnt.source,
-		.from = from,
-		.to = to,
-		.cause = cause,
-		.reason = reason,
-		.when = time(NULL),
-		.supervisor_pid = getpid(),
-		.worker_pid = s->run.pid,
-	};
-
-	words_notify(s->cfg->words, &f);
 }
 
 /* Who would be served on, or lose his place, after an unmount. */
@@ -171,46 +153,6 @@ int run_reap(struct run *r, int limit_ms)
 	return status;
 }
 
-/* What /proc/PID/stat says of the worker, from its state on, into TEXT; NULL: nothing. */
-static const char *proc_stat(const struct run *r, char *text, size_t size)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)r->pid);
-	AUTO(auto_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
-	if (n <= 0)
-		return NULL;
-	text[n] = '\0';
-	const char *name_end = strrchr(text, ')'); /* the name before it may hold anything */
-	return name_end && name_end[1] == ' ' ? name_end + 2 : NULL;
-}
-
-/*
- * Killed, but not ended: a thread that waits for its own mount (the syncfs of a lock) cannot die before the connection is
- * aborted, and until then the pidfd is silent. The state of the first thread tells.
- */
-static bool is_dying(const struct run *r)
-{
-	char text[512];
-	const char *state = proc_stat(r, text, sizeof(text));
-
-	return state && (*state == 'Z' || *state == 'X');
-}
-
-/* Its time on the processor, of all threads, in ticks; 0: cannot be told. */
-static uint64_t ran(const struct run *r)
-{
-	char text[512];
-	const char *at = proc_stat(r, text, sizeof(text));
-	unsigned long long user = 0, kernel = 0;
-
-	/* state, 10 numbers, utime, stime: proc_pid_stat(5) */
-	if (!at || sscanf(at, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &kernel) != 2)
-		return 0;
-	return user + kernel;
-}
-
 /* The worker has ended: in good order (its exit code in *CODE), or not. */
 static enum run_end worker_ended(struct supervisor *s, int *code)
 {
@@ -232,26 +174,6 @@ static enum run_end worker_ended(struct supervisor *s, int *code)
 	return RUN_DONE;
 }
 
-/* Is the worker, which lives and serves, in order? False with the reason in run.why. */
-static bool in_order(struct supervisor *s)
-{
-	const struct gate_beacon *b = &s->page->gate;
-	struct run *r = &s->run;
-	/* the state first: what belongs to it was stored before it */
-	struct health_look look = {.own_ms = s->own.ms, .state = (enum gate_state)atomic_load(&b->state)};
-
-	look.beat = atomic_load(&b->beat);
-	look.deadline = atomic_load(&b->deadline);
-	look.drain_ms = atomic_load(&s->page->drain_ms);
-	look.stuck = atomic_load(&b->stuck);
-	look.now = clock_ms(CLOCK_BOOTTIME);
-	if (!r->serves)
-		health_begin(&r->health, look.own_ms);
-	r->serves = true;
-	look.ran = health_doubts(&r->health, &s->limits->health, look.own_ms) ? ran(r) : r->health.ran;
-	return health_look(&r->health, &s->limits->health, &look, r->why);
-}
-
 enum run_end run_look(struct supervisor *s, int *code)
 {
 	struct run *r = &s->run;
@@ -262,6 +184,7 @@ enum run_end run_look(struct supervisor *s, int *code)
 		return RUN_ON;
 	own_time_look(&s->own, clock_ms(CLOCK_MONOTONIC), STEP_MAX_MS);
 	atomic_fetch_add(&s->page->gate.watcher, 1);
+	guard_look(s);
 	if (p[1].revents & POLLIN)
 		said = take_message(s);
 	if (p[2].revents & POLLIN)
@@ -271,9 +194,9 @@ enum run_end run_look(struct supervisor *s, int *code)
 		return worker_ended(s, code);
 	if (p[0].revents & POLLIN || atomic_load(&s->page->phase) != WATCH_SERVING)
 		return RUN_ON;
-	if (is_dying(r) && poll(p, 1, DYING_MS) == 0) {
+	if (run_dying(r) && poll(p, 1, DYING_MS) == 0) {
 		snprintf(r->why, sizeof(r->why), "the worker was killed, and a thread of it hangs");
 		return RUN_TAKEN;
 	}
-	return in_order(s) ? RUN_ON : RUN_TAKEN;
+	return run_in_order(s, &s->limits->health, s->own.ms) ? RUN_ON : RUN_TAKEN;
 }

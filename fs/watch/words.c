@@ -18,6 +18,7 @@
 
 #include "crypto/auto.h"
 #include "crypto/json.h"
+#include "fs/watch/keep_only.h"
 #include "fs/watch/words_own.h"
 #include "kms/gate.h"
 
@@ -94,6 +95,11 @@ void words_notify(struct words *w, const struct notify_facts *f)
 
 	if (line && !packet_send(w, &head, line, strlen(line)))
 		words_log(w, LOG_WARNING, "the notify command is too slow: a change of state is not told");
+}
+
+int words_fd(const struct words *w)
+{
+	return w ? w->sock : -1;
 }
 
 /* Speaking */
@@ -184,7 +190,7 @@ static void leave_caller(int sock, bool to_stderr)
 		signal(ignored[i], SIG_IGN);
 	setsid();
 	(void)prctl(PR_SET_NAME, "byokfs-words");
-	words_keep_only(sock, to_stderr);
+	keep_only(&sock, 1, to_stderr);
 	if (chdir("/") < 0)
 		return; /* a folder in use a little longer */
 }

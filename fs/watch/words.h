@@ -37,6 +37,8 @@ void words_log(struct words *w, int priority, const char *text);
 void words_log_bare(struct words *w, int priority, const char *text);
 /* A change of state, for the notify command. Never waits. */
 void words_notify(struct words *w, const struct notify_facts *f);
+/* What a process must keep open to speak; -1 for NULL. */
+int words_fd(const struct words *w);
 /* In the process that started it, the others having ended: wait until all is said, within the limits above. NULL is legal. */
 void words_end(struct words *w);
 

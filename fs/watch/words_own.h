@@ -37,7 +37,4 @@ void words_queue_said(struct words_queue *q);
 /* Wait until all is said, LIMIT_MS at most. */
 void words_queue_drain(struct words_queue *q, int limit_ms);
 
-/* Close every descriptor but SOCK and the three standard ones, which go to /dev/null; but standard error if TO_STDERR. */
-void words_keep_only(int sock, bool to_stderr);
-
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Lines that wait for the log: bounded, and what does not fit is told. */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,15 +102,4 @@ void words_queue_drain(struct words_queue *q, int limit_ms)
 	while ((q->n > 0 || q->dropped > 0) && r == 0)
 		r = pthread_cond_timedwait(&q->less, &q->lock, &until);
 	pthread_mutex_unlock(&q->lock);
-}
-
-void words_keep_only(int sock, bool to_stderr)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	for (int i = 0; null >= 0 && i < (to_stderr ? 2 : 3); i++)
-		dup2(null, i);
-	if (sock > 3)
-		(void)close_range(3, (unsigned)sock - 1, 0);
-	(void)close_range((unsigned)sock + 1, ~0u, 0);
 }

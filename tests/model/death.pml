@@ -4,25 +4,29 @@
  * Modelled (DESIGN.md "Two processes", fs/watch/supervise_run.c, fs/lock/drain.c): a page of one file in the kernel; a reader through a mapping
  * and through a descriptor; a write(2) that is inside the kernel; a handler of the worker that may hang for ever on a disk
  * (in D: not even SIGKILL ends it); the worker's gate thread with the steps of a lock; the supervisor: SIGKILL without a
- * wait, abort, invalidate twice and more, close; a worker that has lost its supervisor: lock, abort, end.
+ * wait, abort, invalidate twice and more, close; a worker that has lost its supervisor: lock, abort, end; the guard, which does it
+ * when both are dead (fs/watch/guard.c).
  * An invalidation waits for a READ in flight, and for a WRITE; only a reply or the abort ends these.
- * Not modelled: keys and lease (gate.pml), what is sealed (pages.pml), several pages.
+ * Not modelled: keys and lease (gate.pml), what is sealed (pages.pml), several pages; the guard's own death; both stopped.
  *
  * Assumption A: a write(2) inside the kernel ends before the supervisor's last round of invalidations.
  *
  * Properties:
  *   P5 once the supervisor is through after the worker's death, nothing cached is readable        assert in Reader
  *      the same when the worker ended by itself because its supervisor died
- *      both dead: by a descriptor nothing once the attributes' time is over (a mapping: SECURITY.md)
+ *      the same for the guard when both are dead
  *   P1 no handler replies with data after LOCKED was announced                                    assert in Handler
  *   P3 LOCKING always ends: in LOCKED, or in the worker's death, while the supervisor lives       ltl p3
  *   P8 a dead or hung worker is always dealt with, nobody waits for ever for a reply              ltl p8
+ *   P9 when both are dead, somebody is through in the end                         ltl p9
  * Mutations:
  *   BUG_1 invalidate before the abort     BUG_2 wait for the worker's exit before the abort
  *   BUG_3 no abort                        BUG_4 the supervisor does not look at the age of LOCKING
  *   BUG_5 two rounds and close at once, whatever write(2) is under way
  *   BUG_6 the worker gives up on handlers in flight by itself and announces LOCKED
  *   BUG_7 a worker without supervisor ends without having locked
+ *   BUG_8 no guard
+ *   BUG_9 the guard invalidates before the abort
  */
 #define SERVING 1
 #define LOCKING 3
@@ -41,7 +45,7 @@ bit stuck = 0;              /* the handler hangs on a disk for ever */
 bit busy = 0;               /* the handler has a request (in_flight) */
 bit told = 0;
 
-#define GONE (closed || aborted || (w_dead && s_dead && !stuck)) /* the connection answers by itself: ENOTCONN */
+#define GONE (closed || aborted) /* the connection answers by itself: ENOTCONN; the guard holds it open until then */
 
 /* What anybody invalidates; after an abort the WRITE of a dirty page fails at once */
 inline invalidate(me_dead)
@@ -223,6 +227,26 @@ end:
 	od
 }
 
+/* the guard */
+#ifndef BUG_8
+active proctype Guard()
+{
+end:
+	do
+	:: atomic { through -> break }
+	:: w_dead && s_dead && !through ->
+#ifdef BUG_9
+		invalidate(0);
+#endif
+		aborted = 1;
+		invalidate(0);
+		(!inside && !dirty); /* assumption A */
+		invalidate(0);
+		atomic { closed = 1; through = 1; break }
+	od
+}
+#endif
+
 /* death and stop at any moment */
 active proctype Fate()
 {
@@ -242,4 +266,7 @@ ltl p3 { [] (state == LOCKING -> <> (state == LOCKED || w_dead)) }
 #endif
 #ifdef P8
 ltl p8 { [] ((w_dead || w_hung) -> <> (through && !reading && !wb)) }
+#endif
+#ifdef P9
+ltl p9 { [] ((w_dead && s_dead) -> <> (through && !reading && !wb)) }
 #endif

@@ -97,6 +97,7 @@ run_death() {
 	property death 'P5 P1: nothing is readable, whoever dies' ''
 	property death 'P3: LOCKING ends' '-DNO_S_DEATH -DP3' $live
 	property death 'P8: a dead or hung worker is dealt with' '-DNO_S_DEATH -DP8' $live
+	property death 'P9: both dead: somebody is through' -DP9 $live
 	mutation death 1 '-DNO_S_DEATH -DP8' $live
 	mutation death 2 '-DNO_S_DEATH -DP8' $live
 	mutation death 3 '-DNO_S_DEATH -DP8' $live
@@ -104,6 +105,8 @@ run_death() {
 	mutation death 5 ''
 	mutation death 6 ''
 	mutation death 7 ''
+	mutation death 8 -DP9 $live
+	mutation death 9 -DP9 $live
 }
 
 for model; do

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,8 @@ static const struct supervise_limits limits = {
 };
 
 static char dir[64], logged[8192];
-static int kernel = -1; /* the test's end of what is mounted */
+static int kernel = -1;   /* the test's end of what is mounted */
+static int fuse_end = -1; /* the other one, where it is made before the supervisor is forked */
 static int mounts, umounts, readies, mount_error;
 static struct supervise_config cfg;
 
@@ -59,6 +61,10 @@ static int fake_mount(const struct mnt_config *c, int *fd, char why[STORE_WHY_MA
 	if (mount_error) {
 		snprintf(why, STORE_WHY_MAX, "no mount today");
 		return mount_error;
+	}
+	if (fuse_end >= 0) {
+		*fd = fuse_end;
+		return 0;
 	}
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	if (kernel >= 0)
@@ -205,6 +211,16 @@ static int work_keeps_lease(struct worker *w, void *arg)
 	(void)arg;
 	serve(w);
 	for (atomic_store(&w->page->gate.deadline, clock_ms(CLOCK_BOOTTIME) - 1);; clock_pause(50))
+		atomic_fetch_add(&w->page->gate.beat, 1);
+	return 0;
+}
+
+/* In order, but for the end of its lease. */
+static int work_short_lease(struct worker *w, void *arg)
+{
+	(void)arg;
+	serve(w);
+	for (atomic_store(&w->page->gate.deadline, clock_ms(CLOCK_BOOTTIME) + 4500);; clock_pause(50))
 		atomic_fetch_add(&w->page->gate.beat, 1);
 	return 0;
 }
@@ -372,6 +388,95 @@ START_TEST(locking_hangs)
 }
 END_TEST
 
+/* The guard */
+
+/* A supervisor in a process of its own, whose worker is serving. */
+static pid_t supervise_apart(int (*work)(struct worker *w, void *arg))
+{
+	int pair[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	kernel = pair[0];
+	fuse_end = pair[1];
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(kernel);
+		_exit(run(work));
+	}
+	close(fuse_end);
+	for (int ms = 0; ms < 5000 && atomic_load(&shared->runs) == 0; ms += 10)
+		clock_pause(10);
+	clock_pause(100);
+	ck_assert_int_gt(atomic_load(&shared->worker), 0);
+	return pid;
+}
+
+/* The guard has closed the last descriptor within LIMIT_MS: how often something was forgotten. */
+static int forgotten_at_end(int limit_ms)
+{
+	struct fuse_out_header h;
+	struct pollfd p = {.fd = kernel, .events = POLLIN};
+	int n = 0;
+	ssize_t got = 1;
+
+	while (got > 0 && poll(&p, 1, limit_ms) == 1) {
+		got = recv(kernel, &h, sizeof(h), MSG_TRUNC);
+		n += got > 0 && h.error == FUSE_NOTIFY_INVAL_INODE;
+	}
+	ck_assert_msg(got == 0, "somebody still has the mount");
+	return n;
+}
+
+static void by_guard(const char *why)
+{
+	struct ended_note n;
+
+	ck_assert(has_note(&n));
+	ck_assert_str_eq(n.who, "guard");
+	ck_assert_msg(strncmp(n.why, why, strlen(why)) == 0, "%s", n.why);
+}
+
+START_TEST(both_killed)
+{
+	pid_t pid = supervise_apart(work_hangs);
+
+	kill(pid, SIGKILL);
+	kill(atomic_load(&shared->worker), SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_int_ge(forgotten_at_end(3000), 12);
+	by_guard("supervisor and worker were killed");
+}
+END_TEST
+
+/* A worker that is left alone and does nothing is held to what a supervisor holds it to. */
+START_TEST(left_and_hangs)
+{
+	pid_t pid = supervise_apart(work_hangs);
+
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_int_ge(forgotten_at_end(5000), 12);
+	by_guard("the worker is no longer running"); /* and it has been ended: it had the descriptor, too */
+}
+END_TEST
+
+/* Both stopped: they may only be paused, until the lease has ended. */
+START_TEST(both_stopped)
+{
+	pid_t pid = supervise_apart(work_short_lease);
+	struct pollfd p = {.fd = kernel, .events = POLLIN};
+
+	kill(pid, SIGSTOP);
+	kill(atomic_load(&shared->worker), SIGSTOP);
+	ck_assert_int_eq(poll(&p, 1, 3500), 0); /* longer than a supervisor may be silent */
+	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_int_ge(forgotten_at_end(5000), 12);
+	by_guard("the lease has ended");
+}
+END_TEST
+
 /* Respawns */
 
 START_TEST(respawn_limit)
@@ -478,6 +583,9 @@ int main(void)
 	tcase_add_test(c, hangs);
 	tcase_add_test(c, keeps_lease);
 	tcase_add_test(c, locking_hangs);
+	tcase_add_test(c, both_killed);
+	tcase_add_test(c, left_and_hangs);
+	tcase_add_test(c, both_stopped);
 	tcase_add_test(c, respawn_limit);
 	tcase_add_test(c, respawn_locked);
 	tcase_add_test(c, signals);
