@@ -17,7 +17,7 @@
 #include "fs/store/slots.h"
 #include "fs/store/store_own.h"
 
-#define SCAN_DEPTH_MAX 1024 /* folders held open at once while looking for an inode number */
+#define SCAN_DEPTH_MAX 16384 /* folders held open at once while looking for an inode number */
 
 /*
  * Is it the very inode that was written? A copy of the file has its file id, and may be newer than the slot. Where device
@@ -82,6 +82,7 @@ static int find_by_path(const struct store *s, const struct inflight *f, const c
 /* The files of marked slots that are not where their paths say: one walk looks for all of them. */
 struct hunt {
 	bool walked;
+	bool blind;    /* a folder could not be looked into */
 	unsigned left; /* not found yet */
 	bool wanted[INFLIGHT_SLOTS];
 	struct inflight slot[INFLIGHT_SLOTS];
@@ -119,10 +120,26 @@ static int hunt_entry(const struct store *s, struct hunt *h, int dir_fd, const s
 	return 0;
 }
 
+/* What cannot be looked into for want of memory or descriptors must not count as looked into: the mount is refused. */
+static int hunt_blind(struct hunt *h, int r)
+{
+	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
+		return r;
+	h->blind = h->blind || find_error(r) != -ENOENT;
+	return 0;
+}
+
+static int open_folder(int dir_fd, const char *name)
+{
+	AUTO(auto_close) int fd = store_openat(dir_fd, name, O_PATH | O_DIRECTORY, 0);
+
+	return fd < 0 ? fd : store_reopen(fd, O_RDONLY | O_DIRECTORY);
+}
+
 static int hunt_walk(const struct store *s, struct hunt *h, int dir_fd, int depth)
 {
 	AUTO(store_dir_close) DIR *d = store_dir_open(dir_fd);
-	int r = d || depth > 0 ? 0 : -errno;
+	int r = d ? 0 : depth > 0 ? hunt_blind(h, -errno) : -errno;
 	if (!d)
 		return r;
 	for (const struct dirent *e; !r && h->left > 0 && (e = readdir(d));) {
@@ -130,11 +147,12 @@ static int hunt_walk(const struct store *s, struct hunt *h, int dir_fd, int dept
 			continue;
 		if (e->d_type != DT_DIR)
 			r = hunt_entry(s, h, dirfd(d), e);
-		if ((e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) && depth < SCAN_DEPTH_MAX) {
-			AUTO(auto_close) int sub = store_openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY, 0);
-			if (sub >= 0)
-				r = hunt_walk(s, h, sub, depth + 1);
-		}
+		if (r || (e->d_type != DT_DIR && e->d_type != DT_UNKNOWN))
+			continue;
+		AUTO(auto_close) int sub = depth < SCAN_DEPTH_MAX ? open_folder(dirfd(d), e->d_name) : -ELOOP;
+		if (depth == SCAN_DEPTH_MAX)
+			h->blind = true;
+		r = sub < 0 ? hunt_blind(h, sub) : hunt_walk(s, h, sub, depth + 1);
 	}
 	return r;
 }
@@ -273,7 +291,13 @@ static int replay_one(struct replay *p, unsigned i, const uint8_t *slot)
 	if (fd == -ENOENT)
 		fd = find_by_inode(p, i);
 	if (fd == -ENOENT) {
-		replay_log(log, LOG_INFO, i, "its file is gone, nothing to write", name);
+		if (p->hunt.blind)
+			replay_log(log, LOG_WARNING, i,
+				   "its file is not found, and not all folders could be looked into: what it was to be "
+				   "written is lost if it lies there",
+				   name);
+		else
+			replay_log(log, LOG_INFO, i, "its file is gone, nothing to write", name);
 		return 0;
 	}
 	r = fd < 0 ? fd : replay_file(fd, &f, slot + INFLIGHT_HEAD_LEN);

@@ -153,6 +153,52 @@ START_TEST(by_inode)
 }
 END_TEST
 
+/* The file DEPTH folders down, where no path of the slot leads. */
+static void move_down(unsigned depth)
+{
+	int dir = dup(rig.store->data_fd);
+
+	for (unsigned i = 0; i < depth; i++) {
+		ck_assert_int_eq(mkdirat(dir, "x", 0700), 0);
+		int sub = openat(dir, "x", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		ck_assert_int_ge(sub, 0);
+		close(dir);
+		dir = sub;
+	}
+	AUTO(auto_close) int from = openat(rig.store->data_fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(renameat(from, "f", dir, "f"), 0);
+	close(dir);
+}
+
+START_TEST(deep)
+{
+	move_down(1500);
+	tear();
+	die_with(0, "d/f");
+	begin_ok();
+	check_whole();
+}
+END_TEST
+
+/* What could not be looked for is not gone: the mount is refused, and the next one completes the write. */
+START_TEST(no_descriptors)
+{
+	struct rlimit old, few;
+
+	move_down(60);
+	tear();
+	die_with(0, "d/f");
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = (struct rlimit){40, old.rlim_max};
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	ck_assert_int_eq(store_begin(rig.store, rig.gate, log_line, why), -EMFILE);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+	ck_assert_int_eq(replay_pending(rig.store), 1);
+	begin_ok();
+	check_whole();
+}
+END_TEST
+
 /* All slots marked, and nothing where their paths say: the tree is walked once for all of them. */
 static unsigned n_listed;
 
@@ -401,6 +447,8 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, by_path);
 	tcase_add_test(t, by_inode);
+	tcase_add_test(t, deep);
+	tcase_add_test(t, no_descriptors);
 	tcase_add_test(t, one_walk);
 	tcase_add_test(t, name_taken);
 	tcase_add_test(t, file_gone);
