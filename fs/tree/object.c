@@ -117,8 +117,6 @@ int obj_encode(struct tree *t, struct at at, struct disk_name *dn)
 
 int obj_type(struct tree *t, const struct stat *st, int *type)
 {
-	if (st->st_dev != t->dev)
-		return -EIO;
 	if (S_ISDIR(st->st_mode)) {
 		*type = OBJECT_DIR;
 		return 0;

@@ -2,18 +2,10 @@
 /* A tree's beginning and end. */
 #include "fs/tree/tree.h"
 
-#include <errno.h>
-#include <sys/stat.h>
-
 int tree_init(struct tree *t, const struct store *s, struct gate *gate, bool read_only,
 	      void (*log)(int priority, const char *text))
 {
-	struct stat st;
-
-	if (fstat(s->data_fd, &st))
-		return -errno;
 	t->names = s->keyring->name_mode;
-	t->dev = st.st_dev;
 	t->env = (struct file_env){
 		.gate = gate,
 		.layout = s->keyring->layout,

@@ -13,7 +13,6 @@ struct tree {
 	struct nodes nodes;
 	enum name_mode names;
 	bool root_only; /* the root folder is shown without rights for group and others: nobody but its owner and root gets in */
-	dev_t dev; /* of the backing: nothing of another filesystem is served */
 };
 
 /*

@@ -39,3 +39,43 @@ awaited 'mount says the same' $HANG grep -q 'cannot keep: extended attributes, a
 umount_store
 find "$W/s" -name '*probe*' | grep -q . && fail 'something of the try is left'
 expect 'verify finds nothing' "$BYOKFS" verify "$W/s"
+
+# --- an overlay of two filesystems: its files are on another device than its folders, and copied up they are other inodes
+
+mkdir "$W/low" "$W/tmpfs" "$W/over"
+new_store low/old
+
+mount_at() { "$BYOKFS" mount "$1" "$W/mnt" </dev/null >"$W/out" 2>&1 || fail "mount of $1: $(cat "$W/out")"; }
+umount_at() { timeout $HANG "$BYOKFS" umount "$W/mnt" || fail 'umount'; }
+mount_at "$W/low/old"
+echo below >"$W/mnt/f"
+umount_at
+mount -t tmpfs none "$W/tmpfs"
+mkdir "$W/tmpfs/up" "$W/tmpfs/work"
+if mount -t overlay -o "lowerdir=$W/low,upperdir=$W/tmpfs/up,workdir=$W/tmpfs/work" none "$W/over" 2>/dev/null; then
+	new_store over/new
+	mount_at "$W/over/new"
+	echo above >"$W/mnt/f"
+	mkdir "$W/mnt/d"
+	echo inside >"$W/mnt/d/f"
+	umount_at
+	mount_at "$W/over/new"
+	same 'overlay: what was made there' 'above inside' "$(cat "$W/mnt/f" "$W/mnt/d/f" 2>&1 | tr '\n' ' ' | sed 's/ $//')"
+	rm -r "$W/mnt/d" && pass 'overlay: removed' || fail 'overlay: rm'
+	umount_at
+	expect 'overlay: verify' "$BYOKFS" verify "$W/over/new"
+	mount_at "$W/over/old"
+	same 'overlay: what was made below' below "$(cat "$W/mnt/f" 2>&1)"
+	echo more >>"$W/mnt/f" || fail 'overlay: append to what was made below'
+	same 'overlay: copied up' 'below more' "$(cat "$W/mnt/f" 2>&1 | tr '\n' ' ' | sed 's/ $//')"
+	umount_at
+	mount_at "$W/over/old"
+	same 'overlay: and mounted anew' 'below more' "$(cat "$W/mnt/f" 2>&1 | tr '\n' ' ' | sed 's/ $//')"
+	umount_at
+	expect 'overlay: verify of what was copied up' "$BYOKFS" verify "$W/over/old"
+	umount "$W/over"
+else
+	skip 'no overlayfs here'
+	checks=$((checks + 1))
+fi
+umount "$W/tmpfs"
