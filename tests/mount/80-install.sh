@@ -11,6 +11,8 @@ helper=$(cd "$W/root" && find . -name mount.fuse.byokfs | head -n 1)
 [ -n "$helper" ] && pass 'mount helper' || fail 'no mount.fuse.byokfs was installed'
 pages=$(cd "$W/root" && find . -name '*.[18]*' -path '*man*' | wc -l)
 [ "$pages" -gt 0 ] && pass 'manual pages' || fail 'no manual page was installed'
+unit=$(find "$W/root" -name 'byokfs@.service')
+grep -q "^ExecStart=${bin#.} mount" "${unit:-/dev/null}" && pass 'systemd unit' || fail "no unit of systemd that runs ${bin#.}"
 figure "$(cd "$W/root" && find . -type f -o -type l | wc -l) files, $pages manual pages"
 
 # lay it over the system in this mount namespace; mount(8) looks for helpers in /sbin
