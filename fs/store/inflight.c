@@ -22,8 +22,8 @@ int store_inflight_make(int own_fd, size_t slot_len)
 	int r = -posix_fallocate(fd, 0, len);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
-	if (r == 0 && renameat(own_fd, tmp, own_fd, STORE_INFLIGHT) < 0)
-		r = -errno;
+	if (r == 0)
+		r = store_put_in_place(own_fd, tmp, STORE_INFLIGHT);
 	if (r == 0 && fsync(own_fd) < 0)
 		r = -errno;
 	if (r < 0)

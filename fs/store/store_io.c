@@ -161,6 +161,19 @@ int store_pwrite_full(int fd, const void *buf, size_t len, uint64_t off)
 	return 0;
 }
 
+int store_put_in_place(int dir_fd, const char *tmp, const char *name)
+{
+	char aside[NAME_MAX + 1];
+
+	if (renameat(dir_fd, tmp, dir_fd, name) == 0)
+		return 0;
+	if (errno != EISDIR || snprintf(aside, sizeof(aside), "%s.displaced", name) >= (int)sizeof(aside))
+		return -errno;
+	if (renameat(dir_fd, name, dir_fd, aside) < 0 || renameat(dir_fd, tmp, dir_fd, name) < 0)
+		return -errno;
+	return 0;
+}
+
 /* Write, sync and rename TMP, which the caller removes on failure. */
 static int write_and_rename(int dir_fd, const char *const names[2], const void *buf, size_t len, unsigned mode)
 {
@@ -172,9 +185,7 @@ static int write_and_rename(int dir_fd, const char *const names[2], const void *
 		return r;
 	if (fsync(fd) < 0)
 		return -errno;
-	if (renameat(dir_fd, names[0], dir_fd, names[1]) < 0)
-		return -errno;
-	return 0;
+	return store_put_in_place(dir_fd, names[0], names[1]);
 }
 
 int store_write_file(int dir_fd, const char *name, const void *buf, size_t len, unsigned mode)

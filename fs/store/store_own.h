@@ -41,6 +41,9 @@ int store_case_check(int data_fd, const char *path, char why[STORE_WHY_MAX]) MUS
 /* For AUTO(). */
 void store_dir_close(DIR **d);
 
+/* rename(2) of TMP to NAME, both in DIR_FD; a folder that somebody has put in its place goes aside, as NAME.displaced. */
+int store_put_in_place(int dir_fd, const char *tmp, const char *name) MUST_CHECK;
+
 /* A fresh directory stream on DIR_FD, which stays the caller's; NULL and errno. */
 DIR *store_dir_open(int dir_fd);
 

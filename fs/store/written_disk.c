@@ -95,8 +95,8 @@ static int make_anew(struct written *w, int *out)
 	if (fd < 0)
 		return fd;
 	int r = fill(w, fd);
-	if (r == 0 && renameat(dir, tmp, dir, STORE_WRITING) < 0)
-		r = -errno;
+	if (r == 0)
+		r = store_put_in_place(dir, tmp, STORE_WRITING);
 	if (r == 0 && fsync(dir) < 0)
 		r = -errno;
 	if (r < 0) {

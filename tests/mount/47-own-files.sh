@@ -52,16 +52,37 @@ harm() {
 	replace) head -c 5000 /dev/urandom >"$1.new" && mv "$1.new" "$1" ;;
 	punch) fallocate -p -o 0 -l 1M "$1" ;;
 	fifo) rm -f "$1" && mkfifo "$1" ;;
+	socket) rm -f "$1" && python3 -c 'import os, socket, sys; os.chdir(sys.argv[1]); socket.socket(socket.AF_UNIX).bind(sys.argv[2])' "${1%/*}" "${1##*/}" ;;
+	folder) rm -f "$1" && mkdir "$1" && touch "$1/x" ;;
+	link) rm -f "$1" && ln -s "$W/victim" "$1" ;;
+	dangling) rm -f "$1" && ln -s "$W/nothing/here" "$1" ;;
+	device) rm -f "$1" && ln -s /dev/full "$1" ;;
 	esac
 }
+# The next mount serves, or says which of the files it cannot do with; moved away it is no hindrance.
+mount_mended() {
+	local i bad
+	for i in 1 2 3 4 5 6 7 8; do
+		timeout $HANG "$BYOKFS" mount "$W/hurt" "$W/mnt" </dev/null >"$W/said" 2>&1 && return 0
+		bad=$(grep -oE 'byokfs/[a-z.]+' "$W/said" | tail -n 1)
+		if [ ! -e "$W/hurt/$bad" ] && [ ! -L "$W/hurt/$bad" ]; then
+			fail "$1: the mount does not say which file: $(tail -c 300 "$W/said")"
+			return 1
+		fi
+		figure "$1: $(tail -n 1 "$W/said" | sed "s#$W#.#g")"
+		mv "$W/hurt/$bad" "$W/moved.$1.$i"
+	done
+	fail "$1: the mount is refused again and again"
+	return 1
+}
+echo 'not yours' >"$W/victim"
 new_store hurt
-kinds='cut grow remove replace punch fifo'
-[ -z "${BYOKFS_SHORT:-}" ] || kinds='cut remove replace'
+kinds='cut grow remove replace punch fifo socket folder link dangling device'
+[ -z "${BYOKFS_SHORT:-}" ] || kinds='cut remove replace folder link'
 for kind in $kinds; do
 	mount_store hurt || exit
 	for f in "$W"/hurt/byokfs/*; do
 		[ "${f##*/}" != lock ] || continue
-		[ "$kind ${f##*/}" != 'fifo audit.log' ] || continue # the next mount says: move it away
 		dd if="$W/a" of="$W/mnt/f" bs=64k oflag=direct status=none 2>"$W/dd.err" & w=$!
 		harm "$f" "$kind"
 		wait $w || fail "$kind ${f##*/}: writing: $(cat "$W/dd.err")"
@@ -71,7 +92,9 @@ for kind in $kinds; do
 	done
 	same "$kind: the mount serves" active "$(state_of)"
 	umount_store
-	mount_store hurt || exit
+	mount_mended "$kind" || exit
+	same "$kind: a link is not followed" 'not yours' "$(cat "$W/victim")"
+	[ ! -e "$W/nothing" ] || fail "$kind: made by a link"
 	expect "$kind: all is there at the next mount" cmp "$W/a" "$W/mnt/f"
 	expect "$kind: and the other" cmp "$W/b" "$W/mnt/g"
 	umount_store
