@@ -42,6 +42,7 @@ void take_over(struct supervisor *s)
 		fuse_conn_abort(&r->conn);
 		fuse_conn_forget(&r->conn, atomic_load(&s->page->high));
 	}
+	atomic_fetch_add(&s->page->gate.watcher, 1);
 	snprintf(text, sizeof(text), "%s: taken over and closed in %lld ms (%s)", r->why,
 		 (long long)(clock_ms(CLOCK_MONOTONIC) - t0), r->conn.how[0] ? r->conn.how : "not mounted");
 	s->cfg->log(LOG_CRIT, text);
@@ -70,6 +71,7 @@ void forget_more(struct supervisor *s, int ms)
 
 	while (s->run.fuse_fd >= 0 && clock_ms(CLOCK_MONOTONIC) < end) {
 		(void)poll(NULL, 0, FORGET_EVERY_MS);
+		atomic_fetch_add(&s->page->gate.watcher, 1); /* or the guard would think that nobody sees to it */
 		fuse_conn_forget(&s->run.conn, atomic_load(&s->page->high));
 	}
 }
