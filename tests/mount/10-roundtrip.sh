@@ -50,18 +50,22 @@ if [ -n "${BYOKFS_SHORT:-}" ]; then
 	exit
 fi
 
-# tar and cp, the made tree
+# tar and cp, another made tree
+T=$W/made
+made=5000
+[ -z "$LONG" ] || made=20000
+python3 "$here/tree.py" make "$T" --entries $made || fail 'making the tree for tar'
 tar_flags=(--xattrs '--xattrs-include=*' --acls --numeric-owner)
-expect 'tar into the mount' bash -o pipefail -c 'tar -C "$1" --format=posix "${@:3}" --sparse -cf - . 2>/dev/null | tar -C "$2" "${@:3}" -xpf - 2>/dev/null' - "$S/made" "$(mkdir "$W/mnt/tar" && echo "$W/mnt/tar")" "${tar_flags[@]}"
-no_difference 'compare after tar in' "$S/made" "$W/mnt/tar" sockets,special-links
+expect 'tar into the mount' bash -o pipefail -c 'tar -C "$1" --format=posix "${@:3}" --sparse -cf - . 2>/dev/null | tar -C "$2" "${@:3}" -xpf - 2>/dev/null' - "$T" "$(mkdir "$W/mnt/tar" && echo "$W/mnt/tar")" "${tar_flags[@]}"
+no_difference 'compare after tar in' "$T" "$W/mnt/tar" sockets,special-links
 mkdir "$W/untar"
 expect 'tar out of the mount' bash -o pipefail -c 'tar -C "$1" --format=posix "${@:3}" --sparse -cf - . 2>/dev/null | tar -C "$2" "${@:3}" -xpf - 2>/dev/null' - "$W/mnt/tar" "$W/untar" "${tar_flags[@]}"
-no_difference 'compare after tar out' "$S/made" "$W/untar" sockets,special-links
+no_difference 'compare after tar out' "$T" "$W/untar" sockets,special-links
 rm -rf "$W/untar" "$W/mnt/tar"
-expect 'cp -a in' cp -a "$S/made" "$W/mnt/cp"
-no_difference 'compare after cp in' "$S/made" "$W/mnt/cp"
+expect 'cp -a in' cp -a "$T" "$W/mnt/cp"
+no_difference 'compare after cp in' "$T" "$W/mnt/cp"
 expect 'cp -a out' cp -a "$W/mnt/cp" "$W/cpout"
-no_difference 'compare after cp out' "$S/made" "$W/cpout"
+no_difference 'compare after cp out' "$T" "$W/cpout"
 rm -rf "$W/cpout" "$W/mnt/cp"
 umount_store
 expect 'verify' byokfs verify "$W/store"

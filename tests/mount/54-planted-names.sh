@@ -4,9 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 
 M=$W/mnt
-many=30000
+many=10000
 [ -z "$LONG" ] || many=300000
-[ -z "${BYOKFS_SHORT:-}" ] || many=20000
+[ -z "${BYOKFS_SHORT:-}" ] || many=6000
 new_store s
 mount_store s || exit
 disk() { find "$W/s/data" -inum "$(stat -c %i "$M/$1")"; }
