@@ -225,10 +225,10 @@ int cmd_umount(int argc, char **argv)
 		return cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", t.path);
 	find_daemon(&t);
 	AUTO(auto_close) int fd = t.fd;
-	if (t.fd >= 0 && !t.second && holders_find("/proc", &t.mount, who) > 0)
+	if (fd >= 0 && !t.second && holders_find("/proc", &t.mount, who) > 0)
 		return hand_over(&t);
-	if (t.fd >= 0)
+	if (fd >= 0)
 		announce(t.path);
-	r = unmount(t.path, t.fd);
+	r = unmount(t.path, fd);
 	return r == CMD_OK && !t.second ? wait_end(&t, false) : r;
 }
