@@ -449,7 +449,7 @@ def own_files(s, stride):
     def restore():
         for n in os.listdir(own):
             if n not in originals:
-                os.unlink(f'{own}/{n}')
+                shutil.rmtree(f'{own}/{n}') if n.endswith('.displaced') else os.unlink(f'{own}/{n}')
         for n, b in originals.items():
             with open(f'{own}/{n}', 'wb') as f:
                 f.write(b)
@@ -481,7 +481,7 @@ def own_files(s, stride):
                 f.truncate(cut)
             turn(f'{n} cut to {cut}', n + ' cut')
         for what, make in (('fifo', os.mkfifo), ('link', lambda p: os.symlink('/etc/passwd', p)), ('folder', os.mkdir)):
-            os.unlink(f'{own}/{n}')
+            shutil.rmtree(f'{own}/{n}') if n.endswith('.displaced') else os.unlink(f'{own}/{n}')
             make(f'{own}/{n}')
             if s.mount():
                 s.look(f'{n} is a {what}', n + ' replaced')
