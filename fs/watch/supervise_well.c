@@ -42,12 +42,17 @@ static uint64_t ran(const struct run *r)
 {
 	char text[512];
 	const char *at = proc_stat(r, text, sizeof(text));
-	unsigned long long user = 0, kernel = 0;
+	char *end;
 
 	/* state, 10 numbers, utime, stime: proc_pid_stat(5) */
-	if (!at || sscanf(at, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &kernel) != 2)
+	for (unsigned i = 0; at && i < 11; i++) {
+		at = strchr(at, ' ');
+		at = at ? at + 1 : NULL;
+	}
+	if (!at)
 		return 0;
-	return user + kernel;
+	uint64_t user = strtoull(at, &end, 10);
+	return user + strtoull(end, NULL, 10);
 }
 
 bool run_in_order(struct supervisor *s, const struct health_limits *limits, int64_t own_ms)
