@@ -55,9 +55,9 @@ sed -E 's#[^ (=-]*/byokfs (mount|status|umount)#/sd/byokfs \1#' "$unit" | sed -E
 ) >"$W/console" 2>&1 &
 await 20 pgrep -P "$!" >/dev/null
 sd=$(pgrep -P "$!" | head -n 1)
-inside() { timeout "$HANG" nsenter -t "$sd" -m -u -i -n -p -C "$@"; }
+inside() { timeout "$HANG" nsenter -t "$sd" -m -u -i -n -p -C -r -w "$@"; }
 up() { inside systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; }
-await 60 up || leave_out "systemd does not run here: $(tail -c 300 "$W/console")"
+await 30 up || leave_out "systemd does not run here: $(tail -c 300 "$W/console")"
 
 inside bash /sd/inside.sh >"$W/out" 2>&1
 while read -r word text; do
