@@ -281,7 +281,6 @@ static void job_fsync(struct file_work *w, void *arg)
 		r = obj_sync_up(t, f->node);
 	fuse_reply_err(d->req, -r);
 	d->node = n;
-	d->run = job_tell;
 	if (!n)
 		ops_deferred_end(d);
 	else if (pool_submit(s->pool, POOL_TELL, job_tell, d))
