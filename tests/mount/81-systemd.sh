@@ -55,7 +55,7 @@ sed -E 's#[^ (=-]*/byokfs (mount|status|umount)#/sd/byokfs \1#' "$unit" | sed -E
 ) >"$W/console" 2>&1 &
 await 20 pgrep -P "$!" >/dev/null
 sd=$(pgrep -P "$!" | head -n 1)
-inside() { timeout "$HANG" nsenter -t "$sd" -m -u -i -n -p -C -r -w "$@"; }
+inside() { timeout 800 nsenter -t "$sd" -m -u -i -n -p -C -r -w "$@"; }
 up() { inside systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; }
 await 30 up || leave_out "systemd does not run here: $(tail -c 300 "$W/console")"
 
