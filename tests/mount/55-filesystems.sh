@@ -44,7 +44,6 @@ expect 'verify finds nothing' "$BYOKFS" verify "$W/s"
 
 mkdir "$W/low" "$W/tmpfs" "$W/over"
 new_store low/old
-
 mount_at() { "$BYOKFS" mount "$1" "$W/mnt" </dev/null >"$W/out" 2>&1 || fail "mount of $1: $(cat "$W/out")"; }
 umount_at() { timeout $HANG "$BYOKFS" umount "$W/mnt" || fail 'umount'; }
 mount_at "$W/low/old"

@@ -42,20 +42,23 @@ used() {
 	same "$text: nothing outside has changed" "$before" "$(outside)"
 }
 
+# planted HOW PLACE: in its place a second name of somebody else's file (-f), or a link to it (-sf)
+planted() {
+	local what='is another file'
+	[ "$1" = -f ] || what='is a link'
+	anew
+	echo 'somebody else'\''s' >"$W/out/victim"
+	ln "$1" "$W/out/victim" "$W/s/$2"
+	used "$2 $what"
+}
 for f in "$W"/kept/byokfs/*; do
 	f=${f##*/}
 	# the very file has a second name outside: its contents are good
 	anew
 	ln "$W/s/byokfs/$f" "$W/out/victim"
 	used "byokfs/$f with a second name"
-	anew
-	echo 'somebody else'\''s' >"$W/out/victim"
-	ln -f "$W/out/victim" "$W/s/byokfs/$f"
-	used "byokfs/$f is another file"
-	anew
-	echo 'somebody else'\''s' >"$W/out/victim"
-	ln -sf "$W/out/victim" "$W/s/byokfs/$f"
-	used "byokfs/$f is a link"
+	planted -f "byokfs/$f"
+	planted -sf "byokfs/$f"
 done
 for f in lock inflight writing audit.log; do # those that are made where they are missing
 	anew
@@ -74,14 +77,8 @@ done
 object=$(cd "$W/kept" && find data -mindepth 2 -type f ! -name .byokfs.dir)
 id=$(cd "$W/kept" && find data -mindepth 2 -name .byokfs.dir)
 for f in "$object" "$id"; do
-	anew
-	echo 'somebody else'\''s' >"$W/out/victim"
-	ln -f "$W/out/victim" "$W/s/$f"
-	used "${f##*/} is another file"
-	anew
-	echo 'somebody else'\''s' >"$W/out/victim"
-	ln -sf "$W/out/victim" "$W/s/$f"
-	used "${f##*/} is a link"
+	planted -f "$f"
+	planted -sf "$f"
 done
 anew
 echo 'somebody else'\''s' >"$W/out/victim"

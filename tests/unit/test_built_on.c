@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What is built on files of a mount: loop devices and mount tables as the kernel writes them, odd names, no end of them. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 
 #include "crypto/attr.h"
 #include "fs/watch/built_on.h"
+#include "tests/unit/vector.h"
 
 static char *paths[] = {(char[]){"/mnt/a"}, (char[]){"/srv/b c"}, (char[]){"/x:y"}};
 static const struct built_on_places places = {paths, ARRAY_LEN(paths)};
@@ -207,18 +207,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("built_on");
-	TCase *c = tcase_create("built_on");
-
-	tcase_add_test(c, mounts);
-	tcase_add_test(c, loops);
-	tcase_add_test(c, root);
-	tcase_add_test(c, bounds);
-	tcase_add_test(c, find);
-	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed > 0;
+	const struct test_entry list[] = {
+		{"mounts", mounts}, {"loops", loops}, {"root", root}, {"bounds", bounds}, {"find", find},
+	};
+	return test_main("built_on", list, ARRAY_LEN(list));
 }
