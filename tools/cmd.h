@@ -22,7 +22,7 @@ enum cmd_exit {
 	CMD_NOT_FOUND = 8,    /* no such store, mount, keystore or key */
 	CMD_NOT_TRUSTED = 9,  /* the pin refuses: another store, another KMS, an older keyring, an unknown host */
 	CMD_NOT_ALLOWED = 10, /* permission of the operating system */
-	CMD_STILL_HELD = 11,  /* unmounted here, but somebody else still has it mounted */
+	CMD_STILL_HELD = 11, /* after the time to wait somebody else has the mount still, or its daemon has not ended */
 };
 
 /* One subcommand each; argv[0] is the subcommand's name. */
