@@ -4,6 +4,12 @@
 . "$(dirname "$0")/lib.sh"
 
 M=$W/mnt
+moving() { for p in $users; do kill -0 "$p" 2>/dev/null && echo "$p"; done; }
+sleep 0.5 & users=$!
+: & users="$users $!"
+wait $!
+same 'settle waits for the first too when the last has ended' '' "$(settle 60 moving)"
+users=
 times=10000
 [ -z "${BYOKFS_SHORT:-}" ] || times=2000
 exchange=$(tool exchange) || fail 'exchange does not compile'
@@ -41,11 +47,10 @@ mount_store s || exit
 worker=$(worker_of)
 timeout 400 "$exchange" $times 4000 <"$W/pairs" >"$W/exchanged" 2>&1 &
 exchanger=$!
-for i in 1 2 3; do python3 "$here/exchanged.py" "$M" "$W/over" $i >"$W/did.$i" 2>&1 & users="${users:-} $!"; done
+for i in 1 2 3; do python3 "$here/exchanged.py" "$M" "$W/over" $i >"$W/did.$i" 2>&1 & users="$users $!"; done
 wait $exchanger || fail "exchange: exit $?: $(cat "$W/exchanged")"
 touch "$W/over"
 figure "$(cat "$W/exchanged")"
-moving() { for p in $users; do kill -0 "$p" 2>/dev/null && echo "$p"; done; }
 same 'no call hangs' '' "$(settle 60 moving)"
 for i in 1 2 3; do [ -s "$W/did.$i" ] && figure "calls that succeeded: $(cat "$W/did.$i")" || fail "user $i said nothing"; done
 for k in read write create chmod chown truncate unlink rename setxattr utimens; do

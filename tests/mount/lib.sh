@@ -283,7 +283,7 @@ settle() {
 	local left was='' is since end
 	since=$(now_ms)
 	end=$((since + 300000))
-	while left=$($2) && [ -n "$left" ]; do
+	while left=$($2) || :; [ -n "$left" ]; do # its exit status is that of the last process it looked at
 		is="$left $(for p in $left; do moves "$p"; done)"
 		[ "$is" = "$was" ] || since=$(now_ms)
 		was=$is
