@@ -85,7 +85,8 @@ static int remount(const struct mount_options *m)
 		return cmd_fail(cmd_exit_of(r), "mount point %s: %s", m->mountpoint, strerror(-r));
 	/* by descriptor from here on: whoever owns a folder above may put another mount in its place */
 	AUTO(auto_close) int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || mountinfo_find(MOUNTINFO_SELF, path, &info) < 0 || !mount_holds(fd, info.id))
+	if (fd < 0 || mountinfo_find(MOUNTINFO_SELF, path, &info) < 0 ||
+	    !mount_holds(fd, &(struct mount_num){.id = info.id}))
 		return cmd_fail(CMD_NOT_FOUND, "no byokfs is mounted on %s", path);
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	if (fstatvfs(fd, &st) < 0)

@@ -133,15 +133,16 @@ int mounts_umount(const char *mountpoint, bool detach)
 
 	if (r)
 		return r == -ENOENT ? 0 : r; /* gone meanwhile */
+	const struct mount_num n = {.id = m.id};
 	if (geteuid() != 0) {
 		if (m.has_owner && m.owner != geteuid())
 			return -EPERM;
-		r = mnt_umount(mountpoint, m.id, detach);
+		r = mnt_umount(mountpoint, &n, detach);
 		/* fusermount3 does not tell why; what is still mounted is most often in use */
 		return r == -EBUSY && !mounts_is(mountpoint) ? 0 : r;
 	}
 	/* Forced first: that ends a connection whose processes were both killed while they waited for it. */
-	if (detach && mnt_umount_at(mountpoint, m.id, MNT_FORCE) == 0)
+	if (detach && mnt_umount_at(mountpoint, &n, MNT_FORCE) == 0)
 		return 0;
-	return mnt_umount(mountpoint, m.id, detach);
+	return mnt_umount(mountpoint, &n, detach);
 }

@@ -325,7 +325,7 @@ static void tell_built_on(struct fs *fs)
 {
 	struct built_on found;
 	char text[2048];
-	int r = built_on_here(fs->cfg.worker->mount_id, fs->cfg.mountpoint, &found);
+	int r = built_on_here(fs->cfg.worker->mount.id, fs->cfg.mountpoint, &found);
 
 	if (r && r != -ENOENT) {
 		snprintf(text, sizeof(text), "what is built on files of the mount cannot be looked for: %s",
@@ -403,11 +403,12 @@ void fs_free(struct fs *fs)
 		return;
 	if (fs->lost)
 		lost_stay(fs); /* only now: nobody is told any more that this mount lives */
-	fs->mounted = fs->mounted && !fs->leave.gone;
+	/* a connection that has ended was unmounted, and the number may be another mount's by now */
+	fs->mounted = fs->mounted && !fs->leave.gone && fs_connected(fs);
 	if (fs->mounted && fs->leave.wanted)
 		fs->cfg.log(LOG_WARNING, "ended while in use: what is mounted answers errors until byokfs umount");
 	else if (fs->mounted)
-		(void)(mnt_umount(fs->cfg.mountpoint, fs->cfg.worker->mount_id, true) == 0);
+		(void)(mnt_umount(fs->cfg.mountpoint, &fs->cfg.worker->mount, true) == 0);
 	/* the next mount mends what this one could not: by the rules for a crash, not as damage */
 	if (atomic_load(&fs->tree.env.half_done))
 		fs->cfg.store->unclean = 1;

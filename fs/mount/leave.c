@@ -24,7 +24,7 @@ static int64_t now_ms(void)
 static int in_table(const struct leave *l)
 {
 	char path[4096];
-	int r = mountinfo_path(MOUNTINFO_SELF, l->worker->mount_id, path, sizeof(path));
+	int r = mountinfo_path(MOUNTINFO_SELF, &l->worker->mount, path, sizeof(path));
 
 	return r == -ENAMETOOLONG ? 0 : r;
 }
@@ -77,7 +77,7 @@ static void parted(struct leave *l, bool by_us)
 /* Nothing has it elsewhere. False: something in it is open. */
 static bool unmount(struct leave *l)
 {
-	if (mnt_umount(l->mountpoint, l->worker->mount_id, false) != 0)
+	if (mnt_umount(l->mountpoint, &l->worker->mount, false) != 0)
 		return false;
 	parted(l, true);
 	return true;

@@ -118,7 +118,7 @@ static void put_built_on(FILE *out, const struct control_config *cfg)
 {
 	struct built_on found;
 
-	(void)(built_on_here(cfg->worker->mount_id, cfg->mountpoint, &found) ==
+	(void)(built_on_here(cfg->worker->mount.id, cfg->mountpoint, &found) ==
 	       0); /* what was found is there in any case */
 	for (size_t i = 0; i < found.n && i < BUILT_ON_MAX; i++)
 		put_text(out, "built_on", found.what[i]);
@@ -132,7 +132,7 @@ static void put_processes(FILE *out, const struct worker *w)
 	put_number(out, "supervisor_pid", (uint64_t)w->supervisor);
 	put_number(out, "worker_pid", (uint64_t)getpid());
 	put_text(out, "abort", w->abort_how);
-	put_number(out, "mount_id", (uint64_t)w->mount_id);
+	put_number(out, "mount_id", (uint64_t)w->mount.id);
 }
 
 int status_text(const struct control_config *cfg, char **out)

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "fs/store/store.h"
+#include "fs/watch/mountinfo.h"
 
 enum link_type {
 	LINK_MOUNT = 1, /* worker: mount now */
@@ -25,7 +26,7 @@ struct link_msg {
 	int32_t from, to, cause; /* LINK_CHANGE */
 	int32_t signal, pid;     /* LINK_STOP, LINK_LOCK */
 	uint32_t uid;
-	int32_t mount_id;         /* LINK_MOUNTED: worker.mount_id */
+	struct mount_num mount;   /* LINK_MOUNTED: worker.mount */
 	char how[32];             /* LINK_MOUNTED: worker.abort_how */
 	char text[STORE_WHY_MAX]; /* why, or the reason */
 };

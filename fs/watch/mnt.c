@@ -85,7 +85,10 @@ static int place_mounted(int place, const char *mountpoint)
 	AUTO(auto_close) int above = openat(place, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	AUTO(auto_close) int top = above < 0 ? -1 : openat(above, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	return top >= 0 && mountinfo_find(MOUNTINFO_SELF, mountpoint, &m) == 0 && mount_holds(top, m.id) ? 0 : -ESTALE;
+	return top >= 0 && mountinfo_find(MOUNTINFO_SELF, mountpoint, &m) == 0 &&
+			       mount_holds(top, &(struct mount_num){.id = m.id})
+		       ? 0
+		       : -ESTALE;
 }
 
 /* Mounting */
@@ -222,7 +225,7 @@ int mnt_mount(const struct mnt_config *cfg, int *fd, char why[STORE_WHY_MAX])
 
 /* Unmounting */
 
-int mnt_umount_at(const char *path, int id, int flags)
+int mnt_umount_at(const char *path, const struct mount_num *n, int flags)
 {
 	char above[4096], target[48 + NAME_MAX + 1];
 	const char *slash = strrchr(path, '/');
@@ -234,7 +237,7 @@ int mnt_umount_at(const char *path, int id, int flags)
 	if (dir < 0)
 		return -errno;
 	int top = openat(dir, slash + 1, O_PATH | O_NOFOLLOW | O_CLOEXEC); /* a file, where one was mounted by itself */
-	bool holds = top >= 0 && mount_holds(top, id);
+	bool holds = top >= 0 && mount_holds(top, n);
 	if (top >= 0)
 		close(top); /* it would keep the mount busy */
 	if (!holds)
@@ -254,18 +257,21 @@ static int umount_as_user(char *path, bool detach)
 	return r == -EPERM ? -EBUSY : r;
 }
 
-int mnt_umount(const char *mountpoint, int id, bool detach)
+int mnt_umount(const char *mountpoint, const struct mount_num *n, bool detach)
 {
 	char path[4096];
-	struct mountinfo m = {.id = id};
-	int r = id ? mountinfo_path(MOUNTINFO_SELF, id, path, sizeof(path))
-		   : mountinfo_find(MOUNTINFO_SELF, mountpoint, &m);
+	struct mountinfo m;
+	struct mount_num now = *n;
+	int r = n->id ? mountinfo_path(MOUNTINFO_SELF, n, path, sizeof(path))
+		      : mountinfo_find(MOUNTINFO_SELF, mountpoint, &m);
 
 	if (r)
 		return r == -ENOENT ? -EINVAL : r;
-	if (!id)
+	if (!n->id) {
+		now.id = m.id;
 		snprintf(path, sizeof(path), "%s", mountpoint);
+	}
 	if (geteuid() == 0)
-		return mnt_umount_at(path, m.id, detach ? MNT_DETACH : 0);
-	return mount_in_place(path, m.id) ? umount_as_user(path, detach) : -EINVAL;
+		return mnt_umount_at(path, &now, detach ? MNT_DETACH : 0);
+	return mount_in_place(path, &now) ? umount_as_user(path, detach) : -EINVAL;
 }

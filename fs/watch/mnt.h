@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "fs/store/store.h"
+#include "fs/watch/mountinfo.h"
 
 struct mnt_config {
 	const char *source;     /* canonical path of the store, for the mount table */
@@ -32,12 +33,12 @@ int mnt_place_open(const char *mountpoint) MUST_CHECK;
  */
 int mnt_mount(const struct mnt_config *cfg, int *fd, char why[STORE_WHY_MAX]) MUST_CHECK;
 /*
- * The mount ID (0: whichever of ours lies on MOUNTPOINT) by umount2(2), or for a plain user by fusermount3, which does not
+ * The mount N (id 0: whichever of ours lies on MOUNTPOINT) by umount2(2), or for a plain user by fusermount3, which does not
  * say why it failed: then -EBUSY. Whoever owns a folder above has nothing else unmounted. DETACH: at once, even while files
  * are open. -EINVAL: it is not mounted any more; -ENOENT: there is no fusermount3.
  */
-int mnt_umount(const char *mountpoint, int id, bool detach) MUST_CHECK;
-/* For root: umount2(2) with FLAGS of the mount ID, which must lie on PATH. -EINVAL: something else does. */
-int mnt_umount_at(const char *path, int id, int flags) MUST_CHECK;
+int mnt_umount(const char *mountpoint, const struct mount_num *n, bool detach) MUST_CHECK;
+/* For root: umount2(2) with FLAGS of the mount N, which must lie on PATH. -EINVAL: something else does. */
+int mnt_umount_at(const char *path, const struct mount_num *n, int flags) MUST_CHECK;
 
 #endif

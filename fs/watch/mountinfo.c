@@ -7,9 +7,12 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "crypto/auto.h"
+
+#define UNIQUE 0x4000u /* STATX_MNT_ID_UNIQUE, newer than our headers */
 
 static bool is_octal(char c)
 {
@@ -177,7 +180,26 @@ int mountinfo_find(const char *table, const char *mountpoint, struct mountinfo *
 	return r;
 }
 
-int mountinfo_path(const char *table, int id, char *out, size_t len)
+/* The number of the mount that PATH below FD lies in, of KIND; 0: it cannot be told. stat(2) would ask the server, which may be dead. */
+static uint64_t number_of(int fd, const char *path, unsigned kind)
+{
+	struct statx x;
+
+	if (statx(fd, path, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, kind, &x) < 0 ||
+	    !(x.stx_mask & kind))
+		return 0;
+	return x.stx_mnt_id;
+}
+
+/* What lies on PATH has the id of N, and is another mount all the same. Without a descriptor: that would keep it busy. */
+static bool given_on(const char *path, const struct mount_num *n)
+{
+	uint64_t unique = n->unique ? number_of(AT_FDCWD, path, UNIQUE) : 0;
+
+	return unique && unique != n->unique && number_of(AT_FDCWD, path, STATX_MNT_ID) == (uint64_t)n->id;
+}
+
+int mountinfo_path(const char *table, const struct mount_num *n, char *out, size_t len)
 {
 	struct mountinfo_reader reader;
 	struct mountinfo m;
@@ -186,14 +208,13 @@ int mountinfo_path(const char *table, int id, char *out, size_t len)
 	if (!r)
 		r = -ENOENT;
 	while (r == -ENOENT && reader.file && mountinfo_next(&reader, &m))
-		if (m.id == id)
+		if (m.id == n->id)
 			r = (size_t)snprintf(out, len, "%s", m.path) < len ? 0 : -ENAMETOOLONG;
 	mountinfo_close(&reader);
-	return r;
+	return r == 0 && given_on(out, n) ? -ENOENT : r;
 }
 
-/* FD (O_PATH) lies in mount ID: stat(2) would ask the server, which is dead. */
-bool mount_holds(int fd, int id)
+bool mount_num_of(int fd, struct mount_num *out)
 {
 	char path[48], text[512];
 
@@ -204,12 +225,21 @@ bool mount_holds(int fd, int id)
 		return false;
 	text[n] = '\0';
 	const char *field = strstr(text, "mnt_id:");
-	return field && strtol(field + 7, NULL, 10) == id;
+	*out = (struct mount_num){.id = field ? (int)strtol(field + 7, NULL, 10) : 0,
+				  .unique = number_of(fd, "", UNIQUE)};
+	return out->id > 0;
 }
 
-bool mount_in_place(const char *mountpoint, int id)
+bool mount_holds(int fd, const struct mount_num *n)
+{
+	struct mount_num now;
+
+	return mount_num_of(fd, &now) && now.id == n->id && (!n->unique || !now.unique || now.unique == n->unique);
+}
+
+bool mount_in_place(const char *mountpoint, const struct mount_num *n)
 {
 	AUTO(auto_close) int fd = open(mountpoint, O_PATH | O_CLOEXEC);
 
-	return fd >= 0 && mount_holds(fd, id);
+	return fd >= 0 && mount_holds(fd, n);
 }

@@ -4,6 +4,7 @@
 #define FS_MOUNTINFO_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -26,6 +27,12 @@ struct mountinfo {
 	uid_t owner; /* who has mounted it: user_id= of a FUSE mount */
 };
 
+/* A mount that is remembered. */
+struct mount_num {
+	int id;          /* in the table; the next mount gets it as soon as this one is gone. 0: unknown */
+	uint64_t unique; /* no other mount ever gets it (Linux 6.8); 0: unknown */
+};
+
 /* Pure: one line, taken apart in place; the texts of OUT lead into it. A line end is no part of it. -EUCLEAN. */
 int mountinfo_parse(char *line, struct mountinfo *out) MUST_CHECK;
 
@@ -46,13 +53,18 @@ void mountinfo_close(struct mountinfo_reader *r);
 /* The uppermost mount of ours on MOUNTPOINT (canonical): -ENOENT, or why the table cannot be read. OUT has no texts. */
 int mountinfo_find(const char *table, const char *mountpoint, struct mountinfo *out) MUST_CHECK;
 
-/* Where the mount ID of ours lies now: a folder above may have been renamed. -ENOENT, -ENAMETOOLONG, or as mountinfo_find(). */
-int mountinfo_path(const char *table, int id, char *out, size_t len) MUST_CHECK;
+/*
+ * Where the mount N of ours lies now: a folder above may have been renamed. -ENOENT, -ENAMETOOLONG, or as mountinfo_find(). What lies
+ * there is looked at, no server is asked: N is gone too if another mount has got its id.
+ */
+int mountinfo_path(const char *table, const struct mount_num *n, char *out, size_t len) MUST_CHECK;
 
-/* Does FD, O_PATH or not, lie in mount ID? The server is not asked. */
-bool mount_holds(int fd, int id);
-/* Is mount ID what lies on MOUNTPOINT now? What is mounted over it, or instead of it, is somebody else's. */
-bool mount_in_place(const char *mountpoint, int id);
+/* The mount that FD lies in, O_PATH or not. The server is not asked. False: it cannot be told. */
+bool mount_num_of(int fd, struct mount_num *out);
+/* Does FD lie in mount N? */
+bool mount_holds(int fd, const struct mount_num *n);
+/* Is mount N what lies on MOUNTPOINT now? What is mounted over it, or instead of it, is somebody else's. */
+bool mount_in_place(const char *mountpoint, const struct mount_num *n);
 
 /* Put back, in place, the bytes that TEXT has as \ooo: paths of the table, values of a mount's status. */
 void mountinfo_unescape(char *text);

@@ -36,7 +36,7 @@ static void close_after(struct supervisor *s)
 	fuse_conn_abort(&r->conn);
 	fuse_conn_forget(&r->conn, atomic_load(&s->page->high));
 	if (atomic_load(&s->page->phase) == WATCH_STARTING)
-		run_unmount(s, r->conn.mount_id); /* nobody has ever used it */
+		run_unmount(s, &r->conn.mount); /* nobody has ever used it */
 }
 
 /* What is left of a run. A worker that cannot die (stuck in a disk) is left to init; its mount is answered until it ends. */
@@ -76,7 +76,7 @@ static bool may_respawn(struct supervisor *s)
 	if (s->n_respawned == RESPAWNS_KEPT)
 		memmove(s->respawned, s->respawned + 1, --s->n_respawned * sizeof(s->respawned[0]));
 	s->respawned[s->n_respawned++] = now;
-	s->dead_id = s->run.conn.mount_id;
+	s->dead = s->run.conn.mount;
 	s->cfg->log(LOG_WARNING, "mounting again (--respawn)");
 	return true;
 }

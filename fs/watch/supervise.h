@@ -36,7 +36,7 @@ struct supervise_config {
 	int (*mount)(const struct mnt_config *cfg, int *fd, char why[STORE_WHY_MAX]);
 	/* For tests; NULL: the limits that hold, mnt_umount(). */
 	const struct supervise_limits *limits;
-	int (*umount)(const char *mountpoint, int id, bool detach);
+	int (*umount)(const char *mountpoint, const struct mount_num *n, bool detach);
 };
 
 /*

@@ -36,10 +36,10 @@ struct supervisor {
 	struct own_time own;
 	int64_t respawned[RESPAWNS_KEPT]; /* ms of CLOCK_BOOTTIME */
 	unsigned n_respawned;
-	bool served;         /* a worker has served: the terminal is left */
-	int dead_id;         /* number of the mount that the last worker left behind, 0 = none */
-	pid_t guard;         /* 0 = none */
-	int64_t guard_since; /* ms of CLOCK_MONOTONIC */
+	bool served;           /* a worker has served: the terminal is left */
+	struct mount_num dead; /* the mount that the last worker left behind; id 0 = none */
+	pid_t guard;           /* 0 = none */
+	int64_t guard_since;   /* ms of CLOCK_MONOTONIC */
 	struct run run;
 };
 
@@ -52,7 +52,7 @@ int run_reap(struct run *r, int limit_ms);
 /* Have the notify command told of a change. */
 void run_tell(struct supervisor *s, const char *from, const char *to, const char *cause, const char *reason);
 /* Unmount the mount ID at once, if it is still there. */
-void run_unmount(struct supervisor *s, int id);
+void run_unmount(struct supervisor *s, const struct mount_num *n);
 
 /* Killed, but not ended: a thread of the worker hangs. */
 bool run_dying(const struct run *r);

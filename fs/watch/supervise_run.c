@@ -61,9 +61,9 @@ int run_start(struct supervisor *s)
 
 /* What the worker says, and signals */
 
-void run_unmount(struct supervisor *s, int id)
+void run_unmount(struct supervisor *s, const struct mount_num *n)
 {
-	(void)((s->cfg->umount ? s->cfg->umount : mnt_umount)(s->cfg->mnt.mountpoint, id, true) == 0);
+	(void)((s->cfg->umount ? s->cfg->umount : mnt_umount)(s->cfg->mnt.mountpoint, n, true) == 0);
 }
 
 /* Mount for it. What a worker before it has left on the mount point makes room now, and not before. */
@@ -73,13 +73,13 @@ static void answer_mount(struct supervisor *s)
 	struct run *r = &s->run;
 	int fd = -1;
 
-	if (s->dead_id)
-		run_unmount(s, s->dead_id);
+	if (s->dead.id)
+		run_unmount(s, &s->dead);
 	m.error = (s->cfg->mount ? s->cfg->mount : mnt_mount)(&s->cfg->mnt, &fd, m.text);
 	if (!m.error) {
 		r->fuse_fd = fd;
 		fuse_conn_open(&r->conn, fd, s->cfg->mnt.mountpoint);
-		m.mount_id = r->conn.mount_id;
+		m.mount = r->conn.mount;
 		snprintf(m.how, sizeof(m.how), "%s", r->conn.how);
 		guard_start(s);
 	}
@@ -89,7 +89,7 @@ static void answer_mount(struct supervisor *s)
 /* Who would be served on, or lose his place, after an unmount. */
 static void answer_look(struct supervisor *s)
 {
-	const struct mountinfo mine = {.id = s->run.conn.mount_id, .minor = s->run.conn.minor};
+	const struct mountinfo mine = {.id = s->run.conn.mount.id, .minor = s->run.conn.minor};
 	struct link_msg m = {.type = LINK_LOOKED};
 
 	if (mine.id)

@@ -34,7 +34,9 @@ void fuse_conn_open_at(struct fuse_conn *c, int fd, const char *mountpoint, cons
 
 	*c = (struct fuse_conn){.fd = fd, .table = places->table};
 	if (mountinfo_find(places->table, mountpoint, &m) == 0) {
-		c->mount_id = m.id;
+		AUTO(auto_close) int at = open(mountpoint, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (at < 0 || !mount_num_of(at, &c->mount) || c->mount.id != m.id)
+			c->mount = (struct mount_num){.id = m.id};
 		c->minor = m.minor;
 		snprintf(c->control, sizeof(c->control), "%s/%u", places->connections, m.minor);
 	}
@@ -80,12 +82,12 @@ static bool abort_forced(const struct fuse_conn *c)
 {
 	char path[4096];
 
-	if (geteuid() != 0 || !c->mount_id || mountinfo_path(c->table, c->mount_id, path, sizeof(path)))
+	if (geteuid() != 0 || !c->mount.id || mountinfo_path(c->table, &c->mount, path, sizeof(path)))
 		return false;
 	AUTO(auto_close) int hold = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (hold < 0 || !mount_holds(hold, c->mount_id))
+	if (hold < 0 || !mount_holds(hold, &c->mount))
 		return false;
-	int r = mnt_umount_at(path, c->mount_id, MNT_FORCE);
+	int r = mnt_umount_at(path, &c->mount, MNT_FORCE);
 	if (r && r != -EBUSY)
 		return false;
 	return fuse_conn_gone(c);

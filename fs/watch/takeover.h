@@ -8,17 +8,18 @@
 #include <stdint.h>
 
 #include "crypto/attr.h"
+#include "fs/watch/mountinfo.h"
 
 /* A FUSE connection as its supervisor (or a worker that lost it) holds it. */
 struct fuse_conn {
-	int fd;             /* /dev/fuse, not owned */
-	const char *table;  /* of mounts */
-	int mount_id;       /* as in the mount table, 0 = not found */
-	unsigned minor;     /* the number of the connection there */
-	char control[4096]; /* fusectl's folder of it, "" where there is none */
-	char how[32];       /* what abort will do: "fusectl", "forced unmount", "answering" */
-	bool answering;     /* `answerer` runs */
-	_Atomic bool stop;  /* ... and shall end */
+	int fd;                 /* /dev/fuse, not owned */
+	const char *table;      /* of mounts */
+	struct mount_num mount; /* id 0 = not found */
+	unsigned minor;         /* the number of the connection there */
+	char control[4096];     /* fusectl's folder of it, "" where there is none */
+	char how[32];           /* what abort will do: "fusectl", "forced unmount", "answering" */
+	bool answering;         /* `answerer` runs */
+	_Atomic bool stop;      /* ... and shall end */
 	pthread_t answerer;
 };
 

@@ -21,7 +21,7 @@ int worker_mount(struct worker *w, int *fd, char why[STORE_WHY_MAX])
 		return r;
 	}
 	snprintf(why, STORE_WHY_MAX, "%s", m.text);
-	w->mount_id = m.mount_id;
+	w->mount = m.mount;
 	snprintf(w->abort_how, sizeof(w->abort_how), "%s", m.how);
 	return m.error ? m.error : *fd < 0 ? -EPROTO : 0;
 }

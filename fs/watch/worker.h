@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "fs/store/store.h"
+#include "fs/watch/mountinfo.h"
 #include "kms/gate.h"
 
 enum watch_phase {
@@ -29,7 +30,7 @@ struct worker {
 	int supervisor_fd; /* pidfd: readable when the supervisor is dead */
 	pid_t supervisor;
 	struct watch_page *page;
-	int mount_id; /* of the mount, as in the mount table; 0 before it, or unknown */
+	struct mount_num mount; /* id 0 before it, or unknown */
 	/* "fusectl", "forced unmount", "answering": how a connection is aborted; "" before the mount. */
 	char abort_how[32];
 };

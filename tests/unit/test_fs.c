@@ -32,10 +32,10 @@ static _Atomic unsigned n_umounts, n_detached, n_synced;
 static _Atomic bool busy; /* files are open */
 
 /* In the place of fs/watch/mnt.c. */
-int mnt_umount(const char *at, int id, bool detach)
+int mnt_umount(const char *at, const struct mount_num *n, bool detach)
 {
 	ck_assert_str_eq(at, mountpoint);
-	ck_assert_int_eq(id, worker.mount_id);
+	ck_assert_int_eq(n->id, worker.mount.id);
 	atomic_fetch_add(&n_umounts, 1);
 	if (detach)
 		atomic_fetch_add(&n_detached, 1);
@@ -46,10 +46,10 @@ int mnt_umount(const char *at, int id, bool detach)
 	return 0;
 }
 
-int mnt_umount_at(const char *path, int id, int flags)
+int mnt_umount_at(const char *path, const struct mount_num *n, int flags)
 {
 	(void)path;
-	(void)id;
+	(void)n;
 	(void)flags;
 	return -EINVAL;
 }

@@ -84,12 +84,14 @@ END_TEST
 /* No mount has such a number, and no folder lies in it. */
 START_TEST(not_meant)
 {
-	ck_assert_int_eq(mnt_umount(at("p/m"), INT_MAX, true), -EINVAL);
-	ck_assert_int_eq(mnt_umount(at("p/m"), 0, true), -EINVAL);
-	ck_assert_int_eq(mnt_umount_at(at("p/m"), INT_MAX, 0), -EINVAL);
-	ck_assert_int_eq(mnt_umount_at(at("none/m"), INT_MAX, 0), -ENOENT);
-	ck_assert_int_eq(mnt_umount_at("m", INT_MAX, 0), -EINVAL);
-	ck_assert_int_eq(mnt_umount_at("/", INT_MAX, 0), -EINVAL);
+	const struct mount_num nobody = {.id = INT_MAX}, any = {0};
+
+	ck_assert_int_eq(mnt_umount(at("p/m"), &nobody, true), -EINVAL);
+	ck_assert_int_eq(mnt_umount(at("p/m"), &any, true), -EINVAL);
+	ck_assert_int_eq(mnt_umount_at(at("p/m"), &nobody, 0), -EINVAL);
+	ck_assert_int_eq(mnt_umount_at(at("none/m"), &nobody, 0), -ENOENT);
+	ck_assert_int_eq(mnt_umount_at("m", &nobody, 0), -EINVAL);
+	ck_assert_int_eq(mnt_umount_at("/", &nobody, 0), -EINVAL);
 }
 END_TEST
 

@@ -22,7 +22,7 @@ int __wrap_mountinfo_open(struct mountinfo_reader *r, const char *table);
 int __wrap_mountinfo_find(const char *table, const char *mountpoint, struct mountinfo *out);
 int __wrap_control_call(const char *mountpoint, enum control_command cmd, unsigned timeout_ms, char **answer);
 int __wrap_ended_read(const char *mountpoint, struct ended_note *out);
-int __wrap_mnt_umount(const char *mountpoint, int id, bool detach);
+int __wrap_mnt_umount(const char *mountpoint, const struct mount_num *n, bool detach);
 size_t __wrap_holders_find(const char *proc, const struct mountinfo *mine, char text[HOLDERS_TEXT_MAX]);
 
 /* The mount table is the file `table` in the scratch folder. */
@@ -85,10 +85,10 @@ static struct {
 	bool detach;
 } kernel;
 
-int __wrap_mnt_umount(const char *mountpoint, int id, bool detach)
+int __wrap_mnt_umount(const char *mountpoint, const struct mount_num *n, bool detach)
 {
 	ck_assert_int_eq(mountpoint[0], '/');
-	ck_assert_int_eq(id, 36); /* as in the table */
+	ck_assert_int_eq(n->id, 36); /* as in the table */
 	kernel.calls++;
 	kernel.detach = detach;
 	if (kernel.ends)

@@ -2,6 +2,7 @@
 /* The mount table: lines as the kernel writes them, escapes, broken lines, several mounts on one point. */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +180,33 @@ START_TEST(kernels)
 }
 END_TEST
 
+/* The kernel gives the number of a mount that is gone to the next one: that is not ours to end. */
+START_TEST(given_on)
+{
+	const int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct mount_num now, before;
+	char text[200], path[100];
+
+	ck_assert(mount_num_of(fd, &now));
+	ck_assert(mount_holds(fd, &now) && mount_in_place("/", &now));
+	snprintf(text, sizeof(text), "%d 1 0:50 / / rw - fuse.byokfs /srv/store rw\n", now.id);
+	write_table(text);
+	ck_assert_int_eq(mountinfo_path(table, &now, path, sizeof(path)), 0);
+	ck_assert_str_eq(path, "/");
+	before = (struct mount_num){.id = now.id}; /* as far as older kernels tell */
+	ck_assert(mount_holds(fd, &before));
+	ck_assert_int_eq(mountinfo_path(table, &before, path, sizeof(path)), 0);
+	before.unique = now.unique + 1;
+	ck_assert_int_eq(mount_holds(fd, &before), now.unique == 0);
+	ck_assert_int_eq(mountinfo_path(table, &before, path, sizeof(path)), now.unique ? -ENOENT : 0);
+	before = (struct mount_num){now.id + 1, now.unique};
+	ck_assert(!mount_holds(fd, &before));
+	ck_assert_int_eq(mountinfo_path(table, &before, path, sizeof(path)), -ENOENT);
+	unlink(table);
+	close(fd);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("mountinfo");
@@ -191,6 +219,7 @@ int main(void)
 	tcase_add_test(c, find);
 	tcase_add_test(c, all);
 	tcase_add_test(c, kernels);
+	tcase_add_test(c, given_on);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

@@ -74,9 +74,9 @@ static int fake_mount(const struct mnt_config *c, int *fd, char why[STORE_WHY_MA
 	return 0;
 }
 
-static int fake_umount(const char *mountpoint, int id, bool detach)
+static int fake_umount(const char *mountpoint, const struct mount_num *n, bool detach)
 {
-	(void)id;
+	(void)n;
 	(void)mountpoint;
 	(void)detach;
 	umounts++;

@@ -70,7 +70,7 @@ START_TEST(found)
 {
 	make_abort();
 	fuse_conn_open_at(&conn, device, mountpoint, &places);
-	ck_assert_int_eq(conn.mount_id, 36);
+	ck_assert_int_eq(conn.mount.id, 36);
 	ck_assert_str_eq(conn.control, folder);
 	ck_assert_str_eq(conn.how, "fusectl");
 	ck_assert(!fuse_conn_gone(&conn));
@@ -83,13 +83,13 @@ START_TEST(not_found)
 
 	/* in the table, and no fusectl */
 	fuse_conn_open_at(&conn, device, mountpoint, &places);
-	ck_assert_int_eq(conn.mount_id, 36);
+	ck_assert_int_eq(conn.mount.id, 36);
 	ck_assert_str_eq(conn.control, "");
 	ck_assert_str_eq(conn.how, without);
 	/* not in the table */
 	make_abort();
 	fuse_conn_open_at(&conn, device, "/nonexistent", &places);
-	ck_assert_int_eq(conn.mount_id, 0);
+	ck_assert_int_eq(conn.mount.id, 0);
 	ck_assert_str_eq(conn.control, "");
 	ck_assert_str_eq(conn.how, without);
 }
@@ -116,8 +116,8 @@ END_TEST
 START_TEST(not_in_place)
 {
 	fuse_conn_open_at(&conn, device, mountpoint, &places);
-	ck_assert(!mount_in_place(mountpoint, 36));
-	ck_assert(!mount_in_place("/nonexistent", 36));
+	ck_assert(!mount_in_place(mountpoint, &(struct mount_num){.id = 36}));
+	ck_assert(!mount_in_place("/nonexistent", &(struct mount_num){.id = 36}));
 	ck_assert(!fuse_conn_cut(&conn));
 }
 END_TEST
