@@ -3,10 +3,10 @@
 #include "crypto/inflight.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "crypto/magic.h"
+#include "crypto/path_below.h"
 
 #define MAGIC "BYOKFS1T"
 #define OFF_MARK INFLIGHT_MARK_OFF
@@ -15,7 +15,6 @@
 #define OFF_BOOT 128u
 #define OFF_HOME 144u /* filesystem, inode, session */
 #define OFF_PATH (INFLIGHT_HEAD_LEN - INFLIGHT_PATH_MAX)
-#define COMPONENT_MAX 255u
 
 /* Bytes, so that the file reads the same on every machine. */
 static const uint8_t magic_mark_valid[4] = {'V', 'A', 'L', 'D'};
@@ -60,23 +59,6 @@ void inflight_fill(uint8_t *slot, const struct inflight *f, const char *path)
 void inflight_mark(uint8_t *slot, int valid)
 {
 	memcpy(slot + OFF_MARK, valid ? magic_mark_valid : magic_mark_empty, INFLIGHT_MARK_LEN);
-}
-
-/* No absolute path, no empty part, no "." and "..": it stays below data/. */
-static bool path_ok(const char *path, size_t len)
-{
-	for (size_t at = 0; at < len;) {
-		const char *part = path + at, *slash = memchr(part, '/', len - at);
-		size_t n = slash ? (size_t)(slash - part) : len - at;
-		if (n == 0 || n > COMPONENT_MAX || memchr(part, '\0', n))
-			return false;
-		if (part[0] == '.' && (n == 1 || (n == 2 && part[1] == '.')))
-			return false;
-		at += n;
-		if (slash && ++at == len)
-			return false;
-	}
-	return true;
 }
 
 static int extents_parse(const uint8_t *slot, size_t slot_len, const struct layout *l, struct inflight *out)
@@ -125,7 +107,7 @@ int inflight_parse(const uint8_t *slot, size_t slot_len, const struct layout *l,
 	    (out->disk_size < layout_disk_size(l, 0) || out->disk_size > INT64_MAX))
 		return -EUCLEAN;
 	*path = (const char *)slot + OFF_PATH;
-	if (!path_ok(*path, out->path_len))
+	if (!path_below(*path, out->path_len))
 		return -EUCLEAN;
 	return extents_parse(slot, slot_len, l, out);
 }

@@ -10,7 +10,7 @@
 
 #include "crypto/header.h"
 #include "fs/check/check.h"
-#include "fs/inode/recover.h"
+#include "fs/store/recover.h"
 #include "fs/store/leeway.h"
 
 #define CHECK_QUEUE 64u

@@ -272,11 +272,11 @@ static void job_fsync(struct file_work *w, void *arg)
 	struct deferred *d = arg;
 	struct server *s = d->server;
 	struct tree *t = s->cfg.tree;
-	const struct file *f = handle_file(&d->fi);
+	struct file *f = handle_file(&d->fi);
 	struct node *n = to_tell(&t->nodes, f->node);
 
 	times_settle(&t->env, f->node, f->fd);
-	int r = (d->arg ? fdatasync(f->fd) : fsync(f->fd)) ? -errno : 0;
+	int r = file_sync(f, d->arg);
 	if (!r)
 		r = obj_sync_up(t, f->node);
 	fuse_reply_err(d->req, -r);

@@ -12,6 +12,7 @@
 #include "crypto/secret.h"
 #include "fs/inode/blank.h"
 #include "fs/inode/file_own.h"
+#include "fs/inode/keep.h"
 #include "fs/store/store.h"
 #include "fs/store/written.h"
 
@@ -22,7 +23,7 @@ int file_work_init(struct file_work *w, const struct layout *l, uint8_t *slot)
 	memset(w, 0, sizeof(*w));
 	w->slot = slot;
 	w->plain_len = blocks * l->block_len;
-	w->cipher_len = blocks * layout_record_len(l) + FILE_OLD_MAX * layout_final_room(l);
+	w->cipher_len = (blocks + 1) * layout_record_len(l) + (FILE_OLD_MAX + 1) * layout_final_room(l);
 	w->edge_len = 3 * (size_t)l->block_len;
 	w->plain = malloc(w->plain_len);
 	w->cipher = malloc(w->cipher_len);
@@ -203,6 +204,7 @@ int file_adopt(struct file_env *env, struct node *n, int fd, struct blank *blank
 	f->writable = true;
 	f->generation = 1;
 	f->slot = atomic_load(&n->listed);
+	keep_new(n);
 	handle_added(f, true);
 	atomic_fetch_or(&n->opened, NODE_OPENED_AT_ALL | NODE_OPENED_TO_WRITE);
 	pthread_mutex_lock(&n->lock);
@@ -242,6 +244,16 @@ void file_close(struct file *f, bool writable)
 uint64_t file_size(struct file *f)
 {
 	return atomic_load(&f->size);
+}
+
+int file_sync(struct file *f, bool data_only)
+{
+	uint64_t upto = keep_before_sync(f);
+	int r = (data_only ? fdatasync(f->fd) : fsync(f->fd)) ? -errno : 0;
+
+	if (!r)
+		keep_synced(f, upto);
+	return r;
 }
 
 void file_lost(struct file *f, uint64_t off, uint64_t len)

@@ -10,6 +10,7 @@
 #include "crypto/block.h"
 #include "crypto/inflight.h"
 #include "fs/inode/blank.h"
+#include "fs/inode/busy.h"
 #include "fs/inode/node.h"
 #include "fs/inode/told.h"
 #include "fs/store/borrow.h"
@@ -47,6 +48,7 @@ struct file_env {
 	struct nodes *nodes;
 	uint8_t boot_id[ID_LEN];
 	struct slots *slots;     /* the store's; NULL: nothing is written to it */
+	struct journal *journal; /* the store's; NULL: nothing is kept before it is written over */
 	struct written *written; /* the store's list of files being written; NULL: there is none */
 	bool unclean;            /* after a crash: stumps and unfinished files are tolerated, as far as `leeway` goes */
 	const struct leeway *leeway; /* never NULL when unclean */
@@ -66,11 +68,15 @@ bool file_env_corrupt(struct file_env *env);
 void file_env_end(struct file_env *env);
 
 /*
- * The state shared by all handles of one inode. Content is guarded by `lock` (read: READ; write: all that changes it); the
- * handle counts by the node's lock.
+ * The state shared by all handles of one inode. Content is guarded by `lock`: who changes the end or the holes holds it to write; who
+ * reads, or writes over whole blocks in the middle, holds it to read, and his blocks by `busy`. The handle counts are guarded by the
+ * node's lock.
  */
 struct file {
 	pthread_rwlock_t lock;
+	struct busy_list busy;
+	pthread_mutex_t
+		first; /* `slot` and the node's `keep`, where `lock` is held to read only; nothing is waited for under it */
 	struct file_env *env;
 	struct node *node;
 	struct gate_key *key;
@@ -126,6 +132,9 @@ struct file_write {
 	enum gate_use use;
 };
 int file_write(struct file *f, struct file_work *w, const struct file_write *wr) MUST_CHECK;
+
+/* fsync(2), or fdatasync(2): what was written before is durable on 0. Takes the write lock, but not while it waits. */
+int file_sync(struct file *f, bool data_only) MUST_CHECK;
 
 /* Remember that a page-cache write of [off, off + len) was refused or failed: READ of it is EIO until it is written again. */
 void file_lost(struct file *f, uint64_t off, uint64_t len);

@@ -9,7 +9,7 @@
 
 #include "crypto/header.h"
 #include "fs/inode/file_own.h"
-#include "fs/inode/recover.h"
+#include "fs/store/recover.h"
 #include "fs/store/store.h"
 #include "fs/store/written.h"
 
@@ -20,6 +20,8 @@ void file_destroy(struct file *f)
 		close(f->fd);
 	ranges_clear(&f->gaps);
 	pthread_rwlock_destroy(&f->lock);
+	pthread_mutex_destroy(&f->first);
+	busy_destroy(&f->busy);
 	free(f);
 }
 
@@ -35,7 +37,14 @@ struct file *file_alloc(struct file_env *env, struct node *n)
 
 	if (!f)
 		return NULL;
-	pthread_rwlock_init(&f->lock, NULL);
+	pthread_rwlockattr_t attr;
+	pthread_rwlockattr_init(&attr);
+	/* or many who write in the middle would keep one who appends, or syncs, waiting for good */
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&f->lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+	pthread_mutex_init(&f->first, NULL);
+	busy_init(&f->busy);
 	f->env = env;
 	f->node = n;
 	f->fd = -1;

@@ -41,8 +41,11 @@ static int fetch(struct file *f, struct file_work *w, uint64_t off, size_t *len,
 	s->final_len = last == whole ? layout_final_len(l, f->size) : 0;
 	s->n = (last == whole ? whole : last + 1) - s->first;
 	s->flags = f->flags;
+	struct busy busy = {.first = s->first, .last = last};
+	busy_enter(&f->busy, &busy);
 	int r = store_pread_full(f->fd, w->cipher, s->n * layout_record_len(l) + s->final_len,
 				 layout_record_off(l, s->first));
+	busy_leave(&f->busy, &busy);
 	return r == -EIO ? file_corrupt(f, "cut short or unreadable: block", s->first) : r;
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fs/inode/file_own.h"
+#include "fs/inode/keep.h"
 #include "fs/inode/times.h"
 #include "fs/store/slots.h"
 #include "fs/store/store.h"
@@ -183,27 +184,36 @@ static void slot_empty(struct file *f, struct file_work *w, struct slot_hold *ho
 static int have_listed(struct file *f)
 {
 	const struct written_file what = {.file_id = f->file_id, .ino = f->node->ino};
-	uint32_t slot = atomic_load(&f->node->listed);
+	int r = 0;
 
-	if (f->slot || !f->env->written)
+	if (!f->env->written)
 		return 0;
-	int r = written_add(f->env->written, &what, &slot);
-	f->slot = slot;
-	atomic_store(&f->node->listed, slot);
+	pthread_mutex_lock(&f->first);
+	if (!f->slot) {
+		uint32_t slot = atomic_load(&f->node->listed);
+		r = written_add(f->env->written, &what, &slot);
+		f->slot = slot;
+		atomic_store(&f->node->listed, slot);
+	}
+	pthread_mutex_unlock(&f->first);
 	return r;
 }
 
 int file_commit(struct file *f, struct file_work *w, struct inflight *in)
 {
 	struct slot_hold hold = {w->slot_no, NULL};
+	struct keep_change kept = {0};
 	int r = have_listed(f);
 
 	times_hold(f);
+	if (!r)
+		r = keep_before(f, w, in, &kept);
 	if (!r)
 		r = slot_fill(f, w, in, &hold);
 	if (!r)
 		r = write_out(f, inflight_data(w->slot), in);
 	slot_empty(f, w, &hold);
+	keep_after(f, &kept, r);
 	return r;
 }
 

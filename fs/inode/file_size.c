@@ -7,8 +7,11 @@
 #include <unistd.h>
 
 #include "fs/inode/file_own.h"
+#include "fs/inode/keep.h"
 #include "fs/inode/times.h"
 #include "fs/store/store.h"
+
+#define PUNCH_MOST (3ull << 30) /* bytes at a time, so that one entry of the journal takes them */
 
 static const struct layout *layout(const struct file *f)
 {
@@ -76,13 +79,14 @@ static int punch_records(struct file *f, struct file_work *w, uint64_t first, ui
 {
 	const struct layout *l = layout(f);
 	uint64_t at = layout_record_off(l, first), end = layout_record_off(l, last);
+	struct keep_change kept;
+	int r = keep_before_hole(f, first, last, &kept);
 
 	times_hold(f);
-	if (fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)(end - at)) == 0)
-		return 0;
-	if (errno != EOPNOTSUPP && errno != ENOSYS)
-		return -errno;
-	return zero_records(f, w, first, last);
+	if (!r && fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)(end - at)) < 0)
+		r = -errno;
+	keep_after(f, &kept, r);
+	return r == -EOPNOTSUPP || r == -ENOSYS ? zero_records(f, w, first, last) : r;
 }
 
 static int zero_part(struct file *f, struct file_work *w, uint64_t off, uint64_t end)
@@ -106,8 +110,11 @@ static int punch_whole(struct file *f, struct file_work *w, uint64_t first, uint
 		f->holes = true;
 		if (!(f->flags & FINAL_SPARSE))
 			r = file_resize_locked(f, w, f->size, FINAL_SPARSE, GATE_USE_NEW);
-		if (!r)
-			r = punch_records(f, w, first, last);
+		for (uint64_t n; !r && first < last; first += n) {
+			n = PUNCH_MOST / layout_record_len(layout(f));
+			n = last - first < n ? last - first : n;
+			r = punch_records(f, w, first, first + n);
+		}
 	}
 	pthread_rwlock_unlock(&f->lock);
 	return r;

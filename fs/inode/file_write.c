@@ -176,7 +176,6 @@ static void undo_edit(struct file *f, struct file_work *w, const struct edit *e)
 {
 	const struct layout *l = &f->env->layout;
 
-	keep_holes(f);
 	for (unsigned i = 0; i < e->plan.n_old; i++) {
 		uint64_t no = e->plan.old[i].no;
 
@@ -199,6 +198,55 @@ static int written(struct file *f, struct file_work *w, const struct edit *e)
 	return 0;
 }
 
+/* All of it but the locks. */
+static int write_locked(struct file *f, struct file_work *w, const struct file_write *wr, bool inside)
+{
+	struct inflight in;
+	struct edit e;
+
+	plan(f, w, wr, &e);
+	int r = file_old_read(f, w, &e.plan);
+	if (!r)
+		r = file_seal(f, w, &e.plan, &in);
+	if (!r)
+		r = file_room(f, &in);
+	if (!r) {
+		r = file_commit(f, w, &in);
+		if (r)
+			undo_edit(f, w, &e);
+	}
+	if (inside)
+		return r;
+	if (r)
+		keep_holes(f);
+	return r ? r : written(f, w, &e);
+}
+
+/* Does WR write over whole blocks in the middle, and change nothing else of the file? */
+static bool is_inside(const struct file *f, const struct file_write *wr)
+{
+	uint64_t whole = f->size / block_len(f) * block_len(f);
+
+	return wr->off + wr->len <= whole && f->gaps.n == 0 && f->holes == ((f->flags & FINAL_SPARSE) != 0);
+}
+
+/* As the others, but beside them. 1: it is not for here. */
+static int write_inside(struct file *f, struct file_work *w, const struct file_write *wr)
+{
+	struct busy busy = {
+		.first = wr->off / block_len(f), .last = (wr->off + wr->len - 1) / block_len(f), .writes = true};
+	int r = 1;
+
+	pthread_rwlock_rdlock(&f->lock);
+	if (is_inside(f, wr)) {
+		busy_enter(&f->busy, &busy);
+		r = write_locked(f, w, wr, true);
+		busy_leave(&f->busy, &busy);
+	}
+	pthread_rwlock_unlock(&f->lock);
+	return r;
+}
+
 int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 {
 	if (wr->len == 0)
@@ -207,25 +255,12 @@ int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 		return -EFBIG;
 	if (f->broken)
 		return -EIO;
-	pthread_rwlock_wrlock(&f->lock);
-	struct edit e;
-	plan(f, w, wr, &e);
-	struct inflight in;
-	int r = file_old_read(f, w, &e.plan);
-	if (!r)
-		r = file_seal(f, w, &e.plan, &in);
-	if (!r)
-		r = file_room(f, &in);
-	if (r) {
-		keep_holes(f);
-	} else {
-		r = file_commit(f, w, &in);
-		if (r)
-			undo_edit(f, w, &e);
-		else
-			r = written(f, w, &e);
+	int r = write_inside(f, w, wr);
+	if (r == 1) {
+		pthread_rwlock_wrlock(&f->lock);
+		r = write_locked(f, w, wr, false);
+		pthread_rwlock_unlock(&f->lock);
 	}
-	pthread_rwlock_unlock(&f->lock);
 	if (!r)
 		file_found(f, wr->off, wr->off + wr->len);
 	return r;

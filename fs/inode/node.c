@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/inode/keep.h"
 #include "fs/inode/node_own.h"
 
 static size_t hash_of(const struct nodes *t, dev_t dev, ino_t ino)
@@ -224,6 +225,7 @@ static void node_free_if_unused(struct nodes *t, struct node *n)
 	dirfd_forget_locked(t, n);
 	orphan_close(t, n->orphan_fd);
 	ranges_clear(&n->lost);
+	keep_free(n->keep);
 	struct link *links = n->links;
 	id_give(t, n->id);
 	pthread_mutex_destroy(&n->lock);
@@ -387,6 +389,7 @@ void nodes_free(struct nodes *t)
 			free(l);
 		}
 		ranges_clear(&n->lost);
+		keep_free(n->keep);
 		pthread_mutex_destroy(&n->lock);
 		pthread_mutex_destroy(&n->once);
 		free(n);

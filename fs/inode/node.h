@@ -18,6 +18,7 @@
 
 struct node;
 struct file;
+struct keep;
 
 /* One name of a node: the folder it is in (pinned) and the name on disk. */
 struct link {
@@ -81,6 +82,7 @@ struct node {
 	pthread_mutex_t lock; /* what follows; taken before the table's lock */
 	_Atomic(struct file *) file;   /* l: while any handle is open */
 	uint8_t object_id[ID_LEN];     /* l: file id, directory id or special object's id, once has_id */
+	struct keep *keep;             /* its open file's write lock (keep.h) */
 	struct ranges lost;            /* l: refused or failed writes; READ of them is EIO */
 	uint32_t dev_major, dev_minor; /* l: special objects, once has_special */
 	uint16_t target_len;           /* l */

@@ -16,6 +16,10 @@ static bool settle_begin(struct node *n, struct times *t, struct file **f)
 	pthread_mutex_lock(&n->lock);
 	*f = atomic_load(&n->file);
 	bool go = atomic_load(&n->times_moved) && (!*f || pthread_rwlock_tryrdlock(&(*f)->lock) == 0);
+	if (go && *f && busy_written(&(*f)->busy)) {
+		pthread_rwlock_unlock(&(*f)->lock);
+		go = false;
+	}
 	if (go) {
 		*t = n->times;
 		atomic_store(&n->times_moved, false);

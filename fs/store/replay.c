@@ -11,13 +11,11 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
-#include "crypto/header.h"
 #include "crypto/json.h"
+#include "fs/store/hunt.h"
 #include "fs/store/replay.h"
 #include "fs/store/slots.h"
 #include "fs/store/store_own.h"
-
-#define SCAN_DEPTH_MAX 16384 /* folders held open at once while looking for an inode number */
 
 /*
  * Is it the very inode that was written? A copy of the file has its file id, and may be newer than the slot. Where device
@@ -32,129 +30,21 @@ static bool inode_is(int fd, const struct inflight *f)
 	return st.st_dev == f->dev || (f->home_ino != 0 && major(st.st_dev) == 0 && major(f->dev) == 0);
 }
 
-/* FD if the file behind it is the one the slot was for, else -ENOENT and FD closed. */
-static int file_is(int fd, const struct store *s, const struct inflight *f)
+/* FD if it is the very inode that the slot was for, not only a file with its id; else -ENOENT and FD closed. */
+static int same_inode(int fd, const struct inflight *f)
 {
-	if (!inode_is(fd, f)) {
-		close(fd);
-		return -ENOENT;
-	}
-	AUTO(auto_free) uint8_t *buf = malloc(s->keyring->layout.header_len);
-	AUTO(auto_free) struct header *h = malloc(sizeof(*h));
-	int r = !buf || !h ? -ENOMEM : store_pread_full(fd, buf, s->keyring->layout.header_len, 0);
-	if (r == 0)
-		r = header_parse(buf, s->keyring->layout.header_len, h);
-	if (r == 0 && memcmp(h->file_id, f->file_id, ID_LEN) == 0)
+	if (fd < 0 || inode_is(fd, f))
 		return fd;
 	close(fd);
-	return r == -ENOMEM ? r : -ENOENT;
+	return -ENOENT;
 }
 
-/* Not to be opened is not the same as not there: a slot is dropped only when its file is gone. */
-static int find_error(int r)
+static struct quarry quarry_of(const struct inflight *f)
 {
-	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EUCLEAN ? -ENOENT : r;
-}
+	struct quarry q = {.ino = f->ino};
 
-static int find_by_path(const struct store *s, const struct inflight *f, const char *path)
-{
-	char text[INFLIGHT_PATH_MAX + 1];
-
-	if (f->path_len == 0 || f->path_len > INFLIGHT_PATH_MAX)
-		return -ENOENT;
-	memcpy(text, path, f->path_len);
-	text[f->path_len] = 0;
-	/* Disk names grow by a third, so the path may be longer than the kernel takes at once: one part at a time. */
-	AUTO(auto_close) int dir_fd = store_openat(s->data_fd, ".", O_RDONLY | O_DIRECTORY, 0);
-	char *part = text;
-	for (char *slash; dir_fd >= 0 && (slash = strchr(part, '/')); part = slash + 1) {
-		*slash = 0;
-		int next = store_openat(dir_fd, part, O_PATH | O_DIRECTORY, 0);
-		close(dir_fd);
-		dir_fd = next;
-	}
-	if (dir_fd < 0)
-		return find_error(dir_fd);
-	int fd = store_open_lifted(dir_fd, part, O_RDWR);
-	return fd < 0 ? find_error(fd) : file_is(fd, s, f);
-}
-
-/* The files of marked slots that are not where their paths say: one walk looks for all of them. */
-struct hunt {
-	bool walked;
-	bool blind;    /* a folder could not be looked into */
-	unsigned left; /* not found yet */
-	bool wanted[INFLIGHT_SLOTS];
-	struct inflight slot[INFLIGHT_SLOTS];
-	int fd[INFLIGHT_SLOTS]; /* those found, where wanted; else -1 */
-};
-
-static void hunt_begin(struct hunt *h)
-{
-	*h = (struct hunt){0};
-	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++)
-		h->fd[i] = -1;
-}
-
-static void hunt_end(struct hunt *h)
-{
-	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++)
-		auto_close(&h->fd[i]);
-}
-
-/* An entry with an inode number that is looked for. */
-static int hunt_entry(const struct store *s, struct hunt *h, int dir_fd, const struct dirent *e)
-{
-	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++) {
-		if (!h->wanted[i] || h->fd[i] >= 0 || e->d_ino != h->slot[i].ino)
-			continue;
-		int fd = store_open_lifted(dir_fd, e->d_name, O_RDWR);
-		fd = fd < 0 ? find_error(fd) : file_is(fd, s, &h->slot[i]);
-		if (fd < 0 && fd != -ENOENT)
-			return fd;
-		if (fd < 0)
-			continue;
-		h->fd[i] = fd;
-		h->left--;
-	}
-	return 0;
-}
-
-/* What cannot be looked into for want of memory or descriptors must not count as looked into: the mount is refused. */
-static int hunt_blind(struct hunt *h, int r)
-{
-	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
-		return r;
-	h->blind = h->blind || find_error(r) != -ENOENT;
-	return 0;
-}
-
-static int open_folder(int dir_fd, const char *name)
-{
-	AUTO(auto_close) int fd = store_openat(dir_fd, name, O_PATH | O_DIRECTORY, 0);
-
-	return fd < 0 ? fd : store_reopen(fd, O_RDONLY | O_DIRECTORY);
-}
-
-static int hunt_walk(const struct store *s, struct hunt *h, int dir_fd, int depth)
-{
-	AUTO(store_dir_close) DIR *d = store_dir_open(dir_fd);
-	int r = d ? 0 : depth > 0 ? hunt_blind(h, -errno) : -errno;
-	if (!d)
-		return r;
-	for (const struct dirent *e; !r && h->left > 0 && (e = readdir(d));) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		if (e->d_type != DT_DIR)
-			r = hunt_entry(s, h, dirfd(d), e);
-		if (r || (e->d_type != DT_DIR && e->d_type != DT_UNKNOWN))
-			continue;
-		AUTO(auto_close) int sub = depth < SCAN_DEPTH_MAX ? open_folder(dirfd(d), e->d_name) : -ELOOP;
-		if (depth == SCAN_DEPTH_MAX)
-			h->blind = true;
-		r = sub < 0 ? hunt_blind(h, sub) : hunt_walk(s, h, sub, depth + 1);
-	}
-	return r;
+	memcpy(q.file_id, f->file_id, ID_LEN);
+	return q;
 }
 
 static int write_extents(int fd, const struct inflight *f, const uint8_t *data)
@@ -239,28 +129,67 @@ struct replay {
 	const struct store *s;
 	int home_fd;
 	store_log_fn log;
-	struct hunt hunt;
+	bool blind;  /* and could not look into all folders */
+	bool walked; /* one walk looks for the files of all slots that are not where their paths say */
+	int found[INFLIGHT_SLOTS];
+	struct inflight slot[INFLIGHT_SLOTS];
+	bool wanted[INFLIGHT_SLOTS];
 };
 
-/* The file of slot I wherever it has been moved to: a descriptor, which is the hunt's no more, or -ENOENT. */
-static int find_by_inode(struct replay *p, unsigned i)
+static int note_found(void *arg, struct quarry *q, int fd)
 {
-	struct hunt *h = &p->hunt;
-	uint8_t head[INFLIGHT_HEAD_LEN];
-	const char *path;
+	struct replay *p = arg;
+	bool taken = false;
 
-	for (unsigned n = 0; !h->walked && n < INFLIGHT_SLOTS; n++) {
-		int r = store_pread_full(p->home_fd, head, sizeof(head), (uint64_t)n * p->s->slot_len);
+	for (unsigned n = 0; n < INFLIGHT_SLOTS; n++) {
+		if (!p->wanted[n] || p->found[n] >= 0 || p->slot[n].ino != q->ino ||
+		    memcmp(p->slot[n].file_id, q->file_id, ID_LEN) != 0 || !inode_is(fd, &p->slot[n]))
+			continue;
+		p->found[n] = taken ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : fd;
+		taken = true;
+	}
+	if (!taken)
+		close(fd);
+	return 0;
+}
+
+static int by_ino(const void *a, const void *b)
+{
+	const struct quarry *x = a, *y = b;
+
+	return x->ino < y->ino ? -1 : x->ino > y->ino;
+}
+
+static int walk_for_all(struct replay *p)
+{
+	uint8_t head[INFLIGHT_HEAD_LEN];
+	struct quarry q[INFLIGHT_SLOTS];
+	const char *path;
+	size_t n = 0;
+
+	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++) {
+		int r = store_pread_full(p->home_fd, head, sizeof(head), (uint64_t)i * p->s->slot_len);
 		if (r)
 			return r;
-		h->wanted[n] = inflight_parse(head, p->s->slot_len, &p->s->keyring->layout, &h->slot[n], &path) == 0 &&
-			       !slot_foreign(p->s, p->home_fd, &h->slot[n]);
-		h->left += h->wanted[n];
+		p->wanted[i] = inflight_parse(head, p->s->slot_len, &p->s->keyring->layout, &p->slot[i], &path) == 0 &&
+			       !slot_foreign(p->s, p->home_fd, &p->slot[i]);
+		if (p->wanted[i])
+			q[n++] = quarry_of(&p->slot[i]);
 	}
-	int r = h->walked ? 0 : hunt_walk(p->s, h, p->s->data_fd, 0);
-	h->walked = true;
-	int fd = h->fd[i];
-	h->fd[i] = -1;
+	qsort(q, n, sizeof(*q), by_ino);
+	int r = hunt_walk(p->s, q, n, note_found, p);
+	p->blind = r == 1;
+	return r < 0 ? r : 0;
+}
+
+/* The file of slot I wherever it has been moved to: a descriptor, or -ENOENT. */
+static int find_by_inode(struct replay *p, unsigned i)
+{
+	int r = p->walked ? 0 : walk_for_all(p);
+
+	p->walked = true;
+	int fd = p->found[i];
+	p->found[i] = -1;
 	return r ? r : fd < 0 ? -ENOENT : fd;
 }
 
@@ -287,11 +216,12 @@ static int replay_one(struct replay *p, unsigned i, const uint8_t *slot)
 	}
 	if (f.path_len > 0)
 		snprintf(name, sizeof(name), "%.*s", (int)f.path_len, path);
-	AUTO(auto_close) int fd = find_by_path(s, &f, path);
+	const struct quarry q = quarry_of(&f);
+	AUTO(auto_close) int fd = same_inode(hunt_path(s, path, f.path_len, &q), &f);
 	if (fd == -ENOENT)
 		fd = find_by_inode(p, i);
 	if (fd == -ENOENT) {
-		if (p->hunt.blind)
+		if (p->blind)
 			replay_log(log, LOG_WARNING, i,
 				   "its file is not found, and not all folders could be looked into: what it was to be "
 				   "written is lost if it lies there",
@@ -369,12 +299,14 @@ int replay_all(const struct store *s, store_log_fn log, unsigned *replayed)
 		return -ENOMEM;
 	struct replay p = {.s = s, .home_fd = fd, .log = log};
 	int r = 0;
-	hunt_begin(&p.hunt);
+	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++)
+		p.found[i] = -1;
 	for (unsigned i = 0; i < INFLIGHT_SLOTS && r >= 0; i++) {
 		r = replay_slot(&p, i, slot);
 		*replayed += r > 0;
 	}
-	hunt_end(&p.hunt);
+	for (unsigned i = 0; i < INFLIGHT_SLOTS; i++)
+		auto_close(&p.found[i]);
 	if (r < 0)
 		return r;
 	return fsync(fd) < 0 ? -errno : 0;

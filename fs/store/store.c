@@ -10,6 +10,7 @@
 #include "crypto/auto.h"
 #include "crypto/json.h"
 #include "fs/store/pin_file.h"
+#include "fs/store/journal.h"
 #include "fs/store/slots.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
@@ -360,6 +361,8 @@ void store_close(struct store *s)
 	slots_free(s->slots);
 	written_free(s->written);
 	writing_key_free(s->list_key);
+	journal_close(s->journal);
+	journal_key_free(s->journal_key);
 	leeway_free(&s->leeway);
 	auto_close(&s->host_fd);
 	auto_close(&s->lock_fd); /* lets go of the owner lock, last: who gets it gets the other too */

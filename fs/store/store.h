@@ -17,6 +17,8 @@ struct stat;
 struct gate;
 struct slots;
 struct written;
+struct journal;
+struct journal_key;
 
 #define STORE_WHY_MAX 512u
 
@@ -28,6 +30,7 @@ struct written;
 #define STORE_SESSION "session"
 #define STORE_INFLIGHT "inflight"
 #define STORE_WRITING "writing"
+#define STORE_JOURNAL "journal"
 #define STORE_LOCK "lock"
 
 struct store_copies; /* store.c: keyring copies found, and the pin */
@@ -42,14 +45,17 @@ struct store {
 	int host_fd;             /* this host's lock of the store id, -1 without */
 	struct keyring *keyring; /* the copy in use */
 	struct session session;
-	uint64_t last_session;        /* number of the record found, 0 = there was none to read */
-	bool unclean;                 /* an earlier session did not end cleanly and verify has not passed since */
-	bool stale;                   /* the record claims that, but it is an old one: nothing is tolerated for it */
-	struct leeway leeway;         /* whose unfinished ends are tolerated; nobody's unless `unclean` */
-	bool accept_session;          /* the operator put an older store back: its record counts */
-	struct slots *slots;          /* fs/store/slots.h; NULL until store_begin(), and when it is only read */
-	struct written *written;      /* fs/store/written.h; as `slots`, and NULL when there is no room for it */
-	struct writing_key *list_key; /* of the session, until `written` has it */
+	uint64_t last_session;           /* number of the record found, 0 = there was none to read */
+	uint64_t left_session;           /* the one that broke off, as far as is known; 0: none did */
+	bool unclean;                    /* an earlier session did not end cleanly and verify has not passed since */
+	bool stale;                      /* the record claims that, but it is an old one: nothing is tolerated for it */
+	struct leeway leeway;            /* whose unfinished ends are tolerated; nobody's unless `unclean` */
+	bool accept_session;             /* the operator put an older store back: its record counts */
+	struct slots *slots;             /* fs/store/slots.h; NULL until store_begin(), and when it is only read */
+	struct written *written;         /* fs/store/written.h; as `slots`, and NULL when there is no room for it */
+	struct writing_key *list_key;    /* of the session, until `written` has it */
+	struct journal *journal;         /* fs/store/journal.h; as `slots` */
+	struct journal_key *journal_key; /* of the session, until `journal` has it */
 	size_t slot_len;
 	bool read_only;
 	bool first_contact; /* neither a pin nor store_open.store_id says which store it must be: tell it */

@@ -13,14 +13,19 @@
 #include "crypto/auto.h"
 #include "fs/store/probe.h"
 #include "fs/store/borrow.h"
+#include "fs/store/journal.h"
+#include "fs/store/journal_read.h"
 #include "fs/store/pin_file.h"
 #include "fs/store/replay.h"
 #include "fs/store/session_mark.h"
 #include "fs/store/slots.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
+#include "fs/store/undo.h"
 #include "fs/store/written.h"
 #include "kms/gate.h"
+
+#define JOURNAL_RING (16u << 20)
 
 static void note(store_log_fn log, int priority, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static void note(store_log_fn log, int priority, const char *format, ...)
@@ -125,11 +130,8 @@ static uint64_t booted(void)
 static int leeway_take(struct store *s, const struct store_keys *keys, const struct found *f,
 		       const struct session_verdict *v, store_log_fn log)
 {
-	struct leeway_how how = {/* without a record it is the one that this host knows of */
-				 .session = s->last_session ? s->last_session : v->next - 1,
-				 .accept = s->accept_session,
-				 .listed = v->listed,
-				 .booted = booted()};
+	struct leeway_how how = {
+		.session = s->left_session, .accept = s->accept_session, .listed = v->listed, .booted = booted()};
 
 	store_boot_id(how.boot_id);
 	leeway_free(&s->leeway);
@@ -138,6 +140,11 @@ static int leeway_take(struct store *s, const struct store_keys *keys, const str
 		writing_key_free(s->list_key);
 		s->list_key = NULL;
 		r = writing_key_new(keys, v->next, &s->list_key);
+	}
+	if (r == 0 && !s->read_only) {
+		journal_key_free(s->journal_key);
+		s->journal_key = NULL;
+		r = journal_key_new(keys, v->next, &s->journal_key);
 	}
 	if (r == 0 && s->leeway.lost)
 		note(log, LOG_WARNING,
@@ -172,6 +179,8 @@ static int session_read(struct store *s, const struct store_keys *keys, const st
 	s->unclean = v.unclean;
 	s->stale = v.stale;
 	s->last_session = r == 0 ? last.number : 0;
+	/* without a record it is the one that this host knows of */
+	s->left_session = s->last_session ? s->last_session : v.next - 1;
 	s->session = (struct session){.number = v.next, .state = SESSION_OPEN, .dirty_since = v.dirty_since};
 	return leeway_take(s, keys, f, &v, log);
 }
@@ -252,6 +261,30 @@ static int list_begin(struct store *s, store_log_fn log)
 	return 0;
 }
 
+/* Before this session's record: until then a crash leaves the journal to be read once more. */
+static int undo(struct store *s, struct gate *g, store_log_fn log)
+{
+	const struct undo u = {.store = s, .gate = g, .log = log};
+	struct undo_done done;
+	int r = undo_all(&u, &done);
+
+	if (r == 0 && done.files)
+		note(log, LOG_NOTICE, "%s: %llu records in %llu files were half written and are as they were before",
+		     s->path, (unsigned long long)done.records, (unsigned long long)done.files);
+	return r;
+}
+
+static int journal_begin(struct store *s, store_log_fn log)
+{
+	const struct journal_config cfg = {
+		.own_fd = s->own_fd, .session = s->session.number, .ring_len = JOURNAL_RING, .log = log};
+	int r = journal_open(&cfg, s->journal_key, &s->journal);
+
+	if (r == 0)
+		s->journal_key = NULL;
+	return r;
+}
+
 /* Temporary files that a crash left in STORE/byokfs. */
 static void sweep(const struct store *s)
 {
@@ -309,6 +342,9 @@ static int begin(struct store *s, struct gate *g, store_log_fn log, const char *
 	*step = "complete the writes that a crash cut off (-o ro mounts it without) in";
 	if ((r = replay_all(s, log, &replayed)) < 0)
 		return r;
+	*step = "put back what was half written in";
+	if (s->unclean && (r = undo(s, g, log)) < 0)
+		return r;
 	*step = "make " STORE_OWN "/" STORE_INFLIGHT " of";
 	const struct slots_config slots = {s->own_fd, s->slot_len, s->session.number, log};
 	if ((r = slots_open(&slots, &s->slots)) < 0)
@@ -319,6 +355,8 @@ static int begin(struct store *s, struct gate *g, store_log_fn log, const char *
 		     s->path, replayed);
 	*step = "make " STORE_OWN "/" STORE_WRITING " of";
 	if ((r = list_begin(s, log)) < 0)
+		return r;
+	if ((r = journal_begin(s, log)) < 0)
 		return r;
 	*step = "write the session of";
 	if ((r = session_put(s, record)) < 0)
@@ -367,6 +405,8 @@ int store_end(struct store *s, bool verified)
 	s->slots = NULL;
 	written_free(s->written);
 	s->written = NULL;
+	journal_close(s->journal);
+	s->journal = NULL;
 	if (s->read_only || s->session.state != SESSION_OPEN)
 		return 0;
 	/* Ends that were mended, in this mount or one before: durable, before they count as whole. */
@@ -377,6 +417,7 @@ int store_end(struct store *s, bool verified)
 	if (r < 0)
 		return r;
 	s->session.state = SESSION_CLEAN;
+	(void)(journal_forget(s) == 0); /* what it has counts for nothing after a clean end */
 	mark_put(s, SESSION_MARK_CLEAN, NULL);
 	return 0;
 }

@@ -16,6 +16,7 @@ int tree_init(struct tree *t, const struct store *s, struct gate *gate, bool rea
 		.read_only = read_only,
 		.log = log,
 		.slots = s->slots,
+		.journal = s->journal,
 	};
 	store_boot_id(t->env.boot_id);
 	return nodes_init(&t->nodes, s->data_fd);

@@ -4,7 +4,7 @@
 
 #include <sys/mman.h>
 
-#include "fs/inode/recover.h"
+#include "fs/store/recover.h"
 #include "tests/fuzz/fuzz_rig.h"
 
 #define BLOCKS_MAX 8u

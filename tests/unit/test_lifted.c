@@ -3,7 +3,7 @@
 #include <pthread.h>
 
 #include "fs/inode/blank.h"
-#include "fs/inode/recover.h"
+#include "fs/store/recover.h"
 #include "fs/store/borrow.h"
 #include "tests/unit/store_rig.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Recovery of unfinished files: every end that a crash may leave, and what must never be touched. */
-#include "fs/inode/recover.h"
+#include "fs/store/recover.h"
 
 #include "tests/unit/store_rig.h"
 

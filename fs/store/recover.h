@@ -54,6 +54,9 @@ int recover_find(const struct recover *rec, struct recover_end *out) MUST_CHECK;
 /* The second half: seal and cut at END, put the times back. */
 int recover_apply(const struct recover *rec, const struct recover_end *end) MUST_CHECK;
 
+/* 0 if the final record at the arithmetic end authenticates, -EBADMSG if not; -EACCES, -EIO. */
+int recover_whole(const struct recover *rec) MUST_CHECK;
+
 /* 1 if a final record that authenticates lies at the place of block NO, 0 if not, negative errno. HEAD may be NULL. */
 int recover_final_at(const struct recover *rec, uint64_t no, struct final_head *head) MUST_CHECK;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Finding and sealing the end of a file that a crash left unfinished. */
-#include "fs/inode/recover.h"
+#include "fs/store/recover.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -287,8 +287,7 @@ int recover_apply(const struct recover *rec, const struct recover_end *end)
 	return 0;
 }
 
-/* -EBADMSG unless the final record at the arithmetic end authenticates. */
-static int check_end(const struct recover *rec)
+int recover_whole(const struct recover *rec)
 {
 	struct stat st;
 	uint64_t plain_size;
@@ -331,7 +330,7 @@ int recover_file(const struct recover *rec)
 {
 	struct recover_end end;
 	uint64_t cut = 0;
-	int r = check_end(rec);
+	int r = recover_whole(rec);
 	if (r != -EBADMSG)
 		return r;
 	r = recover_find(rec, &end);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The undo journal while a store is mounted: a ring of entries, durable before what they speak of is written over. */
+#ifndef FS_STORE_JOURNAL_H
+#define FS_STORE_JOURNAL_H
+
+#include <stdbool.h>
+
+#include "crypto/journal.h"
+
+struct journal;
+/* A file as the journal knows it: while the file is open, and as long as an entry of it is in force. */
+struct journal_owner;
+
+struct journal_config {
+	int own_fd; /* STORE/byokfs, the caller's, open as long as the journal */
+	uint64_t session;
+	uint64_t ring_len;                           /* if there is to be a new one */
+	void (*log)(int priority, const char *text); /* may be NULL */
+};
+
+/* Nothing on disk yet: the file is made, or taken over from an earlier session, with the first entry. KEY is taken over on 0. -ENOMEM. */
+int journal_open(const struct journal_config *cfg, struct journal_key *key, struct journal **out) MUST_CHECK;
+/* All owners have been left. The file stays. NULL is legal. */
+void journal_close(struct journal *j);
+
+/* The owner of a file whose descriptor is FD, of which it keeps a duplicate to sync by. -ENOMEM, -EMFILE. */
+int journal_join(struct journal *j, int fd, struct journal_owner **out) MUST_CHECK;
+/* The file is closed: the owner goes with its last entry in force. NULL is legal. */
+void journal_leave(struct journal *j, struct journal_owner *o);
+
+/* A change that is about to be made. */
+struct journal_change {
+	struct journal_owner *owner;
+	struct journal_entry entry;            /* seq and place are set here */
+	const char *path;                      /* entry.path_len bytes */
+	const uint8_t *bytes[JOURNAL_EXTENTS]; /* of each extent that is no hole */
+};
+
+/*
+ * Put the entry of C into the ring, and wait until it is durable, with others' in one sync. On 0 the change may be made; then
+ * journal_made() says so, with the seq that was set, whether it was made or not. One at a time for a thread. May sync other files when the
+ * ring is full. Safe from any thread. -ENOSPC, -EIO (and then for good: what a failed sync has dropped nobody knows), -ENOMEM.
+ */
+int journal_put(struct journal *j, struct journal_change *c) MUST_CHECK;
+void journal_made(struct journal *j, struct journal_owner *o, uint64_t seq);
+
+/* Before a sync of O's file: what it will end. */
+uint64_t journal_before_sync(struct journal *j, const struct journal_owner *o);
+/* The sync that began after journal_before_sync() gave UPTO has succeeded. */
+void journal_synced(struct journal *j, struct journal_owner *o, uint64_t upto);
+struct journal_stat {
+	uint64_t ring_len, used; /* bytes; ring_len 0: there is none yet */
+	uint64_t in_force, put;  /* entries now, and since the mount */
+};
+void journal_stat(struct journal *j, struct journal_stat *out);
+
+#endif

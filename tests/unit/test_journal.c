@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The undo journal's ring: what is in force is on disk and whole, room comes back, many threads, a full disk. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+
+#include "crypto/auto.h"
+#include "fs/store/journal.h"
+#include "fs/store/store_own.h"
+#include "tests/unit/store_rig.h"
+#include "tests/unit/vector.h"
+
+#define RING JOURNAL_UNIT
+#define THREADS 8
+#define ROUNDS 100
+
+static char dir[] = "/tmp/byokfs-journal-XXXXXX";
+static int own_fd, file_fd;
+static struct store_keys *keys;
+static struct journal *j;
+static struct journal_owner *owner;
+
+static void begin(uint64_t session)
+{
+	struct journal_key *key;
+	const struct journal_config cfg = {.own_fd = own_fd, .session = session, .ring_len = RING};
+
+	ck_assert_int_eq(journal_key_new(keys, session, &key), 0);
+	ck_assert_int_eq(journal_open(&cfg, key, &j), 0);
+	ck_assert_int_eq(journal_join(j, file_fd, &owner), 0);
+}
+
+static void setup(void)
+{
+	memcpy(dir + strlen(dir) - 6, "XXXXXX", 6);
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	own_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	file_fd = openat(own_fd, "file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	keys = test_store(1);
+	begin(5);
+}
+
+static void end(void)
+{
+	journal_leave(j, owner);
+	journal_close(j);
+}
+
+static void teardown(void)
+{
+	char command[100];
+
+	end();
+	store_keys_free(keys);
+	close(file_fd);
+	close(own_fd);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	ck_assert_int_eq(system(command), 0);
+}
+
+/* LEN bytes of value VALUE, said to have been at OFF. */
+static int put(struct journal_owner *o, uint64_t off, size_t len, uint8_t value, uint64_t *seq)
+{
+	AUTO(auto_free) uint8_t *bytes = malloc(len);
+	struct journal_change c = {.owner = o,
+				   .entry = {.ino = 3,
+					     .cut = JOURNAL_NO_CUT,
+					     .n_extents = 1,
+					     .extent = {{off, (uint32_t)len, false}},
+					     .path_len = 3},
+				   .path = "a/b",
+				   .bytes = {bytes}};
+
+	memset(bytes, value, len);
+	int r = journal_put(j, &c);
+	*seq = c.entry.seq;
+	return r;
+}
+
+struct seen {
+	unsigned in_force, ended;
+	uint64_t newest;
+};
+
+/* All that the next mount would find. */
+static struct seen look(uint64_t session)
+{
+	struct seen seen = {0};
+	struct journal_key *key;
+	struct journal_head h;
+	AUTO(auto_free) uint8_t *all = malloc(JOURNAL_HEAD_LEN + RING);
+	AUTO(auto_close) int fd = store_open_file(own_fd, STORE_JOURNAL, O_RDONLY);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(store_pread_full(fd, all, JOURNAL_HEAD_LEN + RING, 0), 0);
+	ck_assert_int_eq(journal_key_new(keys, session, &key), 0);
+	ck_assert_int_eq(journal_head_parse(key, all, JOURNAL_HEAD_LEN, &h), 0);
+	ck_assert_uint_eq(h.ring_len, RING);
+	for (uint64_t at = 0; at < RING; at += JOURNAL_ALIGN) {
+		struct journal_entry e;
+		const char *path;
+		const uint8_t *bytes;
+		if (journal_entry_parse(key, all + JOURNAL_HEAD_LEN + at, RING - at, at, &e, &path, &bytes))
+			continue;
+		for (uint32_t i = 0; i < e.extent[0].len; i++)
+			ck_assert_uint_eq(bytes[i], (uint8_t)e.extent[0].off);
+		*(e.ended ? &seen.ended : &seen.in_force) += 1;
+		seen.newest = e.seq > seen.newest ? e.seq : seen.newest;
+	}
+	journal_key_free(key);
+	return seen;
+}
+
+START_TEST(in_force)
+{
+	struct journal_stat s;
+	uint64_t seq, last;
+
+	journal_stat(j, &s);
+	ck_assert_uint_eq(s.ring_len, 0);
+	ck_assert_int_eq(faccessat(own_fd, STORE_JOURNAL, F_OK, 0),
+			 -1); /* who writes nothing durable anew pays nothing */
+	ck_assert_int_eq(put(owner, 600, 5000, (uint8_t)600, &seq), 0);
+	ck_assert_uint_eq(journal_before_sync(j, owner), 0); /* its change is not made */
+	ck_assert_int_eq(put(owner, 700, 60, (uint8_t)700, &last), 0);
+	ck_assert_uint_eq(last, seq + 1);
+	ck_assert_uint_eq(look(5).in_force, 2);
+	journal_made(j, owner, last);
+	ck_assert_uint_eq(journal_before_sync(j, owner), 0); /* the first one still holds it up */
+	journal_made(j, owner, seq);
+	ck_assert_uint_eq(journal_before_sync(j, owner), last);
+	journal_synced(j, owner, seq);
+	struct seen seen = look(5);
+	ck_assert(seen.in_force == 1 && seen.ended == 1 && seen.newest == last);
+	journal_synced(j, owner, last);
+	ck_assert_uint_eq(look(5).ended, 2);
+	journal_stat(j, &s);
+	ck_assert(s.ring_len == RING && s.used == 0 && s.in_force == 0 && s.put == 2);
+}
+END_TEST
+
+START_TEST(sessions)
+{
+	uint64_t seq;
+	struct journal_key *key;
+	struct journal_entry e;
+	const char *path;
+	const uint8_t *bytes;
+	uint8_t buf[512];
+
+	ck_assert_int_eq(put(owner, 600, 60, (uint8_t)600, &seq), 0);
+	journal_made(j, owner, seq);
+	end();
+	begin(6);
+	ck_assert_int_eq(put(owner, 700, 9000, (uint8_t)700, &seq), 0);
+	journal_made(j, owner, seq);
+	ck_assert_uint_eq(look(6).in_force, 1);
+	ck_assert_int_eq(journal_key_new(keys, 5, &key), 0);
+	AUTO(auto_close) int fd = store_open_file(own_fd, STORE_JOURNAL, O_RDONLY);
+	ck_assert_int_eq(store_pread_full(fd, buf, sizeof(buf), JOURNAL_HEAD_LEN), 0);
+	ck_assert_int_eq(journal_entry_parse(key, buf, sizeof(buf), 0, &e, &path, &bytes), -EBADMSG);
+	journal_key_free(key);
+}
+END_TEST
+
+/* Ten times what it holds, of files that nobody syncs; nothing in force is ever written over. */
+START_TEST(full)
+{
+	struct journal_owner *other;
+	struct journal_stat s;
+	uint64_t seq, held;
+
+	ck_assert_int_eq(journal_join(j, file_fd, &other), 0);
+	for (unsigned i = 0; i < 10 * RING / 70000; i++) {
+		ck_assert_int_eq(put(i % 2 ? owner : other, 1000 + i, 70000, (uint8_t)(1000 + i), &seq), 0);
+		journal_made(j, i % 2 ? owner : other, seq);
+		if (i % 16 == 0)
+			ck_assert_uint_eq(look(5).newest, seq);
+		journal_stat(j, &s);
+		ck_assert_uint_le(s.used, RING);
+		ck_assert_uint_gt(s.in_force, 0);
+	}
+	journal_leave(j, other); /* its entries stay in force */
+	journal_stat(j, &s);
+	held = s.in_force;
+	journal_synced(j, owner, journal_before_sync(j, owner));
+	journal_stat(j, &s);
+	ck_assert(s.in_force > 0 && s.in_force < held);
+	ck_assert_int_eq(put(owner, 1000, RING, (uint8_t)1000, &seq), -EFBIG);
+}
+END_TEST
+
+static _Atomic int wrong;
+
+static void *writer(void *arg)
+{
+	struct journal_owner *mine;
+	uint64_t n = (uint64_t)(uintptr_t)arg, seq;
+
+	if (journal_join(j, file_fd, &mine))
+		atomic_store(&wrong, 1);
+	for (unsigned i = 0; i < ROUNDS && !atomic_load(&wrong); i++) {
+		uint64_t off = 512 + n * ROUNDS + i;
+		if (put(mine, off, 1 + (i * 977 + n * 131) % 60000, (uint8_t)off, &seq))
+			atomic_store(&wrong, 2);
+		else
+			journal_made(j, mine, seq);
+		if (i % 7 == n % 7)
+			journal_synced(j, mine, journal_before_sync(j, mine));
+	}
+	journal_leave(j, mine);
+	return NULL;
+}
+
+START_TEST(threads)
+{
+	pthread_t t[THREADS];
+	struct journal_stat s;
+
+	for (uintptr_t i = 0; i < THREADS; i++)
+		ck_assert_int_eq(pthread_create(&t[i], NULL, writer, (void *)i), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		journal_stat(j, &s);
+		ck_assert_uint_le(s.used, RING);
+	}
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	ck_assert_int_eq(atomic_load(&wrong), 0);
+	struct seen seen = look(5);
+	journal_stat(j, &s);
+	ck_assert_uint_eq(s.put, THREADS * ROUNDS);
+	ck_assert_uint_eq(seen.newest, THREADS * ROUNDS);
+	ck_assert_uint_ge(seen.in_force, s.in_force);
+}
+END_TEST
+
+/* No room for it: the change must not be made, and it is tried again. */
+START_TEST(no_room)
+{
+	struct rlimit old, small = {100000, 0};
+	uint64_t seq;
+
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small.rlim_max = old.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+	ck_assert_int_eq(put(owner, 600, 60, (uint8_t)600, &seq), -EFBIG);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+	ck_assert_int_eq(faccessat(own_fd, STORE_JOURNAL, F_OK, 0), -1);
+	ck_assert_int_eq(faccessat(own_fd, STORE_TMP_PREFIX "journal", F_OK, 0), -1);
+	ck_assert_int_eq(put(owner, 600, 60, (uint8_t)600, &seq), 0);
+	journal_made(j, owner, seq);
+	ck_assert_uint_eq(look(5).in_force, 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("journal");
+	TCase *t = tcase_create("journal");
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, in_force);
+	tcase_add_test(t, sessions);
+	tcase_add_test(t, full);
+	tcase_add_test(t, threads);
+	tcase_add_test(t, no_room);
+	suite_add_tcase(s, t);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? 1 : 0;
+}
