@@ -18,8 +18,8 @@
 #define ENTRY_MAGIC "UNDO"
 #define EXTENT_AT 72u
 #define EXTENT_LEN 16u
-#define EXTENT_HOLE 1u
-#define RESERVED_AT (EXTENT_AT + JOURNAL_EXTENTS * EXTENT_LEN)
+#define OLDEST_AT (EXTENT_AT + JOURNAL_EXTENTS * EXTENT_LEN)
+#define RESERVED_AT (OLDEST_AT + 8u)
 
 const uint8_t journal_mark_ended[JOURNAL_MARK_LEN] = {'D', 'O', 'N', 'E'};
 
@@ -101,19 +101,31 @@ int journal_head_parse(const struct journal_key *k, const uint8_t *buf, size_t l
 	return head_ok(out) && sodium_is_zero(buf + HEAD_USED, HEAD_MACED - HEAD_USED) ? 0 : -EBADMSG;
 }
 
+static bool extent_ok(const struct journal_extent *x)
+{
+	return x->len && x->off && x->off <= (uint64_t)INT64_MAX - x->len &&
+	       (x->kind == JOURNAL_OLD || x->kind == JOURNAL_HOLE || x->kind == JOURNAL_NEW);
+}
+
+static bool numbers_ok(const struct journal_entry *e)
+{
+	return e->seq && e->oldest && e->oldest <= e->seq && e->place % JOURNAL_ALIGN == 0 && e->n_extents > 0 &&
+	       e->n_extents <= JOURNAL_EXTENTS && e->path_len <= JOURNAL_PATH_MAX && e->disk_size <= INT64_MAX &&
+	       (e->cut == JOURNAL_NO_CUT || e->cut <= INT64_MAX);
+}
+
 /* Bytes of the extents; SIZE_MAX if E is none that may be written. */
 static size_t bytes_len(const struct journal_entry *e)
 {
+	bool ok = numbers_ok(e), has_new = false;
 	size_t sum = 0;
-	bool ok = e->seq && e->place % JOURNAL_ALIGN == 0 && e->n_extents <= JOURNAL_EXTENTS &&
-		  e->path_len <= JOURNAL_PATH_MAX && e->disk_size <= INT64_MAX &&
-		  (e->cut == JOURNAL_NO_CUT ? e->n_extents > 0 : e->cut <= INT64_MAX);
 
 	for (uint32_t i = 0; ok && i < e->n_extents; i++) {
-		ok = e->extent[i].len && e->extent[i].off && e->extent[i].off <= (uint64_t)INT64_MAX - e->extent[i].len;
-		sum += e->extent[i].hole ? 0 : e->extent[i].len;
+		ok = extent_ok(&e->extent[i]);
+		has_new = has_new || e->extent[i].kind == JOURNAL_NEW;
+		sum += e->extent[i].kind == JOURNAL_HOLE ? 0 : e->extent[i].len;
 	}
-	return ok ? sum : SIZE_MAX;
+	return ok && has_new == (e->cut != JOURNAL_NO_CUT) ? sum : SIZE_MAX;
 }
 
 size_t journal_bytes_at(const struct journal_entry *e)
@@ -164,8 +176,9 @@ int journal_entry_seal(const struct journal_key *k, const struct journal_entry *
 		uint8_t *at = buf + EXTENT_AT + i * EXTENT_LEN;
 		be64_put(at, e->extent[i].off);
 		be32_put(at + 8, e->extent[i].len);
-		be32_put(at + 12, e->extent[i].hole ? EXTENT_HOLE : 0);
+		be32_put(at + 12, (uint32_t)e->extent[i].kind);
 	}
+	be64_put(buf + OLDEST_AT, e->oldest);
 	if (e->path_len)
 		memcpy(buf + JOURNAL_ENTRY_HEAD, path, e->path_len);
 	size_t maced = journal_bytes_at(e) + bytes;
@@ -182,19 +195,18 @@ static int entry_read(const uint8_t *buf, struct journal_entry *e)
 				    .disk_size = be64_get(buf + 48),
 				    .cut = be64_get(buf + 56),
 				    .n_extents = be32_get(buf + 64),
-				    .path_len = be32_get(buf + 68)};
+				    .path_len = be32_get(buf + 68),
+				    .oldest = be64_get(buf + OLDEST_AT)};
 	memcpy(e->file_id, buf + 24, ID_LEN);
 	e->ended = memcmp(buf + JOURNAL_MARK_OFF, journal_mark_ended, JOURNAL_MARK_LEN) == 0;
 	if (e->n_extents > JOURNAL_EXTENTS)
 		return -EBADMSG;
 	for (uint32_t i = 0; i < e->n_extents; i++) {
 		const uint8_t *at = buf + EXTENT_AT + i * EXTENT_LEN;
-		if (be32_get(at + 12) & ~EXTENT_HOLE)
-			return -EBADMSG;
-		e->extent[i] = (struct journal_extent){be64_get(at), be32_get(at + 8), be32_get(at + 12) != 0};
+		e->extent[i] = (struct journal_extent){be64_get(at), be32_get(at + 8), be32_get(at + 12)};
 	}
 	size_t used = EXTENT_AT + e->n_extents * EXTENT_LEN;
-	return sodium_is_zero(buf + used, RESERVED_AT - used) &&
+	return sodium_is_zero(buf + used, OLDEST_AT - used) &&
 			       sodium_is_zero(buf + RESERVED_AT, JOURNAL_ENTRY_HEAD - RESERVED_AT)
 		       ? 0
 		       : -EBADMSG;

@@ -22,15 +22,22 @@ struct journal_head {
 	uint64_t ring_len;
 };
 
+enum journal_kind {
+	JOURNAL_OLD = 0,  /* bytes as they were */
+	JOURNAL_HOLE = 1, /* punched: the entry has no bytes of it */
+	JOURNAL_NEW = 2,  /* what a cut puts: its final record */
+};
+
 struct journal_extent {
 	uint64_t off; /* on disk */
 	uint32_t len;
-	bool hole; /* made a hole: the entry has no bytes of it */
+	enum journal_kind kind;
 };
 
 /* What a file was before a change of it. Bytes of the extents that are no holes follow the path, one after another. */
 struct journal_entry {
-	uint64_t seq;   /* from 1 */
+	uint64_t seq;    /* from 1 */
+	uint64_t oldest; /* the file's entries before this one have ended; from 1 to seq */
 	uint64_t place; /* in the ring, a multiple of JOURNAL_ALIGN */
 	uint8_t file_id[ID_LEN];
 	uint64_t ino;

@@ -77,8 +77,7 @@ static int file_load(struct file *f, struct file_work *w)
 	borrow_end(&b);
 	if (r)
 		return r;
-	f->flags = head.flags;
-	f->generation = head.generation;
+	file_ended(f, head.flags, head.generation);
 	f->holes = (head.flags & FINAL_SPARSE) != 0;
 	return 0;
 }
@@ -248,12 +247,12 @@ uint64_t file_size(struct file *f)
 
 int file_sync(struct file *f, bool data_only)
 {
+	pthread_rwlock_wrlock(&f->lock);
 	uint64_t upto = keep_before_sync(f);
+	pthread_rwlock_unlock(&f->lock);
 	int r = (data_only ? fdatasync(f->fd) : fsync(f->fd)) ? -errno : 0;
 
-	if (!r)
-		keep_synced(f, upto);
-	return r;
+	return r ? r : keep_synced(f, upto);
 }
 
 void file_lost(struct file *f, uint64_t off, uint64_t len)

@@ -16,6 +16,15 @@
 #include "fs/store/borrow.h"
 #include "kms/gate.h"
 
+struct journal_owner;
+
+/* A change of a file's durable bytes under way: keep_before() to keep_after() (fs/inode/keep.h). */
+struct keep_change {
+	struct journal_owner *owner; /* NULL: nothing of the file is in the journal */
+	uint64_t era;
+	bool redone; /* by what the journal says it would be made by the next mount, too */
+};
+
 /*
  * What one request works in: a serving thread's own buffers, sized by file_work_init() for requests of up to
  * INFLIGHT_REQUEST_MAX plain bytes. `slot` is the thread's in-flight slot, NULL for threads that never write.
@@ -27,6 +36,7 @@ struct file_work {
 	uint8_t *slot;
 	unsigned slot_no; /* its place in the in-flight file */
 	size_t plain_len, cipher_len, edge_len;
+	struct keep_change kept; /* from file_commit() to file_committed() */
 	bool dirty; /* holds plaintext since the last wipe */
 };
 
@@ -88,8 +98,9 @@ struct file {
 	_Atomic bool broken;   /* the final record could not be put back after a failed write: EIO from now on */
 	bool holes;            /* `sparse` for good, not only because of gaps */
 	_Atomic uint64_t size; /* changed under the write lock, read without any by getattr */
-	uint64_t generation;
-	uint32_t flags;     /* as on disk */
+	uint64_t generation;   /* of the final record on disk, as the next two; file_ended() */
+	uint32_t flags;
+	uint64_t sparse_since; /* generation of the first final record in a row that says sparse */
 	struct ranges gaps; /* block numbers that out-of-order write-back skipped */
 	unsigned handles, writers;
 };

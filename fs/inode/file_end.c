@@ -79,12 +79,12 @@ int file_resize_locked(struct file *f, struct file_work *w, uint64_t size, uint3
 	if (r)
 		return r;
 	r = file_commit(f, w, &in);
-	if (r) {
+	if (r)
 		undo(f, w, &z);
+	file_committed(f, w, r);
+	if (r)
 		return r;
-	}
 	f->size = size;
-	f->flags = flags;
-	f->generation++;
+	file_ended(f, flags, f->generation + 1);
 	return 0;
 }

@@ -69,7 +69,8 @@ static inline uint8_t *file_old_raw(const struct file *f, const struct file_work
 int file_seal(struct file *f, struct file_work *w, const struct file_plan *p, struct inflight *in) MUST_CHECK;
 /*
  * Step 3: write what lies in the slot, extents in order, then the size unless it is INFLIGHT_KEEP_SIZE. The slot is valid on
- * disk while it lasts, so the daemon's death tears nothing. When the slot cannot be written, the file is not touched.
+ * disk while it lasts, so the daemon's death tears nothing. When the slot cannot be written, the file is not touched. To be followed by
+ * file_committed().
  */
 int file_commit(struct file *f, struct file_work *w, struct inflight *in) MUST_CHECK;
 /*
@@ -82,12 +83,23 @@ int file_room(struct file *f, const struct inflight *in) MUST_CHECK;
  * it took behind the end is given back, with whatever was taken there before.
  */
 int file_reserve(struct file *f, uint64_t at, uint64_t len) MUST_CHECK;
+/* After step 3, which gave R; when that is an error, after what was touched has been put back. */
+void file_committed(struct file *f, const struct file_work *w, int r);
 /* Step 3 has failed: put the final record RAW (LEN bytes) of the current size back and cut what is behind it. */
 void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len);
 
 /* One change of the end, all its steps, under the write lock. On 0 size, flags and generation are the new ones. */
 int file_resize_locked(struct file *f, struct file_work *w, uint64_t size, uint32_t flags,
 		       enum gate_use use) MUST_CHECK;
+
+/* The final record has FLAGS and GENERATION now. */
+static inline void file_ended(struct file *f, uint32_t flags, uint64_t generation)
+{
+	if (flags & ~f->flags & FINAL_SPARSE)
+		f->sparse_since = generation;
+	f->flags = flags;
+	f->generation = generation;
+}
 
 /* [start, end) was written, cut off or made zeros: no lost range any more. With the last of them their error is history. */
 void file_found(struct file *f, uint64_t start, uint64_t end);

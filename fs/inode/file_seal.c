@@ -202,19 +202,23 @@ static int have_listed(struct file *f)
 int file_commit(struct file *f, struct file_work *w, struct inflight *in)
 {
 	struct slot_hold hold = {w->slot_no, NULL};
-	struct keep_change kept = {0};
 	int r = have_listed(f);
 
 	times_hold(f);
+	w->kept = (struct keep_change){0};
 	if (!r)
-		r = keep_before(f, w, in, &kept);
+		r = keep_before(f, w, in, &w->kept);
 	if (!r)
 		r = slot_fill(f, w, in, &hold);
 	if (!r)
 		r = write_out(f, inflight_data(w->slot), in);
 	slot_empty(f, w, &hold);
-	keep_after(f, &kept, r);
 	return r;
+}
+
+void file_committed(struct file *f, const struct file_work *w, int r)
+{
+	keep_after(f, &w->kept, r);
 }
 
 void file_undo(struct file *f, struct file_work *w, const uint8_t *raw, size_t len)

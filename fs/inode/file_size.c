@@ -70,6 +70,7 @@ static int zero_records(struct file *f, struct file_work *w, uint64_t first, uin
 							(uint32_t)(n * layout_record_len(l))};
 		memset(inflight_data(w->slot), 0, in.extent[0].len);
 		r = file_commit(f, w, &in);
+		file_committed(f, w, r);
 	}
 	return r;
 }

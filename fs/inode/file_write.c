@@ -193,8 +193,7 @@ static int written(struct file *f, struct file_work *w, const struct edit *e)
 	f->size = e->new_size;
 	if (!e->final) /* a gap was filled that the end still tells of */
 		return e->flags == f->flags ? 0 : file_resize_locked(f, w, f->size, e->flags, e->wr->use);
-	f->flags = e->flags;
-	f->generation++;
+	file_ended(f, e->flags, f->generation + 1);
 	return 0;
 }
 
@@ -214,6 +213,7 @@ static int write_locked(struct file *f, struct file_work *w, const struct file_w
 		r = file_commit(f, w, &in);
 		if (r)
 			undo_edit(f, w, &e);
+		file_committed(f, w, r);
 	}
 	if (inside)
 		return r;

@@ -16,26 +16,27 @@
 static void all_durable(const struct file *f, struct keep *k)
 {
 	k->blocks = f->size / f->env->layout.block_len;
+	k->disk_size = layout_disk_size(&f->env->layout, f->size);
 	k->end = true;
 	fresh_clear(&k->fresh);
 	k->since = clock_ms(CLOCK_MONOTONIC);
 }
 
-/* F's account as it is now. NULL: memory is short. */
+/* F's account as it is now. Under `first`. NULL: memory is short. */
 static struct keep *keep_of(struct file *f)
 {
 	struct keep *k = f->node->keep;
+	bool stale = !k;
 
-	if (!k) {
-		k = calloc(1, sizeof(*k));
-		if (!k)
-			return NULL;
-		all_durable(f, k);
-		f->node->keep = k;
-	} else if (clock_ms(CLOCK_MONOTONIC) - k->since > FRESH_MS) {
-		all_durable(f, k);
-	}
+	if (!k)
+		k = f->node->keep = calloc(1, sizeof(*k));
+	if (!k)
+		return NULL;
 	k->journal = f->env->journal;
+	uint64_t era = k->owner ? journal_era(k->journal, k->owner) : 0;
+	if (stale || era != k->era || clock_ms(CLOCK_MONOTONIC) - k->since > FRESH_MS)
+		all_durable(f, k);
+	k->era = era;
 	return k;
 }
 
@@ -43,7 +44,13 @@ static struct keep *keep_of(struct file *f)
 struct touched {
 	uint64_t first, end;
 	bool final, cut;
+	uint64_t era;
 };
+
+static bool nothing(const struct touched *t)
+{
+	return t->first == t->end && !t->final && !t->cut;
+}
 
 static void touch(const struct keep *k, struct touched *t, uint64_t first, uint64_t end)
 {
@@ -62,8 +69,7 @@ static void look(const struct file *f, const struct keep *k, const struct inflig
 	uint64_t record = layout_record_len(l), disk_size = layout_disk_size(l, f->size);
 	uint64_t final_at = layout_record_off(l, f->size / l->block_len);
 
-	*t = (struct touched){0};
-	t->cut = in->disk_size != INFLIGHT_KEEP_SIZE && in->disk_size < disk_size;
+	t->cut = in->disk_size < k->disk_size;
 	t->final = t->cut && k->end;
 	for (uint32_t i = 0; i < in->n_extents; i++) {
 		uint64_t from = in->extent[i].disk_off, to = from + in->extent[i].len;
@@ -71,28 +77,54 @@ static void look(const struct file *f, const struct keep *k, const struct inflig
 		touch(k, t, (from - l->header_len) / record, (to - l->header_len + record - 1) / record);
 		t->final = t->final || (k->end && to > final_at && from < disk_size);
 	}
-	/* who has an entry behind the cut must say that it counts no more, too */
-	t->cut = t->cut && (k->owner || t->final || k->blocks > 0);
 }
 
-/* One extent of the entry, its bytes read into *BUF, which moves on. */
-static int take_bytes(struct file *f, struct journal_change *j, uint64_t off, size_t len, uint8_t **buf)
+/* What IN touches that has to be kept; without IN the whole blocks from T's first to END - 1. NULL: memory is short. */
+static struct keep *look_at(struct file *f, const struct inflight *in, uint64_t first, uint64_t end, struct touched *t)
+{
+	*t = (struct touched){0};
+	pthread_mutex_lock(&f->first);
+	struct keep *k = keep_of(f);
+	if (k && in)
+		look(f, k, in, t);
+	else if (k)
+		touch(k, t, first, end);
+	t->era = k ? k->era : 0;
+	pthread_mutex_unlock(&f->first);
+	return k;
+}
+
+/* One extent more of the entry, BYTES long of it. */
+static void add(struct journal_change *j, uint64_t off, size_t len, enum journal_kind kind, const uint8_t *bytes)
 {
 	uint32_t i = j->entry.n_extents++;
+
+	j->entry.extent[i] = (struct journal_extent){.off = off, .len = (uint32_t)len, .kind = kind};
+	j->bytes[i] = bytes;
+}
+
+/* The old bytes, read into *BUF, which moves on. */
+static int add_old(struct file *f, struct journal_change *j, uint64_t off, size_t len, uint8_t **buf)
+{
 	int r = store_pread_full(f->fd, *buf, len, off);
 
-	j->entry.extent[i] = (struct journal_extent){.off = off, .len = (uint32_t)len};
-	j->bytes[i] = *buf;
+	add(j, off, len, JOURNAL_OLD, *buf);
 	*buf += len;
 	return r;
 }
 
-static int put(struct file *f, struct keep *k, struct journal_change *j, struct keep_change *c)
+static int owned(struct file *f, struct keep *k)
 {
-	char path[JOURNAL_PATH_MAX];
 	pthread_mutex_lock(&f->first);
 	int r = k->owner ? 0 : journal_join(k->journal, f->fd, &k->owner);
 	pthread_mutex_unlock(&f->first);
+	return r;
+}
+
+static int put(struct file *f, struct keep *k, struct journal_change *j)
+{
+	char path[JOURNAL_PATH_MAX];
+	int r = owned(f, k);
 
 	if (r)
 		return r;
@@ -102,14 +134,11 @@ static int put(struct file *f, struct keep *k, struct journal_change *j, struct 
 	j->entry.path_len = (uint32_t)node_path(f->env->nodes, f->node, path, sizeof(path));
 	j->path = path;
 	j->owner = k->owner;
-	r = journal_put(k->journal, j);
-	if (!r)
-		*c = (struct keep_change){k->owner, j->entry.seq};
-	return r;
+	return journal_put(k->journal, j);
 }
 
-/* What is in the journal now may be written over again. */
-static void now_fresh(struct file *f, struct keep *k, const struct touched *t, const struct inflight *in)
+/* What is in the journal now may be written over, but not if another era has begun meanwhile: then it is looked at again. */
+static void now_fresh(struct file *f, struct keep *k, const struct touched *t, uint64_t cut)
 {
 	const struct layout *l = &f->env->layout;
 
@@ -119,105 +148,148 @@ static void now_fresh(struct file *f, struct keep *k, const struct touched *t, c
 	if (t->final)
 		k->end = false;
 	if (t->cut) {
-		uint64_t left = (in->disk_size - l->header_len) / layout_record_len(l);
+		uint64_t left = (cut - l->header_len) / layout_record_len(l);
 		k->blocks = left < k->blocks ? left : k->blocks;
+		k->disk_size = cut;
 		k->end = false;
 	}
 	pthread_mutex_unlock(&f->first);
 }
 
-/* What IN touches that has to be kept. NULL: memory is short. */
-static struct keep *look_at(struct file *f, const struct inflight *in, struct touched *t)
+/* May the change be made, everything that it needs being kept? */
+static bool enter(const struct keep *k, const struct touched *t, struct keep_change *c)
 {
-	pthread_mutex_lock(&f->first);
-	struct keep *k = keep_of(f);
-	if (k)
-		look(f, k, in, t);
-	pthread_mutex_unlock(&f->first);
-	return k;
+	if (!k->owner)
+		return true;
+	if (!journal_enter(k->journal, k->owner, t->era))
+		return false;
+	c->owner = k->owner;
+	c->era = t->era;
+	return true;
+}
+
+/* All that T says, out of the file, and for a cut the bytes of IN out of the slot. */
+static int keep_touched(struct file *f, struct file_work *w, const struct inflight *in, struct keep *k,
+			const struct touched *t)
+{
+	const struct layout *l = &f->env->layout;
+	struct journal_change j = {.entry.cut = t->cut ? in->disk_size : JOURNAL_NO_CUT};
+	uint8_t *buf = w->cipher + FILE_OLD_MAX * layout_final_room(l);
+	const uint8_t *slot = inflight_data(w->slot);
+	int r = 0;
+
+	if (t->first < t->end)
+		r = add_old(f, &j, layout_record_off(l, t->first), (t->end - t->first) * layout_record_len(l), &buf);
+	if (!r && t->final)
+		r = add_old(f, &j, layout_record_off(l, f->size / l->block_len), layout_final_len(l, f->size), &buf);
+	for (uint32_t i = 0; t->cut && i < in->n_extents; i++) {
+		add(&j, in->extent[i].disk_off, in->extent[i].len, JOURNAL_NEW, slot);
+		slot += in->extent[i].len;
+	}
+	if (!r)
+		r = put(f, k, &j);
+	return r == -EIO ? file_corrupt(f, "what is to be written over cannot be kept: block", t->first) : r;
 }
 
 int keep_before(struct file *f, struct file_work *w, const struct inflight *in, struct keep_change *c)
 {
-	const struct layout *l = &f->env->layout;
-	struct journal_change j = {.entry.cut = JOURNAL_NO_CUT};
 	struct touched t;
 
 	*c = (struct keep_change){0};
 	if (!f->env->journal)
 		return 0;
-	struct keep *k = look_at(f, in, &t);
-	if (!k)
-		return -ENOMEM;
-	if (t.first == t.end && !t.final && !t.cut)
-		return 0;
-	uint8_t *buf = w->cipher + FILE_OLD_MAX * layout_final_room(l);
-	int r = 0;
-	if (t.first < t.end)
-		r = take_bytes(f, &j, layout_record_off(l, t.first), (t.end - t.first) * layout_record_len(l), &buf);
-	if (!r && t.final)
-		r = take_bytes(f, &j, layout_record_off(l, f->size / l->block_len), layout_final_len(l, f->size), &buf);
-	if (t.cut)
-		j.entry.cut = in->disk_size;
+	for (;;) {
+		struct keep *k = look_at(f, in, 0, 0, &t);
+		int r = !k ? -ENOMEM : nothing(&t) ? 0 : keep_touched(f, w, in, k, &t);
+		if (r)
+			return r;
+		if (!nothing(&t))
+			now_fresh(f, k, &t, in->disk_size);
+		c->redone = c->redone || t.cut;
+		if (enter(k, &t, c))
+			return 0;
+	}
+}
+
+/* All that F is now becomes durable, and its entries end. Under the write lock. */
+static int sync_now(struct file *f)
+{
+	uint64_t upto = keep_before_sync(f);
+
+	return fdatasync(f->fd) ? -errno : keep_synced(f, upto);
+}
+
+/* Make it durable that the end allows holes. */
+static int holes_durable(struct file *f, struct keep *k)
+{
+	int r = sync_now(f);
+
 	if (!r)
-		r = put(f, k, &j, c);
-	if (!r)
-		now_fresh(f, k, &t, in);
-	return r == -EIO ? file_corrupt(f, "what is to be written over cannot be kept: block", t.first) : r;
+		k->sparse = f->sparse_since;
+	return r;
+}
+
+static int put_hole(struct file *f, struct keep *k, const struct touched *t)
+{
+	const struct layout *l = &f->env->layout;
+	struct journal_change j = {.entry.cut = JOURNAL_NO_CUT};
+
+	add(&j, layout_record_off(l, t->first), (t->end - t->first) * layout_record_len(l), JOURNAL_HOLE, NULL);
+	return put(f, k, &j);
 }
 
 int keep_before_hole(struct file *f, uint64_t first, uint64_t last, struct keep_change *c)
 {
-	const struct layout *l = &f->env->layout;
-	struct journal_change j = {.entry.cut = JOURNAL_NO_CUT};
-	struct touched t = {0};
+	struct touched t;
 
 	*c = (struct keep_change){0};
 	if (!f->env->journal)
 		return 0;
-	struct keep *k = keep_of(f);
-	if (!k)
-		return -ENOMEM;
-	touch(k, &t, first, last);
-	if (t.first == t.end)
-		return 0;
-	j.entry.n_extents = 1;
-	j.entry.extent[0] = (struct journal_extent){layout_record_off(l, t.first),
-						    (uint32_t)((t.end - t.first) * layout_record_len(l)), true};
-	int r = put(f, k, &j, c);
-	if (!r && !fresh_put(&k->fresh, t.first, t.end))
-		fresh_clear(&k->fresh);
-	return r;
+	for (;;) {
+		struct keep *k = look_at(f, NULL, first, last, &t);
+		bool ready = k && (nothing(&t) || k->sparse == f->sparse_since);
+		int r = !k ? -ENOMEM : !ready ? holes_durable(f, k) : nothing(&t) ? 0 : put_hole(f, k, &t);
+		if (r)
+			return r;
+		if (!ready)
+			continue;
+		if (!nothing(&t))
+			now_fresh(f, k, &t, 0);
+		c->redone = c->redone || !nothing(&t);
+		if (enter(k, &t, c))
+			return 0;
+	}
 }
 
 void keep_after(struct file *f, const struct keep_change *c, int r)
 {
 	if (c->owner)
-		journal_made(f->env->journal, c->owner, c->seq);
+		journal_made(f->env->journal, c->owner, c->era);
 	if (!r || !f->node->keep)
 		return;
 	pthread_mutex_lock(&f->first);
 	all_durable(f, f->node->keep);
 	pthread_mutex_unlock(&f->first);
+	if (c->redone) /* nor must a later mount make what has failed here */
+		(void)(sync_now(f) == 0);
 }
 
 uint64_t keep_before_sync(struct file *f)
 {
+	struct keep *k = f->node->keep;
 	uint64_t upto = 0;
 
-	pthread_rwlock_wrlock(&f->lock);
-	struct keep *k = f->node->keep;
-	if (k && f->env->journal) {
-		if (k->owner)
-			upto = journal_before_sync(k->journal, k->owner);
-		all_durable(f, k);
-	}
-	pthread_rwlock_unlock(&f->lock);
+	if (!k || !f->env->journal)
+		return 0;
+	if (k->owner)
+		upto = journal_before_sync(k->journal, k->owner);
+	pthread_mutex_lock(&f->first);
+	all_durable(f, k);
+	pthread_mutex_unlock(&f->first);
 	return upto;
 }
 
-void keep_synced(struct file *f, uint64_t upto)
+int keep_synced(struct file *f, uint64_t upto)
 {
-	if (upto)
-		journal_synced(f->env->journal, f->node->keep->owner, upto);
+	return upto ? journal_synced(f->env->journal, f->node->keep->owner, upto) : 0;
 }

@@ -23,6 +23,7 @@
 #include "fs/lock/janitor.h"
 #include "fs/lock/lock.h"
 #include "fs/mount/leave.h"
+#include "fs/store/journal.h"
 #include "fs/store/written.h"
 #include "fs/tree/tree.h"
 #include "fs/watch/built_on.h"
@@ -230,6 +231,8 @@ int fs_start(struct fs *fs)
 	audit_corrupt(fs->cfg.audit, &fs->tree.env.corrupt);
 	if (!r && fs->cfg.store->written)
 		r = written_start(fs->cfg.store->written);
+	if (!r && fs->cfg.store->journal)
+		r = journal_start(fs->cfg.store->journal);
 	if (!r)
 		r = janitor_start(&fs->lock);
 	if (!r)

@@ -20,7 +20,7 @@ struct journal_config {
 
 /* Nothing on disk yet: the file is made, or taken over from an earlier session, with the first entry. KEY is taken over on 0. -ENOMEM. */
 int journal_open(const struct journal_config *cfg, struct journal_key *key, struct journal **out) MUST_CHECK;
-/* All owners have been left. The file stays. NULL is legal. */
+/* All owners have been left. Ends the thread; the file stays. NULL is legal. */
 void journal_close(struct journal *j);
 
 /* The owner of a file whose descriptor is FD, of which it keeps a duplicate to sync by. -ENOMEM, -EMFILE. */
@@ -31,23 +31,41 @@ void journal_leave(struct journal *j, struct journal_owner *o);
 /* A change that is about to be made. */
 struct journal_change {
 	struct journal_owner *owner;
-	struct journal_entry entry;            /* seq and place are set here */
+	struct journal_entry entry;            /* seq, oldest and place are set here */
 	const char *path;                      /* entry.path_len bytes */
 	const uint8_t *bytes[JOURNAL_EXTENTS]; /* of each extent that is no hole */
 };
 
 /*
- * Put the entry of C into the ring, and wait until it is durable, with others' in one sync. On 0 the change may be made; then
- * journal_made() says so, with the seq that was set, whether it was made or not. One at a time for a thread. May sync other files when the
- * ring is full. Safe from any thread. -ENOSPC, -EIO (and then for good: what a failed sync has dropped nobody knows), -ENOMEM.
+ * Put the entry of C into the ring, and wait until it is durable, with others' in one sync. May sync other files when the ring is
+ * full. Safe from any thread, but not between journal_enter() and journal_made(). -ENOSPC, -EIO (and then for good: what a failed sync
+ * has dropped nobody knows), -ENOMEM.
  */
 int journal_put(struct journal *j, struct journal_change *c) MUST_CHECK;
-void journal_made(struct journal *j, struct journal_owner *o, uint64_t seq);
 
-/* Before a sync of O's file: what it will end. */
-uint64_t journal_before_sync(struct journal *j, const struct journal_owner *o);
-/* The sync that began after journal_before_sync() gave UPTO has succeeded. */
-void journal_synced(struct journal *j, struct journal_owner *o, uint64_t upto);
+/*
+ * O's file is synced by whoever needs room, too, and its entries end with that: then what was written over freely until now is durable
+ * as well. Each sync begins a new era. Who is about to change the file looks what has to be kept in the era of now, puts that, and enters:
+ * false if the era is over, and he must look anew. Else he makes his change, and says that it is made; a sync waits for him until then.
+ */
+uint64_t journal_era(struct journal *j, const struct journal_owner *o);
+bool journal_enter(struct journal *j, struct journal_owner *o, uint64_t era) MUST_CHECK;
+void journal_made(struct journal *j, struct journal_owner *o, uint64_t era);
+
+/* Before a sync of O's file: a new era; what the sync will end. Waits for changes under way. */
+uint64_t journal_before_sync(struct journal *j, struct journal_owner *o);
+/*
+ * The sync that began after journal_before_sync() gave UPTO has succeeded. Waits for the disk if entries were put meanwhile.
+ * -EIO: it may count as not having ended them.
+ */
+int journal_synced(struct journal *j, struct journal_owner *o, uint64_t upto) MUST_CHECK;
+
+/* Start the thread that syncs a file JOURNAL_AGE_S after its first entry, so that it goes back by no more. Not before the last fork. */
+#define JOURNAL_AGE_S 20
+int journal_start(struct journal *j) MUST_CHECK;
+/* What the thread does each second; NOW in seconds of CLOCK_MONOTONIC. For tests without it. */
+void journal_tick(struct journal *j, int64_t now);
+
 struct journal_stat {
 	uint64_t ring_len, used; /* bytes; ring_len 0: there is none yet */
 	uint64_t in_force, put;  /* entries now, and since the mount */

@@ -114,8 +114,8 @@ int journal_disk_ready(struct journal *j)
 	return r;
 }
 
-void journal_disk_ended(struct journal *j, uint64_t at)
+int journal_disk_ended(struct journal *j, uint64_t at)
 {
-	(void)(store_pwrite_full(j->fd, journal_mark_ended, JOURNAL_MARK_LEN,
-				 JOURNAL_HEAD_LEN + at % j->ring_len + JOURNAL_MARK_OFF) == 0);
+	return store_pwrite_full(j->fd, journal_mark_ended, JOURNAL_MARK_LEN,
+				 JOURNAL_HEAD_LEN + at % j->ring_len + JOURNAL_MARK_OFF);
 }

@@ -12,19 +12,18 @@ struct journal_owner {
 	bool open;    /* its file still is */
 	bool syncing; /* somebody syncs it to get room */
 	size_t items;
-};
-
-enum item_state {
-	ITEM_PUT = 1, /* its change is not made yet */
-	ITEM_MADE,
-	ITEM_ENDED,
+	uint64_t era;
+	uint64_t ended;    /* its entries up to this one have */
+	unsigned under[2]; /* entries being put and changes being made, of an even era and of an odd one */
+	bool turning;      /* an era has begun, and those of the one before it are waited for */
 };
 
 /* One entry. Places count on without end; in the ring they are taken modulo its length. */
 struct journal_item {
 	uint64_t at, len, seq;
+	int64_t since; /* when it was put: CLOCK_MONOTONIC, s */
 	struct journal_owner *owner;
-	enum item_state state;
+	bool ended;
 };
 
 struct journal {
@@ -43,14 +42,37 @@ struct journal {
 	uint64_t in_force, put;
 	struct journal_item *item; /* a ring of its own: oldest first */
 	size_t room, first, n;
+	pthread_t thread;
+	pthread_cond_t wake;
+	bool started, stopping;
 };
 
-/* Under the lock, or when nobody else is there any more. */
+/* journal_items.c; all under the lock, or when nobody else is there any more. */
+static inline struct journal_item *journal_item_at(const struct journal *j, size_t i)
+{
+	return &j->item[(j->first + i) % j->room];
+}
+/* A new one behind the others, LEN bytes at AT. -ENOMEM. */
+int journal_item_add(struct journal *j, struct journal_owner *o, uint64_t at, uint64_t len) MUST_CHECK;
+/* Where LEN bytes would go; false if there is no room. An entry lies in one piece, so the ring's end may have to be left out. */
+bool journal_fits(const struct journal *j, size_t len, uint64_t *at);
+/* O's entries up to UPTO count no more, and room that is free at the tail is given back. */
+void journal_items_end(struct journal *j, struct journal_owner *o, uint64_t upto);
 void journal_drop_oldest(struct journal *j);
+/* Nobody needs O any more? Then it goes. */
+void journal_owner_unused(struct journal_owner *o);
+
+/* journal_sync.c, under the lock, which is let go meanwhile. */
+/* What was begun in ERA is done. */
+void journal_done(struct journal *j, struct journal_owner *o, uint64_t era);
+/* What has been written is durable when this returns 0; whoever comes first syncs for all that wait. */
+int journal_settle(struct journal *j) MUST_CHECK;
+/* The oldest entry's file is synced, or whoever does that waited for. */
+int journal_reclaim(struct journal *j) MUST_CHECK;
 
 /* journal_disk.c. The file is there, its head this session's and durable. -ENOSPC, -EIO, ... and tried again the next time. */
 int journal_disk_ready(struct journal *j) MUST_CHECK;
-/* Write what has ended on disk: the entry at AT in the ring. Best effort. */
-void journal_disk_ended(struct journal *j, uint64_t at);
+/* Write the mark of the entry at AT in the ring: it has ended. -EIO. */
+int journal_disk_ended(struct journal *j, uint64_t at) MUST_CHECK;
 
 #endif

@@ -14,8 +14,7 @@ struct undo {
 
 struct undo_done {
 	uint64_t entries; /* that were in force */
-	uint64_t files;   /* something was put back in */
-	uint64_t records; /* blocks and ends put back */
+	uint64_t files;   /* that went back to what they were */
 };
 
 /*

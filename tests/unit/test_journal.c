@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "crypto/auto.h"
 #include "fs/store/journal.h"
@@ -67,7 +68,7 @@ static int put(struct journal_owner *o, uint64_t off, size_t len, uint8_t value,
 				   .entry = {.ino = 3,
 					     .cut = JOURNAL_NO_CUT,
 					     .n_extents = 1,
-					     .extent = {{off, (uint32_t)len, false}},
+					     .extent = {{off, (uint32_t)len, JOURNAL_OLD}},
 					     .path_len = 3},
 				   .path = "a/b",
 				   .bytes = {bytes}};
@@ -80,7 +81,7 @@ static int put(struct journal_owner *o, uint64_t off, size_t len, uint8_t value,
 
 struct seen {
 	unsigned in_force, ended;
-	uint64_t newest;
+	uint64_t newest, oldest; /* of the newest */
 };
 
 /* All that the next mount would find. */
@@ -106,10 +107,31 @@ static struct seen look(uint64_t session)
 		for (uint32_t i = 0; i < e.extent[0].len; i++)
 			ck_assert_uint_eq(bytes[i], (uint8_t)e.extent[0].off);
 		*(e.ended ? &seen.ended : &seen.in_force) += 1;
-		seen.newest = e.seq > seen.newest ? e.seq : seen.newest;
+		if (e.seq > seen.newest) {
+			seen.newest = e.seq;
+			seen.oldest = e.oldest;
+		}
 	}
 	journal_key_free(key);
 	return seen;
+}
+
+static unsigned syncs; /* of the journal or of a file */
+
+int byokfs_fdatasync(int fd) __asm__("fdatasync");
+int byokfs_fdatasync(int fd)
+{
+	__atomic_add_fetch(&syncs, 1, __ATOMIC_RELAXED);
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+/* As the file does: put, then change. */
+static void change(struct journal_owner *o, uint64_t off, size_t len, uint64_t *seq)
+{
+	ck_assert_int_eq(put(o, off, len, (uint8_t)off, seq), 0);
+	uint64_t era = journal_era(j, o);
+	ck_assert(journal_enter(j, o, era));
+	journal_made(j, o, era);
 }
 
 START_TEST(in_force)
@@ -121,22 +143,60 @@ START_TEST(in_force)
 	ck_assert_uint_eq(s.ring_len, 0);
 	ck_assert_int_eq(faccessat(own_fd, STORE_JOURNAL, F_OK, 0),
 			 -1); /* who writes nothing durable anew pays nothing */
-	ck_assert_int_eq(put(owner, 600, 5000, (uint8_t)600, &seq), 0);
-	ck_assert_uint_eq(journal_before_sync(j, owner), 0); /* its change is not made */
-	ck_assert_int_eq(put(owner, 700, 60, (uint8_t)700, &last), 0);
+	change(owner, 600, 5000, &seq);
+	change(owner, 700, 60, &last);
 	ck_assert_uint_eq(last, seq + 1);
-	ck_assert_uint_eq(look(5).in_force, 2);
-	journal_made(j, owner, last);
-	ck_assert_uint_eq(journal_before_sync(j, owner), 0); /* the first one still holds it up */
-	journal_made(j, owner, seq);
-	ck_assert_uint_eq(journal_before_sync(j, owner), last);
-	journal_synced(j, owner, seq);
 	struct seen seen = look(5);
-	ck_assert(seen.in_force == 1 && seen.ended == 1 && seen.newest == last);
-	journal_synced(j, owner, last);
+	ck_assert(seen.in_force == 2 && seen.oldest == 1);
+	ck_assert_uint_eq(journal_before_sync(j, owner), last);
+	ck_assert_int_eq(journal_synced(j, owner, last), 0);
 	ck_assert_uint_eq(look(5).ended, 2);
 	journal_stat(j, &s);
 	ck_assert(s.ring_len == RING && s.used == 0 && s.in_force == 0 && s.put == 2);
+	change(owner, 600, 60, &seq);
+	ck_assert_uint_eq(look(5).oldest, seq); /* says so even where the marks have not reached the disk */
+}
+END_TEST
+
+/* A sync under way, and somebody puts the next entry: that names the older ones as in force, so their marks must be durable. */
+START_TEST(younger)
+{
+	uint64_t seq, last, upto;
+
+	change(owner, 600, 60, &seq);
+	upto = journal_before_sync(j, owner);
+	unsigned before = syncs;
+	ck_assert_int_eq(journal_synced(j, owner, upto), 0);
+	ck_assert_uint_eq(syncs, before); /* nothing is younger */
+	change(owner, 700, 60, &seq);
+	upto = journal_before_sync(j, owner);
+	ck_assert_uint_eq(upto, seq);
+	change(owner, 800, 60, &last);
+	before = syncs;
+	ck_assert_int_eq(journal_synced(j, owner, upto), 0);
+	ck_assert_uint_eq(syncs, before + 1);
+	struct seen seen = look(5);
+	ck_assert(seen.in_force == 1 && seen.newest == last && seen.oldest == seq);
+}
+END_TEST
+
+/* Who looked before a sync began, and changes after, would write over what that makes durable. */
+START_TEST(eras)
+{
+	uint64_t seq, era = journal_era(j, owner);
+
+	ck_assert(journal_enter(j, owner, era));
+	journal_made(j, owner, era);
+	change(owner, 600, 60, &seq);
+	ck_assert_uint_eq(journal_before_sync(j, owner), seq);
+	ck_assert(!journal_enter(j, owner, era));
+	ck_assert(journal_enter(j, owner, era + 1));
+	journal_made(j, owner, era + 1);
+	era = journal_era(j, owner);
+	journal_tick(j, INT64_MAX - JOURNAL_AGE_S);
+	ck_assert(!journal_enter(j, owner, era));
+	struct seen seen = look(5);
+	ck_assert(seen.in_force == 0 && seen.ended == 1);
 }
 END_TEST
 
@@ -149,12 +209,10 @@ START_TEST(sessions)
 	const uint8_t *bytes;
 	uint8_t buf[512];
 
-	ck_assert_int_eq(put(owner, 600, 60, (uint8_t)600, &seq), 0);
-	journal_made(j, owner, seq);
+	change(owner, 600, 60, &seq);
 	end();
 	begin(6);
-	ck_assert_int_eq(put(owner, 700, 9000, (uint8_t)700, &seq), 0);
-	journal_made(j, owner, seq);
+	change(owner, 700, 9000, &seq);
 	ck_assert_uint_eq(look(6).in_force, 1);
 	ck_assert_int_eq(journal_key_new(keys, 5, &key), 0);
 	AUTO(auto_close) int fd = store_open_file(own_fd, STORE_JOURNAL, O_RDONLY);
@@ -173,8 +231,7 @@ START_TEST(full)
 
 	ck_assert_int_eq(journal_join(j, file_fd, &other), 0);
 	for (unsigned i = 0; i < 10 * RING / 70000; i++) {
-		ck_assert_int_eq(put(i % 2 ? owner : other, 1000 + i, 70000, (uint8_t)(1000 + i), &seq), 0);
-		journal_made(j, i % 2 ? owner : other, seq);
+		change(i % 2 ? owner : other, 1000 + i, 70000, &seq);
 		if (i % 16 == 0)
 			ck_assert_uint_eq(look(5).newest, seq);
 		journal_stat(j, &s);
@@ -184,7 +241,7 @@ START_TEST(full)
 	journal_leave(j, other); /* its entries stay in force */
 	journal_stat(j, &s);
 	held = s.in_force;
-	journal_synced(j, owner, journal_before_sync(j, owner));
+	ck_assert_int_eq(journal_synced(j, owner, journal_before_sync(j, owner)), 0);
 	journal_stat(j, &s);
 	ck_assert(s.in_force > 0 && s.in_force < held);
 	ck_assert_int_eq(put(owner, 1000, RING, (uint8_t)1000, &seq), -EFBIG);
@@ -204,10 +261,11 @@ static void *writer(void *arg)
 		uint64_t off = 512 + n * ROUNDS + i;
 		if (put(mine, off, 1 + (i * 977 + n * 131) % 60000, (uint8_t)off, &seq))
 			atomic_store(&wrong, 2);
-		else
-			journal_made(j, mine, seq);
-		if (i % 7 == n % 7)
-			journal_synced(j, mine, journal_before_sync(j, mine));
+		uint64_t era = journal_era(j, mine);
+		if (journal_enter(j, mine, era))
+			journal_made(j, mine, era);
+		if (i % 7 == n % 7 && journal_synced(j, mine, journal_before_sync(j, mine)))
+			atomic_store(&wrong, 3);
 	}
 	journal_leave(j, mine);
 	return NULL;
@@ -249,8 +307,7 @@ START_TEST(no_room)
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
 	ck_assert_int_eq(faccessat(own_fd, STORE_JOURNAL, F_OK, 0), -1);
 	ck_assert_int_eq(faccessat(own_fd, STORE_TMP_PREFIX "journal", F_OK, 0), -1);
-	ck_assert_int_eq(put(owner, 600, 60, (uint8_t)600, &seq), 0);
-	journal_made(j, owner, seq);
+	change(owner, 600, 60, &seq);
 	ck_assert_uint_eq(look(5).in_force, 1);
 }
 END_TEST
@@ -262,6 +319,8 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, in_force);
+	tcase_add_test(t, younger);
+	tcase_add_test(t, eras);
 	tcase_add_test(t, sessions);
 	tcase_add_test(t, full);
 	tcase_add_test(t, threads);

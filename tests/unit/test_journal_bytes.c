@@ -23,13 +23,14 @@ static struct journal_entry an_entry(void)
 {
 	return (struct journal_entry){
 		.seq = 7,
+		.oldest = 6,
 		.place = 640,
 		.file_id = "0123456789abcde",
 		.ino = 42,
 		.disk_size = 9999,
 		.cut = 5000,
 		.n_extents = 3,
-		.extent = {{512, 100, false}, {4636, 4124, true}, {8760, 200, false}},
+		.extent = {{512, 100, JOURNAL_OLD}, {4636, 4124, JOURNAL_HOLE}, {8760, 200, JOURNAL_NEW}},
 		.path_len = sizeof(PATH) - 1,
 	};
 }
@@ -97,12 +98,12 @@ START_TEST(entry)
 
 	ck_assert_uint_eq(len % JOURNAL_ALIGN, 0);
 	ck_assert_int_eq(journal_entry_parse(key, buf, len, e.place, &got, &path, &bytes), 0);
-	ck_assert(!got.ended && got.seq == 7 && got.ino == 42 && got.disk_size == 9999 && got.cut == 5000);
+	ck_assert(!got.ended && got.seq == 7 && got.oldest == 6 && got.ino == 42 && got.disk_size == 9999 && got.cut == 5000);
 	ck_assert_mem_eq(got.file_id, e.file_id, ID_LEN);
 	ck_assert_uint_eq(got.n_extents, 3);
 	for (unsigned i = 0; i < 3; i++)
 		ck_assert(got.extent[i].off == e.extent[i].off && got.extent[i].len == e.extent[i].len &&
-			  got.extent[i].hole == e.extent[i].hole);
+			  got.extent[i].kind == e.extent[i].kind);
 	ck_assert(got.path_len == 9 && memcmp(path, PATH, 9) == 0);
 	for (size_t i = 0; i < BYTES; i++)
 		ck_assert_uint_eq(bytes[i], (uint8_t)i);
@@ -157,7 +158,7 @@ END_TEST
 
 START_TEST(refused)
 {
-	struct journal_entry bad[12];
+	struct journal_entry bad[16];
 	uint8_t buf[4096];
 	struct store_keys *k = test_store(1);
 	struct journal_key *key = key_of(k, 5);
@@ -177,6 +178,10 @@ START_TEST(refused)
 	bad[9].cut = JOURNAL_NO_CUT;
 	bad[10].cut = UINT64_MAX - 1;
 	bad[11].extent[1].len = 0;
+	bad[12].oldest = 0;
+	bad[13].oldest = 8;
+	bad[14].cut = JOURNAL_NO_CUT; /* and something new */
+	bad[15].n_extents = 2;        /* a cut, and nothing new */
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		ck_assert_uint_eq(journal_entry_len(&bad[i]), 0);
 		ck_assert_int_eq(journal_entry_seal(key, &bad[i], PATH, buf), -EINVAL);
@@ -194,7 +199,13 @@ START_TEST(paths)
 	struct journal_key *key = key_of(k, 5);
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		struct journal_entry e = {.seq = 1, .cut = 600, .path_len = (uint32_t)strlen(bad[i])}, got;
+		struct journal_entry e = {.seq = 1,
+					  .oldest = 1,
+					  .cut = JOURNAL_NO_CUT,
+					  .n_extents = 1,
+					  .extent = {{600, 4, JOURNAL_HOLE}},
+					  .path_len = (uint32_t)strlen(bad[i])},
+				     got;
 		uint8_t buf[512];
 		const char *path;
 		const uint8_t *bytes;
