@@ -15,13 +15,13 @@
 #define MAGIC "BYOKFS1J"
 #define HEAD_MACED 96u
 #define HEAD_USED 40u
-#define ENTRY_MAGIC "UNDO"
 #define EXTENT_AT 72u
 #define EXTENT_LEN 16u
 #define OLDEST_AT (EXTENT_AT + JOURNAL_EXTENTS * EXTENT_LEN)
 #define RESERVED_AT (OLDEST_AT + 8u)
 
-const uint8_t journal_mark_ended[JOURNAL_MARK_LEN] = {'D', 'O', 'N', 'E'};
+static const uint8_t entry_magic[4] = {'U', 'N', 'D', 'O'};
+const uint8_t journal_magic_ended[JOURNAL_MARK_LEN] = {'D', 'O', 'N', 'E'};
 
 struct journal_key {
 	uint8_t key[KEY_LEN];
@@ -163,7 +163,7 @@ int journal_entry_seal(const struct journal_key *k, const struct journal_entry *
 	if (bytes == SIZE_MAX)
 		return -EINVAL;
 	memset(buf, 0, JOURNAL_ENTRY_HEAD);
-	memcpy(buf, ENTRY_MAGIC, 4);
+	memcpy(buf, entry_magic, sizeof(entry_magic));
 	be64_put(buf + 8, e->seq);
 	be64_put(buf + 16, e->place);
 	memcpy(buf + 24, e->file_id, ID_LEN);
@@ -198,7 +198,7 @@ static int entry_read(const uint8_t *buf, struct journal_entry *e)
 				    .path_len = be32_get(buf + 68),
 				    .oldest = be64_get(buf + OLDEST_AT)};
 	memcpy(e->file_id, buf + 24, ID_LEN);
-	e->ended = memcmp(buf + JOURNAL_MARK_OFF, journal_mark_ended, JOURNAL_MARK_LEN) == 0;
+	e->ended = memcmp(buf + JOURNAL_MARK_OFF, journal_magic_ended, JOURNAL_MARK_LEN) == 0;
 	if (e->n_extents > JOURNAL_EXTENTS)
 		return -EBADMSG;
 	for (uint32_t i = 0; i < e->n_extents; i++) {
@@ -213,12 +213,12 @@ static int entry_read(const uint8_t *buf, struct journal_entry *e)
 }
 
 int journal_entry_parse(const struct journal_key *k, const uint8_t *buf, size_t len, uint64_t place,
-			struct journal_entry *out, const char **path, const uint8_t **bytes)
+			struct journal_left *out)
 {
 	uint8_t good[MAC_LEN];
 	struct journal_entry e;
 
-	if (len < JOURNAL_ENTRY_HEAD || memcmp(buf, ENTRY_MAGIC, 4) != 0)
+	if (len < JOURNAL_ENTRY_HEAD || memcmp(buf, entry_magic, sizeof(entry_magic)) != 0)
 		return -ENOENT;
 	if (entry_read(buf, &e) || e.place != place)
 		return -EBADMSG;
@@ -232,8 +232,6 @@ int journal_entry_parse(const struct journal_key *k, const uint8_t *buf, size_t 
 	if (sodium_memcmp(good, buf + maced, MAC_LEN) != 0 ||
 	    !path_below((const char *)buf + JOURNAL_ENTRY_HEAD, e.path_len))
 		return -EBADMSG;
-	*out = e;
-	*path = (const char *)buf + JOURNAL_ENTRY_HEAD;
-	*bytes = buf + journal_bytes_at(&e);
+	*out = (struct journal_left){e, (const char *)buf + JOURNAL_ENTRY_HEAD, buf + journal_bytes_at(&e)};
 	return 0;
 }

@@ -38,7 +38,7 @@ struct journal_extent {
 struct journal_entry {
 	uint64_t seq;    /* from 1 */
 	uint64_t oldest; /* the file's entries before this one have ended; from 1 to seq */
-	uint64_t place; /* in the ring, a multiple of JOURNAL_ALIGN */
+	uint64_t place;  /* in the ring, a multiple of JOURNAL_ALIGN */
 	uint8_t file_id[ID_LEN];
 	uint64_t ino;
 	uint64_t disk_size;
@@ -73,16 +73,22 @@ size_t journal_bytes_at(const struct journal_entry *e);
  */
 int journal_entry_seal(const struct journal_key *k, const struct journal_entry *e, const char *path,
 		       uint8_t *buf) MUST_CHECK;
+/* An entry that was read: what `path` (entry.path_len bytes) and `bytes` point at is the reader's. */
+struct journal_left {
+	struct journal_entry e;
+	const char *path;
+	const uint8_t *bytes; /* of the extents that are no holes */
+};
 /*
- * The entry at BUF, whose place in the ring is PLACE; LEN bytes from there to the ring's end. 0 and the parts (*PATH and *BYTES
- * point into BUF), -ENOENT there is none, -EBADMSG. Any memory may be read up to LEN, nothing behind.
+ * The entry at BUF, whose place in the ring is PLACE; LEN bytes from there to the ring's end. 0 and *OUT, which points into BUF; -ENOENT
+ * there is none, -EBADMSG. Any memory may be read up to LEN, nothing behind.
  */
 int journal_entry_parse(const struct journal_key *k, const uint8_t *buf, size_t len, uint64_t place,
-			struct journal_entry *out, const char **path, const uint8_t **bytes) MUST_CHECK;
+			struct journal_left *out) MUST_CHECK;
 
 /* Where in an entry the mark lies; as `ended` it has these bytes. */
 #define JOURNAL_MARK_OFF 4u
 #define JOURNAL_MARK_LEN 4u
-extern const uint8_t journal_mark_ended[JOURNAL_MARK_LEN];
+extern const uint8_t journal_magic_ended[JOURNAL_MARK_LEN];
 
 #endif

@@ -37,7 +37,7 @@ struct file_work {
 	unsigned slot_no; /* its place in the in-flight file */
 	size_t plain_len, cipher_len, edge_len;
 	struct keep_change kept; /* from file_commit() to file_committed() */
-	bool dirty; /* holds plaintext since the last wipe */
+	bool dirty;              /* holds plaintext since the last wipe */
 };
 
 int file_work_init(struct file_work *w, const struct layout *l, uint8_t *slot) MUST_CHECK;
@@ -101,7 +101,7 @@ struct file {
 	uint64_t generation;   /* of the final record on disk, as the next two; file_ended() */
 	uint32_t flags;
 	uint64_t sparse_since; /* generation of the first final record in a row that says sparse */
-	struct ranges gaps; /* block numbers that out-of-order write-back skipped */
+	struct ranges gaps;    /* block numbers that out-of-order write-back skipped */
 	unsigned handles, writers;
 };
 

@@ -116,6 +116,6 @@ int journal_disk_ready(struct journal *j)
 
 int journal_disk_ended(struct journal *j, uint64_t at)
 {
-	return store_pwrite_full(j->fd, journal_mark_ended, JOURNAL_MARK_LEN,
+	return store_pwrite_full(j->fd, journal_magic_ended, JOURNAL_MARK_LEN,
 				 JOURNAL_HEAD_LEN + at % j->ring_len + JOURNAL_MARK_OFF);
 }

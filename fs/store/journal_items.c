@@ -55,8 +55,8 @@ int journal_item_add(struct journal *j, struct journal_owner *o, uint64_t at, ui
 		j->tail = at;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	j->n++;
-	*journal_item_at(j, j->n - 1) =
-		(struct journal_item){.at = at, .len = len, .seq = ++j->seq, .since = now.tv_sec, .owner = o};
+	*journal_item_at(j, j->n - 1) = (struct journal_item){
+		.at = at, .len = len, .seq = ++j->seq, .since = now.tv_sec, .owner = o};
 	o->items++;
 	j->head = at + len;
 	j->in_force++;

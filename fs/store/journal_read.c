@@ -54,7 +54,7 @@ static int entries(const struct journal_key *key, uint64_t len, struct journal_f
 
 	for (uint64_t at = 0; r == 0 && at < len; at += JOURNAL_ALIGN) {
 		struct journal_left l;
-		int bad = journal_entry_parse(key, f->ring + at, (size_t)(len - at), at, &l.e, &l.path, &l.bytes);
+		int bad = journal_entry_parse(key, f->ring + at, (size_t)(len - at), at, &l);
 		if (bad == 0 && !l.e.ended)
 			r = add(f, &room, &l);
 		else if (bad && bad != -ENOENT && bad != -EBADMSG)

@@ -6,12 +6,6 @@
 #include "crypto/journal.h"
 #include "fs/store/store.h"
 
-struct journal_left {
-	struct journal_entry e;
-	const char *path;     /* e.path_len bytes */
-	const uint8_t *bytes; /* of the extents that are no holes */
-};
-
 /* Entries in force, of each file one behind another, newest first. */
 struct journal_found {
 	uint8_t *ring; /* what the entries point into */

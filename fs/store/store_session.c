@@ -269,8 +269,9 @@ static int undo(struct store *s, struct gate *g, store_log_fn log)
 	int r = undo_all(&u, &done);
 
 	if (r == 0 && done.files)
-		note(log, LOG_NOTICE, "%s: %llu files were half written and are as they were when they were last synced",
-		     s->path, (unsigned long long)done.files);
+		note(log, LOG_NOTICE,
+		     "%s: %llu files were half written and are as they were when they were last synced", s->path,
+		     (unsigned long long)done.files);
 	return r;
 }
 

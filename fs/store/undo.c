@@ -178,7 +178,8 @@ static void say(const struct patient *p)
 		return;
 	snprintf(name, sizeof(name), "%.*s", (int)p->left->e.path_len, p->left->path);
 	text_plain(name);
-	snprintf(text, sizeof(text), "data/%s: half written when the machine went down; it is again as it was when it was last synced",
+	snprintf(text, sizeof(text),
+		 "data/%s: half written when the machine went down; it is again as it was when it was last synced",
 		 name);
 	p->undo->log(LOG_WARNING, text);
 }

@@ -99,17 +99,15 @@ static struct seen look(uint64_t session)
 	ck_assert_int_eq(journal_head_parse(key, all, JOURNAL_HEAD_LEN, &h), 0);
 	ck_assert_uint_eq(h.ring_len, RING);
 	for (uint64_t at = 0; at < RING; at += JOURNAL_ALIGN) {
-		struct journal_entry e;
-		const char *path;
-		const uint8_t *bytes;
-		if (journal_entry_parse(key, all + JOURNAL_HEAD_LEN + at, RING - at, at, &e, &path, &bytes))
+		struct journal_left left;
+		if (journal_entry_parse(key, all + JOURNAL_HEAD_LEN + at, RING - at, at, &left))
 			continue;
-		for (uint32_t i = 0; i < e.extent[0].len; i++)
-			ck_assert_uint_eq(bytes[i], (uint8_t)e.extent[0].off);
-		*(e.ended ? &seen.ended : &seen.in_force) += 1;
-		if (e.seq > seen.newest) {
-			seen.newest = e.seq;
-			seen.oldest = e.oldest;
+		for (uint32_t i = 0; i < left.e.extent[0].len; i++)
+			ck_assert_uint_eq(left.bytes[i], (uint8_t)left.e.extent[0].off);
+		*(left.e.ended ? &seen.ended : &seen.in_force) += 1;
+		if (left.e.seq > seen.newest) {
+			seen.newest = left.e.seq;
+			seen.oldest = left.e.oldest;
 		}
 	}
 	journal_key_free(key);
@@ -204,9 +202,7 @@ START_TEST(sessions)
 {
 	uint64_t seq;
 	struct journal_key *key;
-	struct journal_entry e;
-	const char *path;
-	const uint8_t *bytes;
+	struct journal_left left;
 	uint8_t buf[512];
 
 	change(owner, 600, 60, &seq);
@@ -217,7 +213,7 @@ START_TEST(sessions)
 	ck_assert_int_eq(journal_key_new(keys, 5, &key), 0);
 	AUTO(auto_close) int fd = store_open_file(own_fd, STORE_JOURNAL, O_RDONLY);
 	ck_assert_int_eq(store_pread_full(fd, buf, sizeof(buf), JOURNAL_HEAD_LEN), 0);
-	ck_assert_int_eq(journal_entry_parse(key, buf, sizeof(buf), 0, &e, &path, &bytes), -EBADMSG);
+	ck_assert_int_eq(journal_entry_parse(key, buf, sizeof(buf), 0, &left), -EBADMSG);
 	journal_key_free(key);
 }
 END_TEST

@@ -90,32 +90,31 @@ START_TEST(entry)
 	struct store_keys *k = test_store(1);
 	struct journal_key *key = key_of(k, 5), *other = key_of(k, 6);
 	const struct journal_entry e = an_entry();
-	struct journal_entry got;
-	const char *path;
-	const uint8_t *bytes;
+	struct journal_left got;
 	size_t len;
 	uint8_t *buf = sealed(key, &e, &len);
 
 	ck_assert_uint_eq(len % JOURNAL_ALIGN, 0);
-	ck_assert_int_eq(journal_entry_parse(key, buf, len, e.place, &got, &path, &bytes), 0);
-	ck_assert(!got.ended && got.seq == 7 && got.oldest == 6 && got.ino == 42 && got.disk_size == 9999 && got.cut == 5000);
-	ck_assert_mem_eq(got.file_id, e.file_id, ID_LEN);
-	ck_assert_uint_eq(got.n_extents, 3);
+	ck_assert_int_eq(journal_entry_parse(key, buf, len, e.place, &got), 0);
+	ck_assert(!got.e.ended && got.e.seq == 7 && got.e.oldest == 6 && got.e.ino == 42 && got.e.disk_size == 9999 &&
+		  got.e.cut == 5000);
+	ck_assert_mem_eq(got.e.file_id, e.file_id, ID_LEN);
+	ck_assert_uint_eq(got.e.n_extents, 3);
 	for (unsigned i = 0; i < 3; i++)
-		ck_assert(got.extent[i].off == e.extent[i].off && got.extent[i].len == e.extent[i].len &&
-			  got.extent[i].kind == e.extent[i].kind);
-	ck_assert(got.path_len == 9 && memcmp(path, PATH, 9) == 0);
+		ck_assert(got.e.extent[i].off == e.extent[i].off && got.e.extent[i].len == e.extent[i].len &&
+			  got.e.extent[i].kind == e.extent[i].kind);
+	ck_assert(got.e.path_len == 9 && memcmp(got.path, PATH, 9) == 0);
 	for (size_t i = 0; i < BYTES; i++)
-		ck_assert_uint_eq(bytes[i], (uint8_t)i);
+		ck_assert_uint_eq(got.bytes[i], (uint8_t)i);
 	/* the mark is nobody's secret; anything but DONE is in force */
-	memcpy(buf + JOURNAL_MARK_OFF, journal_mark_ended, JOURNAL_MARK_LEN);
-	ck_assert_int_eq(journal_entry_parse(key, buf, len, e.place, &got, &path, &bytes), 0);
-	ck_assert(got.ended);
+	memcpy(buf + JOURNAL_MARK_OFF, journal_magic_ended, JOURNAL_MARK_LEN);
+	ck_assert_int_eq(journal_entry_parse(key, buf, len, e.place, &got), 0);
+	ck_assert(got.e.ended);
 	buf[JOURNAL_MARK_OFF]++;
-	ck_assert_int_eq(journal_entry_parse(key, buf, len, e.place, &got, &path, &bytes), 0);
-	ck_assert(!got.ended);
-	ck_assert_int_eq(journal_entry_parse(other, buf, len, e.place, &got, &path, &bytes), -EBADMSG);
-	ck_assert_int_eq(journal_entry_parse(key, buf, len, e.place + JOURNAL_ALIGN, &got, &path, &bytes), -EBADMSG);
+	ck_assert_int_eq(journal_entry_parse(key, buf, len, e.place, &got), 0);
+	ck_assert(!got.e.ended);
+	ck_assert_int_eq(journal_entry_parse(other, buf, len, e.place, &got), -EBADMSG);
+	ck_assert_int_eq(journal_entry_parse(key, buf, len, e.place + JOURNAL_ALIGN, &got), -EBADMSG);
 	free(buf);
 	journal_key_free(key);
 	journal_key_free(other);
@@ -129,9 +128,7 @@ START_TEST(altered)
 	struct journal_key *key = key_of(k, 5);
 	const struct journal_entry e = an_entry();
 	const size_t maced = journal_bytes_at(&e) + BYTES + MAC_LEN;
-	struct journal_entry got;
-	const char *path;
-	const uint8_t *bytes;
+	struct journal_left got;
 	size_t len;
 	uint8_t *buf = sealed(key, &e, &len);
 
@@ -139,15 +136,14 @@ START_TEST(altered)
 		if (i >= JOURNAL_MARK_OFF && i < JOURNAL_MARK_OFF + JOURNAL_MARK_LEN)
 			continue;
 		buf[i] ^= (uint8_t)(1u << (i % 8));
-		ck_assert_int_eq(journal_entry_parse(key, buf, len, e.place, &got, &path, &bytes),
-				 i < 4 ? -ENOENT : -EBADMSG);
+		ck_assert_int_eq(journal_entry_parse(key, buf, len, e.place, &got), i < 4 ? -ENOENT : -EBADMSG);
 		buf[i] ^= (uint8_t)(1u << (i % 8));
 	}
 	for (size_t cut = 0; cut < len; cut++) { /* at the end of memory, for ASan */
 		uint8_t *copy = malloc(cut ? cut : 1);
 		ck_assert_ptr_nonnull(copy);
 		memcpy(copy, buf, cut);
-		ck_assert_int_ne(journal_entry_parse(key, copy, cut, e.place, &got, &path, &bytes), 0);
+		ck_assert_int_ne(journal_entry_parse(key, copy, cut, e.place, &got), 0);
 		free(copy);
 	}
 	free(buf);
@@ -204,15 +200,13 @@ START_TEST(paths)
 					  .cut = JOURNAL_NO_CUT,
 					  .n_extents = 1,
 					  .extent = {{600, 4, JOURNAL_HOLE}},
-					  .path_len = (uint32_t)strlen(bad[i])},
-				     got;
+					  .path_len = (uint32_t)strlen(bad[i])};
+		struct journal_left got;
 		uint8_t buf[512];
-		const char *path;
-		const uint8_t *bytes;
 
 		ck_assert_uint_le(journal_entry_len(&e), sizeof(buf));
 		ck_assert_int_eq(journal_entry_seal(key, &e, bad[i], buf), 0);
-		ck_assert_int_eq(journal_entry_parse(key, buf, sizeof(buf), 0, &got, &path, &bytes), -EBADMSG);
+		ck_assert_int_eq(journal_entry_parse(key, buf, sizeof(buf), 0, &got), -EBADMSG);
 	}
 	journal_key_free(key);
 	store_keys_free(k);
