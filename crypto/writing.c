@@ -122,7 +122,7 @@ int writing_entry_write(const struct writing_key *k, const struct writing_entry 
 {
 	uint8_t mac[MAC_LEN];
 
-	if ((e->kind != WRITING_WRITTEN && e->kind != WRITING_MENDED) || e->time > INT64_MAX)
+	if (e->kind < WRITING_WRITTEN || e->kind > WRITING_BACK || e->time > INT64_MAX)
 		return -EINVAL;
 	be32_put(buf, (uint32_t)e->kind);
 	be32_put(buf + 4, 0);
@@ -143,8 +143,7 @@ int writing_entry_parse(const struct writing_key *k, const uint8_t buf[WRITING_E
 	if (r)
 		return r;
 	uint32_t kind = be32_get(buf);
-	if ((kind != WRITING_WRITTEN && kind != WRITING_MENDED) || be32_get(buf + 4) != 0 ||
-	    be64_get(buf + 32) > INT64_MAX)
+	if (kind < WRITING_WRITTEN || kind > WRITING_BACK || be32_get(buf + 4) != 0 || be64_get(buf + 32) > INT64_MAX)
 		return -EBADMSG;
 	*out = (struct writing_entry){.kind = (enum writing_kind)kind,
 				      .ino = be64_get(buf + 24),

@@ -26,14 +26,18 @@ struct writing_head {
 	bool lost;         /* an earlier session's list was taken away */
 };
 
-enum writing_kind { WRITING_WRITTEN = 1, WRITING_MENDED = 2 };
+enum writing_kind {
+	WRITING_WRITTEN = 1,
+	WRITING_MENDED = 2,
+	WRITING_BACK = 3, /* went back to what the undo journal had of it */
+};
 
 struct writing_entry {
 	enum writing_kind kind;
 	uint8_t file_id[ID_LEN];
 	uint64_t ino;   /* 0: not known yet */
 	uint64_t time;  /* when it was made */
-	uint64_t value; /* written: the place of a create, 0 = none; mended: bytes on disk that were cut off */
+	uint64_t value; /* written: the place of a create, 0 = none; mended: bytes on disk that were cut off; back: 0 */
 };
 
 /* Derive the key of SESSION. Caller frees. -ENOMEM, -EIO. */

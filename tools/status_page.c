@@ -178,6 +178,8 @@ static void put_counters(const struct page *p)
 		{"recovered", "ends of files mended since this mount began"},
 		{"mended_files", "files in all whose ends were mended since a crash: byokfs verify names them"},
 		{"mended_bytes_cut", "bytes in the store were cut off there"},
+		{"put_back_files", "files were half written when the machine went down, and are as they were when they "
+				   "were last synced: byokfs verify names them"},
 		{"audit_lost", "lines of the audit log lost"},
 		{"audit_waiting", "lines of the audit log wait for the disk"},
 		{"denied", "requests refused while it was locked"},

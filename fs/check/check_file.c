@@ -52,7 +52,7 @@ static void say_stump(struct check_run *run, const struct check_at *at, const st
 			     : "emptied: not even a header is left");
 }
 
-/* A mount has found this end unfinished and sealed it: the file is whole, what was behind is gone. */
+/* A mount has found this end unfinished and sealed it, or the file half written and put it back: it is whole, and something is gone. */
 static void say_mended(struct check_run *run, const struct check_at *at, const uint8_t file_id[ID_LEN])
 {
 	const struct writing_entry *e = run->unclean ? leeway_mended(run->leeway, file_id) : NULL;
@@ -61,6 +61,11 @@ static void say_mended(struct check_run *run, const struct check_at *at, const u
 			  &(struct check_finding){.code = CHECK_END, .severity = CHECK_CRASH, .repaired = true},
 			  "left unfinished by a crash, and sealed by a mount, which cut %" PRIu64 " bytes on disk off",
 			  e->value);
+	if (run->unclean && leeway_back(run->leeway, file_id))
+		check_say(run, at,
+			  &(struct check_finding){.code = CHECK_END, .severity = CHECK_CRASH, .repaired = true},
+			  "half written when the machine went down, and put back by a mount as it was when it was last "
+			  "synced");
 }
 
 /* 1 if nothing can be lost here: too short for a final record, or zero from end to end. */

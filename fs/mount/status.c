@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fs/audit/audit.h"
+#include "fs/store/journal.h"
 #include "fs/store/written.h"
 #include "fs/watch/built_on.h"
 #include "fs/watch/supervise.h"
@@ -80,18 +81,26 @@ static void put_fs(FILE *out, struct fs *fs, const struct store *s)
 {
 	struct fs_stats st = {0};
 	struct fs_lock_report report;
-	uint64_t files, bytes;
+	struct written_mends mends;
+	struct journal_stat j = {0};
 
 	fs_stats(fs, &st);
-	written_mends(s->written, &files, &bytes);
+	written_mends(s->written, &mends);
+	if (s->journal)
+		journal_stat(s->journal, &j);
 	put_number(out, "cached_inodes", st.cached_inodes);
 	put_number(out, "open_files", st.open_files);
 	put_number(out, "lost_ranges", st.lost_ranges);
 	put_number(out, "refused_writes", st.refused_writes);
 	put_number(out, "corrupt", st.corrupt);
 	put_number(out, "recovered", st.recovered);
-	put_number(out, "mended_files", files);
-	put_number(out, "mended_bytes_cut", bytes);
+	put_number(out, "mended_files", mends.files);
+	put_number(out, "mended_bytes_cut", mends.bytes);
+	put_number(out, "put_back_files", mends.back);
+	put_number(out, "journal_bytes", j.ring_len);
+	put_number(out, "journal_bytes_used", j.used);
+	put_number(out, "journal_entries", j.in_force);
+	put_number(out, "journal_entries_put", j.put);
 	put_number(out, "draining", st.draining);
 	fs_last_lock(fs, &report);
 	put_number(out, "lock_sealed_bytes", report.sealed_bytes);

@@ -228,3 +228,22 @@ const struct writing_entry *leeway_mended(const struct leeway *l, const uint8_t 
 {
 	return find(l, file_id, WRITING_MENDED);
 }
+
+bool leeway_back(const struct leeway *l, const uint8_t file_id[ID_LEN])
+{
+	return find(l, file_id, WRITING_BACK);
+}
+
+int leeway_add_back(struct leeway *l, const uint8_t file_id[ID_LEN])
+{
+	struct writing_entry *more = realloc(l->entry, (l->n + 1) * sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	l->entry = more;
+	more[l->n] = (struct writing_entry){.kind = WRITING_BACK};
+	memcpy(more[l->n].file_id, file_id, ID_LEN);
+	l->n++;
+	qsort(more, l->n, sizeof(*more), by_id_then_ino);
+	return 0;
+}

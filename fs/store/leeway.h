@@ -54,5 +54,9 @@ bool leeway_file(const struct leeway *l, const uint8_t file_id[ID_LEN], const st
 bool leeway_stump(const struct leeway *l, const struct stat *st, uint64_t place);
 /* The note that FILE_ID's end was mended in an earlier mount, or NULL. */
 const struct writing_entry *leeway_mended(const struct leeway *l, const uint8_t file_id[ID_LEN]);
+/* Did FILE_ID go back to what the undo journal had of it? */
+bool leeway_back(const struct leeway *l, const uint8_t file_id[ID_LEN]);
+/* It does so now, before anybody else reads L. -ENOMEM. */
+int leeway_add_back(struct leeway *l, const uint8_t file_id[ID_LEN]) MUST_CHECK;
 
 #endif

@@ -262,16 +262,27 @@ static int list_begin(struct store *s, store_log_fn log)
 }
 
 /* Before this session's record: until then a crash leaves the journal to be read once more. */
-static int undo(struct store *s, struct gate *g, store_log_fn log)
+static int undo(struct store *s, struct gate *g, store_log_fn log, struct undo_done *done)
 {
 	const struct undo u = {.store = s, .gate = g, .log = log};
-	struct undo_done done;
-	int r = undo_all(&u, &done);
+	int r = s->unclean ? undo_all(&u, done) : 0;
 
-	if (r == 0 && done.files)
-		note(log, LOG_NOTICE,
-		     "%s: %llu files were half written and are as they were when they were last synced", s->path,
-		     (unsigned long long)done.files);
+	if (r == 0 && done->files)
+		note(log, LOG_NOTICE, "%s: %zu files were half written and are as they were when they were last synced",
+		     s->path, done->files);
+	return r;
+}
+
+/* What went back is told until the store is whole. */
+static int list_undone(struct store *s, const struct undo_done *done)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < done->files && r == 0; i++) {
+		r = leeway_add_back(&s->leeway, done->file[i].file_id);
+		if (r == 0 && s->written)
+			r = written_back(s->written, done->file[i].file_id, done->file[i].ino);
+	}
 	return r;
 }
 
@@ -344,7 +355,8 @@ static int begin(struct store *s, struct gate *g, store_log_fn log, const char *
 	if ((r = replay_all(s, log, &replayed)) < 0)
 		return r;
 	*step = "put back what was half written in";
-	if (s->unclean && (r = undo(s, g, log)) < 0)
+	AUTO(undo_done_free) struct undo_done undone = {0};
+	if ((r = undo(s, g, log, &undone)) < 0)
 		return r;
 	*step = "make " STORE_OWN "/" STORE_INFLIGHT " of";
 	const struct slots_config slots = {s->own_fd, s->slot_len, s->session.number, log};
@@ -355,7 +367,7 @@ static int begin(struct store *s, struct gate *g, store_log_fn log, const char *
 		     "%s was not unmounted cleanly (%u writes completed): run `byokfs verify` when it is not mounted",
 		     s->path, replayed);
 	*step = "make " STORE_OWN "/" STORE_WRITING " of";
-	if ((r = list_begin(s, log)) < 0)
+	if ((r = list_begin(s, log)) < 0 || (r = list_undone(s, &undone)) < 0)
 		return r;
 	if ((r = journal_begin(s, log)) < 0)
 		return r;

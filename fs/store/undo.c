@@ -224,6 +224,24 @@ struct round {
 	const struct journal_found *found;
 };
 
+static int remember(struct undo_done *done, const struct journal_entry *e)
+{
+	struct undo_file *file = realloc(done->file, (done->files + 1) * sizeof(*file));
+
+	if (!file)
+		return -ENOMEM;
+	done->file = file;
+	memcpy(file[done->files].file_id, e->file_id, ID_LEN);
+	file[done->files++].ino = e->ino;
+	return 0;
+}
+
+void undo_done_free(struct undo_done *done)
+{
+	free(done->file);
+	*done = (struct undo_done){0};
+}
+
 /* FD is the file of Q, whose entries are N from LEFT on. */
 static int treat(const struct round *all, const struct journal_left *left, size_t n, int fd)
 {
@@ -243,8 +261,8 @@ static int treat(const struct round *all, const struct journal_left *left, size_
 	free(p.plain);
 	close(fd);
 	if (p.went_back) {
-		all->done->files++;
 		say(&p);
+		r = r ? r : remember(all->done, &left->e);
 	}
 	return r;
 }

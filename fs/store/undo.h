@@ -12,16 +12,24 @@ struct undo {
 	void (*log)(int priority, const char *text); /* may be NULL */
 };
 
+struct undo_file {
+	uint8_t file_id[ID_LEN];
+	uint64_t ino;
+};
+
 struct undo_done {
 	uint64_t entries; /* that were in force */
-	uint64_t files;   /* that went back to what they were */
+	size_t files;     /* that went back to what they were */
+	struct undo_file *file;
 };
 
 /*
  * Before the first request of a mount for writing whose store is unclean, behind the slots' replay: put back, sync, and empty the
- * journal. What fails for one file leaves the journal as it is, and is an error: the mount must not go on, since it would write over
+ * journal. DONE is freed by undo_done_free(). What fails for one file leaves the journal as it is, and is an error: the mount must not go on, since it would write over
  * the entries. With wrap type `file` one call to the KMS for each file that is not as it was. -EACCES, -EIO, -ENOSPC, -ENOMEM.
  */
 int undo_all(const struct undo *u, struct undo_done *done) MUST_CHECK;
+/* What undo_all() filled, whatever it returned. */
+void undo_done_free(struct undo_done *done);
 
 #endif

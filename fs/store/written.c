@@ -196,27 +196,43 @@ void written_closed(struct written *w, uint32_t slot, bool keep)
 	pthread_mutex_unlock(&w->lock);
 }
 
-int written_mended(struct written *w, const uint8_t file_id[ID_LEN], uint64_t ino, uint64_t cut)
+static void count(struct written *w, const struct writing_entry *e)
 {
-	struct writing_entry e = {.kind = WRITING_MENDED, .ino = ino, .time = now_there(w), .value = cut};
+	w->mends.files += e->kind == WRITING_MENDED;
+	w->mends.bytes += e->kind == WRITING_MENDED ? e->value : 0;
+	w->mends.back += e->kind == WRITING_BACK;
+}
 
-	memcpy(e.file_id, file_id, ID_LEN);
+/* An entry that stays until the store is whole. */
+static int note(struct written *w, enum writing_kind kind, const struct written_file *f, uint64_t value)
+{
+	struct writing_entry e = {.kind = kind, .ino = f->ino, .time = now_there(w), .value = value};
+
+	memcpy(e.file_id, f->file_id, ID_LEN);
 	pthread_mutex_lock(&w->lock);
 	uint32_t no = slot_fill(w, &e, SLOT_KEPT);
-	w->mends++;
-	w->mended_bytes += cut;
+	count(w, &e);
 	pthread_mutex_unlock(&w->lock);
 	return no ? put(w, no, &e) : overflow(w);
 }
 
-void written_mends(struct written *w, uint64_t *files, uint64_t *bytes)
+int written_mended(struct written *w, const uint8_t file_id[ID_LEN], uint64_t ino, uint64_t cut)
 {
-	*files = *bytes = 0;
+	return note(w, WRITING_MENDED, &(struct written_file){.file_id = file_id, .ino = ino}, cut);
+}
+
+int written_back(struct written *w, const uint8_t file_id[ID_LEN], uint64_t ino)
+{
+	return note(w, WRITING_BACK, &(struct written_file){.file_id = file_id, .ino = ino}, 0);
+}
+
+void written_mends(struct written *w, struct written_mends *out)
+{
+	*out = (struct written_mends){0};
 	if (!w)
 		return;
 	pthread_mutex_lock(&w->lock);
-	*files = w->mends;
-	*bytes = w->mended_bytes;
+	*out = w->mends;
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -350,9 +366,8 @@ static void carry(struct written *w, const struct leeway *l)
 
 		if (l->moved && e.kind == WRITING_WRITTEN) /* numbers of other inodes */
 			e.ino = e.value = 0;
-		if (e.kind == WRITING_MENDED) {
-			w->mends++;
-			w->mended_bytes += e.value;
+		if (e.kind != WRITING_WRITTEN) {
+			count(w, &e);
 		} else if (l->n > PRESSURE) {
 			continue;
 		}

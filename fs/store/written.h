@@ -46,8 +46,13 @@ void written_closed(struct written *w, uint32_t slot, bool keep);
 
 /* Before the end of a file, or a stump, is mended: note CUT, the bytes on disk that go. Stays until the store is whole. */
 int written_mended(struct written *w, const uint8_t file_id[ID_LEN], uint64_t ino, uint64_t cut) MUST_CHECK;
-/* How many files were mended since the store was last known whole, and bytes cut off. */
-void written_mends(struct written *w, uint64_t *files, uint64_t *bytes);
+/* The same of a file that went back to what the undo journal had of it, when that was done. */
+int written_back(struct written *w, const uint8_t file_id[ID_LEN], uint64_t ino) MUST_CHECK;
+/* How many files were mended since the store was last known whole, bytes cut off, and how many went back. */
+struct written_mends {
+	uint64_t files, bytes, back;
+};
+void written_mends(struct written *w, struct written_mends *out);
 
 /* What the thread does each second; NOW in seconds of CLOCK_MONOTONIC. For tests without it. */
 void written_tick(struct written *w, int64_t now);

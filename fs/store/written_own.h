@@ -40,7 +40,7 @@ struct written {
 	bool in_vain;  /* and nobody could go */
 	uint32_t free, fresh, used; /* first free slot, first one never used (from 1), how many are used */
 	uint32_t oldest, newest;    /* of the closed ones */
-	uint64_t mends, mended_bytes;
+	struct written_mends mends;
 	uint32_t n_dirty, dirty[WRITING_SLOTS];      /* their inode number is not on disk */
 	struct written_slot slot[WRITING_SLOTS + 1]; /* by number, from 1 */
 };

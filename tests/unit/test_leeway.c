@@ -128,9 +128,9 @@ START_TEST(cut)
 	ck_assert_int_eq(opens("made", &size), 0);
 	ck_assert_uint_eq(size, 2 * RIG_BLOCK);
 	ck_assert_uint_eq(tree->env.recovered, 2);
-	uint64_t files, bytes;
-	written_mends(tree->env.written, &files, &bytes);
-	ck_assert(files == 2 && bytes == 200);
+	struct written_mends mends;
+	written_mends(tree->env.written, &mends);
+	ck_assert(mends.files == 2 && mends.bytes == 200 && mends.back == 0);
 	/* A mount that only reads one changes nothing: it is not listed. */
 	next_mount(true);
 	ck_assert_int_eq(opens("old", &size), -EIO);

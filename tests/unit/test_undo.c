@@ -202,6 +202,7 @@ static void restart(const struct image *disk)
 	env_end();
 	rig.store->left_session = rig.store->session.number;
 	ck_assert_int_eq(undo_all(&u, &done), 0);
+	undo_done_free(&done);
 	rig.store->session.number++;
 	rig.store->leeway.all = true;
 	env_begin();

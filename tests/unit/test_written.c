@@ -227,24 +227,28 @@ END_TEST
 
 START_TEST(mended)
 {
-	uint64_t files, bytes;
+	struct written_mends mends;
 
 	ck_assert_int_eq(written_mended(rig.store->written, id_of(1), 7, 60), 0);
+	ck_assert_int_eq(written_back(rig.store->written, id_of(1), 7), 0);
+	ck_assert_int_eq(written_back(rig.store->written, id_of(3), 9), 0);
 	ck_assert_int_eq(written_mended(rig.store->written, id_of(2), 8, 0), 0);
 	for (int i = 0; i < 2; i++) {
 		crash();
-		written_mends(rig.store->written, &files, &bytes);
-		ck_assert(files == 2 && bytes == 60);
+		written_mends(rig.store->written, &mends);
+		ck_assert(mends.files == 2 && mends.bytes == 60 && mends.back == 2);
 		const struct writing_entry *e = leeway_mended(&rig.store->leeway, id_of(1));
 		ck_assert(e && e->value == 60 && leeway_mended(&rig.store->leeway, id_of(2)));
 		ck_assert(!leeway_mended(&rig.store->leeway, id_of(3)) && file_excused(1));
+		ck_assert(leeway_back(&rig.store->leeway, id_of(1)) && leeway_back(&rig.store->leeway, id_of(3)));
+		ck_assert(!leeway_back(&rig.store->leeway, id_of(2)) && !file_excused(3)); /* it is whole */
 	}
 	ck_assert_int_eq(store_end(rig.store, true), 0);
 	rig_shut(&rig);
 	ck_assert_int_eq(rig_open(&rig), 0);
 	begin();
-	written_mends(rig.store->written, &files, &bytes);
-	ck_assert_uint_eq(files, 0);
+	written_mends(rig.store->written, &mends);
+	ck_assert(mends.files == 0 && mends.back == 0);
 }
 END_TEST
 
