@@ -64,8 +64,7 @@ static void say_mended(struct check_run *run, const struct check_at *at, const u
 	if (run->unclean && leeway_back(run->leeway, file_id))
 		check_say(run, at,
 			  &(struct check_finding){.code = CHECK_END, .severity = CHECK_CRASH, .repaired = true},
-			  "half written when the machine went down, and put back by a mount as it was when it was last "
-			  "synced");
+			  "half written when the machine went down, and put back as it was when it was last synced");
 }
 
 /* 1 if nothing can be lost here: too short for a final record, or zero from end to end. */

@@ -52,17 +52,33 @@ static uint64_t record_at(const struct layout *l, uint64_t off, bool up)
 	return (at + (up ? record - 1 : 0)) / record;
 }
 
-/* Entries that have ended are forgotten; those that are left say how far back it is. */
-static void know_entries(struct patient *p)
+/* May a file of the store be what E says? A MAC says who wrote it, not that it is right. */
+static bool sane(const struct layout *l, const struct journal_entry *e)
+{
+	const uint64_t max = layout_disk_size(l, layout_size_max(l));
+	bool ok = e->disk_size >= l->header_len + FINAL_OVERHEAD && e->disk_size <= max &&
+		  (e->cut == JOURNAL_NO_CUT || (e->cut >= l->header_len + FINAL_OVERHEAD && e->cut <= max));
+
+	for (uint32_t i = 0; i < e->n_extents; i++)
+		ok = ok && e->extent[i].off >= l->header_len && e->extent[i].off + e->extent[i].len <= max;
+	return ok;
+}
+
+/* Entries that have ended are forgotten; those that are left say how far back it is. False: they are none of a file. */
+static bool know_entries(struct patient *p)
 {
 	const uint64_t oldest = p->left[0].e.oldest;
+	bool ok = true;
 
 	while (p->n > 1 && p->left[p->n - 1].e.seq < oldest)
 		p->n--;
 	p->back = p->left[p->n - 1].e.disk_size;
-	for (size_t k = 0; k < p->n; k++)
+	for (size_t k = 0; k < p->n; k++) {
+		ok = ok && sane(p->l, &p->left[k].e);
 		if (p->left[k].e.cut < p->back) /* "no cut" is more than any length */
 			p->back = p->left[k].e.cut;
+	}
+	return ok;
 }
 
 /* ---- is it whole? ---- */
@@ -252,8 +268,7 @@ static int treat(const struct round *all, const struct journal_left *left, size_
 		.n = n,
 	};
 	p.rec = (struct recover){.fd = fd, .layout = p.l, .gate = all->undo->gate};
-	know_entries(&p);
-	int r = mend(&p);
+	int r = know_entries(&p) ? mend(&p) : 0;
 
 	free(p.disk);
 	if (p.plain)

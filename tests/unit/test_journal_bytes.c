@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/auto.h"
 #include "crypto/journal.h"
 
 #define PATH "AAAA/BBBB"
@@ -47,6 +48,65 @@ static uint8_t *sealed(const struct journal_key *key, const struct journal_entry
 	ck_assert_int_eq(journal_entry_seal(key, e, PATH, buf), 0);
 	return buf;
 }
+
+START_TEST(head_vector)
+{
+	AUTO(vector_free) struct vector v;
+	struct journal_head h;
+	uint8_t again[JOURNAL_HEAD_LEN];
+
+	vector_load(&v, "journal-head");
+	struct store_keys *k = vector_store(&v);
+	struct journal_key *key = key_of(k, vector_number(&v, "session"));
+	ck_assert_uint_eq(vector_len(&v, "head"), JOURNAL_HEAD_LEN);
+	ck_assert_int_eq(journal_head_parse(key, vector_bytes(&v, "head"), JOURNAL_HEAD_LEN, &h), 0);
+	ck_assert_uint_eq(h.session, vector_number(&v, "session"));
+	ck_assert_uint_eq(h.home_fs, vector_number(&v, "home_fs"));
+	ck_assert_uint_eq(h.home_ino, vector_number(&v, "home_ino"));
+	ck_assert_uint_eq(h.ring_len, vector_number(&v, "ring_len"));
+	ck_assert_int_eq(journal_head_write(key, &h, again), 0);
+	ck_assert_mem_eq(again, vector_bytes(&v, "head"), JOURNAL_HEAD_LEN);
+	journal_key_free(key);
+	store_keys_free(k);
+}
+END_TEST
+
+static void entry_vector(const char *name)
+{
+	AUTO(vector_free) struct vector v;
+	struct journal_left got;
+
+	vector_load(&v, name);
+	struct store_keys *k = vector_store(&v);
+	struct journal_key *key = key_of(k, vector_number(&v, "session"));
+	const uint8_t *bytes = vector_bytes(&v, "entry");
+	size_t len = vector_len(&v, "entry"), old = vector_len(&v, "old");
+	ck_assert_int_eq(journal_entry_parse(key, bytes, len, vector_number(&v, "place"), &got), 0);
+	ck_assert(got.e.seq == vector_number(&v, "seq") && got.e.oldest == vector_number(&v, "oldest"));
+	ck_assert_mem_eq(got.e.file_id, vector_bytes(&v, "file_id"), ID_LEN);
+	ck_assert(got.e.ino == vector_number(&v, "ino") && got.e.disk_size == vector_number(&v, "disk_size"));
+	ck_assert(got.e.cut == vector_number(&v, "cut") && got.e.n_extents == vector_number(&v, "extents"));
+	ck_assert_int_eq(got.e.ended, vector_number(&v, "ended") != 0);
+	ck_assert_mem_eq(got.bytes, vector_bytes(&v, "old"), old);
+	ck_assert_uint_eq(journal_entry_len(&got.e), len);
+	AUTO(auto_free) uint8_t *again = calloc(1, len);
+	memcpy(again + journal_bytes_at(&got.e), got.bytes, old);
+	ck_assert_int_eq(journal_entry_seal(key, &got.e, got.path, again), 0);
+	if (got.e.ended)
+		memcpy(again + JOURNAL_MARK_OFF, journal_magic_ended, JOURNAL_MARK_LEN);
+	ck_assert_mem_eq(again, bytes, len);
+	journal_key_free(key);
+	store_keys_free(k);
+}
+
+START_TEST(entry_vectors)
+{
+	entry_vector("journal-append");
+	entry_vector("journal-cut");
+	entry_vector("journal-hole");
+	entry_vector("journal-ended");
+}
+END_TEST
 
 START_TEST(head)
 {
@@ -216,7 +276,13 @@ END_TEST
 int main(void)
 {
 	const struct test_entry list[] = {
-		{"head", head}, {"entry", entry}, {"altered", altered}, {"refused", refused}, {"paths", paths},
+		{"head_vector", head_vector},
+		{"entry_vectors", entry_vectors},
+		{"head", head},
+		{"entry", entry},
+		{"altered", altered},
+		{"refused", refused},
+		{"paths", paths},
 	};
 	return test_main("journal bytes", list, ARRAY_LEN(list));
 }

@@ -77,6 +77,7 @@ START_TEST(entry_vectors)
 {
 	entry_vector("writing-entry");
 	entry_vector("writing-mended");
+	entry_vector("writing-back");
 }
 END_TEST
 

@@ -235,10 +235,26 @@ head = head.ljust(96, b'\0')
 case('writing-head', root=ROOT, session=9, boot_id=rnd('boot', 16), ino=88, begun=1795533972, span_from=1795533000,
      span_to=1795533960, all=0, lost=1, head=head + mac(LIST, head))
 PLACE = struct.unpack('>Q', hashlib.sha256(struct.pack('>Q', 66) + b'A' * 255).digest()[:8])[0]
-for name, kind, ino, value in (('writing-entry', 1, 77, PLACE), ('writing-mended', 2, 2 ** 64 - 1, 4096)):
+for name, kind, ino, value in (('writing-entry', 1, 77, PLACE), ('writing-mended', 2, 2 ** 64 - 1, 4096), ('writing-back', 3, 77, 0)):
     entry = struct.pack('>II', kind, 0) + FILE.id + struct.pack('>QQQ', ino, 1795533999, value)
     case(name, root=ROOT, session=9, kind=kind, file_id=FILE.id, ino=ino, time=1795533999, value=value,
          entry=entry + mac(LIST, entry)[:16])
+
+UNDO = expand(PRK, info('journal', STORE, struct.pack('>Q', 9)), 32)
+head = (b'BYOKFS1J' + struct.pack('>QQQQ', 9, 0xfeed, 88, 16 << 20)).ljust(96, b'\0')
+case('journal-head', root=ROOT, session=9, home_fs=0xfeed, home_ino=88, ring_len=16 << 20, head=(head + mac(UNDO, head)).ljust(4096, b'\0'))
+for name, cut, oldest, mark, extents in (
+        ('journal-append', 2 ** 64 - 1, 5, bytes(4), ((4636, 132, 0),)),
+        ('journal-cut', 612, 6, bytes(4), ((512, 4124, 0), (8760, 60, 0), (512, 100, 2))),
+        ('journal-hole', 2 ** 64 - 1, 6, bytes(4), ((512, 8248, 1),)),
+        ('journal-ended', 2 ** 64 - 1, 1, b'DONE', ((512, 4124, 0), (4636, 32, 0)))):
+    path, old = b'A/b', b''.join(rnd('old%d' % i, n) for i, (_, n, kind) in enumerate(extents) if kind != 1)
+    entry = struct.pack('>QQ', 6, 1280) + FILE.id + struct.pack('>QQQII', 77, 8820, cut, len(extents), len(path))
+    entry += b''.join(struct.pack('>QII', *x) for x in extents).ljust(64, b'\0') + struct.pack('>Q', oldest) + bytes(16) + path + old
+    entry, maced = b'UNDO' + mark + entry, b'UNDO' + bytes(4) + entry
+    entry += mac(UNDO, maced)
+    case(name, root=ROOT, session=9, place=1280, seq=6, oldest=oldest, file_id=FILE.id, ino=77, disk_size=8820, cut=cut, path=path,
+         extents=len(extents), ended=int(mark != bytes(4)), old=old, entry=entry.ljust(-(-len(entry) // 64) * 64, b'\0'))
 
 PATH = b'A' * 255 + b'/b/c'
 head = b'BYOKFS1T' + b'VALD' + struct.pack('>I', 2) + FILE.id + struct.pack('>QQQII', 66, 77, 99999, len(PATH), 0)
@@ -352,7 +368,7 @@ for name, kind, major, minor, target, result in (
 
 # Which field of which cases is a seed for which fuzz target (tests/fuzz/fuzz_TARGET.c).
 SEEDS = {'header': ('header', 'header'), 'keyring': ('keyring', 'file'), 'pin': ('pin', 'file'),
-         'session': ('session', 'file'), 'writing': ('writing', 'entry'), 'inflight': ('inflight', 'head'), 'special': ('special', 'record'),
+         'session': ('session', 'file'), 'writing': ('writing', 'entry'), 'inflight': ('inflight', 'head'), 'journal': ('journal', 'entry'), 'special': ('special', 'record'),
          'name': ('name', 'disk'), 'sidecar': ('name', 'sidecar_data'), 'dirid': ('dirid', 'file'),
          'xattr': ('xattr', 'disk_name'), 'audit': ('audit', 'line'), 'final': ('final', 'cipher')}
 
