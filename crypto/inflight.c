@@ -13,7 +13,7 @@
 #define OFF_EXTENTS 64u
 #define EXTENT_LEN 16u
 #define OFF_BOOT 128u
-#define OFF_HOME 144u /* filesystem, inode, session */
+#define OFF_HOME 144u /* filesystem, inode, session, turn */
 #define OFF_PATH (INFLIGHT_HEAD_LEN - INFLIGHT_PATH_MAX)
 
 /* Bytes, so that the file reads the same on every machine. */
@@ -21,7 +21,7 @@ static const uint8_t magic_mark_valid[4] = {'V', 'A', 'L', 'D'};
 static const uint8_t magic_mark_empty[4];
 
 _Static_assert(OFF_EXTENTS + INFLIGHT_EXTENTS * EXTENT_LEN <= OFF_BOOT && OFF_BOOT + ID_LEN == OFF_HOME &&
-		       OFF_HOME + 24 <= OFF_PATH,
+		       OFF_HOME + 32 == INFLIGHT_PEEK_LEN,
 	       "in order");
 
 size_t inflight_slot_len(const struct layout *l)
@@ -46,6 +46,7 @@ void inflight_fill(uint8_t *slot, const struct inflight *f, const char *path)
 	be64_put(slot + OFF_HOME, f->home_fs);
 	be64_put(slot + OFF_HOME + 8, f->home_ino);
 	be64_put(slot + OFF_HOME + 16, f->session);
+	be64_put(slot + OFF_HOME + 24, f->turn);
 	for (uint32_t i = 0; i < f->n_extents && i < INFLIGHT_EXTENTS; i++) {
 		uint8_t *e = slot + OFF_EXTENTS + i * EXTENT_LEN;
 		be64_put(e, f->extent[i].disk_off);
@@ -59,6 +60,14 @@ void inflight_fill(uint8_t *slot, const struct inflight *f, const char *path)
 void inflight_mark(uint8_t *slot, int valid)
 {
 	memcpy(slot + OFF_MARK, valid ? magic_mark_valid : magic_mark_empty, INFLIGHT_MARK_LEN);
+}
+
+bool inflight_peek(const uint8_t head[INFLIGHT_PEEK_LEN], uint64_t *session, uint64_t *turn, bool *valid)
+{
+	*session = be64_get(head + OFF_HOME + 16);
+	*turn = be64_get(head + OFF_HOME + 24);
+	*valid = memcmp(head + OFF_MARK, magic_mark_valid, sizeof(magic_mark_valid)) == 0;
+	return memcmp(head, MAGIC, MAGIC_LEN) == 0 && *session && *turn;
 }
 
 static int extents_parse(const uint8_t *slot, size_t slot_len, const struct layout *l, struct inflight *out)
@@ -100,6 +109,7 @@ int inflight_parse(const uint8_t *slot, size_t slot_len, const struct layout *l,
 	out->home_fs = be64_get(slot + OFF_HOME);
 	out->home_ino = be64_get(slot + OFF_HOME + 8);
 	out->session = be64_get(slot + OFF_HOME + 16);
+	out->turn = be64_get(slot + OFF_HOME + 24);
 	out->path_len = be32_get(slot + 56);
 	if (out->path_len > INFLIGHT_PATH_MAX || be32_get(slot + 60) != 0)
 		return -EUCLEAN;

@@ -28,6 +28,7 @@ struct inflight {
 	uint8_t boot_id[ID_LEN]; /* of the running system, 0 = unknown; a slot of another boot is not to be trusted */
 	uint64_t home_fs, home_ino; /* filesystem and inode of the file that this slot lies in; 0 = unknown (0.1.0) */
 	uint64_t session;           /* the mount that wrote it; 0 = unknown */
+	uint64_t turn;              /* how often that mount has used the slot, from 1; 0 = unknown */
 	uint64_t disk_size;
 	uint32_t n_extents;
 	struct inflight_extent extent[INFLIGHT_EXTENTS];
@@ -49,6 +50,9 @@ static inline uint8_t *inflight_data(uint8_t *slot)
 }
 /* Mark valid, or empty. */
 void inflight_mark(uint8_t *slot, int valid);
+/* What an emptied slot tells too, of the first INFLIGHT_PEEK_LEN bytes: SESSION and TURN of its last use. False: nothing. */
+#define INFLIGHT_PEEK_LEN 176u
+bool inflight_peek(const uint8_t head[INFLIGHT_PEEK_LEN], uint64_t *session, uint64_t *turn, bool *valid);
 /* Where in a slot the mark lies, and how long it is: emptying a slot on disk writes these bytes of it as zeros. */
 #define INFLIGHT_MARK_OFF 8u
 #define INFLIGHT_MARK_LEN 4u

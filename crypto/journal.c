@@ -67,7 +67,7 @@ int journal_head_write(const struct journal_key *k, const struct journal_head *h
 	memset(buf, 0, JOURNAL_HEAD_LEN);
 	memcpy(buf, MAGIC, MAGIC_LEN);
 	be64_put(buf + 8, h->session);
-	be64_put(buf + 16, h->home_fs);
+	be64_put(buf + 16, h->home_born);
 	be64_put(buf + 24, h->home_ino);
 	be64_put(buf + 32, h->ring_len);
 	return head_mac(k, buf, buf + HEAD_MACED);
@@ -95,7 +95,7 @@ int journal_head_parse(const struct journal_key *k, const uint8_t *buf, size_t l
 	if (sodium_memcmp(good, buf + HEAD_MACED, MAC_LEN) != 0)
 		return -EBADMSG;
 	*out = (struct journal_head){.session = be64_get(buf + 8),
-				     .home_fs = be64_get(buf + 16),
+				     .home_born = be64_get(buf + 16),
 				     .home_ino = be64_get(buf + 24),
 				     .ring_len = be64_get(buf + 32)};
 	return head_ok(out) && sodium_is_zero(buf + HEAD_USED, HEAD_MACED - HEAD_USED) ? 0 : -EBADMSG;

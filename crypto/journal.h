@@ -18,7 +18,7 @@ struct journal_key;
 
 struct journal_head {
 	uint64_t session;
-	uint64_t home_fs, home_ino; /* of the journal itself */
+	uint64_t home_born, home_ino; /* of the journal itself */
 	uint64_t ring_len;
 };
 

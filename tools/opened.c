@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "fs/store/pin_file.h"
+#include "fs/watch/control.h"
 #include "kms/clock.h"
 #include "kms/keystore/passphrase.h"
 #include "kms/provider.h"
@@ -356,8 +357,10 @@ enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened_store 
 			return cmd_fail(CMD_USAGE, "KMS reference '%s': %s", cfg->ref[i], why);
 		ref[i] = text[i];
 	}
+	char run_dir[256];
 	const struct store_open how = {
 		.path = cfg->path,
+		.run_dir = cfg->read_only || control_dir_make(run_dir, sizeof(run_dir)) < 0 ? NULL : run_dir,
 		.refs = ref,
 		.n_refs = cfg->n_refs,
 		.allow_copy = cfg->allow_copy,

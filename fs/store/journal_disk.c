@@ -11,7 +11,6 @@
 
 #include "crypto/auto.h"
 #include "fs/store/journal_own.h"
-#include "fs/store/slots.h"
 #include "fs/store/store_own.h"
 
 #define CHUNK (1u << 20)
@@ -20,7 +19,7 @@
 static int open_whole(const struct journal *j, uint64_t *ring_len)
 {
 	struct stat st;
-	AUTO(auto_close) int fd = store_open_file(j->cfg.own_fd, STORE_JOURNAL, O_RDWR);
+	AUTO(auto_close) int fd = store_open_own(j->cfg.own_fd, STORE_JOURNAL, O_RDWR);
 
 	if (fd < 0)
 		return fd;
@@ -56,8 +55,10 @@ static int make(const struct journal *j)
 	if (fd < 0)
 		return fd;
 	int r = fill(fd, JOURNAL_HEAD_LEN + j->cfg.ring_len);
-	if (r == 0 && (fsync(fd) < 0 || renameat(j->cfg.own_fd, name, j->cfg.own_fd, STORE_JOURNAL) < 0))
+	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
+	if (r == 0)
+		r = store_put_in_place(j->cfg.own_fd, name, STORE_JOURNAL);
 	if (r == 0 && fsync(j->cfg.own_fd) < 0)
 		r = -errno;
 	if (r) {
@@ -69,6 +70,15 @@ static int make(const struct journal *j)
 	return keep;
 }
 
+uint64_t journal_born(int fd)
+{
+	struct statx x;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &x) < 0 || !(x.stx_mask & STATX_BTIME))
+		return 0;
+	return (uint64_t)x.stx_btime.tv_sec * 1000000000u + x.stx_btime.tv_nsec;
+}
+
 static int put_head(const struct journal *j, int fd, uint64_t ring_len)
 {
 	uint8_t buf[JOURNAL_HEAD_LEN];
@@ -77,7 +87,7 @@ static int put_head(const struct journal *j, int fd, uint64_t ring_len)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	const struct journal_head h = {
-		.session = j->cfg.session, .home_fs = slots_fs(fd, &st), .home_ino = st.st_ino, .ring_len = ring_len};
+		.session = j->cfg.session, .home_born = journal_born(fd), .home_ino = st.st_ino, .ring_len = ring_len};
 	int r = journal_head_write(j->key, &h, buf);
 	if (r == 0)
 		r = store_pwrite_full(fd, buf, sizeof(buf), 0);

@@ -11,7 +11,7 @@
 
 #include "crypto/auto.h"
 #include "crypto/block.h"
-#include "fs/store/slots.h"
+#include "fs/store/journal_own.h"
 #include "fs/store/store_own.h"
 
 #define RING_MAX (1u << 28) /* far above what any version makes */
@@ -71,7 +71,7 @@ static const char *foreign(int fd, const struct journal_head *h, uint64_t sessio
 
 	if (h->session != session)
 		return "of another session";
-	if (fstat(fd, &st) < 0 || h->home_ino != st.st_ino || h->home_fs != slots_fs(fd, &st))
+	if (fstat(fd, &st) < 0 || h->home_ino != st.st_ino || h->home_born != journal_born(fd))
 		return "written for another copy of this store, or put back from one";
 	return h->ring_len == len ? NULL : "of another length";
 }
@@ -123,7 +123,7 @@ int journal_read(const struct store *s, const struct store_keys *keys, uint64_t 
 int journal_forget(const struct store *s)
 {
 	static const uint8_t none[JOURNAL_HEAD_LEN];
-	AUTO(auto_close) int fd = store_open_file(s->own_fd, STORE_JOURNAL, O_RDWR);
+	AUTO(auto_close) int fd = store_open_own(s->own_fd, STORE_JOURNAL, O_RDWR);
 
 	if (fd < 0)
 		return fd == -ENOENT || fd == -EUCLEAN ? 0 : fd;

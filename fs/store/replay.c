@@ -116,6 +116,8 @@ static bool of_another_home(const struct store *s, int home_fd, const struct inf
 /* Why this slot must not be acted on, NULL if it may. */
 static const char *slot_foreign(const struct store *s, int home_fd, const struct inflight *f)
 {
+	if (s->disk_lost)
+		return "from before the disk lost what was written later, ignored: it would undo that";
 	if (of_another_boot(f))
 		return "from before a restart of the machine, ignored: its pages may be torn themselves";
 	if (of_another_home(s, home_fd, f))

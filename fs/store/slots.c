@@ -30,8 +30,9 @@ struct slots {
 	struct slots_config cfg;
 	pthread_mutex_t lock;
 	struct slots_file *file;   /* lock: the current one; it counts as a reference */
-	bool full[INFLIGHT_SLOTS]; /* it could not be emptied; each is its user's own */
-	time_t looked;             /* lock */
+	bool full[INFLIGHT_SLOTS]; /* it could not be emptied; each is its user's own, as the turns */
+	uint64_t turn[INFLIGHT_SLOTS];
+	time_t looked; /* lock */
 };
 
 uint64_t slots_fs(int fd, const struct stat *st)
@@ -157,6 +158,7 @@ static int look(struct slots *s)
 	}
 	file_unref(s->file);
 	s->file = f;
+	live_reset(s->cfg.live);
 	if (s->cfg.log)
 		s->cfg.log(LOG_WARNING, STORE_OWN
 			   "/" STORE_INFLIGHT " was removed, replaced or cut while the store is mounted: made again");
@@ -198,6 +200,7 @@ int slots_put(struct slots *s, struct slot_hold *hold, uint8_t *slot, struct inf
 	in->home_fs = f->fs;
 	in->home_ino = f->ino;
 	in->session = s->cfg.session;
+	in->turn = ++s->turn[hold->no];
 	inflight_fill(slot, in, path);
 	/* new data under an old head would be a write that nobody asked for */
 	if (r == 0 && s->full[hold->no])
@@ -206,6 +209,8 @@ int slots_put(struct slots *s, struct slot_hold *hold, uint8_t *slot, struct inf
 		r = slot_write(f->fd, off, slot, in);
 	if (r < 0)
 		slots_clear(s, hold);
+	else
+		live_put(s->cfg.live, hold->no, in->turn);
 	return r;
 }
 
@@ -214,6 +219,8 @@ void slots_clear(struct slots *s, struct slot_hold *hold)
 	int r = mark_empty(hold->file->fd, (uint64_t)hold->no * s->cfg.slot_len);
 
 	s->full[hold->no] = r < 0;
+	if (r == 0)
+		live_done(s->cfg.live, hold->no, s->turn[hold->no]);
 	if (r < 0 && s->cfg.log)
 		s->cfg.log(LOG_ERR, "an in-flight slot cannot be emptied");
 	pthread_mutex_lock(&s->lock);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "crypto/inflight.h"
+#include "fs/store/live.h"
 
 struct slots;
 struct slots_file;
@@ -21,6 +22,7 @@ struct slots_config {
 	int own_fd; /* STORE/byokfs, the caller's, open as long as the slots */
 	size_t slot_len;
 	uint64_t session;                            /* of this mount; goes into each slot */
+	struct live *live;                           /* who keeps count of them; the caller's; may be NULL */
 	void (*log)(int priority, const char *text); /* may be NULL */
 };
 

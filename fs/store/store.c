@@ -11,6 +11,7 @@
 #include "crypto/json.h"
 #include "fs/store/pin_file.h"
 #include "fs/store/journal.h"
+#include "fs/store/live.h"
 #include "fs/store/slots.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
@@ -318,6 +319,19 @@ static void store_close_at(struct store **s)
 	store_close(*s);
 }
 
+/* By the path: another copy of the store may be in use beside it. */
+static int live_place(struct store *s, const char *run_dir)
+{
+	char hash[17];
+
+	if (!run_dir)
+		return 0;
+	store_path_hash(s->path, hash);
+	if (asprintf(&s->live_path, "%s/%s.slots", run_dir, hash) < 0)
+		s->live_path = NULL;
+	return s->live_path ? 0 : -ENOMEM;
+}
+
 int store_open(const struct store_open *how, struct store **out, char why[STORE_WHY_MAX])
 {
 	why[0] = 0;
@@ -338,6 +352,9 @@ int store_open(const struct store_open *how, struct store **out, char why[STORE_
 	if (r <= 0)
 		return r < 0 ? r : copies_refusal(s, why);
 	s->slot_len = inflight_slot_len(&s->keyring->layout);
+	r = live_place(s, how->run_dir);
+	if (r < 0)
+		return r;
 	*out = s;
 	s = NULL;
 	return 0;
@@ -359,6 +376,8 @@ void store_close(struct store *s)
 	if (!s)
 		return;
 	slots_free(s->slots);
+	live_free(s->live, false);
+	free(s->live_path);
 	written_free(s->written);
 	writing_key_free(s->list_key);
 	journal_close(s->journal);

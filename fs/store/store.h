@@ -19,6 +19,7 @@ struct slots;
 struct written;
 struct journal;
 struct journal_key;
+struct live;
 
 #define STORE_WHY_MAX 512u
 
@@ -45,14 +46,17 @@ struct store {
 	int host_fd;             /* this host's lock of the store id, -1 without */
 	struct keyring *keyring; /* the copy in use */
 	struct session session;
-	uint64_t last_session;           /* number of the record found, 0 = there was none to read */
-	uint64_t left_session;           /* the one that broke off, as far as is known; 0: none did */
-	bool unclean;                    /* an earlier session did not end cleanly and verify has not passed since */
-	bool stale;                      /* the record claims that, but it is an old one: nothing is tolerated for it */
-	struct leeway leeway;            /* whose unfinished ends are tolerated; nobody's unless `unclean` */
-	bool accept_session;             /* the operator put an older store back: its record counts */
-	struct slots *slots;             /* fs/store/slots.h; NULL until store_begin(), and when it is only read */
-	struct written *written;         /* fs/store/written.h; as `slots`, and NULL when there is no room for it */
+	uint64_t last_session;   /* number of the record found, 0 = there was none to read */
+	uint64_t left_session;   /* the one that broke off, as far as is known; 0: none did */
+	bool unclean;            /* an earlier session did not end cleanly and verify has not passed since */
+	bool stale;              /* the record claims that, but it is an old one: nothing is tolerated for it */
+	struct leeway leeway;    /* whose unfinished ends are tolerated; nobody's unless `unclean` */
+	bool accept_session;     /* the operator put an older store back: its record counts */
+	char *live_path;         /* of the record of slots, NULL: none is kept */
+	struct live *live;       /* fs/store/live.h; as `slots`, and NULL when none can be kept */
+	bool disk_lost;          /* the disk has lost the last writes of the session that broke off, in this boot */
+	struct slots *slots;     /* fs/store/slots.h; NULL until store_begin(), and when it is only read */
+	struct written *written; /* fs/store/written.h; as `slots`, and NULL when there is no room for it */
 	struct writing_key *list_key;    /* of the session, until `written` has it */
 	struct journal *journal;         /* fs/store/journal.h; as `slots` */
 	struct journal_key *journal_key; /* of the session, until `journal` has it */
@@ -74,6 +78,7 @@ struct store_open {
 	bool allow_copy;         /* --allow-copy: another copy of the store may be mounted for writing beside it */
 	const uint8_t *store_id; /* --store-id: the ID_LEN bytes that it must have, or NULL */
 	bool read_only;
+	const char *run_dir; /* a folder that a restart of the machine empties, ours alone; NULL: there is none */
 };
 
 /*

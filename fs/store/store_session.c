@@ -13,6 +13,7 @@
 #include "crypto/auto.h"
 #include "fs/store/probe.h"
 #include "fs/store/borrow.h"
+#include "fs/store/live.h"
 #include "fs/store/journal.h"
 #include "fs/store/journal_read.h"
 #include "fs/store/pin_file.h"
@@ -134,6 +135,8 @@ static int leeway_take(struct store *s, const struct store_keys *keys, const str
 		.session = s->left_session, .accept = s->accept_session, .listed = v->listed, .booted = booted()};
 
 	store_boot_id(how.boot_id);
+	if (s->disk_lost) /* as good as a restart */
+		how.boot_id[0] ^= 1;
 	leeway_free(&s->leeway);
 	int r = v->unclean ? leeway_judge(keys, &f->list, &how, &s->leeway) : 0;
 	if (r == 0 && !s->read_only) {
@@ -159,6 +162,23 @@ static int leeway_take(struct store *s, const struct store_keys *keys, const str
 	return r;
 }
 
+/* Has the disk lost what the session that broke off wrote last, though the machine went on? */
+static bool disk_behind(const struct store *s)
+{
+	AUTO(auto_close) int fd = s->live_path ? store_open_file(s->own_fd, STORE_INFLIGHT, O_RDONLY) : -1;
+
+	return fd >= 0 && live_ahead(s->live_path, s->last_session, fd, s->slot_len);
+}
+
+/* Who cannot keep a record does without: only a disk that loses writes alone is noticed less well then. */
+static void live_begin(struct store *s, store_log_fn log)
+{
+	int r = s->live_path ? live_open(s->live_path, s->session.number, &s->live) : 0;
+
+	if (r)
+		note(log, LOG_NOTICE, "cannot keep %s: %s", s->live_path, strerror(-r));
+}
+
 /* The last session's record, and what this host remembers of it: how the next one begins. */
 static int session_read(struct store *s, const struct store_keys *keys, const struct found *f, store_log_fn log)
 {
@@ -181,6 +201,12 @@ static int session_read(struct store *s, const struct store_keys *keys, const st
 	s->last_session = r == 0 ? last.number : 0;
 	/* without a record it is the one that this host knows of */
 	s->left_session = s->last_session ? s->last_session : v.next - 1;
+	s->disk_lost = v.unclean && disk_behind(s);
+	if (s->disk_lost)
+		note(log, LOG_WARNING,
+		     "the disk of %s has lost its last writes: treated as after a power cut, what no fsync "
+		     "acknowledged may be gone",
+		     s->path);
 	s->session = (struct session){.number = v.next, .state = SESSION_OPEN, .dirty_since = v.dirty_since};
 	return leeway_take(s, keys, f, &v, log);
 }
@@ -359,7 +385,8 @@ static int begin(struct store *s, struct gate *g, store_log_fn log, const char *
 	if ((r = undo(s, g, log, &undone)) < 0)
 		return r;
 	*step = "make " STORE_OWN "/" STORE_INFLIGHT " of";
-	const struct slots_config slots = {s->own_fd, s->slot_len, s->session.number, log};
+	live_begin(s, log);
+	const struct slots_config slots = {s->own_fd, s->slot_len, s->session.number, s->live, log};
 	if ((r = slots_open(&slots, &s->slots)) < 0)
 		return r;
 	if (s->unclean)
@@ -416,6 +443,8 @@ int store_end(struct store *s, bool verified)
 		keyring_keep(s);
 	slots_free(s->slots);
 	s->slots = NULL;
+	live_free(s->live, true);
+	s->live = NULL;
 	written_free(s->written);
 	s->written = NULL;
 	journal_close(s->journal);

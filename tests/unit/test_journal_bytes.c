@@ -61,7 +61,7 @@ START_TEST(head_vector)
 	ck_assert_uint_eq(vector_len(&v, "head"), JOURNAL_HEAD_LEN);
 	ck_assert_int_eq(journal_head_parse(key, vector_bytes(&v, "head"), JOURNAL_HEAD_LEN, &h), 0);
 	ck_assert_uint_eq(h.session, vector_number(&v, "session"));
-	ck_assert_uint_eq(h.home_fs, vector_number(&v, "home_fs"));
+	ck_assert_uint_eq(h.home_born, vector_number(&v, "home_born"));
 	ck_assert_uint_eq(h.home_ino, vector_number(&v, "home_ino"));
 	ck_assert_uint_eq(h.ring_len, vector_number(&v, "ring_len"));
 	ck_assert_int_eq(journal_head_write(key, &h, again), 0);
@@ -112,7 +112,7 @@ START_TEST(head)
 {
 	struct store_keys *k = test_store(1), *stranger = test_store(2);
 	struct journal_key *key = key_of(k, 5), *others[] = {key_of(k, 4), key_of(stranger, 5)};
-	const struct journal_head h = {.session = 5, .home_fs = 8, .home_ino = 9, .ring_len = 3 * JOURNAL_UNIT};
+	const struct journal_head h = {.session = 5, .home_born = 8, .home_ino = 9, .ring_len = 3 * JOURNAL_UNIT};
 	struct journal_head got;
 	uint8_t buf[JOURNAL_HEAD_LEN + 1] = {0};
 	uint64_t session;
@@ -121,7 +121,7 @@ START_TEST(head)
 	ck_assert_int_eq(journal_head_peek(buf, JOURNAL_HEAD_LEN, &session), 0);
 	ck_assert_uint_eq(session, 5);
 	ck_assert_int_eq(journal_head_parse(key, buf, JOURNAL_HEAD_LEN, &got), 0);
-	ck_assert(got.session == 5 && got.home_fs == 8 && got.home_ino == 9 && got.ring_len == h.ring_len);
+	ck_assert(got.session == 5 && got.home_born == 8 && got.home_ino == 9 && got.ring_len == h.ring_len);
 	for (size_t i = 0; i < 128; i++) {
 		buf[i] ^= (uint8_t)(1u << (i % 8));
 		ck_assert_int_eq(journal_head_parse(key, buf, JOURNAL_HEAD_LEN, &got), -EBADMSG);

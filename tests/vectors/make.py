@@ -241,8 +241,8 @@ for name, kind, ino, value in (('writing-entry', 1, 77, PLACE), ('writing-mended
          entry=entry + mac(LIST, entry)[:16])
 
 UNDO = expand(PRK, info('journal', STORE, struct.pack('>Q', 9)), 32)
-head = (b'BYOKFS1J' + struct.pack('>QQQQ', 9, 0xfeed, 88, 16 << 20)).ljust(96, b'\0')
-case('journal-head', root=ROOT, session=9, home_fs=0xfeed, home_ino=88, ring_len=16 << 20, head=(head + mac(UNDO, head)).ljust(4096, b'\0'))
+head = (b'BYOKFS1J' + struct.pack('>QQQQ', 9, 1795533972123456789, 88, 16 << 20)).ljust(96, b'\0')
+case('journal-head', root=ROOT, session=9, home_born=1795533972123456789, home_ino=88, ring_len=16 << 20, head=(head + mac(UNDO, head)).ljust(4096, b'\0'))
 for name, cut, oldest, mark, extents in (
         ('journal-append', 2 ** 64 - 1, 5, bytes(4), ((4636, 132, 0),)),
         ('journal-cut', 612, 6, bytes(4), ((512, 4124, 0), (8760, 60, 0), (512, 100, 2))),
