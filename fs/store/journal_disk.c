@@ -70,15 +70,6 @@ static int make(const struct journal *j)
 	return keep;
 }
 
-uint64_t journal_born(int fd)
-{
-	struct statx x;
-
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &x) < 0 || !(x.stx_mask & STATX_BTIME))
-		return 0;
-	return (uint64_t)x.stx_btime.tv_sec * 1000000000u + x.stx_btime.tv_nsec;
-}
-
 static int put_head(const struct journal *j, int fd, uint64_t ring_len)
 {
 	uint8_t buf[JOURNAL_HEAD_LEN];
@@ -87,7 +78,7 @@ static int put_head(const struct journal *j, int fd, uint64_t ring_len)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	const struct journal_head h = {
-		.session = j->cfg.session, .home_born = journal_born(fd), .home_ino = st.st_ino, .ring_len = ring_len};
+		.session = j->cfg.session, .home_born = store_born(fd), .home_ino = st.st_ino, .ring_len = ring_len};
 	int r = journal_head_write(j->key, &h, buf);
 	if (r == 0)
 		r = store_pwrite_full(fd, buf, sizeof(buf), 0);

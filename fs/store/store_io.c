@@ -300,3 +300,12 @@ int store_id_read(const char *text, uint8_t id[ID_LEN])
 	}
 	return 0;
 }
+
+uint64_t store_born(int fd)
+{
+	struct statx x;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &x) < 0 || !(x.stx_mask & STATX_BTIME))
+		return 0;
+	return (uint64_t)x.stx_btime.tv_sec * 1000000000u + x.stx_btime.tv_nsec;
+}
