@@ -29,6 +29,7 @@ crashed_store() {
 	record=$((($(stat -c %s "${disk[old]}") - head_end - 240000 % 4096) / 58))
 	kill_daemons
 	umount_store
+	rm -f "$S/byokfs/journal" # what was old would be put back as it was; here it is about what no journal has
 	for f in old old-append new new-moved; do truncate -s $((head_end + 10 * record)) "${disk[$f]}"; done
 	truncate -s $((head_end + 4096 + 1)) "${disk[old-link]}" # the length of a symlink
 	truncate -s 0 "${disk[old-empty]}" "${disk[new-empty]}"
