@@ -19,7 +19,8 @@ enum slot_policy { POLICY_ALL = 1, POLICY_ANY = 2 };
 
 /* Feature bits. An unknown incompatible bit refuses, an unknown read-only-compatible one refuses writing. */
 #define FEATURES_INCOMPAT_KNOWN 0ull
-#define FEATURES_RO_COMPAT_KNOWN 0ull
+#define FEATURES_RO_JOURNAL 1ull /* an undo journal */
+#define FEATURES_RO_COMPAT_KNOWN FEATURES_RO_JOURNAL
 
 /* Algorithm numbers, stored beside each wrap. 0 is invalid; never reuse one. */
 enum kms_algorithm {

@@ -264,6 +264,7 @@ int cmd_init(int argc, char **argv)
 	in.keyring->name_mode = NAMES_SIV;
 	in.keyring->layout.block_len = BLOCK_LEN_DEFAULT;
 	in.keyring->layout.suite = SUITE_2;
+	in.keyring->ro_compat = FEATURES_RO_JOURNAL;
 	int r = options_read(&in, argc, argv);
 	if (r == CMD_OK && in.help) {
 		fputs(help, stdout);

@@ -94,10 +94,18 @@ END_TEST
 
 START_TEST(refused)
 {
-	const char *const list[] = {"keyring-newer-readable",      "keyring-newer",          "keyring-unknown-incompat",
-				    "keyring-unknown-suite",       "keyring-unknown-compat", "keyring-number-twice",
-				    "keyring-bytes-behind-slots",  "keyring-reserved",       "keyring-other-store-id",
-				    "keyring-generations-falling", "keyring-no-store-key"};
+	const char *const list[] = {"keyring-newer-readable",
+				    "keyring-newer",
+				    "keyring-unknown-incompat",
+				    "keyring-journal",
+				    "keyring-unknown-suite",
+				    "keyring-unknown-compat",
+				    "keyring-number-twice",
+				    "keyring-bytes-behind-slots",
+				    "keyring-reserved",
+				    "keyring-other-store-id",
+				    "keyring-generations-falling",
+				    "keyring-no-store-key"};
 	for (size_t i = 0; i < ARRAY_LEN(list); i++) {
 		AUTO(vector_free) struct vector v;
 		struct keyring *k = NULL;
@@ -110,7 +118,9 @@ START_TEST(refused)
 			ck_assert_int_eq(keyring_open(k, vector_bytes(&v, "secrets"), &keys),
 					 vector_result(&v, "opens"));
 		if (k && strcmp(list[i], "keyring-unknown-compat") == 0)
-			ck_assert((k->ro_compat & ~FEATURES_RO_COMPAT_KNOWN) == 1 && k->compat == 1ull << 40);
+			ck_assert((k->ro_compat & ~FEATURES_RO_COMPAT_KNOWN) == 1ull << 62 && k->compat == 1ull << 40);
+		if (k && strcmp(list[i], "keyring-journal") == 0)
+			ck_assert_uint_eq(k->ro_compat, FEATURES_RO_JOURNAL);
 		store_keys_free(keys);
 		keyring_free(k);
 	}
