@@ -143,6 +143,13 @@ int store_read_file(int dir_fd, const char *name, size_t max, uint8_t **out, siz
 /* 1 if DIR_FD holds nothing but EXCEPT (may be NULL), 0 if it does, negative errno. */
 int store_dir_empty(int dir_fd, const char *except) MUST_CHECK;
 /*
+ * Is FD's filesystem known to be one on a disk of this machine, where syncfs(2) reaches the disk, and an fsync of a file makes its
+ * names durable with it (ext2 to ext4, xfs, btrfs)? Elsewhere, as over FUSE, either may do nothing.
+ */
+bool store_is_local(int fd);
+/* fsync(2) of the folder FD; a filesystem that has none for folders needs none. */
+int store_sync_dir(int fd) MUST_CHECK;
+/*
  * The id of the folder DIR_FD. Each borrows the keys by itself, and not across its I/O. read: -ENODATA if there is none
  * yet, -EBADMSG if it does not authenticate, -EACCES when locked. make: a new one, written (not synced). mend: read, but an
  * otherwise empty folder without an id gets one: there a crash cut off a mkdir.

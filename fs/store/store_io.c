@@ -3,12 +3,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -299,4 +301,18 @@ int store_id_read(const char *text, uint8_t id[ID_LEN])
 		id[i / 2] = (uint8_t)(i % 2 ? id[i / 2] | (d - digits) : (d - digits) << 4);
 	}
 	return 0;
+}
+
+bool store_is_local(int fd)
+{
+	struct statfs sfs;
+
+	if (fstatfs(fd, &sfs) < 0)
+		return false;
+	return sfs.f_type == EXT4_SUPER_MAGIC || sfs.f_type == XFS_SUPER_MAGIC || sfs.f_type == BTRFS_SUPER_MAGIC;
+}
+
+int store_sync_dir(int fd)
+{
+	return fsync(fd) < 0 && errno != EINVAL ? -errno : 0;
 }

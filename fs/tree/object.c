@@ -66,6 +66,8 @@ static int read_dir_id(struct tree *t, struct node *dir, uint8_t id[ID_LEN])
 		log_node(t, dir, "the directory id is missing or does not authenticate");
 		return -EIO;
 	}
+	if (!r && mend)
+		atomic_store(&dir->id_durable, false); /* it may be a new one */
 	if (!r)
 		obj_cache_id(dir, id);
 	return r;

@@ -57,7 +57,7 @@ int obj_sidecar_write(struct node *dir, int dir_fd, const struct disk_name *dn, 
 	/* An orphan of an earlier crash is as good as a new one once it has the same bytes: its name is their hash. */
 	*made = store_stat(dir_fd, dn->name, &st) != 0;
 	int r = store_pwrite_full(fd, dn->sidecar_data, dn->sidecar_len, 0);
-	node_owe(dir, NODE_UNSYNCED_SIDECAR);
+	node_owe(dir, dn->sidecar);
 	if (r && *made) {
 		obj_sidecar_remove(dir_fd, dn);
 		*made = false;
@@ -224,6 +224,7 @@ int obj_create(struct tree *t, const struct make *m, struct node **out, struct s
 	}
 	if (slot)
 		written_found(t->env.written, slot, st->st_ino);
+	atomic_store(&(*out)->fresh, true);
 	atomic_store(&(*out)->listed, slot);
 	obj_cache_id(*out, blank.file_id);
 	atomic_store(&(*out)->xattrs, NODE_HAS_NONE); /* brand new: saves the question before the first write */
@@ -281,7 +282,10 @@ int obj_mkdir(struct tree *t, const struct make *m, struct node **out, struct st
 	if (r)
 		return r;
 	obj_cache_id(*out, id);
-	node_owe(*out, NODE_UNSYNCED_DIR);
+	uint64_t more, seq = node_owed_seq(*out, &more);
+	node_paid(*out, seq); /* nothing was made in it yet */
+	atomic_store(&(*out)->fresh, true);
+	node_owe(m->at.dir, p.dn.name);
 	return 0;
 }
 
@@ -409,7 +413,11 @@ int obj_special_new(struct tree *t, const struct make *m, struct node **out, str
 	if (r)
 		return r;
 	r = announce(t, m, p.dn.name, key_of(st, (int)sealed.type), out);
-	return r ? r : answer(t, *out, st);
+	if (r)
+		return r;
+	atomic_store(&(*out)->fresh, true);
+	node_owe(m->at.dir, p.dn.name);
+	return answer(t, *out, st);
 }
 
 int obj_link(struct tree *t, struct node *n, struct at at, struct stat *st)

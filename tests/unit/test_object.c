@@ -122,7 +122,7 @@ START_TEST(names_that_none_may_have)
 	ck_assert_int_eq(try_file(root(), long_name), -ENAMETOOLONG);
 	ck_assert_int_eq(try_look(root(), long_name), -ENAMETOOLONG);
 	ck_assert_int_eq(obj_rename(tree, at(root(), "n"), at(root(), long_name), 0, &nobody), -ENAMETOOLONG);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), long_name)), -ENAMETOOLONG);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), long_name), true), -ENAMETOOLONG);
 	same_as(was);
 }
 END_TEST
@@ -140,7 +140,7 @@ START_TEST(names_of_every_length)
 	}
 	ck_assert_uint_eq(count_names(root(), SIDECAR_PREFIX), 4);
 	for (size_t i = 0; i < ARRAY_LEN(lens); i++)
-		ck_assert_int_eq(obj_unlink(tree, at(root(), long_of('k', lens[i]))), 0);
+		ck_assert_int_eq(obj_unlink(tree, at(root(), long_of('k', lens[i])), true), 0);
 	ck_assert_uint_eq(count_names(root(), SIDECAR_PREFIX), 0);
 	ck_assert_uint_eq(count_names(root(), LONG_PREFIX), 0);
 }
@@ -158,10 +158,10 @@ START_TEST(plain_names)
 	ck_assert_int_eq(try_look(d, "pipe"), 0);
 	ck_assert_int_eq(try_file(d, OWN_PREFIX "mine"), -EINVAL);
 	ck_assert_int_eq(try_look(d, DIRID_NAME), -ENOENT);
-	ck_assert_int_eq(obj_unlink(tree, at(d, DIRID_NAME)), -EINVAL);
+	ck_assert_int_eq(obj_unlink(tree, at(d, DIRID_NAME), true), -EINVAL);
 	ck_assert_int_eq(obj_rename(tree, at(d, "pipe"), at(d, OWN_PREFIX "x"), 0, &nobody), -EINVAL);
-	ck_assert_int_eq(obj_unlink(tree, at(d, "pipe")), 0);
-	ck_assert_int_eq(obj_unlink(tree, at(d, long_of('p', 255))), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(d, "pipe"), true), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(d, long_of('p', 255)), true), 0);
 	ck_assert_int_eq(obj_rmdir(tree, at(root(), "folder")), 0);
 }
 END_TEST
@@ -211,7 +211,7 @@ START_TEST(special_objects)
 	ck_assert(S_ISREG(st.st_mode));
 	ck_assert_int_eq(st.st_mode & 07777, link ? 0600 : 0644);
 	ck_assert_uint_eq(count_names(root(), OWN_PREFIX "tmp."), 0);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "special")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "special"), true), 0);
 	nothing_of(root(), "special");
 }
 END_TEST
@@ -332,7 +332,7 @@ START_TEST(stumps_and_impossible_sizes)
 		if (sizes[i] < 24)
 			ck_assert_int_eq(obj_id(tree, n, id), -EIO);
 		node_forget(&tree->nodes, n, 1);
-		ck_assert_int_eq(obj_unlink(tree, at(root(), "odd")), 0);
+		ck_assert_int_eq(obj_unlink(tree, at(root(), "odd"), true), 0);
 	}
 }
 END_TEST
@@ -403,14 +403,14 @@ START_TEST(objects_that_are_gone)
 	ck_assert_int_eq(try_file(folder, "x"), -ESTALE);
 	obj_cache_id(folder, rig.root_id); /* as if it had been read before */
 	ck_assert_int_eq(try_dir(folder, "x"), -ESTALE);
-	ck_assert_int_eq(obj_unlink(tree, at(folder, "x")), -ESTALE);
+	ck_assert_int_eq(obj_unlink(tree, at(folder, "x"), true), -ESTALE);
 	ck_assert_int_eq(obj_rmdir(tree, at(folder, "x")), -ESTALE);
 	ck_assert_int_eq(obj_rename(tree, at(root(), "f"), at(folder, "x"), 0, &nobody), -ESTALE);
 	ck_assert_int_eq(obj_id(tree, file, id), -ESTALE);
 	ck_assert_int_eq(obj_getattr(tree, file, &st), -ESTALE);
 	ck_assert_int_eq(obj_link(tree, file, at(root(), long_of('l', 200)), &st), -ESTALE);
 	ck_assert_int_eq(obj_special(tree, link, &special), -ESTALE);
-	node_owe(folder, NODE_UNSYNCED_DIR);
+	atomic_store(&folder->id_durable, false);
 	const struct node_key key = {1, 1, OBJECT_FILE};
 	ck_assert_int_eq(node_lookup(&tree->nodes, &key, folder, "x", &out), 0);
 	ck_assert_int_eq(obj_sync_up(tree, out), -ESTALE);
@@ -582,7 +582,7 @@ START_TEST(names_of_another_folder)
 		ck_assert_int_eq(decode(b, dn.name, plain), -EBADMSG);
 		ck_assert_int_eq(try_look(b, names[i]), -ENOENT);
 		ck_assert_int_eq(try_look(a, names[i]), -ENOENT);
-		ck_assert_int_eq(obj_unlink(tree, at(b, names[i])), -ENOENT);
+		ck_assert_int_eq(obj_unlink(tree, at(b, names[i]), true), -ENOENT);
 	}
 }
 END_TEST
@@ -654,7 +654,7 @@ START_TEST(links)
 	ck_assert(S_ISLNK(st.st_mode));
 	ck_assert_int_eq(st.st_size, 6);
 	/* found by the second name when the first is gone */
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "f")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "f"), true), 0);
 	ck_assert_int_lt(f->orphan_fd, 0);
 	ck_assert_uint_eq(attr(f).st_nlink, 1);
 	/* folders have one name */
@@ -662,7 +662,7 @@ START_TEST(links)
 	ck_assert_int_eq(obj_link(tree, d, at(root(), long_of('h', 200)), &st), -EPERM);
 	same_as(was);
 	/* what has no name gets none again */
-	ck_assert_int_eq(obj_unlink(tree, at(d, long_of('g', 190))), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(d, long_of('g', 190)), true), 0);
 	was = snap();
 	ck_assert_int_eq(obj_link(tree, f, at(d, long_of('i', 200)), &st), -ENOENT);
 	same_as(was);
@@ -686,7 +686,7 @@ static mode_t made_mode(struct node *dir, mode_t mode)
 	m.cred.umask = 027;
 	ck_assert_int_eq(obj_create(tree, &m, &n, &st, NULL), 0);
 	node_forget(&tree->nodes, n, 1);
-	ck_assert_int_eq(obj_unlink(tree, at(dir, "made")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(dir, "made"), true), 0);
 	return st.st_mode & 07777;
 }
 
@@ -845,7 +845,7 @@ START_TEST(locked_gate_refuses_everything)
 	ck_assert_int_eq(obj_mkdir(tree, &m, &out, &st), -EACCES);
 	ck_assert_int_eq(try_special(root(), "new", 'p'), -EACCES);
 	ck_assert_int_eq(obj_link(tree, f, at(root(), "new"), &st), -EACCES);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "f")), -EACCES);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "f"), true), -EACCES);
 	ck_assert_int_eq(obj_rmdir(tree, at(root(), "d")), -EACCES);
 	ck_assert_int_eq(obj_rename(tree, at(root(), "f"), at(root(), "g"), 0, &nobody), -EACCES);
 	ck_assert_int_eq(obj_rename(tree, at(root(), "f"), at(root(), "d"), RENAME_EXCHANGE, &nobody), -EACCES);
