@@ -39,10 +39,25 @@ static bool stump_excused(const struct check_run *run, const struct check_at *at
 	return leeway_stump(run->leeway, st, place);
 }
 
-/* A create cut off: complete it, or say so. */
-static void say_stump(struct check_run *run, const struct check_at *at, const struct stat *st)
+/* A create whose size has reached the disk, and nothing else of it. */
+static bool is_blank_stump(const struct check_run *run, const struct check_at *at, int fd, const struct stat *st)
 {
-	bool excused = stump_excused(run, at, st);
+	return stump_excused(run, at, st) &&
+	       store_is_blank(fd, (uint64_t)st->st_size, layout_disk_size(run->layout, 0)) == 1;
+}
+
+/* Was it made by the mount that broke off, and nothing of it ever durable? FILE_ID: NULL where the header does not tell. */
+static bool made(const struct check_run *run, const struct check_at *at, int fd, const uint8_t *file_id)
+{
+	struct stat st, dir;
+	if (!run->unclean || fstat(fd, &st) < 0 || fstat(at->dir->fd, &dir) < 0)
+		return false;
+	return leeway_made(run->leeway, &st, file_id, writing_place(dir.st_ino, at->name), leeway_born(fd));
+}
+
+/* A create cut off: complete it, or say so. */
+static void say_stump(struct check_run *run, const struct check_at *at, bool excused)
+{
 	struct check_finding f = {.code = CHECK_STUMP, .severity = excused ? CHECK_CRASH : CHECK_DAMAGE};
 	if (run->repair && excused)
 		f.repaired = check_fill_stump(run, at) == 0;
@@ -61,25 +76,6 @@ static void say_mended(struct check_run *run, const struct check_at *at, const u
 			  &(struct check_finding){.code = CHECK_END, .severity = CHECK_CRASH, .repaired = true},
 			  "left unfinished by a crash, and sealed by a mount, which cut %" PRIu64 " bytes on disk off",
 			  e->value);
-}
-
-/* 1 if nothing can be lost here: too short for a final record, or zero from end to end. */
-static int is_blank(struct check_work *w, int fd, const struct stat *st)
-{
-	uint64_t size = (uint64_t)st->st_size, room = w->room * w->record_len;
-	if (size < layout_disk_size(w->run->layout, 0))
-		return 1;
-	for (uint64_t off = 0; off < size;) {
-		off_t data = lseek(fd, (off_t)off, SEEK_DATA);
-		if (data < 0 && errno == ENXIO)
-			return 1;
-		off = data > (off_t)off ? (uint64_t)data : off;
-		size_t n = size - off < room ? (size_t)(size - off) : (size_t)room;
-		if (store_pread_full(fd, w->cipher, n, off) || !block_is_zero(w->cipher, n))
-			return 0;
-		off += n;
-	}
-	return 1;
 }
 
 static void say_header(struct check_work *w, const struct check_at *at, int r)
@@ -131,8 +127,9 @@ static int file_begin(struct check_work *w, const struct check_at *at, struct op
 	r = header_parse(o->bytes, run->layout->header_len, &o->header);
 	if (!r)
 		r = gate_key_open(run->cfg->gate, o->bytes, &o->key);
-	if (r == -EUCLEAN && is_blank(w, o->fd, &o->st) && stump_excused(run, at, &o->st)) {
-		say_stump(run, at, &o->st);
+	if ((r == -EUCLEAN && is_blank_stump(run, at, o->fd, &o->st)) ||
+	    ((r == -EUCLEAN || r == -EBADMSG || r == -ENOTSUP || r == -ENOKEY) && made(run, at, o->fd, NULL))) {
+		say_stump(run, at, true);
 		return 1;
 	}
 	if (r) {
@@ -205,7 +202,11 @@ static void check_regular(struct check_work *w, const struct check_at *at, struc
 		return;
 	struct check_target t = {
 		.at = at,
-		.file = {.fd = o->fd, .layout = run->layout, .gate = run->cfg->gate, .key = o->key},
+		.file = {.fd = o->fd,
+			 .layout = run->layout,
+			 .gate = run->cfg->gate,
+			 .key = o->key,
+			 .made = made(run, at, o->fd, o->header.file_id)},
 		.excused = run->unclean && leeway_file(run->leeway, o->header.file_id, &o->st),
 	};
 	say_mended(run, at, o->header.file_id);
@@ -315,10 +316,12 @@ void check_file(struct check_work *w, const struct check_at *at)
 	if (o.fd < 0)
 		return;
 	enum object_type type = layout_classify(w->run->layout, (uint64_t)o.st.st_size, &size);
-	if (type >= OBJECT_SYMLINK && !is_cut_file(o.fd))
+	if (type == OBJECT_STUMP || (uint64_t)o.st.st_size < w->run->layout->header_len)
+		say_stump(w->run, at, stump_excused(w->run, at, &o.st));
+	else if (type >= OBJECT_SYMLINK && is_blank_stump(w->run, at, o.fd, &o.st))
+		say_stump(w->run, at, true);
+	else if (type >= OBJECT_SYMLINK && !is_cut_file(o.fd))
 		check_special(w, at, &o, type);
-	else if (type == OBJECT_STUMP || (uint64_t)o.st.st_size < w->run->layout->header_len)
-		say_stump(w->run, at, &o.st);
 	else
 		check_regular(w, at, &o); /* a size that no object has is an end not to be found */
 	if (type >= OBJECT_SYMLINK && w->run->repair && is_cut_file(o.fd))

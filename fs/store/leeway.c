@@ -73,8 +73,11 @@ static void drop_twins(struct leeway *l)
 	for (size_t i = 0; i < l->n; i++) {
 		const struct writing_entry *e = &l->entry[i], *last = n ? &l->entry[n - 1] : NULL;
 
-		if (last && e->kind == WRITING_WRITTEN && by_id(e, last) == 0 && (e->ino == 0 || e->ino == last->ino))
+		if (last && e->kind == WRITING_WRITTEN && by_id(e, last) == 0 && (e->ino == 0 || e->ino == last->ino)) {
+			if (!e->value) /* written to in a later one: it may be durable */
+				l->entry[n - 1].value = 0;
 			continue;
+		}
 		l->entry[n++] = *e;
 	}
 	l->n = n;
@@ -217,11 +220,43 @@ bool leeway_file(const struct leeway *l, const uint8_t file_id[ID_LEN], const st
 	return l->all || in_span(l, st) || find(l, file_id, WRITING_WRITTEN) || find(l, file_id, WRITING_MENDED);
 }
 
+/* The entries of the file behind ST, by what is left of it: 1 of its making, 0 another, -1 none. */
+static int made_by_number(const struct leeway *l, const struct stat *st, uint64_t place)
+{
+	int made = -1;
+
+	for (size_t i = 0; i < l->n && made != 0 && !l->moved; i++) {
+		const struct writing_entry *e = &l->entry[i];
+
+		if (e->kind == WRITING_WRITTEN && (e->ino ? e->ino == st->st_ino : place && e->value == place))
+			made = e->value != 0;
+	}
+	return made;
+}
+
 bool leeway_stump(const struct leeway *l, const struct stat *st, uint64_t place)
 {
-	if (l->all || in_span(l, st))
-		return true;
-	return !l->moved && (has_number(l->ino, l->n_ino, st->st_ino) || has_number(l->place, l->n_place, place));
+	int made = l->all ? 1 : made_by_number(l, st, place);
+
+	return made >= 0 ? made == 1 : in_span(l, st);
+}
+
+bool leeway_made(const struct leeway *l, const struct stat *st, const uint8_t *file_id, uint64_t place, uint64_t born)
+{
+	const struct writing_entry *e = file_id ? find(l, file_id, WRITING_WRITTEN) : NULL;
+	int listed = e ? e->value != 0 : file_id ? -1 : made_by_number(l, st, place);
+
+	/* one of the last entries may not have reached the disk */
+	return listed >= 0 ? listed == 1 : in_span(l, st) && born >= l->from;
+}
+
+uint64_t leeway_born(int fd)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &stx) < 0 || !(stx.stx_mask & STATX_BTIME))
+		return 0;
+	return stx.stx_btime.tv_sec > 0 ? (uint64_t)stx.stx_btime.tv_sec : 0;
 }
 
 const struct writing_entry *leeway_mended(const struct leeway *l, const uint8_t file_id[ID_LEN])

@@ -136,6 +136,8 @@ int store_stat(int dir_fd, const char *name, struct stat *st) MUST_CHECK;
 /* Whole-length pread/pwrite; -EIO on a short read for _full, EINTR handled. */
 int store_pread_full(int fd, void *buf, size_t len, uint64_t off) MUST_CHECK;
 int store_pwrite_full(int fd, const void *buf, size_t len, uint64_t off) MUST_CHECK;
+/* 1 if the SIZE bytes of file FD can hold nothing: fewer than LEAST, or zeros from end to end; 0 if not, negative errno. */
+int store_is_blank(int fd, uint64_t size, uint64_t least) MUST_CHECK;
 /* Temporary file, fsync, rename, fsync of the directory. */
 int store_write_file(int dir_fd, const char *name, const void *buf, size_t len, unsigned mode) MUST_CHECK;
 /* Read a whole regular file of at most MAX bytes; *OUT is malloc'ed. -ENOENT, -EFBIG, -EUCLEAN not a regular file. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "crypto/block.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
 
@@ -301,6 +302,26 @@ int store_id_read(const char *text, uint8_t id[ID_LEN])
 		id[i / 2] = (uint8_t)(i % 2 ? id[i / 2] | (d - digits) : (d - digits) << 4);
 	}
 	return 0;
+}
+
+int store_is_blank(int fd, uint64_t size, uint64_t least)
+{
+	uint8_t buf[4096];
+
+	for (uint64_t off = 0; size >= least && off < size;) {
+		off_t data = lseek(fd, (off_t)off, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			break;
+		off = data > (off_t)off ? (uint64_t)data : off;
+		size_t n = size - off < sizeof(buf) ? (size_t)(size - off) : sizeof(buf);
+		int r = store_pread_full(fd, buf, n, off);
+		if (r)
+			return r;
+		if (!block_is_zero(buf, n))
+			return 0;
+		off += n;
+	}
+	return 1;
 }
 
 bool store_is_local(int fd)

@@ -168,14 +168,34 @@ int written_add(struct written *w, const struct written_file *f, uint32_t *slot)
 	return r;
 }
 
+/* SLOT's entry has changed. Without room for that it stays as it is on disk, which costs a look at more files after a crash. */
+static void changed(struct written *w, uint32_t slot)
+{
+	if (w->n_dirty < WRITING_SLOTS)
+		w->dirty[w->n_dirty++] = slot;
+}
+
 void written_found(struct written *w, uint32_t slot, uint64_t ino)
 {
 	if (!slot)
 		return;
 	pthread_mutex_lock(&w->lock);
 	w->slot[slot].entry.ino = ino;
-	if (w->n_dirty < WRITING_SLOTS) /* else it stays unknown, which costs a look at young files after a crash */
-		w->dirty[w->n_dirty++] = slot;
+	changed(w, slot);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void written_durable(struct written *w, uint32_t slot, const uint8_t file_id[ID_LEN])
+{
+	if (!slot)
+		return;
+	pthread_mutex_lock(&w->lock);
+	struct writing_entry *e = &w->slot[slot].entry;
+	if (w->slot[slot].state != SLOT_FREE && e->kind == WRITING_WRITTEN && e->value &&
+	    memcmp(e->file_id, file_id, ID_LEN) == 0) {
+		e->value = 0;
+		changed(w, slot);
+	}
 	pthread_mutex_unlock(&w->lock);
 }
 

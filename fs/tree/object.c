@@ -241,16 +241,23 @@ static int check_folder(struct tree *t, struct node *n)
 	return r;
 }
 
-/* After a crash a file may have been cut to the very size that tells a special object: its front says what it is. */
-static int type_after_crash(struct tree *t, int dir_fd, const char *disk, int type)
+/*
+ * After a crash a file may have been cut to the very size that tells a special object: its front says what it is. And of a special
+ * object that was being made there may be nothing but the size: an empty file now, as one without even that.
+ */
+static int type_after_crash(struct tree *t, struct node *dir, int dir_fd, const char *disk, int type)
 {
 	uint8_t front[HEADER_MAGIC_LEN];
+	struct stat st;
 
 	if (!t->env.unclean || type < OBJECT_SYMLINK || type == OBJECT_DIR)
 		return type;
 	AUTO(auto_close) int fd = store_open_lifted(dir_fd, disk, O_RDONLY);
-	bool is_file = fd >= 0 && store_pread_full(fd, front, sizeof(front), 0) == 0 && header_begins(front);
-	return is_file ? OBJECT_FILE : type;
+	if (fd < 0 || fstat(fd, &st) || store_pread_full(fd, front, sizeof(front), 0))
+		return type;
+	bool blank = leeway_stump(t->env.leeway, &st, writing_place(dir->ino, disk)) &&
+		     store_is_blank(fd, (uint64_t)st.st_size, 0) == 1;
+	return blank || header_begins(front) ? OBJECT_FILE : type;
 }
 
 /* No size is told before it is known where the file ends; ST is what it is afterwards. */
@@ -284,7 +291,7 @@ int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct n
 		log_node(t, dir, "something in this folder is neither a folder nor a regular file of the store");
 		return r;
 	}
-	key.type = type_after_crash(t, d.d->fd, disk, key.type);
+	key.type = type_after_crash(t, dir, d.d->fd, disk, key.type);
 	r = node_lookup(&t->nodes, &key, dir, disk, out);
 	if (r)
 		return r;

@@ -338,9 +338,9 @@ int obj_special_seal(struct tree *t, const struct make *m, struct sealed_special
 }
 
 /* Its bytes may not reach the disk as its name does: then it is found empty. */
-static int list_special(struct tree *t, const struct sealed_special *s, int fd)
+static int list_special(struct tree *t, const struct sealed_special *s, struct node *dir, int fd)
 {
-	struct written_file what = {.file_id = header_file_id(s->record)};
+	struct written_file what = {.file_id = header_file_id(s->record), .place = writing_place(dir->ino, s->tmp)};
 	uint32_t slot = 0;
 	struct stat st;
 
@@ -365,7 +365,7 @@ int obj_special_write(struct tree *t, const struct make *m, int dir_fd, struct s
 	AUTO(auto_close) int fd = openat(dir_fd, s->tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return -errno;
-	int r = list_special(t, s, fd);
+	int r = list_special(t, s, m->at.dir, fd);
 	if (!r)
 		r = store_pwrite_full(fd, s->record, s->len, 0);
 	if (!r && ftruncate(fd, (off_t)layout_special_size(&t->env.layout, s->type)))

@@ -91,25 +91,39 @@ START_TEST(listed)
 	const struct leeway *l = &rig.store->leeway;
 	ck_assert(!l->all && !l->lost && !l->moved && l->to == 0);
 	ck_assert(file_excused(1) && file_excused(2) && file_excused(3) && !file_excused(4));
-	ck_assert(stump_excused(77, 1) && stump_excused(88, 1) && stump_excused(5, 4343) && !stump_excused(5, 5));
+	/* 77 was written to, not made: it has been there before */
+	ck_assert(!stump_excused(77, 1) && stump_excused(88, 1) && stump_excused(5, 4343) && !stump_excused(5, 5));
+	ck_assert(leeway_made(l, &young, id_of(2), 0, 0) && !leeway_made(l, &young, id_of(1), 0, 0));
 	/* A look is worth it where the number is listed, and at a young file, since one's number was not known yet. */
 	ck_assert(leeway_maybe(l, &old) && leeway_maybe(l, &young));
 	old.st_ino = 78;
 	ck_assert(!leeway_maybe(l, &old));
 	/* The next session that breaks off has not forgotten them. */
-	add(4, 99, 0);
+	add(4, 99, 44);
 	crash();
 	ck_assert(file_excused(1) && file_excused(2) && file_excused(3) && file_excused(4) && !file_excused(5));
-	ck_assert(stump_excused(77, 1) && stump_excused(99, 1));
+	ck_assert(stump_excused(88, 1) && stump_excused(99, 1));
 	/* Written in each session, it takes no more room for that. */
 	size_t n = rig.store->leeway.n;
 	for (int i = 0; i < 3; i++) {
-		add(4, 99, 0);
+		add(4, 99, 44);
 		add(2, 0, 7);
 		crash();
 		ck_assert_uint_eq(rig.store->leeway.n, n);
 		ck_assert(file_excused(2) && file_excused(4) && stump_excused(88, 1) && stump_excused(99, 1));
 	}
+	/* Durable, or changed in a session that did not know it as made: its header must be there. */
+	uint32_t slot = add(2, 0, 7);
+	written_durable(rig.store->written, slot, id_of(1)); /* the slot is another's */
+	crash();
+	ck_assert(stump_excused(88, 1));
+	slot = add(2, 0, 7);
+	written_durable(rig.store->written, slot, id_of(2));
+	written_tick(rig.store->written, 0);
+	add(4, 99, 0);
+	crash();
+	ck_assert(!stump_excused(88, 1) && !stump_excused(99, 1) && file_excused(2) && file_excused(4));
+	ck_assert(!leeway_made(&rig.store->leeway, &young, id_of(2), 0, 0));
 	/* Known whole: nothing is tolerated any more. */
 	ck_assert_int_eq(store_end(rig.store, true), 0);
 	rig_shut(&rig);
