@@ -75,17 +75,32 @@ static void lost_dirid(struct check_run *run, struct check_dir *d, const struct 
 		  f.repaired ? "; it has a new one, and what is in it is called lost-INODE" : "");
 }
 
+/* After a crash the id of a folder may not have reached the disk, though names in it have; most can be known without it. */
+static bool recalled(struct check_run *run, struct check_dir *d, const struct check_at *at)
+{
+	struct check_finding f = {.code = CHECK_DIRID, .severity = CHECK_CRASH};
+	if (!run->unclean || store_dirid_recall(d->fd, run->cfg->gate, run->names, d->id))
+		return false;
+	d->has_id = true;
+	f.repaired = run->repair && store_dirid_mend(d->fd, run->cfg->gate, run->names, d->id) == 0 &&
+		     check_sync_id(d->fd) == 0;
+	check_say(run, at, &f, "the directory's id (%s) was cut off by a crash%s", DIRID_NAME,
+		  f.repaired ? "; it is there again" : ": a mount makes it again");
+	return true;
+}
+
 /* No directory id: in an otherwise empty folder a mkdir cut off, else damage. */
 static void no_dirid(struct check_run *run, struct check_dir *d, const struct check_at *at)
 {
 	int empty = store_dir_empty(d->fd, DIRID_NAME); /* an id file without bytes is none */
 	if (empty != 1) {
-		lost_dirid(run, d, at, "is missing");
+		if (!recalled(run, d, at))
+			lost_dirid(run, d, at, "is missing");
 		return;
 	}
 	struct check_finding f = {.code = CHECK_STUMP, .severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE};
 	if (run->repair)
-		d->has_id = store_dirid_mend(d->fd, run->cfg->gate, d->id) == 0;
+		d->has_id = store_dirid_mend(d->fd, run->cfg->gate, run->names, d->id) == 0;
 	f.repaired = d->has_id;
 	check_say(run, at, &f,
 		  d->has_id ? "an empty directory without an id; it has one now" : "an empty directory without an id");
@@ -169,6 +184,19 @@ static int decode_name(struct check_run *run, const struct check_at *at, char pl
 	return r;
 }
 
+/* The name of a file that was being made, whose sidecar has no bytes. */
+static bool sidecar_cut(struct check_run *run, const struct check_at *at)
+{
+	char name[NAME_LEN_MAX + 1];
+	struct stat st;
+	if (name_kind(run->names, at->name) != ENTRY_LONG)
+		return false;
+	name_sidecar(at->name, name);
+	AUTO(auto_close) int fd = store_open_file(at->dir->fd, name, O_RDONLY);
+	return fd >= 0 && fstat(fd, &st) == 0 && store_is_blank(fd, (uint64_t)st.st_size, 1) == 1 &&
+	       store_stat(at->dir->fd, at->name, &st) == 0 && check_excused(run, at, &st);
+}
+
 static void say_name(struct check_run *run, const struct check_at *at, int r, int sidecar, const char *now)
 {
 	int is_long = name_kind(run->names, at->name) == ENTRY_LONG;
@@ -182,6 +210,11 @@ static void say_name(struct check_run *run, const struct check_at *at, int r, in
 		check_say(run, at, &f, "its long name is lost: the sidecar is none%s%s", called, now);
 	else if (sidecar)
 		say_io(run, at, "the sidecar of its long name cannot be read", r);
+	else if (sidecar_cut(run, at))
+		check_say(
+			run, at,
+			&(struct check_finding){.code = CHECK_SIDECAR, .severity = CHECK_CRASH, .repaired = f.repaired},
+			"a create that a crash cut off: its long name was not on disk yet%s%s", called, now);
 	else
 		check_say(run, at, &f,
 			  "the name does not authenticate in this directory: altered, or moved here from another%s%s",

@@ -29,8 +29,7 @@ int check_open(struct check_run *run, const struct check_at *at, struct stat *st
 	return -1;
 }
 
-/* What a crash may leave is no damage where the mount that broke off was making a file. */
-static bool stump_excused(const struct check_run *run, const struct check_at *at, const struct stat *st)
+bool check_excused(const struct check_run *run, const struct check_at *at, const struct stat *st)
 {
 	struct stat dir;
 	if (!run->unclean)
@@ -42,7 +41,7 @@ static bool stump_excused(const struct check_run *run, const struct check_at *at
 /* A create whose size has reached the disk, and nothing else of it. */
 static bool is_blank_stump(const struct check_run *run, const struct check_at *at, int fd, const struct stat *st)
 {
-	return stump_excused(run, at, st) &&
+	return check_excused(run, at, st) &&
 	       store_is_blank(fd, (uint64_t)st->st_size, layout_disk_size(run->layout, 0)) == 1;
 }
 
@@ -317,7 +316,7 @@ void check_file(struct check_work *w, const struct check_at *at)
 		return;
 	enum object_type type = layout_classify(w->run->layout, (uint64_t)o.st.st_size, &size);
 	if (type == OBJECT_STUMP || (uint64_t)o.st.st_size < w->run->layout->header_len)
-		say_stump(w->run, at, stump_excused(w->run, at, &o.st));
+		say_stump(w->run, at, check_excused(w->run, at, &o.st));
 	else if (type >= OBJECT_SYMLINK && is_blank_stump(w->run, at, o.fd, &o.st))
 		say_stump(w->run, at, true);
 	else if (type >= OBJECT_SYMLINK && !is_cut_file(o.fd))

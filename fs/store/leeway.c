@@ -252,11 +252,9 @@ bool leeway_made(const struct leeway *l, const struct stat *st, const uint8_t *f
 
 uint64_t leeway_born(int fd)
 {
-	struct statx stx;
+	struct timespec t;
 
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &stx) < 0 || !(stx.stx_mask & STATX_BTIME))
-		return 0;
-	return stx.stx_btime.tv_sec > 0 ? (uint64_t)stx.stx_btime.tv_sec : 0;
+	return store_born(fd, &t) && t.tv_sec > 0 ? (uint64_t)t.tv_sec : 0;
 }
 
 const struct writing_entry *leeway_mended(const struct leeway *l, const uint8_t file_id[ID_LEN])

@@ -57,7 +57,7 @@ bool leeway_stump(const struct leeway *l, const struct stat *st, uint64_t place)
  * broke off, and never made durable since? Then nothing of it need be there. BORN: when its inode was made, seconds; 0: unknown.
  */
 bool leeway_made(const struct leeway *l, const struct stat *st, const uint8_t *file_id, uint64_t place, uint64_t born);
-/* That of FD. */
+/* BORN of FD. */
 uint64_t leeway_born(int fd);
 /* The note that FILE_ID's end was mended in an earlier mount, or NULL. */
 const struct writing_entry *leeway_mended(const struct leeway *l, const uint8_t file_id[ID_LEN]);

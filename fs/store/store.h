@@ -8,11 +8,13 @@
 #include "crypto/auto.h"
 #include "crypto/inflight.h"
 #include "crypto/keyring.h"
+#include "crypto/name.h"
 #include "crypto/pin.h"
 #include "crypto/session.h"
 #include "fs/store/leeway.h"
 
 struct stat;
+struct timespec;
 
 struct gate;
 struct slots;
@@ -149,16 +151,21 @@ int store_dir_empty(int dir_fd, const char *except) MUST_CHECK;
  * names durable with it (ext2 to ext4, xfs, btrfs)? Elsewhere, as over FUSE, either may do nothing.
  */
 bool store_is_local(int fd);
+/* When what FD refers to was made, as the filesystem says. False: it does not. */
+bool store_born(int fd, struct timespec *out);
 /* fsync(2) of the folder FD; a filesystem that has none for folders needs none. */
 int store_sync_dir(int fd) MUST_CHECK;
 /*
  * The id of the folder DIR_FD. Each borrows the keys by itself, and not across its I/O. read: -ENODATA if there is none
- * yet, -EBADMSG if it does not authenticate, -EACCES when locked. make: a new one, written (not synced). mend: read, but an
- * otherwise empty folder without an id gets one: there a crash cut off a mkdir.
+ * yet, -EBADMSG if it does not authenticate, -EACCES when locked. make: a new one, written (not synced). recall: the one that make()
+ * gave it, where that can be known without the file, and a name in the folder proves it (with plain names: any); else -ENODATA;
+ * nothing is written. mend: read, but a folder without an id gets the one that is recalled, and an otherwise empty one a new
+ * one: there a crash cut off a mkdir.
  */
 int store_dirid_read(int dir_fd, struct gate *g, uint8_t id[ID_LEN]) MUST_CHECK;
 int store_dirid_make(int dir_fd, struct gate *g, uint8_t id[ID_LEN]) MUST_CHECK;
-int store_dirid_mend(int dir_fd, struct gate *g, uint8_t id[ID_LEN]) MUST_CHECK;
+int store_dirid_recall(int dir_fd, struct gate *g, enum name_mode names, uint8_t id[ID_LEN]) MUST_CHECK;
+int store_dirid_mend(int dir_fd, struct gate *g, enum name_mode names, uint8_t id[ID_LEN]) MUST_CHECK;
 /* The bytes of the id file, *LEN = 0 when there is none yet: to be put back. -EBADMSG for what is not a file. */
 int store_dirid_fetch(int dir_fd, uint8_t file[DIRID_LEN + 1], size_t *len) MUST_CHECK;
 /* Write the bytes that dirid_new() made. */

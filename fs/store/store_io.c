@@ -333,6 +333,16 @@ bool store_is_local(int fd)
 	return sfs.f_type == EXT4_SUPER_MAGIC || sfs.f_type == XFS_SUPER_MAGIC || sfs.f_type == BTRFS_SUPER_MAGIC;
 }
 
+bool store_born(int fd, struct timespec *out)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &stx) < 0 || !(stx.stx_mask & STATX_BTIME))
+		return false;
+	*out = (struct timespec){.tv_sec = stx.stx_btime.tv_sec, .tv_nsec = stx.stx_btime.tv_nsec};
+	return true;
+}
+
 int store_sync_dir(int fd)
 {
 	return fsync(fd) < 0 && errno != EINVAL ? -errno : 0;

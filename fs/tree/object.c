@@ -61,7 +61,9 @@ static int read_dir_id(struct tree *t, struct node *dir, uint8_t id[ID_LEN])
 		return fd;
 	/* one is made where a crash cut a mkdir off */
 	bool mend = t->env.unclean && !t->env.read_only;
-	int r = mend ? store_dirid_mend(fd, t->env.gate, id) : store_dirid_read(fd, t->env.gate, id);
+	int r = mend ? store_dirid_mend(fd, t->env.gate, t->names, id) : store_dirid_read(fd, t->env.gate, id);
+	if (r == -ENODATA && t->env.unclean && !mend)
+		r = store_dirid_recall(fd, t->env.gate, t->names, id);
 	if (r == -EBADMSG || r == -ENODATA || r == -EUCLEAN || r == -EFBIG) {
 		log_node(t, dir, "the directory id is missing or does not authenticate");
 		return -EIO;
@@ -307,6 +309,25 @@ int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct n
 	return r;
 }
 
+/* After a crash a long name may be there, and not its sidecar's bytes: without them no listing has it. */
+static int sidecar_after_crash(struct tree *t, struct at at, const struct disk_name *dn)
+{
+	AUTO(dirfd_ref_put) struct dirfd_ref d = {&t->nodes, NULL};
+	AUTO(auto_free) uint8_t *bytes = NULL;
+	size_t len = 0;
+	bool made;
+
+	if (!t->env.unclean || t->env.read_only || !dn->sidecar[0])
+		return 0;
+	int r = dirfd_get(&t->nodes, at.dir, &d.d);
+	if (r)
+		return r;
+	r = store_read_file(d.d->fd, dn->sidecar, NAME_SIDECAR_MAX, &bytes, &len);
+	if (r == 0 && len == dn->sidecar_len && memcmp(bytes, dn->sidecar_data, len) == 0)
+		return 0;
+	return r && r != -ENOENT ? r : obj_sidecar_write(at.dir, d.d->fd, dn, &made);
+}
+
 int obj_lookup(struct tree *t, struct at at, struct node **out, struct stat *st)
 {
 	struct disk_name dn;
@@ -314,5 +335,9 @@ int obj_lookup(struct tree *t, struct at at, struct node **out, struct stat *st)
 
 	if (r) /* a name that the store cannot hold is not there */
 		return r == -EINVAL ? -ENOENT : r;
-	return obj_lookup_disk(t, at.dir, dn.name, out, st);
+	r = obj_lookup_disk(t, at.dir, dn.name, out, st);
+	/* what fails here, listings and verify tell */
+	if (!r && sidecar_after_crash(t, at, &dn) && file_env_corrupt(&t->env))
+		log_node(t, at.dir, "the sidecar of a long name cannot be written again");
+	return r;
 }

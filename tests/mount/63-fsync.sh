@@ -29,7 +29,6 @@ new_store remote
 mount_store remote
 durable old "$W/mnt" || fail 'what is there before'
 umount_store
-sync -f "$W"
 durable names "$W/remote/data" >"$W/names"
 sleep 0.1 # the clock of files' times goes on
 mount_remote remote
@@ -55,7 +54,7 @@ umount_store
 
 mkdir "$W/disk"
 if truncate -s 200M "$W/image" && mkfs.ext4 -qF "$W/image" && mount -o loop "$W/image" "$W/disk" 2>>"$W/cli.log"; then
-	for round in all moved folder_moved; do
+	for round in all moved folder_moved not_synced; do
 		new_store "disk/$round"
 		mount_store "disk/$round"
 		durable old "$W/mnt" || fail 'what is there before'
@@ -71,6 +70,8 @@ if truncate -s 200M "$W/image" && mkfs.ext4 -qF "$W/image" && mount -o loop "$W/
 		await 20 umount "$W/disk"
 		mount -o loop "$W/image" "$W/disk"
 		after_boot
+		timeout $HANG "$BYOKFS" verify "$W/disk/$round" >"$W/verify.out" 2>&1
+		same "ext4, $round: verify finds no damage" '' "$(grep '^damage' "$W/verify.out" | grep -v '^damage: [0-9]')"
 		mount_store "disk/$round"
 		all_there "ext4, $round: all that was acknowledged is there" "$round"
 		umount_store

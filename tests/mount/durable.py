@@ -97,6 +97,21 @@ def old(d):
     put(d + '/moves/file')
 
 
+def opens(top):
+    """Whatever is there can be listed, looked at and read, and removed."""
+    bad = []
+    for base, dirs, files in os.walk(top, onerror=lambda e: bad.append('%s: %s' % (e.filename[-250:], e.strerror))):
+        for n in files:
+            try:
+                if stat.S_ISREG(os.lstat(base + '/' + n).st_mode):
+                    open(base + '/' + n, 'rb').read()
+            except OSError as e:
+                bad.append('%s/%s: %s' % (base, n, e.strerror))
+    if not bad and os.path.exists(top):
+        shutil.rmtree(top)
+    return bad
+
+
 STEPS = {}
 
 
@@ -197,6 +212,17 @@ def linked_and_left(d):
 def folder_moved(d):
     os.mkdir(d + '/n9')
     os.rename(d + '/moves', d + '/n9/moves')
+
+
+@step(lambda d: opens(d + '/n10') + opens(d + '/a'))
+def not_synced(d):
+    os.makedirs(d + '/n10/sub')
+    for i in range(5):
+        put(d + '/n10/sub/%d' % i, synced=False)
+    os.symlink('target', d + '/n10/link')
+    os.mkfifo(d + '/n10/fifo')
+    os.symlink('target', d + '/a/link')
+    os.mkfifo(d + '/a/fifo')
 
 
 def look(top):

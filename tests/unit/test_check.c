@@ -164,7 +164,7 @@ static void put_folder(const char *name, char disk[256], uint8_t id[ID_LEN], int
 	rig_name(&rig, rig.store->data_fd, rig.root_id, name, disk);
 	ck_assert_int_eq(mkdirat(rig.store->data_fd, disk, 0755), 0);
 	*fd = openat(rig.store->data_fd, disk, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ck_assert_int_eq(store_dirid_mend(*fd, rig.gate, id), 0);
+	ck_assert_int_eq(store_dirid_mend(*fd, rig.gate, NAMES_SIV, id), 0);
 }
 
 static void fill(void)
@@ -1005,7 +1005,7 @@ START_TEST(test_large)
 		rig_name(&rig, fd, id, "deeper", disk);
 		ck_assert_int_eq(mkdirat(fd, disk, 0700), 0);
 		int next = openat(fd, disk, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		ck_assert_int_eq(store_dirid_mend(next, rig.gate, ids[i & 1]), 0);
+		ck_assert_int_eq(store_dirid_mend(next, rig.gate, NAMES_SIV, ids[i & 1]), 0);
 		if (fd != data())
 			close(fd);
 		fd = next;

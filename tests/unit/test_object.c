@@ -478,6 +478,7 @@ END_TEST
 /* A crash has cut a mkdir off: no id, or an empty file. */
 START_TEST(missing_id_is_made_after_a_crash)
 {
+	fault_fs_type = FUSE_SUPER_MAGIC; /* where an id cannot be known without its file */
 	struct node *d = new_dir(root(), "d");
 	uint8_t id[ID_LEN], disk[ID_LEN], was[ID_LEN];
 	ck_assert_int_eq(obj_dir_id(tree, d, was), 0);
@@ -505,8 +506,77 @@ START_TEST(missing_id_is_made_after_a_crash)
 }
 END_TEST
 
+/* On a disk of this machine the id follows from the folder's inode, and a name in it proves that. */
+START_TEST(missing_id_is_recalled)
+{
+	static const uint8_t zeros[DIRID_LEN];
+	const char *name = _i & 1 ? long_of('n', 200) : "f";
+	uint8_t id[ID_LEN], was[ID_LEN];
+	fault_fs_type = EXT4_SUPER_MAGIC;
+	struct node *d = new_dir(root(), "d");
+	ck_assert_int_eq(obj_dir_id(tree, d, was), 0);
+	if (_i & 8)
+		scribble(d, "planted", "x", 1, 0);
+	ck_assert_int_eq(try_file(d, name), 0);
+	if ((_i & 6) == 0)
+		remove_id(d);
+	else if ((_i & 6) == 2)
+		truncate_disk(d, DIRID_NAME, 0);
+	else
+		scribble(d, DIRID_NAME, zeros, sizeof(zeros), 0);
+	tree_fresh(false, false); /* but there was no crash */
+	ck_assert_int_eq(try_look(root(), "d"), -EIO);
+	tree_fresh(true, true);
+	char *disk = snap();
+	d = look(root(), "d");
+	ck_assert_int_eq(obj_dir_id(tree, d, id), 0);
+	ck_assert_mem_eq(id, was, ID_LEN);
+	ck_assert_int_eq(try_look(d, name), 0);
+	same_as(disk); /* a mount that only reads */
+	tree_fresh(true, false);
+	d = look(root(), "d");
+	ck_assert_int_eq(try_look(d, name), 0);
+	ck_assert(!atomic_load(&d->id_durable));
+	tree_fresh(false, false);
+	d = look(root(), "d");
+	ck_assert_int_eq(try_look(d, name), 0);
+	/* names of another folder prove nothing */
+	AUTO(auto_close) int fd = fd_of(d);
+	struct node *e = new_dir(root(), "e");
+	AUTO(auto_close) int to = fd_of(e);
+	ck_assert_int_eq(renameat(fd, disk_of(d, name).name, to, disk_of(d, name).name), 0);
+	if (_i & 1)
+		ck_assert_int_eq(renameat(fd, disk_of(d, name).sidecar, to, disk_of(d, name).sidecar), 0);
+	remove_id(e);
+	tree_fresh(true, false);
+	ck_assert_int_eq(obj_dir_id(tree, look(root(), "e"), id), -EIO);
+}
+END_TEST
+
+/* A name came to the disk, and its sidecar's bytes did not: who looks for it brings them back. */
+START_TEST(sidecar_after_a_crash)
+{
+	const char *name = long_of('n', 200);
+	struct stat st;
+	ck_assert_int_eq(try_file(root(), name), 0);
+	struct disk_name dn = disk_of(root(), name);
+	if (_i == 0)
+		truncate_disk(root(), dn.sidecar, 0);
+	else
+		remove_on_disk(root(), dn.sidecar, false);
+	tree_fresh(false, false);
+	ck_assert_int_eq(try_look(root(), name), 0);
+	ck_assert(!lies(root(), dn.sidecar, &st) || st.st_size == 0);
+	tree_fresh(true, false);
+	ck_assert_int_eq(try_look(root(), name), 0);
+	whole(root(), name);
+	ck_assert(lies(root(), dn.sidecar, &st) && st.st_size == (off_t)dn.sidecar_len);
+}
+END_TEST
+
 START_TEST(missing_id_is_not_made_over_names)
 {
+	fault_fs_type = FUSE_SUPER_MAGIC;
 	struct node *d = new_dir(root(), "d");
 	uint8_t id[ID_LEN];
 	ck_assert_int_eq(try_file(d, "f"), 0);
@@ -913,6 +983,8 @@ static Suite *make_suite(void)
 	tcase_add_test(ids, id_is_remembered);
 	tcase_add_loop_test(ids, missing_id_is_made_after_a_crash, 0, 2);
 	tcase_add_test(ids, missing_id_is_not_made_over_names);
+	tcase_add_loop_test(ids, missing_id_is_recalled, 0, 16);
+	tcase_add_loop_test(ids, sidecar_after_a_crash, 0, 2);
 	tcase_add_loop_test(ids, id_that_does_not_authenticate, 0, 4);
 	tcase_add_test(ids, id_goes_where_the_folder_goes);
 	tcase_add_test(ids, names_of_another_folder);
