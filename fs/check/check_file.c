@@ -29,31 +29,6 @@ int check_open(struct check_run *run, const struct check_at *at, struct stat *st
 	return -1;
 }
 
-bool check_excused(const struct check_run *run, const struct check_at *at, const struct stat *st)
-{
-	struct stat dir;
-	if (!run->unclean)
-		return false;
-	uint64_t place = fstat(at->dir->fd, &dir) == 0 ? writing_place(dir.st_ino, at->name) : 0;
-	return leeway_stump(run->leeway, st, place);
-}
-
-/* A create whose size has reached the disk, and nothing else of it. */
-static bool is_blank_stump(const struct check_run *run, const struct check_at *at, int fd, const struct stat *st)
-{
-	return check_excused(run, at, st) &&
-	       store_is_blank(fd, (uint64_t)st->st_size, layout_disk_size(run->layout, 0)) == 1;
-}
-
-/* Was it made by the mount that broke off, and nothing of it ever durable? FILE_ID: NULL where the header does not tell. */
-static bool made(const struct check_run *run, const struct check_at *at, int fd, const uint8_t *file_id)
-{
-	struct stat st, dir;
-	if (!run->unclean || fstat(fd, &st) < 0 || fstat(at->dir->fd, &dir) < 0)
-		return false;
-	return leeway_made(run->leeway, &st, file_id, writing_place(dir.st_ino, at->name), leeway_born(fd));
-}
-
 /* A create cut off: complete it, or say so. */
 static void say_stump(struct check_run *run, const struct check_at *at, bool excused)
 {
@@ -126,8 +101,8 @@ static int file_begin(struct check_work *w, const struct check_at *at, struct op
 	r = header_parse(o->bytes, run->layout->header_len, &o->header);
 	if (!r)
 		r = gate_key_open(run->cfg->gate, o->bytes, &o->key);
-	if ((r == -EUCLEAN && is_blank_stump(run, at, o->fd, &o->st)) ||
-	    ((r == -EUCLEAN || r == -EBADMSG || r == -ENOTSUP || r == -ENOKEY) && made(run, at, o->fd, NULL))) {
+	if ((r == -EUCLEAN && check_blank_stump(run, at, o->fd, &o->st)) ||
+	    ((r == -EUCLEAN || r == -EBADMSG || r == -ENOTSUP || r == -ENOKEY) && check_made(run, at, o->fd, NULL))) {
 		say_stump(run, at, true);
 		return 1;
 	}
@@ -205,7 +180,7 @@ static void check_regular(struct check_work *w, const struct check_at *at, struc
 			 .layout = run->layout,
 			 .gate = run->cfg->gate,
 			 .key = o->key,
-			 .made = made(run, at, o->fd, o->header.file_id)},
+			 .made = check_made(run, at, o->fd, o->header.file_id)},
 		.excused = run->unclean && leeway_file(run->leeway, o->header.file_id, &o->st),
 	};
 	say_mended(run, at, o->header.file_id);
@@ -317,7 +292,7 @@ void check_file(struct check_work *w, const struct check_at *at)
 	enum object_type type = layout_classify(w->run->layout, (uint64_t)o.st.st_size, &size);
 	if (type == OBJECT_STUMP || (uint64_t)o.st.st_size < w->run->layout->header_len)
 		say_stump(w->run, at, check_excused(w->run, at, &o.st));
-	else if (type >= OBJECT_SYMLINK && is_blank_stump(w->run, at, o.fd, &o.st))
+	else if (type >= OBJECT_SYMLINK && check_blank_stump(w->run, at, o.fd, &o.st))
 		say_stump(w->run, at, true);
 	else if (type >= OBJECT_SYMLINK && !is_cut_file(o.fd))
 		check_special(w, at, &o, type);

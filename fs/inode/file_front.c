@@ -83,6 +83,12 @@ static int note_mended(void *arg, uint64_t cut)
 	return written_mended(f->env->written, f->file_id, f->node->ino, cut);
 }
 
+/* The session's end makes all that was mended durable at once, but not where syncfs(2) may reach nothing. */
+static int sync_mended(struct file *f)
+{
+	return f->env->nodes->names_follow || fsync(f->fd) == 0 ? 0 : -errno;
+}
+
 static bool made(struct file *f, const struct stat *st, const uint8_t *file_id)
 {
 	return leeway_made(f->env->leeway, st, file_id, place_of(f), leeway_born(f->fd));
@@ -103,6 +109,8 @@ static int fill_stump(struct file *f, const struct stat *st)
 		r = -errno;
 	if (!r)
 		r = blank_write(&b, f->fd);
+	if (!r)
+		r = sync_mended(f);
 	if (r)
 		return r;
 	f->excused = f->refilled = true;
@@ -211,9 +219,10 @@ int file_mend(struct file *f)
 	};
 	int r = recover_file(&rec);
 
-	if (r == 1)
-		atomic_fetch_add(&f->env->recovered, 1);
-	return r < 0 ? r : 0;
+	if (r != 1)
+		return r;
+	atomic_fetch_add(&f->env->recovered, 1);
+	return sync_mended(f);
 }
 
 /* A file that cannot be opened, or whose end nobody can tell, has the size that its length says: opening it is the error. */

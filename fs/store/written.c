@@ -14,7 +14,8 @@
 #define PRESSURE (WRITING_SLOTS / 4 * 3) /* so many in use: closed ones go before their time */
 #define RELIEF (WRITING_SLOTS / 4)
 #define CALM_S 30
-#define PAUSE_S 60        /* between two syncs of the store for those whose time has come */
+#define ELSEWHERE_S 120 /* two systems write back within 30 s each: this one, and one that serves a filesystem to it */
+#define PAUSE_S 60      /* between two syncs of the store for those whose time has come */
 #define PAUSE_PRESSED_S 5 /* and under pressure, after one that was in vain */
 
 static int64_t monotonic(void)
@@ -317,14 +318,16 @@ void written_tick(struct written *w, int64_t now)
 	if (!go)
 		return;
 	int r = syncfs(w->cfg.data_fd);
+	/* where that may reach nothing, time has to do */
+	int64_t durable = store_is_local(w->cfg.data_fd) ? now : now - ELSEWHERE_S;
 	pthread_mutex_lock(&w->lock);
 	uint32_t used = w->used;
 	if (r == 0)
-		let_go(w, now);
+		let_go(w, durable);
 	w->tried = now;
 	w->in_vain = w->used == used;
 	if (r == 0)
-		calm_down(w, now);
+		calm_down(w, durable);
 	pthread_mutex_unlock(&w->lock);
 }
 

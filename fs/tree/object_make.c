@@ -42,35 +42,6 @@ static mode_t obj_mode(struct node *dir, int dir_fd, const struct make *m)
 	return has_default_acl(dir, dir_fd) ? mode : mode & ~m->cred.umask;
 }
 
-int obj_sidecar_write(struct node *dir, int dir_fd, const struct disk_name *dn, bool *made)
-{
-	*made = false;
-	if (!dn->sidecar[0])
-		return 0;
-	AUTO(auto_close)
-	int fd = store_openat(dir_fd, dn->sidecar, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0600);
-	if (fd < 0)
-		return fd;
-	struct stat st;
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
-		return -EIO;
-	/* An orphan of an earlier crash is as good as a new one once it has the same bytes: its name is their hash. */
-	*made = store_stat(dir_fd, dn->name, &st) != 0;
-	int r = store_pwrite_full(fd, dn->sidecar_data, dn->sidecar_len, 0);
-	node_owe(dir, dn->sidecar);
-	if (r && *made) {
-		obj_sidecar_remove(dir_fd, dn);
-		*made = false;
-	}
-	return r;
-}
-
-void obj_sidecar_remove(int dir_fd, const struct disk_name *dn)
-{
-	if (dn->sidecar[0])
-		(void)unlinkat(dir_fd, dn->sidecar, 0); /* an orphan is harmless */
-}
-
 /*
  * Give a new object to its creator. The group stays the folder's where that is setgid (the backing did it already).
  * chown clears suid and sgid, so they are set again, through the descriptor: an ACL's mask must not be touched otherwise.
