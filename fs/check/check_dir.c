@@ -12,6 +12,8 @@
 #include "fs/store/borrow.h"
 #include "fs/store/store_own.h"
 
+#define DIRID_MISSING "is missing"
+
 /* Open a folder for listing. A plain user's own one may lack the bit for searching: lent as long as it is looked at. */
 static int dir_open(struct check_dir *d, int at_fd, const char *name)
 {
@@ -64,38 +66,31 @@ static void say_io(struct check_run *run, const struct check_at *at, const char 
 		  strerror(-r));
 }
 
-/* The id is lost. With --repair a new one; what is in the folder gets new names when it is come to. */
+/*
+ * The id is lost, which is no damage where a crash may have cut it off. What it was may be known: from the folder itself, if a name
+ * in it proves that. Else, with --repair, a new one; what is in the folder gets new names when it is come to.
+ */
 static void lost_dirid(struct check_run *run, struct check_dir *d, const struct check_at *at, const char *how)
 {
-	struct check_finding f = {.code = CHECK_DIRID, .severity = CHECK_DAMAGE};
-	if (run->repair)
-		d->new_id = d->has_id = check_new_id(run, d) == 0;
-	f.repaired = d->new_id;
-	check_say(run, at, &f, "the directory's id (%s) %s, so its names cannot be decrypted%s", DIRID_NAME, how,
-		  f.repaired ? "; it has a new one, and what is in it is called lost-INODE" : "");
+	bool known = store_dirid_recall(d->fd, run->cfg->gate, run->names, d->id) == 0;
+	bool cut = known && run->unclean && strcmp(how, DIRID_MISSING) == 0;
+	struct check_finding f = {.code = CHECK_DIRID, .severity = cut ? CHECK_CRASH : CHECK_DAMAGE};
+	d->has_id = run->repair ? check_new_id(run, d) == 0 : known;
+	d->new_id = run->repair && d->has_id && !known;
+	f.repaired = run->repair && d->has_id;
+	check_say(run, at, &f, "the directory's id (%s) %s%s", DIRID_NAME, how,
+		  f.repaired && known ? "; it is there again"
+		  : f.repaired        ? "; it has a new one, and what is in it is called lost-INODE"
+		  : known             ? "; what it was is known"
+				      : ", so its names cannot be decrypted");
 }
 
-/* After a crash the id of a folder may not have reached the disk, though names in it have; most can be known without it. */
-static bool recalled(struct check_run *run, struct check_dir *d, const struct check_at *at)
-{
-	struct check_finding f = {.code = CHECK_DIRID, .severity = CHECK_CRASH};
-	if (!run->unclean || store_dirid_recall(d->fd, run->cfg->gate, run->names, d->id))
-		return false;
-	d->has_id = true;
-	f.repaired = run->repair && store_dirid_mend(d->fd, run->cfg->gate, run->names, d->id) == 0 &&
-		     check_sync_id(d->fd) == 0;
-	check_say(run, at, &f, "the directory's id (%s) was cut off by a crash%s", DIRID_NAME,
-		  f.repaired ? "; it is there again" : ": a mount makes it again");
-	return true;
-}
-
-/* No directory id: in an otherwise empty folder a mkdir cut off, else damage. */
+/* No directory id: in an otherwise empty folder a mkdir cut off, else lost. */
 static void no_dirid(struct check_run *run, struct check_dir *d, const struct check_at *at)
 {
 	int empty = store_dir_empty(d->fd, DIRID_NAME); /* an id file without bytes is none */
 	if (empty != 1) {
-		if (!recalled(run, d, at))
-			lost_dirid(run, d, at, "is missing");
+		lost_dirid(run, d, at, DIRID_MISSING);
 		return;
 	}
 	struct check_finding f = {.code = CHECK_STUMP, .severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE};

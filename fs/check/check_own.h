@@ -146,8 +146,6 @@ void check_xattrs(struct check_run *run, const struct check_at *at, int fd, cons
 
 /* check_repair.c: each returns 0 when done. */
 int check_move_lost(struct check_run *run, const struct check_at *at) MUST_CHECK;
-/* Make the id of folder DIR_FD durable. */
-int check_sync_id(int dir_fd) MUST_CHECK;
 /* What a crash may leave is no damage where the mount that broke off was making a file: ST, whose name AT has. */
 bool check_excused(const struct check_run *run, const struct check_at *at, const struct stat *st);
 /* The same of a create whose size has reached the disk, and nothing else of it. */

@@ -49,7 +49,7 @@ int check_move_lost(struct check_run *run, const struct check_at *at)
 	return renameat(at->dir->fd, at->name, lost, name) < 0 ? -errno : 0;
 }
 
-int check_sync_id(int dir_fd)
+static int sync_id(int dir_fd)
 {
 	AUTO(auto_close) int id = store_open_file(dir_fd, DIRID_NAME, O_RDONLY);
 	return id < 0 ? id : fsync(id) < 0 || fsync(dir_fd) < 0 ? -errno : 0;
@@ -62,7 +62,7 @@ int check_new_id(struct check_run *run, struct check_dir *dir)
 	if (r && r != -ENOENT)
 		return r;
 	r = store_dirid_make(dir->fd, run->cfg->gate, dir->id);
-	return r ? r : check_sync_id(dir->fd);
+	return r ? r : sync_id(dir->fd);
 }
 
 /* Free on a backing that has no RENAME_NOREPLACE, too: the walk is the only one that works here. */

@@ -220,34 +220,32 @@ bool leeway_file(const struct leeway *l, const uint8_t file_id[ID_LEN], const st
 	return l->all || in_span(l, st) || find(l, file_id, WRITING_WRITTEN) || find(l, file_id, WRITING_MENDED);
 }
 
-/* The entries of the file behind ST, by what is left of it: 1 of its making, 0 another, -1 none. */
-static int made_by_number(const struct leeway *l, const struct stat *st, uint64_t place)
+/* Is there an entry of its making of the file behind ST? Another one with its number may be of a file that had it before. */
+static bool made_by_number(const struct leeway *l, const struct stat *st, uint64_t place)
 {
-	int made = -1;
+	bool made = false;
 
-	for (size_t i = 0; i < l->n && made != 0 && !l->moved; i++) {
+	for (size_t i = 0; i < l->n && !made && !l->moved; i++) {
 		const struct writing_entry *e = &l->entry[i];
 
-		if (e->kind == WRITING_WRITTEN && (e->ino ? e->ino == st->st_ino : place && e->value == place))
-			made = e->value != 0;
+		made = e->kind == WRITING_WRITTEN && e->value && (e->ino ? e->ino == st->st_ino : e->value == place);
 	}
 	return made;
 }
 
 bool leeway_stump(const struct leeway *l, const struct stat *st, uint64_t place)
 {
-	int made = l->all ? 1 : made_by_number(l, st, place);
-
-	return made >= 0 ? made == 1 : in_span(l, st);
+	return l->all || in_span(l, st) || made_by_number(l, st, place);
 }
 
 bool leeway_made(const struct leeway *l, const struct stat *st, const uint8_t *file_id, uint64_t place, uint64_t born)
 {
 	const struct writing_entry *e = file_id ? find(l, file_id, WRITING_WRITTEN) : NULL;
-	int listed = e ? e->value != 0 : file_id ? -1 : made_by_number(l, st, place);
 
-	/* one of the last entries may not have reached the disk */
-	return listed >= 0 ? listed == 1 : in_span(l, st) && born >= l->from;
+	if (e || (!file_id && made_by_number(l, st, place)))
+		return !e || e->value != 0;
+	/* one of the last entries, which may not have reached the disk */
+	return in_span(l, st) && born >= l->from;
 }
 
 uint64_t leeway_born(int fd)

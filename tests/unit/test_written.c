@@ -126,6 +126,10 @@ START_TEST(listed)
 	add(4, 99, 0);
 	crash();
 	ck_assert(!stump_excused(88, 1) && !stump_excused(99, 1) && file_excused(2) && file_excused(4));
+	/* a new file with a number that another one had */
+	add(6, 88, 66);
+	crash();
+	ck_assert(stump_excused(88, 1) && leeway_made(&rig.store->leeway, &(struct stat){.st_ino = 88}, NULL, 0, 0));
 	ck_assert(!leeway_made(&rig.store->leeway, &young, id_of(2), 0, 0));
 	/* Known whole: nothing is tolerated any more. */
 	ck_assert_int_eq(store_end(rig.store, true), 0);
