@@ -286,6 +286,7 @@ static void job_fsync(struct file_work *w, void *arg)
 	struct node *n = to_tell(&t->nodes, f->node);
 
 	times_settle(&t->env, f->node, f->fd);
+	obj_sync_begin(t, f->node);
 	int r = (d->arg ? fdatasync(f->fd) : fsync(f->fd)) ? -errno : 0;
 	if (!r)
 		r = sync_up(t, f);

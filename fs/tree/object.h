@@ -102,6 +102,11 @@ int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags, con
  */
 int obj_sync_up(struct tree *t, struct node *n) MUST_CHECK;
 /*
+ * Before file N itself is synced: begin to write what obj_sync_up() will wait for, where the filesystem's journal takes it along in one
+ * commit with the file. Waits for nothing.
+ */
+void obj_sync_begin(struct tree *t, struct node *n);
+/*
  * An fsync of folder DIR, FD being a descriptor of it for reading: its entries, the ids of folders, sidecars and special objects
  * that were made in it, and what obj_sync_up() does.
  */

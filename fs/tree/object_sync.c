@@ -126,6 +126,35 @@ static int sync_name(struct tree *t, struct node *n)
 	return up < 0 ? up : own | up;
 }
 
+/* Have the bytes of folder DIR's id written, without waiting for them. */
+static void start_id(struct tree *t, struct node *dir)
+{
+	AUTO(auto_close) int fd = node_open(&t->nodes, dir, O_RDONLY | O_DIRECTORY);
+	AUTO(auto_close) int id = fd < 0 ? fd : store_open_file(fd, DIRID_NAME, O_RDONLY);
+
+	if (id >= 0) /* what fails here fails again, and is told then */
+		(void)sync_file_range(id, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+void obj_sync_begin(struct tree *t, struct node *n)
+{
+	struct node *held = NULL;
+	struct name_ref at;
+
+	if (t->env.read_only || !t->nodes.names_follow)
+		return;
+	while (n != t->nodes.root && node_name_ref(&t->nodes, n, !!held, &at)) {
+		if (held)
+			node_unpin(&t->nodes, held);
+		n = held = at.parent;
+		if (atomic_load(&n->id_durable))
+			break;
+		start_id(t, n);
+	}
+	if (held)
+		node_unpin(&t->nodes, held);
+}
+
 int obj_sync_up(struct tree *t, struct node *n)
 {
 	struct name_ref name;

@@ -100,7 +100,10 @@ START_TEST(new_folders)
 	tree->nodes.names_follow = _i;
 	struct node *a = new_dir(root(), "a"), *b = new_dir(a, "b"), *f = new_file(b, "f"), *beside = new_dir(a, "c");
 	watch();
+	obj_sync_begin(tree, f);
+	ck_assert_uint_eq(n_synced, 0); /* it waits for nothing */
 	ck_assert_int_eq(obj_sync_up(tree, f), 0);
+	obj_sync_begin(tree, f);
 	ck_assert(id_synced(b) && folder_synced(b) && id_synced(a) && folder_synced(a) && folder_synced(root()));
 	ck_assert_uint_eq(n_synced, 5);
 	ck_assert(!id_synced(beside)); /* is nothing to f */
