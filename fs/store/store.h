@@ -117,7 +117,7 @@ int store_copy_owner(const struct store *s, struct store_owner *out) MUST_CHECK;
  */
 int store_begin(struct store *s, struct gate *g, void (*log)(int priority, const char *text),
 		char why[STORE_WHY_MAX]) MUST_CHECK;
-/* Mark the session clean if it was clean before or VERIFIED says that verify has passed; unmap. */
+/* Make all durable, and mark the session clean if it was clean before or VERIFIED says that verify has passed; unmap. */
 int store_end(struct store *s, bool verified) MUST_CHECK;
 
 /* ID as hex digits and NUL, as every message and command line has it. */

@@ -54,7 +54,7 @@ umount_store
 
 mkdir "$W/disk"
 if truncate -s 200M "$W/image" && mkfs.ext4 -qF "$W/image" && mount -o loop "$W/image" "$W/disk" 2>>"$W/cli.log"; then
-	for round in all moved folder_moved not_synced; do
+	for round in all moved folder_moved not_synced unmounted; do
 		new_store "disk/$round"
 		mount_store "disk/$round"
 		durable old "$W/mnt" || fail 'what is there before'
@@ -62,6 +62,7 @@ if truncate -s 200M "$W/image" && mkfs.ext4 -qF "$W/image" && mount -o loop "$W/
 		sync -f "$W/disk"
 		mount_store "disk/$round"
 		expect "ext4, $round: every step and its fsync" durable run "$W/mnt" "$round"
+		[ $round != unmounted ] || umount_store # what was written is on disk then
 		# ext4 commits the names by itself: here for an fsync of somebody else's
 		dd if=/dev/zero of="$W/disk/other" bs=4096 count=1 conv=fsync 2>/dev/null
 		durable shutdown "$W/disk"

@@ -284,6 +284,23 @@ START_TEST(rubbish_behind_the_header)
 }
 END_TEST
 
+/* A clean end is none before everything is durable. */
+START_TEST(clean_end)
+{
+	new_file(root(), "f");
+	fault_clear();
+	next_mount(false);
+	ck_assert_uint_ge(fault_seen[CALL_SYNCFS], 1);
+	tree_end();
+	fault_set(CALL_SYNCFS, NULL, EIO);
+	ck_assert_int_eq(store_end(rig.store, false), -EIO);
+	rig_shut(&rig);
+	ck_assert_int_eq(rig_open(&rig), 0);
+	begin();
+	ck_assert(rig.store->unclean);
+}
+END_TEST
+
 /* A list that cannot be written: nothing is made or changed without an entry. */
 START_TEST(no_entry)
 {
@@ -343,6 +360,7 @@ int main(void)
 	tcase_add_loop_test(t, cut, 0, 2);
 	tcase_add_test(t, emptied);
 	tcase_add_test(t, torn);
+	tcase_add_test(t, clean_end);
 	tcase_add_test(t, rubbish_behind_the_header);
 	tcase_add_test(t, no_entry);
 	suite_add_tcase(s, t);
