@@ -50,6 +50,17 @@ void name_sidecar(const char *disk, char sidecar[NAME_LEN_MAX + 1]);
 
 /* A new random directory id and the bytes of its file. */
 int dirid_new(const struct store_keys *keys, uint8_t id[ID_LEN], uint8_t file[DIRID_LEN]) MUST_CHECK;
+/*
+ * The same for a folder whose inode has that number and was made at that time: a filesystem that keeps a folder keeps these, and so
+ * the id is known when its file is lost. Both must be the kernel's word: who could choose them makes two folders of one id.
+ */
+struct dirid_origin {
+	uint64_t ino;
+	int64_t sec;
+	uint32_t nsec;
+};
+int dirid_from(const struct store_keys *keys, const struct dirid_origin *origin, uint8_t id[ID_LEN],
+	       uint8_t file[DIRID_LEN]) MUST_CHECK;
 /* What the file says, unauthenticated, for a look without keys. -EUCLEAN, -ENOTSUP a newer format. */
 int dirid_peek(const uint8_t *file, size_t len, uint8_t id[ID_LEN]) MUST_CHECK;
 /* -EBADMSG. */

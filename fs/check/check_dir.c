@@ -12,6 +12,8 @@
 #include "fs/store/borrow.h"
 #include "fs/store/store_own.h"
 
+#define DIRID_MISSING "is missing"
+
 /* Open a folder for listing. A plain user's own one may lack the bit for searching: lent as long as it is looked at. */
 static int dir_open(struct check_dir *d, int at_fd, const char *name)
 {
@@ -64,28 +66,36 @@ static void say_io(struct check_run *run, const struct check_at *at, const char 
 		  strerror(-r));
 }
 
-/* The id is lost. With --repair a new one; what is in the folder gets new names when it is come to. */
+/*
+ * The id is lost, which is no damage where a crash may have cut it off. What it was may be known: from the folder itself, if a name
+ * in it proves that. Else, with --repair, a new one; what is in the folder gets new names when it is come to.
+ */
 static void lost_dirid(struct check_run *run, struct check_dir *d, const struct check_at *at, const char *how)
 {
-	struct check_finding f = {.code = CHECK_DIRID, .severity = CHECK_DAMAGE};
-	if (run->repair)
-		d->new_id = d->has_id = check_new_id(run, d) == 0;
-	f.repaired = d->new_id;
-	check_say(run, at, &f, "the directory's id (%s) %s, so its names cannot be decrypted%s", DIRID_NAME, how,
-		  f.repaired ? "; it has a new one, and what is in it is called lost-INODE" : "");
+	bool known = store_dirid_recall(d->fd, run->cfg->gate, run->names, d->id) == 0;
+	bool cut = known && run->unclean && strcmp(how, DIRID_MISSING) == 0;
+	struct check_finding f = {.code = CHECK_DIRID, .severity = cut ? CHECK_CRASH : CHECK_DAMAGE};
+	d->has_id = run->repair ? check_new_id(run, d) == 0 : known;
+	d->new_id = run->repair && d->has_id && !known;
+	f.repaired = run->repair && d->has_id;
+	check_say(run, at, &f, "the directory's id (%s) %s%s", DIRID_NAME, how,
+		  f.repaired && known ? "; it is there again"
+		  : f.repaired        ? "; it has a new one, and what is in it is called lost-INODE"
+		  : known             ? "; what it was is known"
+				      : ", so its names cannot be decrypted");
 }
 
-/* No directory id: in an otherwise empty folder a mkdir cut off, else damage. */
+/* No directory id: in an otherwise empty folder a mkdir cut off, else lost. */
 static void no_dirid(struct check_run *run, struct check_dir *d, const struct check_at *at)
 {
 	int empty = store_dir_empty(d->fd, DIRID_NAME); /* an id file without bytes is none */
 	if (empty != 1) {
-		lost_dirid(run, d, at, "is missing");
+		lost_dirid(run, d, at, DIRID_MISSING);
 		return;
 	}
 	struct check_finding f = {.code = CHECK_STUMP, .severity = run->unclean ? CHECK_CRASH : CHECK_DAMAGE};
 	if (run->repair)
-		d->has_id = store_dirid_mend(d->fd, run->cfg->gate, d->id) == 0;
+		d->has_id = store_dirid_mend(d->fd, run->cfg->gate, run->names, d->id) == 0;
 	f.repaired = d->has_id;
 	check_say(run, at, &f,
 		  d->has_id ? "an empty directory without an id; it has one now" : "an empty directory without an id");
@@ -169,6 +179,19 @@ static int decode_name(struct check_run *run, const struct check_at *at, char pl
 	return r;
 }
 
+/* The name of a file that was being made, whose sidecar has no bytes. */
+static bool sidecar_cut(struct check_run *run, const struct check_at *at)
+{
+	char name[NAME_LEN_MAX + 1];
+	struct stat st;
+	if (name_kind(run->names, at->name) != ENTRY_LONG)
+		return false;
+	name_sidecar(at->name, name);
+	AUTO(auto_close) int fd = store_open_file(at->dir->fd, name, O_RDONLY);
+	return fd >= 0 && fstat(fd, &st) == 0 && store_is_blank(fd, (uint64_t)st.st_size, 1) == 1 &&
+	       store_stat(at->dir->fd, at->name, &st) == 0 && check_excused(run, at, &st);
+}
+
 static void say_name(struct check_run *run, const struct check_at *at, int r, int sidecar, const char *now)
 {
 	int is_long = name_kind(run->names, at->name) == ENTRY_LONG;
@@ -182,6 +205,11 @@ static void say_name(struct check_run *run, const struct check_at *at, int r, in
 		check_say(run, at, &f, "its long name is lost: the sidecar is none%s%s", called, now);
 	else if (sidecar)
 		say_io(run, at, "the sidecar of its long name cannot be read", r);
+	else if (sidecar_cut(run, at))
+		check_say(
+			run, at,
+			&(struct check_finding){.code = CHECK_SIDECAR, .severity = CHECK_CRASH, .repaired = f.repaired},
+			"a create that a crash cut off: its long name was not on disk yet%s%s", called, now);
 	else
 		check_say(run, at, &f,
 			  "the name does not authenticate in this directory: altered, or moved here from another%s%s",

@@ -29,20 +29,9 @@ int check_open(struct check_run *run, const struct check_at *at, struct stat *st
 	return -1;
 }
 
-/* What a crash may leave is no damage where the mount that broke off was making a file. */
-static bool stump_excused(const struct check_run *run, const struct check_at *at, const struct stat *st)
-{
-	struct stat dir;
-	if (!run->unclean)
-		return false;
-	uint64_t place = fstat(at->dir->fd, &dir) == 0 ? writing_place(dir.st_ino, at->name) : 0;
-	return leeway_stump(run->leeway, st, place);
-}
-
 /* A create cut off: complete it, or say so. */
-static void say_stump(struct check_run *run, const struct check_at *at, const struct stat *st)
+static void say_stump(struct check_run *run, const struct check_at *at, bool excused)
 {
-	bool excused = stump_excused(run, at, st);
 	struct check_finding f = {.code = CHECK_STUMP, .severity = excused ? CHECK_CRASH : CHECK_DAMAGE};
 	if (run->repair && excused)
 		f.repaired = check_fill_stump(run, at) == 0;
@@ -65,25 +54,6 @@ static void say_mended(struct check_run *run, const struct check_at *at, const u
 		check_say(run, at,
 			  &(struct check_finding){.code = CHECK_END, .severity = CHECK_CRASH, .repaired = true},
 			  "half written when the machine went down, and put back as it was when it was last synced");
-}
-
-/* 1 if nothing can be lost here: too short for a final record, or zero from end to end. */
-static int is_blank(struct check_work *w, int fd, const struct stat *st)
-{
-	uint64_t size = (uint64_t)st->st_size, room = w->room * w->record_len;
-	if (size < layout_disk_size(w->run->layout, 0))
-		return 1;
-	for (uint64_t off = 0; off < size;) {
-		off_t data = lseek(fd, (off_t)off, SEEK_DATA);
-		if (data < 0 && errno == ENXIO)
-			return 1;
-		off = data > (off_t)off ? (uint64_t)data : off;
-		size_t n = size - off < room ? (size_t)(size - off) : (size_t)room;
-		if (store_pread_full(fd, w->cipher, n, off) || !block_is_zero(w->cipher, n))
-			return 0;
-		off += n;
-	}
-	return 1;
 }
 
 static void say_header(struct check_work *w, const struct check_at *at, int r)
@@ -135,8 +105,9 @@ static int file_begin(struct check_work *w, const struct check_at *at, struct op
 	r = header_parse(o->bytes, run->layout->header_len, &o->header);
 	if (!r)
 		r = gate_key_open(run->cfg->gate, o->bytes, &o->key);
-	if (r == -EUCLEAN && is_blank(w, o->fd, &o->st) && stump_excused(run, at, &o->st)) {
-		say_stump(run, at, &o->st);
+	if ((r == -EUCLEAN && check_blank_stump(run, at, o->fd, &o->st)) ||
+	    ((r == -EUCLEAN || r == -EBADMSG || r == -ENOTSUP || r == -ENOKEY) && check_made(run, at, o->fd, NULL))) {
+		say_stump(run, at, true);
 		return 1;
 	}
 	if (r) {
@@ -209,7 +180,11 @@ static void check_regular(struct check_work *w, const struct check_at *at, struc
 		return;
 	struct check_target t = {
 		.at = at,
-		.file = {.fd = o->fd, .layout = run->layout, .gate = run->cfg->gate, .key = o->key},
+		.file = {.fd = o->fd,
+			 .layout = run->layout,
+			 .gate = run->cfg->gate,
+			 .key = o->key,
+			 .made = check_made(run, at, o->fd, o->header.file_id)},
 		.excused = run->unclean && leeway_file(run->leeway, o->header.file_id, &o->st),
 	};
 	say_mended(run, at, o->header.file_id);
@@ -319,10 +294,12 @@ void check_file(struct check_work *w, const struct check_at *at)
 	if (o.fd < 0)
 		return;
 	enum object_type type = layout_classify(w->run->layout, (uint64_t)o.st.st_size, &size);
-	if (type >= OBJECT_SYMLINK && !is_cut_file(o.fd))
+	if (type == OBJECT_STUMP || (uint64_t)o.st.st_size < w->run->layout->header_len)
+		say_stump(w->run, at, check_excused(w->run, at, &o.st));
+	else if (type >= OBJECT_SYMLINK && check_blank_stump(w->run, at, o.fd, &o.st))
+		say_stump(w->run, at, true);
+	else if (type >= OBJECT_SYMLINK && !is_cut_file(o.fd))
 		check_special(w, at, &o, type);
-	else if (type == OBJECT_STUMP || (uint64_t)o.st.st_size < w->run->layout->header_len)
-		say_stump(w->run, at, &o.st);
 	else
 		check_regular(w, at, &o); /* a size that no object has is an end not to be found */
 	if (type >= OBJECT_SYMLINK && w->run->repair && is_cut_file(o.fd))

@@ -146,6 +146,12 @@ void check_xattrs(struct check_run *run, const struct check_at *at, int fd, cons
 
 /* check_repair.c: each returns 0 when done. */
 int check_move_lost(struct check_run *run, const struct check_at *at) MUST_CHECK;
+/* What a crash may leave is no damage where the mount that broke off was making a file: ST, whose name AT has. */
+bool check_excused(const struct check_run *run, const struct check_at *at, const struct stat *st);
+/* The same of a create whose size has reached the disk, and nothing else of it. */
+bool check_blank_stump(const struct check_run *run, const struct check_at *at, int fd, const struct stat *st);
+/* Was it made by the mount that broke off, and nothing of it ever durable? FILE_ID: NULL where the header does not tell. */
+bool check_made(const struct check_run *run, const struct check_at *at, int fd, const uint8_t *file_id);
 /* DIR's id is lost: a new one, the old file kept. */
 int check_new_id(struct check_run *run, struct check_dir *dir) MUST_CHECK;
 /* An entry whose name is lost: a new one in the same folder, DISK on disk and PLAIN (malloc'ed) to the user. */

@@ -49,6 +49,12 @@ int check_move_lost(struct check_run *run, const struct check_at *at)
 	return renameat(at->dir->fd, at->name, lost, name) < 0 ? -errno : 0;
 }
 
+static int sync_id(int dir_fd)
+{
+	AUTO(auto_close) int id = store_open_file(dir_fd, DIRID_NAME, O_RDONLY);
+	return id < 0 ? id : fsync(id) < 0 || fsync(dir_fd) < 0 ? -errno : 0;
+}
+
 int check_new_id(struct check_run *run, struct check_dir *dir)
 {
 	const struct check_at at = {.dir = dir, .name = DIRID_NAME};
@@ -56,10 +62,7 @@ int check_new_id(struct check_run *run, struct check_dir *dir)
 	if (r && r != -ENOENT)
 		return r;
 	r = store_dirid_make(dir->fd, run->cfg->gate, dir->id);
-	if (r)
-		return r;
-	AUTO(auto_close) int id = store_open_file(dir->fd, DIRID_NAME, O_RDONLY);
-	return id < 0 ? id : fsync(id) < 0 || fsync(dir->fd) < 0 ? -errno : 0;
+	return r ? r : sync_id(dir->fd);
 }
 
 /* Free on a backing that has no RENAME_NOREPLACE, too: the walk is the only one that works here. */

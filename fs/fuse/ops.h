@@ -135,18 +135,18 @@ struct deferred {
 	fuse_req_t req;
 	struct server *server;
 	enum pool_lane lane;
-	struct node *node; /* the kernel knows it for as long as the request lasts */
+	struct node *node, *to; /* the kernel knows them for as long as the request lasts */
 	struct fuse_file_info fi;
 	pool_job *run;
 	unsigned turn; /* lock_request_begin() */
 	/* No lock waits for it: its answer has nothing of a file and it holds no page, and an fsync takes as long as a disk likes. */
 	bool aside;
-	int arg; /* fsync: data only; setattr: what to set; lseek: whence; create: FI is to be opened; listing: size */
+	int arg; /* fsync: data only; setattr: what to set; lseek: whence; create: FI is to be opened; listing: size; rename: flags */
 	uint64_t off;
 	int64_t begun; /* listing: when the request came, ms of CLOCK_MONOTONIC */
 	mode_t mode;
 	struct stat attr;
-	char name[NAME_LEN_MAX + 1];
+	char name[NAME_LEN_MAX + 1], new_name[NAME_LEN_MAX + 1];
 };
 /* Run JOB with a copy of D, to which the request is added. Answers ENOMEM itself when it cannot. */
 void ops_defer(fuse_req_t req, pool_job *job, const struct deferred *d);

@@ -11,6 +11,7 @@
 #include "fs/inode/times.h"
 #include "fs/lock/janitor.h"
 #include "fs/store/store.h"
+#include "fs/store/written.h"
 #include "fs/tree/xattrs.h"
 
 #define TELLING_MS 20u
@@ -188,6 +189,16 @@ static int drop_privileges(fuse_req_t req, struct file *f)
 	return r == -ENODATA ? 0 : r;
 }
 
+/* F's bytes are durable: so is what it is found by, and a crash may take nothing of it. */
+static int sync_up(struct tree *t, const struct file *f)
+{
+	int r = obj_sync_up(t, f->node);
+
+	if (!r && t->env.written)
+		written_durable(t->env.written, atomic_load(&f->node->listed), f->file_id);
+	return r;
+}
+
 /* O_SYNC, O_DSYNC, or the same for this call alone: past its cache the kernel leaves that to us, too. */
 static int sync_written(const struct server *s, const struct file *f, int flags)
 {
@@ -196,9 +207,8 @@ static int sync_written(const struct server *s, const struct file *f, int flags)
 	bool all = (flags & O_SYNC) == O_SYNC;
 	if (all)
 		times_settle(&s->cfg.tree->env, f->node, f->fd);
-	if ((all ? fsync(f->fd) : fdatasync(f->fd)) < 0)
-		return -errno;
-	return obj_sync_up(s->cfg.tree, f->node);
+	int r = (all ? fsync(f->fd) : fdatasync(f->fd)) < 0 ? -errno : 0;
+	return r ? r : sync_up(s->cfg.tree, f);
 }
 
 static int write_admitted(fuse_req_t req, const struct fuse_file_info *fi, const struct file_write *wr)
@@ -276,9 +286,10 @@ static void job_fsync(struct file_work *w, void *arg)
 	struct node *n = to_tell(&t->nodes, f->node);
 
 	times_settle(&t->env, f->node, f->fd);
+	obj_sync_begin(t, f->node);
 	int r = file_sync(f, d->arg);
 	if (!r)
-		r = obj_sync_up(t, f->node);
+		r = sync_up(t, f);
 	fuse_reply_err(d->req, -r);
 	d->node = n;
 	if (!n)

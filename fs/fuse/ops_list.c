@@ -358,20 +358,9 @@ static void job_fsyncdir(struct file_work *w, void *arg)
 {
 	struct deferred *d = arg;
 	const struct open_folder *l = folder_of(&d->fi);
-	uint32_t owes = node_owes(l->node);
-	int r = 0;
 
 	(void)w;
-	/* a folder's id is as much part of it as its entries */
-	if (owes & NODE_UNSYNCED)
-		r = syncfs(dirfd(l->dir)) ? -errno : 0;
-	if (!r)
-		r = fsync(dirfd(l->dir)) ? -errno : 0;
-	if (!r)
-		r = obj_sync_up(d->server->cfg.tree, l->node);
-	if (!r)
-		node_paid(l->node, owes);
-	fuse_reply_err(d->req, -r);
+	fuse_reply_err(d->req, -obj_sync_folder(d->server->cfg.tree, l->node, dirfd(l->dir)));
 	ops_deferred_end(d);
 }
 

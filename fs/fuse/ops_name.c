@@ -70,7 +70,7 @@ static void job_lookup(struct file_work *w, void *arg)
 	ops_deferred_end(d);
 }
 
-/* JOB on NAME, where a KMS may be waited for. */
+/* JOB on NAME, where D's lane is waited for. */
 static void name_later(fuse_req_t req, pool_job *job, struct deferred *d, const char *name)
 {
 	if (strlen(name) > NAME_LEN_MAX) {
@@ -78,7 +78,6 @@ static void name_later(fuse_req_t req, pool_job *job, struct deferred *d, const 
 		return;
 	}
 	memcpy(d->name, name, strlen(name) + 1);
-	d->lane = POOL_KMS;
 	ops_defer(req, job, d);
 }
 
@@ -90,7 +89,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (!dir)
 		return;
 	if (ops_lookup_waits(req_server(req)))
-		name_later(req, job_lookup, &(struct deferred){.node = dir}, name);
+		name_later(req, job_lookup, &(struct deferred){.node = dir, .lane = POOL_KMS}, name);
 	else
 		lookup_now(req, (struct at){dir, name});
 }
@@ -160,7 +159,7 @@ static void job_create(struct file_work *w, void *arg)
 
 static void create_later(fuse_req_t req, const struct make *m, const struct fuse_file_info *fi)
 {
-	struct deferred d = {.node = m->at.dir, .mode = m->mode, .arg = fi != NULL};
+	struct deferred d = {.node = m->at.dir, .mode = m->mode, .arg = fi != NULL, .lane = POOL_KMS};
 
 	if (fi)
 		d.fi = *fi;
@@ -253,12 +252,26 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const 
 	ops_reply_entry(req, n, &st, r);
 }
 
+static void job_unlink(struct file_work *w, void *arg)
+{
+	struct deferred *d = arg;
+
+	(void)w;
+	fuse_reply_err(d->req, -obj_unlink(d->server->cfg.tree, (struct at){d->node, d->name}, true));
+	ops_deferred_end(d);
+}
+
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct node *dir = ops_admit_change(req, parent);
 
-	if (dir)
-		fuse_reply_err(req, -obj_unlink(req_tree(req), (struct at){dir, name}));
+	if (!dir)
+		return;
+	int r = obj_unlink(req_tree(req), (struct at){dir, name}, false);
+	if (r == -EAGAIN) /* something has to be made durable first */
+		name_later(req, job_unlink, &(struct deferred){.node = dir, .lane = POOL_DISK}, name);
+	else
+		fuse_reply_err(req, -r);
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -269,6 +282,17 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 		fuse_reply_err(req, -obj_rmdir(req_tree(req), (struct at){dir, name}));
 }
 
+static void job_rename(struct file_work *w, void *arg)
+{
+	struct deferred *d = arg;
+	const struct cred cred = ops_cred(d->req);
+
+	(void)w;
+	fuse_reply_err(d->req, -obj_rename(d->server->cfg.tree, (struct at){d->node, d->name},
+					   (struct at){d->to, d->new_name}, (unsigned)d->arg, &cred));
+	ops_deferred_end(d);
+}
+
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
 		      unsigned int flags)
 {
@@ -276,9 +300,17 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	struct node *from = ops_admit_change(req, parent);
 	struct node *to = from ? ops_node(req, newparent) : NULL;
 
-	if (to)
-		fuse_reply_err(req, -obj_rename(req_tree(req), (struct at){from, name}, (struct at){to, newname}, flags,
-						&cred));
+	if (!to)
+		return;
+	int r = obj_rename(req_tree(req), (struct at){from, name}, (struct at){to, newname}, flags | OBJ_NO_WAIT,
+			   &cred);
+	if (r != -EAGAIN) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	struct deferred d = {.node = from, .to = to, .arg = (int)flags, .lane = POOL_DISK};
+	memcpy(d.new_name, newname, strlen(newname) + 1); /* it has been encrypted: it is not too long */
+	name_later(req, job_rename, &d, name);
 }
 
 void ops_fill_name(struct fuse_lowlevel_ops *ops)

@@ -94,6 +94,7 @@ struct file {
 	int fd;
 	_Atomic bool writable; /* fd is O_RDWR */
 	bool excused;          /* a crash may have left its end unfinished */
+	bool refilled;         /* its header was lost in one, and is new */
 	uint32_t slot;         /* of the list of files being written; 0: not listed since it was opened */
 	_Atomic bool broken;   /* the final record could not be put back after a failed write: EIO from now on */
 	bool holes;            /* `sparse` for good, not only because of gaps */

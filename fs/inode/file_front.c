@@ -92,52 +92,91 @@ static int note_mended(void *arg, uint64_t cut)
 	return written_mended(f->env->written, f->file_id, f->node->ino, cut);
 }
 
+/* The session's end makes all that was mended durable at once, but not where syncfs(2) may reach nothing. */
+static int sync_mended(struct file *f)
+{
+	return f->env->nodes->names_follow || fsync(f->fd) == 0 ? 0 : -errno;
+}
+
+static bool made(struct file *f, const struct stat *st, const uint8_t *file_id)
+{
+	return leeway_made(f->env->leeway, st, file_id, place_of(f), leeway_born(f->fd));
+}
+
 static int fill_stump(struct file *f, const struct stat *st)
 {
 	AUTO(blank_end) struct blank b = {0};
 
-	if (!f->env->unclean || !leeway_stump(f->env->leeway, st, place_of(f)))
-		return file_corrupt(f, "an empty store file, header", 0);
 	if (!f->writable)
 		return -EROFS;
 	int r = blank_make(&b, f->env->gate, &f->env->layout);
 	if (r)
 		return r;
 	file_take_key(f, &b);
-	r = note_mended(f, 0);
+	r = note_mended(f, (uint64_t)st->st_size);
+	if (!r && st->st_size > 0 && ftruncate(f->fd, 0) < 0)
+		r = -errno;
 	if (!r)
 		r = blank_write(&b, f->fd);
+	if (!r)
+		r = sync_mended(f);
 	if (r)
 		return r;
-	f->excused = true;
+	f->excused = f->refilled = true;
 	atomic_fetch_add(&f->env->recovered, 1);
 	return 1;
 }
 
-/* The header's bytes into HEADER, and whether the end may be unfinished. 1: there was nothing, and F is an empty file now. */
-static int read_front(struct file *f, uint8_t header[HEADER_LEN_FILE])
+uint64_t file_made_at(struct file *f)
 {
 	struct stat st;
 
-	if (fstat(f->fd, &st))
+	if (!f->env->unclean || (!f->refilled && (fstat(f->fd, &st) || !made(f, &st, f->file_id))))
+		return 0;
+	uint64_t place = place_of(f);
+	return place ? place : 1;
+}
+
+/*
+ * F has no header that anybody can use. A crash may leave that of a file that was being made: no bytes, zeros (its size is on
+ * disk before its bytes), some parts of the header; and nothing in it can ever be read. 1: F is an empty file now.
+ */
+static int no_header(struct file *f, const struct stat *st)
+{
+	if (!f->env->unclean)
+		return file_corrupt(f, st->st_size ? "header" : "an empty store file, header", 0);
+	int blank = store_is_blank(f->fd, (uint64_t)st->st_size, layout_disk_size(&f->env->layout, 0));
+	if (blank < 0)
+		return blank;
+	if (!(blank && leeway_stump(f->env->leeway, st, place_of(f))) && !made(f, st, NULL))
+		return file_corrupt(f, st->st_size ? "header" : "an empty store file, header", 0);
+	return fill_stump(f, st);
+}
+
+/* The header's bytes into HEADER, and whether the end may be unfinished. -EUCLEAN: they are none. */
+static int read_front(struct file *f, uint8_t header[HEADER_LEN_FILE], struct stat *st)
+{
+	struct header h;
+
+	if (fstat(f->fd, st))
 		return -errno;
-	if (!S_ISREG(st.st_mode))
+	if (!S_ISREG(st->st_mode))
 		return -EIO;
-	if (st.st_size == 0)
-		return fill_stump(f, &st);
+	if ((uint64_t)st->st_size < f->env->layout.header_len)
+		return -EUCLEAN;
 	int r = store_pread_full(f->fd, header, f->env->layout.header_len, 0);
+	if (!r)
+		r = header_parse(header, f->env->layout.header_len, &h);
 	if (r)
 		return r;
 	memcpy(f->file_id, header_file_id(header), ID_LEN);
-	f->excused = f->env->unclean && leeway_file(f->env->leeway, f->file_id, &st);
+	f->excused = f->env->unclean && leeway_file(f->env->leeway, f->file_id, st);
 	return 0;
 }
 
-static int load_key(struct file *f, const uint8_t header[HEADER_LEN_FILE])
+static bool no_key_in(int r)
 {
-	int r = gate_key_open(f->env->gate, header, &f->key);
-
-	return r == -EBADMSG || r == -EUCLEAN || r == -ENOTSUP || r == -ENOKEY ? file_corrupt(f, "header", 0) : r;
+	return r == -EBADMSG || r == -EUCLEAN || r == -ENOTSUP || r == -ENOKEY;
 }
 
 int file_front(struct file_env *env, struct node *n, enum file_want want, struct file **out)
@@ -152,9 +191,13 @@ int file_front(struct file_env *env, struct node *n, enum file_want want, struct
 		return f->fd;
 	f->writable = got_writable;
 	uint8_t header[HEADER_LEN_FILE] = {0};
-	int r = read_front(f, header);
-	if (r == 0 && (want != FILE_SETTLE || f->excused))
-		r = load_key(f, header);
+	struct stat st;
+	int r = read_front(f, header, &st);
+	/* one that is listed by its number alone: the id in its header may be torn */
+	if (r == 0 && (want != FILE_SETTLE || f->excused || leeway_stump(env->leeway, &st, place_of(f))))
+		r = gate_key_open(f->env->gate, header, &f->key);
+	if (no_key_in(r))
+		r = no_header(f, &st);
 	if (r < 0)
 		return r;
 	*out = f;
@@ -171,11 +214,13 @@ static bool may_log_mended(void *arg)
 
 int file_mend(struct file *f)
 {
+	struct stat st;
 	const struct recover rec = {
 		.fd = f->fd,
 		.layout = &f->env->layout,
 		.gate = f->env->gate,
 		.key = f->key,
+		.made = fstat(f->fd, &st) == 0 && made(f, &st, f->file_id),
 		.log = f->env->log,
 		.may_log = may_log_mended,
 		.before = note_mended,
@@ -183,9 +228,10 @@ int file_mend(struct file *f)
 	};
 	int r = recover_file(&rec);
 
-	if (r == 1)
-		atomic_fetch_add(&f->env->recovered, 1);
-	return r < 0 ? r : 0;
+	if (r != 1)
+		return r;
+	atomic_fetch_add(&f->env->recovered, 1);
+	return sync_mended(f);
 }
 
 /* A file that cannot be opened, or whose end nobody can tell, has the size that its length says: opening it is the error. */

@@ -116,6 +116,9 @@ void file_take_key(struct file *f, struct blank *b);
 /* After a crash: where does it end? Sealed there if that was left undone. -EBADMSG where nothing authenticates. */
 int file_mend(struct file *f) MUST_CHECK;
 
+/* The place that F is listed with when it is to be changed: a create's, if a crash left it without anything durable; else 0. */
+uint64_t file_made_at(struct file *f);
+
 /* Log what does not authenticate and count it; returns -EIO. */
 int file_corrupt(struct file *f, const char *what, uint64_t no);
 /* May the log have a line about an end that was found again? */

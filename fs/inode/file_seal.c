@@ -183,13 +183,14 @@ static void slot_empty(struct file *f, struct file_work *w, struct slot_hold *ho
 /* Before the first change: should this session break off, the file's end may be found unfinished. */
 static int have_listed(struct file *f)
 {
-	const struct written_file what = {.file_id = f->file_id, .ino = f->node->ino};
 	int r = 0;
 
 	if (!f->env->written)
 		return 0;
 	pthread_mutex_lock(&f->first);
 	if (!f->slot) {
+		const struct written_file what = {
+			.file_id = f->file_id, .ino = f->node->ino, .place = file_made_at(f)};
 		uint32_t slot = atomic_load(&f->node->listed);
 		r = written_add(f->env->written, &what, &slot);
 		f->slot = slot;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/name.h"
 #include "fs/inode/keep.h"
 #include "fs/inode/node_own.h"
 
@@ -131,6 +132,7 @@ static struct node *node_new_locked(struct nodes *t, const struct node_key *key)
 	n->ino = key->ino;
 	n->type = key->type;
 	n->orphan_fd = -1;
+	n->owed_seq = n->owed_more = OWED_UNKNOWN;
 	pthread_mutex_init(&n->lock, NULL);
 	pthread_mutex_init(&n->once, NULL);
 	if (++t->n_nodes > t->n_hash)
@@ -140,7 +142,7 @@ static struct node *node_new_locked(struct nodes *t, const struct node_key *key)
 }
 
 /* The name last seen comes first: it is the one that is tried first. */
-int link_add_locked(struct node *n, struct node *parent, const char *name)
+int link_add_locked(struct nodes *t, struct node *n, struct node *parent, const char *name)
 {
 	size_t len = strlen(name);
 	struct link **p = &n->links;
@@ -156,6 +158,8 @@ int link_add_locked(struct node *n, struct node *parent, const char *name)
 			return -ENOMEM;
 		memcpy(l->name, name, len + 1);
 		l->parent = parent;
+		l->made = ++t->stamp;
+		l->sidecar_durable = strncmp(name, LONG_PREFIX, strlen(LONG_PREFIX)) != 0;
 		parent->pins++;
 	}
 	l->next = n->links;
@@ -226,6 +230,7 @@ static void node_free_if_unused(struct nodes *t, struct node *n)
 	orphan_close(t, n->orphan_fd);
 	ranges_clear(&n->lost);
 	keep_free(n->keep);
+	owed_forget(t, n);
 	struct link *links = n->links;
 	id_give(t, n->id);
 	pthread_mutex_destroy(&n->lock);
@@ -249,7 +254,7 @@ int node_lookup(struct nodes *t, const struct node_key *key, struct node *parent
 	if (!n)
 		n = node_new_locked(t, key);
 	if (n && parent)
-		r = link_add_locked(n, parent, disk_name);
+		r = link_add_locked(t, n, parent, disk_name);
 	if (!n || r) {
 		if (n)
 			node_free_if_unused(t, n);
@@ -313,25 +318,6 @@ struct node *node_pin(struct nodes *t, uint64_t id)
 	return n;
 }
 
-void node_owe(struct node *n, uint32_t what)
-{
-	uint32_t old = atomic_load(&n->unsynced);
-
-	while (!atomic_compare_exchange_weak(&n->unsynced, &old, (old + NODE_UNSYNCED + 1) | what))
-		;
-}
-
-uint32_t node_owes(const struct node *n)
-{
-	return atomic_load(&n->unsynced);
-}
-
-void node_paid(struct node *n, uint32_t owed)
-{
-	if (owed & NODE_UNSYNCED)
-		(void)atomic_compare_exchange_strong(&n->unsynced, &owed, owed & ~NODE_UNSYNCED);
-}
-
 void node_unpin(struct nodes *t, struct node *n)
 {
 	pthread_mutex_lock(&t->lock);
@@ -368,6 +354,7 @@ int nodes_init(struct nodes *t, int root_fd)
 	*d = (struct dirfd){.fd = root_fd, .users = 1, .node = t->root};
 	t->root->dirfd = d;
 	t->root->nlookup = 1;
+	atomic_store(&t->root->id_durable, true); /* since `init` */
 	atomic_store(&t->known, 1);
 	return 0;
 }
@@ -390,6 +377,7 @@ void nodes_free(struct nodes *t)
 		}
 		ranges_clear(&n->lost);
 		keep_free(n->keep);
+		owed_forget(t, n);
 		pthread_mutex_destroy(&n->lock);
 		pthread_mutex_destroy(&n->once);
 		free(n);

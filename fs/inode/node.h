@@ -24,6 +24,15 @@ struct keep;
 struct link {
 	struct link *next;
 	struct node *parent;
+	uint64_t made;        /* nodes.stamp when it came into the table */
+	bool sidecar_durable; /* or it needs none */
+	char name[];
+};
+
+/* A thing in a folder that an fsync of the folder has to bring along, by its name on disk. */
+struct owed_name {
+	struct owed_name *next;
+	uint64_t seq;
 	char name[];
 };
 
@@ -87,12 +96,17 @@ struct node {
 	uint32_t dev_major, dev_minor; /* l: special objects, once has_special */
 	uint16_t target_len;           /* l */
 	bool has_id, has_special;
-	_Atomic uint8_t xattrs;      /* a: enum node_has, of ours */
-	_Atomic uint8_t default_acl; /* a: enum node_has */
-	/* a: NODE_UNSYNCED_*: made in this mount, not durable yet; above, how often that was said */
-	_Atomic uint32_t unsynced;
-	_Atomic uint8_t opened; /* a: enum node_opened */
-	_Atomic bool lost_any;  /* a: lost is not empty */
+	_Atomic uint8_t xattrs;           /* a: enum node_has, of ours */
+	_Atomic uint8_t default_acl;      /* a: enum node_has */
+	_Atomic bool fresh;               /* a: made in this mount, and nothing of it has been made durable by us */
+	_Atomic bool id_durable;          /* a: a folder's id file, with its entry */
+	_Atomic uint64_t entries_durable; /* a: of a folder: names in it with a stamp up to here */
+	struct owed_name *owed;           /* l: the oldest first */
+	struct owed_name *owed_last;      /* l */
+	unsigned n_owed;                  /* l: at most OWED_MAX */
+	uint64_t owed_seq, owed_more;     /* l: of the last one; when there was one more that nobody noted, 0: never */
+	_Atomic uint8_t opened;           /* a: enum node_opened */
+	_Atomic bool lost_any;            /* a: lost is not empty */
 	/* a: errno of a write-back that failed on the disk, until a writer has been told; 0: none */
 	_Atomic int write_error;
 	/* a: when bytes went past the kernel's cache, which has not been told the time; 0: it has */
@@ -106,13 +120,7 @@ struct node {
 	_Atomic bool settled;     /* a: file_settle() has looked at its end */
 };
 
-#define NODE_UNSYNCED_DIR 1u     /* its id file and its own entry */
-#define NODE_UNSYNCED_SIDECAR 2u /* a sidecar in it */
-#define NODE_UNSYNCED 3u
-/* N owes WHAT; what it owes now; that has been made durable (and stays owed if it was said again meanwhile). */
-void node_owe(struct node *n, uint32_t what);
-uint32_t node_owes(const struct node *n);
-void node_paid(struct node *n, uint32_t owed);
+#define OWED_UNKNOWN 1u /* node.owed_more of a folder that was found: nobody knows what was made in it before */
 
 /* A node, whoever has its id now. */
 struct orphan {
@@ -128,6 +136,8 @@ struct nodes {
 	pthread_mutex_t lock;
 	struct node **hash;
 	size_t n_hash, n_nodes;
+	uint64_t stamp;    /* counts names */
+	bool names_follow; /* an fsync of a file makes its names durable as well; set after nodes_init() */
 	_Atomic(struct node **) chunk[NODE_CHUNKS]; /* id -> node; slots stay, nodes come and go */
 	uint64_t high;                              /* ids 1..high have been used */
 	uint64_t *free_ids;
@@ -140,6 +150,7 @@ struct nodes {
 	size_t orphan_next;
 	_Atomic unsigned orphans;      /* orphan_fds, until they are closed */
 	_Atomic uint64_t known;        /* nodes with nlookup > 0 */
+	_Atomic bool forgot;           /* a folder that owed something has been forgotten */
 	_Atomic uint64_t *shared_high; /* `high`, for another process; set after nodes_init(), NULL = nobody */
 };
 

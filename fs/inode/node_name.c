@@ -14,7 +14,7 @@
 int node_add_name(struct nodes *t, struct node *n, struct node *parent, const char *name)
 {
 	pthread_mutex_lock(&t->lock);
-	int r = link_add_locked(n, parent, name);
+	int r = link_add_locked(t, n, parent, name);
 	if (!r) {
 		orphan_close(t, n->orphan_fd);
 		n->orphan_fd = -1;
@@ -52,7 +52,7 @@ int node_move_name(struct nodes *t, const struct stat *st, struct node_place fro
 	pthread_mutex_lock(&t->lock);
 	struct node *n = node_find_locked(t, st->st_dev, st->st_ino);
 	if (n) {
-		r = link_add_locked(n, to.parent, to.name);
+		r = link_add_locked(t, n, to.parent, to.name);
 		if (!r && (from.parent != to.parent || strcmp(from.name, to.name) != 0))
 			link_drop_locked(t, n, from.parent, from.name);
 	}

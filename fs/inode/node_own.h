@@ -11,9 +11,12 @@ struct node *node_find_locked(struct nodes *t, dev_t dev, ino_t ino);
 void node_unhash_locked(struct nodes *t, struct node *n);
 
 /* N has NAME in PARENT, which is pinned if that is new; it comes first among N's names. -ENOMEM: nothing has changed. */
-int link_add_locked(struct node *n, struct node *parent, const char *name) MUST_CHECK;
+int link_add_locked(struct nodes *t, struct node *n, struct node *parent, const char *name) MUST_CHECK;
 /* Free L, which is in no list any more. Its parent is unpinned, and freed if nothing else keeps it. */
 void link_free_locked(struct nodes *t, struct link *l);
+
+/* N is about to be freed: frees what it owes, and remembers that it did. No lock is needed any more. */
+void owed_forget(struct nodes *t, struct node *n);
 
 /* Close FD, an orphan's (-1: none): what the last name of has gone gives its blocks back with it. */
 void orphan_close(struct nodes *t, int fd);

@@ -70,6 +70,13 @@ static int make(const struct journal *j)
 	return keep;
 }
 
+uint64_t journal_born(int fd)
+{
+	struct timespec t;
+
+	return store_born(fd, &t) ? (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec : 0;
+}
+
 static int put_head(const struct journal *j, int fd, uint64_t ring_len)
 {
 	uint8_t buf[JOURNAL_HEAD_LEN];
@@ -78,7 +85,7 @@ static int put_head(const struct journal *j, int fd, uint64_t ring_len)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	const struct journal_head h = {
-		.session = j->cfg.session, .home_born = store_born(fd), .home_ino = st.st_ino, .ring_len = ring_len};
+		.session = j->cfg.session, .home_born = journal_born(fd), .home_ino = st.st_ino, .ring_len = ring_len};
 	int r = journal_head_write(j->key, &h, buf);
 	if (r == 0)
 		r = store_pwrite_full(fd, buf, sizeof(buf), 0);

@@ -70,6 +70,8 @@ int journal_settle(struct journal *j) MUST_CHECK;
 /* The oldest entry's file is synced, or whoever does that waited for. */
 int journal_reclaim(struct journal *j) MUST_CHECK;
 
+/* When the file FD was made, in nanoseconds since 1970; 0: its filesystem does not tell. A copy is younger. */
+uint64_t journal_born(int fd);
 /* journal_disk.c. The file is there, its head this session's and durable. -ENOSPC, -EIO, ... and tried again the next time. */
 int journal_disk_ready(struct journal *j) MUST_CHECK;
 /* Write the mark of the entry at AT in the ring: it has ended. -EIO. */

@@ -11,6 +11,7 @@
 
 #include "crypto/auto.h"
 #include "crypto/block.h"
+#include "fs/store/journal_own.h"
 #include "fs/store/store_own.h"
 
 #define RING_MAX (1u << 28) /* far above what any version makes */
@@ -70,7 +71,7 @@ static const char *foreign(int fd, const struct journal_head *h, uint64_t sessio
 
 	if (h->session != session)
 		return "of another session";
-	if (fstat(fd, &st) < 0 || h->home_ino != st.st_ino || h->home_born != store_born(fd))
+	if (fstat(fd, &st) < 0 || h->home_ino != st.st_ino || h->home_born != journal_born(fd))
 		return "written for another copy of this store, or put back from one";
 	return h->ring_len == len ? NULL : "of another length";
 }

@@ -73,8 +73,11 @@ static void drop_twins(struct leeway *l)
 	for (size_t i = 0; i < l->n; i++) {
 		const struct writing_entry *e = &l->entry[i], *last = n ? &l->entry[n - 1] : NULL;
 
-		if (last && e->kind == WRITING_WRITTEN && by_id(e, last) == 0 && (e->ino == 0 || e->ino == last->ino))
+		if (last && e->kind == WRITING_WRITTEN && by_id(e, last) == 0 && (e->ino == 0 || e->ino == last->ino)) {
+			if (!e->value) /* written to in a later one: it may be durable */
+				l->entry[n - 1].value = 0;
 			continue;
+		}
 		l->entry[n++] = *e;
 	}
 	l->n = n;
@@ -217,11 +220,39 @@ bool leeway_file(const struct leeway *l, const uint8_t file_id[ID_LEN], const st
 	return l->all || in_span(l, st) || find(l, file_id, WRITING_WRITTEN) || find(l, file_id, WRITING_MENDED);
 }
 
+/* Is there an entry of its making of the file behind ST? Another one with its number may be of a file that had it before. */
+static bool made_by_number(const struct leeway *l, const struct stat *st, uint64_t place)
+{
+	bool made = false;
+
+	for (size_t i = 0; i < l->n && !made && !l->moved; i++) {
+		const struct writing_entry *e = &l->entry[i];
+
+		made = e->kind == WRITING_WRITTEN && e->value && (e->ino ? e->ino == st->st_ino : e->value == place);
+	}
+	return made;
+}
+
 bool leeway_stump(const struct leeway *l, const struct stat *st, uint64_t place)
 {
-	if (l->all || in_span(l, st))
-		return true;
-	return !l->moved && (has_number(l->ino, l->n_ino, st->st_ino) || has_number(l->place, l->n_place, place));
+	return l->all || in_span(l, st) || made_by_number(l, st, place);
+}
+
+bool leeway_made(const struct leeway *l, const struct stat *st, const uint8_t *file_id, uint64_t place, uint64_t born)
+{
+	const struct writing_entry *e = file_id ? find(l, file_id, WRITING_WRITTEN) : NULL;
+
+	if (e || (!file_id && made_by_number(l, st, place)))
+		return !e || e->value != 0;
+	/* one of the last entries, which may not have reached the disk */
+	return in_span(l, st) && born >= l->from;
+}
+
+uint64_t leeway_born(int fd)
+{
+	struct timespec t;
+
+	return store_born(fd, &t) && t.tv_sec > 0 ? (uint64_t)t.tv_sec : 0;
 }
 
 const struct writing_entry *leeway_mended(const struct leeway *l, const uint8_t file_id[ID_LEN])

@@ -52,6 +52,13 @@ bool leeway_maybe(const struct leeway *l, const struct stat *st);
 bool leeway_file(const struct leeway *l, const uint8_t file_id[ID_LEN], const struct stat *st);
 /* May a file that has no header be a create cut off? PLACE: writing_place() of a name of it. */
 bool leeway_stump(const struct leeway *l, const struct stat *st, uint64_t place);
+/*
+ * Was the file behind ST (PLACE: of a name of it; FILE_ID: what its header says, NULL if that is not whole) made by the session that
+ * broke off, and never made durable since? Then nothing of it need be there. BORN: when its inode was made, seconds; 0: unknown.
+ */
+bool leeway_made(const struct leeway *l, const struct stat *st, const uint8_t *file_id, uint64_t place, uint64_t born);
+/* BORN of FD. */
+uint64_t leeway_born(int fd);
 /* The note that FILE_ID's end was mended in an earlier mount, or NULL. */
 const struct writing_entry *leeway_mended(const struct leeway *l, const uint8_t file_id[ID_LEN]);
 /* Did FILE_ID go back to what the undo journal had of it? */

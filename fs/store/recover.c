@@ -237,7 +237,7 @@ static int find(struct scan *s)
 		found = scan_rest(s);
 	if (found)
 		return found < 0 ? found : 0;
-	if (s->end.blocks == 0 && s->rubbish)
+	if (s->end.blocks == 0 && s->rubbish && !s->r->made)
 		return -EBADMSG;
 	s->end.flags = s->end.holes ? FINAL_SPARSE : 0;
 	s->end.generation = s->generation + 1;

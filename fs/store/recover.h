@@ -14,6 +14,7 @@ struct recover {
 	const struct layout *layout;
 	struct gate *gate;
 	struct gate_key *key;
+	bool made; /* nothing of it need be there: it ends at 0 where nothing authenticates */
 	/* recover_file(): gets one line that names the file; may be NULL */
 	void (*log)(int priority, const char *text);
 	bool (*may_log)(void *arg); /* asked before that line; NULL: yes */
@@ -40,7 +41,7 @@ struct recover_end {
  * the caller does, before the session is marked clean.
  * 1 when it was mended, 0 when it was whole.
  *
- * -EBADMSG, and nothing is written, when there is a body and nothing in it authenticates. -EACCES locked; -EIO, -ENOSPC.
+ * -EBADMSG, and nothing is written, when there is a body and nothing in it authenticates, unless it is `made`. -EACCES locked; -EIO, -ENOSPC.
  */
 int recover_file(const struct recover *rec) MUST_CHECK;
 
@@ -48,7 +49,7 @@ int recover_file(const struct recover *rec) MUST_CHECK;
  * The first half: read the file in order, one request's memory, write nothing. The first record that is a final record
  * and authenticates is the end, be it before the arithmetic one or at it; else the end is behind the last block that
  * authenticates. Where zero records lie before that block the new end says sparse: the old flag is lost with the old
- * end. A body that is too short for a final record, or all zero, ends at 0. -EBADMSG, -EACCES, -EIO, -ENOMEM.
+ * end. A body that is too short for a final record, or all zero, ends at 0; any body, if the file is `made`. -EBADMSG, -EACCES, -EIO, -ENOMEM.
  */
 int recover_find(const struct recover *rec, struct recover_end *out) MUST_CHECK;
 /* The second half: seal and cut at END, put the times back. */

@@ -8,11 +8,13 @@
 #include "crypto/auto.h"
 #include "crypto/inflight.h"
 #include "crypto/keyring.h"
+#include "crypto/name.h"
 #include "crypto/pin.h"
 #include "crypto/session.h"
 #include "fs/store/leeway.h"
 
 struct stat;
+struct timespec;
 
 struct gate;
 struct slots;
@@ -126,7 +128,7 @@ int store_copy_owner(const struct store *s, struct store_owner *out) MUST_CHECK;
  */
 int store_begin(struct store *s, struct gate *g, void (*log)(int priority, const char *text),
 		char why[STORE_WHY_MAX]) MUST_CHECK;
-/* Mark the session clean if it was clean before or VERIFIED says that verify has passed; unmap. */
+/* Make all durable, and mark the session clean if it was clean before or VERIFIED says that verify has passed; unmap. */
 int store_end(struct store *s, bool verified) MUST_CHECK;
 
 /* ID as hex digits and NUL, as every message and command line has it. */
@@ -147,6 +149,8 @@ int store_stat(int dir_fd, const char *name, struct stat *st) MUST_CHECK;
 /* Whole-length pread/pwrite; -EIO on a short read for _full, EINTR handled. */
 int store_pread_full(int fd, void *buf, size_t len, uint64_t off) MUST_CHECK;
 int store_pwrite_full(int fd, const void *buf, size_t len, uint64_t off) MUST_CHECK;
+/* 1 if the SIZE bytes of file FD can hold nothing: fewer than LEAST, or zeros from end to end; 0 if not, negative errno. */
+int store_is_blank(int fd, uint64_t size, uint64_t least) MUST_CHECK;
 /* Temporary file, fsync, rename, fsync of the directory. */
 int store_write_file(int dir_fd, const char *name, const void *buf, size_t len, unsigned mode) MUST_CHECK;
 /* Read a whole regular file of at most MAX bytes; *OUT is malloc'ed. -ENOENT, -EFBIG, -EUCLEAN not a regular file. */
@@ -154,13 +158,25 @@ int store_read_file(int dir_fd, const char *name, size_t max, uint8_t **out, siz
 /* 1 if DIR_FD holds nothing but EXCEPT (may be NULL), 0 if it does, negative errno. */
 int store_dir_empty(int dir_fd, const char *except) MUST_CHECK;
 /*
+ * Is FD's filesystem known to be one on a disk of this machine, where syncfs(2) reaches the disk, and an fsync of a file makes its
+ * names durable with it (ext2 to ext4, xfs, btrfs)? Elsewhere, as over FUSE, either may do nothing.
+ */
+bool store_is_local(int fd);
+/* When what FD refers to was made, as the filesystem says. False: it does not. */
+bool store_born(int fd, struct timespec *out);
+/* fsync(2) of the folder FD; a filesystem that has none for folders needs none. */
+int store_sync_dir(int fd) MUST_CHECK;
+/*
  * The id of the folder DIR_FD. Each borrows the keys by itself, and not across its I/O. read: -ENODATA if there is none
- * yet, -EBADMSG if it does not authenticate, -EACCES when locked. make: a new one, written (not synced). mend: read, but an
- * otherwise empty folder without an id gets one: there a crash cut off a mkdir.
+ * yet, -EBADMSG if it does not authenticate, -EACCES when locked. make: a new one, written (not synced). recall: the one that make()
+ * gave it, where that can be known without the file, and a name in the folder proves it (with plain names: any); else -ENODATA;
+ * nothing is written. mend: read, but a folder without an id gets the one that is recalled, and an otherwise empty one a new
+ * one: there a crash cut off a mkdir.
  */
 int store_dirid_read(int dir_fd, struct gate *g, uint8_t id[ID_LEN]) MUST_CHECK;
 int store_dirid_make(int dir_fd, struct gate *g, uint8_t id[ID_LEN]) MUST_CHECK;
-int store_dirid_mend(int dir_fd, struct gate *g, uint8_t id[ID_LEN]) MUST_CHECK;
+int store_dirid_recall(int dir_fd, struct gate *g, enum name_mode names, uint8_t id[ID_LEN]) MUST_CHECK;
+int store_dirid_mend(int dir_fd, struct gate *g, enum name_mode names, uint8_t id[ID_LEN]) MUST_CHECK;
 /* The bytes of the id file, *LEN = 0 when there is none yet: to be put back. -EBADMSG for what is not a file. */
 int store_dirid_fetch(int dir_fd, uint8_t file[DIRID_LEN + 1], size_t *len) MUST_CHECK;
 /* Write the bytes that dirid_new() made. */

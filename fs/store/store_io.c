@@ -3,16 +3,19 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "crypto/auto.h"
+#include "crypto/block.h"
 #include "fs/store/store.h"
 #include "fs/store/store_own.h"
 
@@ -301,11 +304,46 @@ int store_id_read(const char *text, uint8_t id[ID_LEN])
 	return 0;
 }
 
-uint64_t store_born(int fd)
+int store_is_blank(int fd, uint64_t size, uint64_t least)
 {
-	struct statx x;
+	uint8_t buf[4096];
 
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &x) < 0 || !(x.stx_mask & STATX_BTIME))
-		return 0;
-	return (uint64_t)x.stx_btime.tv_sec * 1000000000u + x.stx_btime.tv_nsec;
+	for (uint64_t off = 0; size >= least && off < size;) {
+		off_t data = lseek(fd, (off_t)off, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			break;
+		off = data > (off_t)off ? (uint64_t)data : off;
+		size_t n = size - off < sizeof(buf) ? (size_t)(size - off) : sizeof(buf);
+		int r = store_pread_full(fd, buf, n, off);
+		if (r)
+			return r;
+		if (!block_is_zero(buf, n))
+			return 0;
+		off += n;
+	}
+	return 1;
+}
+
+bool store_is_local(int fd)
+{
+	struct statfs sfs;
+
+	if (fstatfs(fd, &sfs) < 0)
+		return false;
+	return sfs.f_type == EXT4_SUPER_MAGIC || sfs.f_type == XFS_SUPER_MAGIC || sfs.f_type == BTRFS_SUPER_MAGIC;
+}
+
+bool store_born(int fd, struct timespec *out)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &stx) < 0 || !(stx.stx_mask & STATX_BTIME))
+		return false;
+	*out = (struct timespec){.tv_sec = stx.stx_btime.tv_sec, .tv_nsec = stx.stx_btime.tv_nsec};
+	return true;
+}
+
+int store_sync_dir(int fd)
+{
+	return fsync(fd) < 0 && errno != EINVAL ? -errno : 0;
 }

@@ -44,9 +44,6 @@ void store_dir_close(DIR **d);
 /* rename(2) of TMP to NAME, both in DIR_FD; a folder that somebody has put in its place goes aside, as NAME.displaced. */
 int store_put_in_place(int dir_fd, const char *tmp, const char *name) MUST_CHECK;
 
-/* When the file FD was made, in nanoseconds since 1970; 0: its filesystem does not tell. A copy is younger. */
-uint64_t store_born(int fd);
-
 /* A fresh directory stream on DIR_FD, which stays the caller's; NULL and errno. */
 DIR *store_dir_open(int dir_fd);
 

@@ -451,8 +451,11 @@ int store_end(struct store *s, bool verified)
 	s->journal = NULL;
 	if (s->read_only || s->session.state != SESSION_OPEN)
 		return 0;
-	/* Ends that were mended, in this mount or one before: durable, before they count as whole. */
-	int r = s->unclean && syncfs(s->data_fd) < 0 ? -errno : 0;
+	/*
+	 * What was written, and the ends that were mended, in this mount or one before: durable, before they count as whole. After a
+	 * clean end nothing is tolerated; and who unmounts pulls out the disk.
+	 */
+	int r = syncfs(s->data_fd) < 0 ? -errno : 0;
 	if (r < 0 || s->stale || (s->unclean && !verified))
 		return r;
 	r = session_put(s, s->session_clean);

@@ -14,7 +14,8 @@
 #define PRESSURE (WRITING_SLOTS / 4 * 3) /* so many in use: closed ones go before their time */
 #define RELIEF (WRITING_SLOTS / 4)
 #define CALM_S 30
-#define PAUSE_S 60        /* between two syncs of the store for those whose time has come */
+#define ELSEWHERE_S 120 /* two systems write back within 30 s each: this one, and one that serves a filesystem to it */
+#define PAUSE_S 60      /* between two syncs of the store for those whose time has come */
 #define PAUSE_PRESSED_S 5 /* and under pressure, after one that was in vain */
 
 static int64_t monotonic(void)
@@ -168,14 +169,34 @@ int written_add(struct written *w, const struct written_file *f, uint32_t *slot)
 	return r;
 }
 
+/* SLOT's entry has changed. Without room for that it stays as it is on disk, which costs a look at more files after a crash. */
+static void changed(struct written *w, uint32_t slot)
+{
+	if (w->n_dirty < WRITING_SLOTS)
+		w->dirty[w->n_dirty++] = slot;
+}
+
 void written_found(struct written *w, uint32_t slot, uint64_t ino)
 {
 	if (!slot)
 		return;
 	pthread_mutex_lock(&w->lock);
 	w->slot[slot].entry.ino = ino;
-	if (w->n_dirty < WRITING_SLOTS) /* else it stays unknown, which costs a look at young files after a crash */
-		w->dirty[w->n_dirty++] = slot;
+	changed(w, slot);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void written_durable(struct written *w, uint32_t slot, const uint8_t file_id[ID_LEN])
+{
+	if (!slot)
+		return;
+	pthread_mutex_lock(&w->lock);
+	struct writing_entry *e = &w->slot[slot].entry;
+	if (w->slot[slot].state != SLOT_FREE && e->kind == WRITING_WRITTEN && e->value &&
+	    memcmp(e->file_id, file_id, ID_LEN) == 0) {
+		e->value = 0;
+		changed(w, slot);
+	}
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -313,14 +334,16 @@ void written_tick(struct written *w, int64_t now)
 	if (!go)
 		return;
 	int r = syncfs(w->cfg.data_fd);
+	/* where that may reach nothing, time has to do */
+	int64_t durable = store_is_local(w->cfg.data_fd) ? now : now - ELSEWHERE_S;
 	pthread_mutex_lock(&w->lock);
 	uint32_t used = w->used;
 	if (r == 0)
-		let_go(w, now);
+		let_go(w, durable);
 	w->tried = now;
 	w->in_vain = w->used == used;
 	if (r == 0)
-		calm_down(w, now);
+		calm_down(w, durable);
 	pthread_mutex_unlock(&w->lock);
 }
 

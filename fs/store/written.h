@@ -41,6 +41,8 @@ struct written_file {
 int written_add(struct written *w, const struct written_file *f, uint32_t *slot) MUST_CHECK;
 /* The inode number of a file that was to be made; on disk within seconds. */
 void written_found(struct written *w, uint32_t slot, uint64_t ino);
+/* A file that was made is durable now, SLOT having been its: what it has must be there after a crash. On disk within seconds. */
+void written_durable(struct written *w, uint32_t slot, const uint8_t file_id[ID_LEN]);
 /* Its last handle is closed. KEEP: its end could not be put back, so it stays listed for the next session. */
 void written_closed(struct written *w, uint32_t slot, bool keep);
 

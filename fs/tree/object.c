@@ -61,11 +61,15 @@ static int read_dir_id(struct tree *t, struct node *dir, uint8_t id[ID_LEN])
 		return fd;
 	/* one is made where a crash cut a mkdir off */
 	bool mend = t->env.unclean && !t->env.read_only;
-	int r = mend ? store_dirid_mend(fd, t->env.gate, id) : store_dirid_read(fd, t->env.gate, id);
+	int r = mend ? store_dirid_mend(fd, t->env.gate, t->names, id) : store_dirid_read(fd, t->env.gate, id);
+	if (r == -ENODATA && t->env.unclean && !mend)
+		r = store_dirid_recall(fd, t->env.gate, t->names, id);
 	if (r == -EBADMSG || r == -ENODATA || r == -EUCLEAN || r == -EFBIG) {
 		log_node(t, dir, "the directory id is missing or does not authenticate");
 		return -EIO;
 	}
+	if (!r && mend)
+		atomic_store(&dir->id_durable, false); /* it may be a new one */
 	if (!r)
 		obj_cache_id(dir, id);
 	return r;
@@ -239,16 +243,23 @@ static int check_folder(struct tree *t, struct node *n)
 	return r;
 }
 
-/* After a crash a file may have been cut to the very size that tells a special object: its front says what it is. */
-static int type_after_crash(struct tree *t, int dir_fd, const char *disk, int type)
+/*
+ * After a crash a file may have been cut to the very size that tells a special object: its front says what it is. And of a special
+ * object that was being made there may be nothing but the size: an empty file now, as one without even that.
+ */
+static int type_after_crash(struct tree *t, struct node *dir, int dir_fd, const char *disk, int type)
 {
 	uint8_t front[HEADER_MAGIC_LEN];
+	struct stat st;
 
 	if (!t->env.unclean || type < OBJECT_SYMLINK || type == OBJECT_DIR)
 		return type;
 	AUTO(auto_close) int fd = store_open_lifted(dir_fd, disk, O_RDONLY);
-	bool is_file = fd >= 0 && store_pread_full(fd, front, sizeof(front), 0) == 0 && header_begins(front);
-	return is_file ? OBJECT_FILE : type;
+	if (fd < 0 || fstat(fd, &st) || store_pread_full(fd, front, sizeof(front), 0))
+		return type;
+	bool blank = leeway_stump(t->env.leeway, &st, writing_place(dir->ino, disk)) &&
+		     store_is_blank(fd, (uint64_t)st.st_size, 0) == 1;
+	return blank || header_begins(front) ? OBJECT_FILE : type;
 }
 
 /* No size is told before it is known where the file ends; ST is what it is afterwards. */
@@ -282,7 +293,7 @@ int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct n
 		log_node(t, dir, "something in this folder is neither a folder nor a regular file of the store");
 		return r;
 	}
-	key.type = type_after_crash(t, d.d->fd, disk, key.type);
+	key.type = type_after_crash(t, dir, d.d->fd, disk, key.type);
 	r = node_lookup(&t->nodes, &key, dir, disk, out);
 	if (r)
 		return r;
@@ -298,6 +309,25 @@ int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct n
 	return r;
 }
 
+/* After a crash a long name may be there, and not its sidecar's bytes: without them no listing has it. */
+static int sidecar_after_crash(struct tree *t, struct at at, const struct disk_name *dn)
+{
+	AUTO(dirfd_ref_put) struct dirfd_ref d = {&t->nodes, NULL};
+	AUTO(auto_free) uint8_t *bytes = NULL;
+	size_t len = 0;
+	bool made;
+
+	if (!t->env.unclean || t->env.read_only || !dn->sidecar[0])
+		return 0;
+	int r = dirfd_get(&t->nodes, at.dir, &d.d);
+	if (r)
+		return r;
+	r = store_read_file(d.d->fd, dn->sidecar, NAME_SIDECAR_MAX, &bytes, &len);
+	if (r == 0 && len == dn->sidecar_len && memcmp(bytes, dn->sidecar_data, len) == 0)
+		return 0;
+	return r && r != -ENOENT ? r : obj_sidecar_write(at.dir, d.d->fd, dn, &made);
+}
+
 int obj_lookup(struct tree *t, struct at at, struct node **out, struct stat *st)
 {
 	struct disk_name dn;
@@ -305,5 +335,9 @@ int obj_lookup(struct tree *t, struct at at, struct node **out, struct stat *st)
 
 	if (r) /* a name that the store cannot hold is not there */
 		return r == -EINVAL ? -ENOENT : r;
-	return obj_lookup_disk(t, at.dir, dn.name, out, st);
+	r = obj_lookup_disk(t, at.dir, dn.name, out, st);
+	/* what fails here, listings and verify tell */
+	if (!r && sidecar_after_crash(t, at, &dn) && file_env_corrupt(&t->env))
+		log_node(t, at.dir, "the sidecar of a long name cannot be written again");
+	return r;
 }

@@ -80,20 +80,36 @@ int obj_special_new(struct tree *t, const struct make *m, struct node **out, str
 /* One more name of N; counts one look-up of N. -EPERM for a folder, -ENOENT when its last name is gone. */
 int obj_link(struct tree *t, struct node *n, struct at at, struct stat *st) MUST_CHECK;
 
-/* Remove a name; who knows the object goes on with it. -ENOENT, -EISDIR. */
-int obj_unlink(struct tree *t, struct at at) MUST_CHECK;
+/*
+ * Remove a name; who knows the object goes on with it. -ENOENT, -EISDIR. Other names of something durable are made durable before:
+ * unless MAY_WAIT, -EAGAIN when the disk would have to be waited for, with nothing changed.
+ */
+int obj_unlink(struct tree *t, struct at at, bool may_wait) MUST_CHECK;
 /* Remove a folder that is empty to the user. -ENOENT, -ENOTDIR, -ENOTEMPTY; it is as before then. */
 int obj_rmdir(struct tree *t, struct at at) MUST_CHECK;
+#define OBJ_NO_WAIT 0x80000000u
 /*
  * FLAGS: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT (which leaves a character device 0:0 of CRED's in the old place);
  * -EINVAL for others. Else as rename(2); all is as before when it fails. A crash in the middle can leave a whiteout out.
+ * The new place of something durable is made durable before; OBJ_NO_WAIT: -EAGAIN then, with nothing changed.
  */
 int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags, const struct cred *cred) MUST_CHECK;
 
 /*
- * Make durable what the names of N need: ids, sidecars and folders made in this mount, up to the root. A node without a
- * name needs nothing. What fails is owed still.
+ * Make durable what N needs to be found again by all its names that the table knows, by fsync of the things themselves: sidecars,
+ * entries, ids and folders up to the last that is known to be durable; of a folder its own id too. A node without a name needs
+ * nothing, and a store that is mounted read-only neither. What fails is owed still. Waits for the disk.
  */
 int obj_sync_up(struct tree *t, struct node *n) MUST_CHECK;
+/*
+ * Before file N itself is synced: begin to write what obj_sync_up() will wait for, where the filesystem's journal takes it along in one
+ * commit with the file. Waits for nothing.
+ */
+void obj_sync_begin(struct tree *t, struct node *n);
+/*
+ * An fsync of folder DIR, FD being a descriptor of it for reading: its entries, the ids of folders, sidecars and special objects
+ * that were made in it, and what obj_sync_up() does.
+ */
+int obj_sync_folder(struct tree *t, struct node *dir, int fd) MUST_CHECK;
 
 #endif

@@ -42,35 +42,6 @@ static mode_t obj_mode(struct node *dir, int dir_fd, const struct make *m)
 	return has_default_acl(dir, dir_fd) ? mode : mode & ~m->cred.umask;
 }
 
-int obj_sidecar_write(struct node *dir, int dir_fd, const struct disk_name *dn, bool *made)
-{
-	*made = false;
-	if (!dn->sidecar[0])
-		return 0;
-	AUTO(auto_close)
-	int fd = store_openat(dir_fd, dn->sidecar, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0600);
-	if (fd < 0)
-		return fd;
-	struct stat st;
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
-		return -EIO;
-	/* An orphan of an earlier crash is as good as a new one once it has the same bytes: its name is their hash. */
-	*made = store_stat(dir_fd, dn->name, &st) != 0;
-	int r = store_pwrite_full(fd, dn->sidecar_data, dn->sidecar_len, 0);
-	node_owe(dir, NODE_UNSYNCED_SIDECAR);
-	if (r && *made) {
-		obj_sidecar_remove(dir_fd, dn);
-		*made = false;
-	}
-	return r;
-}
-
-void obj_sidecar_remove(int dir_fd, const struct disk_name *dn)
-{
-	if (dn->sidecar[0])
-		(void)unlinkat(dir_fd, dn->sidecar, 0); /* an orphan is harmless */
-}
-
 /*
  * Give a new object to its creator. The group stays the folder's where that is setgid (the backing did it already).
  * chown clears suid and sgid, so they are set again, through the descriptor: an ACL's mask must not be touched otherwise.
@@ -224,6 +195,7 @@ int obj_create(struct tree *t, const struct make *m, struct node **out, struct s
 	}
 	if (slot)
 		written_found(t->env.written, slot, st->st_ino);
+	atomic_store(&(*out)->fresh, true);
 	atomic_store(&(*out)->listed, slot);
 	obj_cache_id(*out, blank.file_id);
 	atomic_store(&(*out)->xattrs, NODE_HAS_NONE); /* brand new: saves the question before the first write */
@@ -281,7 +253,10 @@ int obj_mkdir(struct tree *t, const struct make *m, struct node **out, struct st
 	if (r)
 		return r;
 	obj_cache_id(*out, id);
-	node_owe(*out, NODE_UNSYNCED_DIR);
+	uint64_t more, seq = node_owed_seq(*out, &more);
+	node_paid(*out, seq); /* nothing was made in it yet */
+	atomic_store(&(*out)->fresh, true);
+	node_owe(m->at.dir, p.dn.name);
 	return 0;
 }
 
@@ -334,9 +309,9 @@ int obj_special_seal(struct tree *t, const struct make *m, struct sealed_special
 }
 
 /* Its bytes may not reach the disk as its name does: then it is found empty. */
-static int list_special(struct tree *t, const struct sealed_special *s, int fd)
+static int list_special(struct tree *t, const struct sealed_special *s, struct node *dir, int fd)
 {
-	struct written_file what = {.file_id = header_file_id(s->record)};
+	struct written_file what = {.file_id = header_file_id(s->record), .place = writing_place(dir->ino, s->tmp)};
 	uint32_t slot = 0;
 	struct stat st;
 
@@ -361,7 +336,7 @@ int obj_special_write(struct tree *t, const struct make *m, int dir_fd, struct s
 	AUTO(auto_close) int fd = openat(dir_fd, s->tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return -errno;
-	int r = list_special(t, s, fd);
+	int r = list_special(t, s, m->at.dir, fd);
 	if (!r)
 		r = store_pwrite_full(fd, s->record, s->len, 0);
 	if (!r && ftruncate(fd, (off_t)layout_special_size(&t->env.layout, s->type)))
@@ -409,7 +384,11 @@ int obj_special_new(struct tree *t, const struct make *m, struct node **out, str
 	if (r)
 		return r;
 	r = announce(t, m, p.dn.name, key_of(st, (int)sealed.type), out);
-	return r ? r : answer(t, *out, st);
+	if (r)
+		return r;
+	atomic_store(&(*out)->fresh, true);
+	node_owe(m->at.dir, p.dn.name);
+	return answer(t, *out, st);
 }
 
 int obj_link(struct tree *t, struct node *n, struct at at, struct stat *st)

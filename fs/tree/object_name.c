@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Names go and move: unlink, rmdir, rename; and become durable. */
+/* Names go and move: unlink, rmdir, rename. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +36,26 @@ static void keep_if_known(struct tree *t, int dir_fd, const char *disk, const st
 		node_keep_orphan(&t->nodes, st->st_dev, st->st_ino, fd);
 }
 
-int obj_unlink(struct tree *t, struct at at)
+/*
+ * ST is about to lose its name DN in AT's folder, and has others: of something durable those must be durable first, for a crash
+ * may leave just them.
+ */
+static int sync_other_names(struct tree *t, const struct stat *st, struct at at, const struct disk_name *dn,
+			    bool may_wait)
+{
+	struct node *n = S_ISDIR(st->st_mode) || st->st_nlink < 2 ? NULL
+								  : node_pin_inode(&t->nodes, st->st_dev, st->st_ino);
+	int r = 0;
+
+	if (!n)
+		return 0;
+	if (!atomic_load(&n->fresh) && node_owes_others(&t->nodes, n, at.dir, dn->name))
+		r = may_wait ? obj_sync_up(t, n) : -EAGAIN;
+	node_unpin(&t->nodes, n);
+	return r;
+}
+
+int obj_unlink(struct tree *t, struct at at, bool may_wait)
 {
 	AUTO(dirfd_ref_put) struct dirfd_ref d = {&t->nodes, NULL};
 	struct disk_name dn;
@@ -48,6 +67,8 @@ int obj_unlink(struct tree *t, struct at at)
 	if (r)
 		return r;
 	r = store_stat(d.d->fd, dn.name, &st);
+	if (!r)
+		r = sync_other_names(t, &st, at, &dn, may_wait);
 	if (r)
 		return r;
 	keep_if_known(t, d.d->fd, dn.name, &st);
@@ -235,6 +256,7 @@ struct side {
 	struct disk_name dn;
 	struct stat st;
 	bool there;
+	bool keep; /* what comes here is durable, and must not be lost with its new place */
 };
 
 static void side_end(struct side *s)
@@ -271,6 +293,37 @@ static int rename_nodes(struct tree *t, const struct side *from, const struct si
 	return node_move_name(&t->nodes, &from->st, a, b);
 }
 
+/* Does what lies at FROM take anything along to TO that the disk has to be waited for? */
+static bool must_keep(struct tree *t, const struct side *from, const struct side *to)
+{
+	struct node *n = node_pin_inode(&t->nodes, from->st.st_dev, from->st.st_ino);
+	bool fresh = n && atomic_load(&n->fresh), follows = t->nodes.names_follow;
+
+	if (n)
+		node_unpin(&t->nodes, n);
+	if (fresh)
+		return false;
+	if (to->dn.sidecar[0] || (from->dn.sidecar[0] && !follows))
+		return true;
+	return from->at.dir != to->at.dir && !(follows && node_way_durable(&t->nodes, to->at.dir));
+}
+
+/* Before the rename: whatever a crash leaves of it, what is durable is found again. */
+static int keep_before(struct tree *t, const struct side *from, const struct side *to)
+{
+	int r = to->keep ? obj_sync_place(t, to->at, &to->dn) : 0;
+
+	return !r && from->keep ? obj_sync_place(t, from->at, &from->dn) : r;
+}
+
+/* After it, where the new entry might be lost and not the old one's removal. */
+static int keep_after(struct tree *t, const struct side *from, const struct side *to)
+{
+	int r = to->keep && !t->nodes.names_follow ? obj_sync_entries(t, to->at.dir) : 0;
+
+	return !r && from->keep && !t->nodes.names_follow ? obj_sync_entries(t, from->at.dir) : r;
+}
+
 static int rename_on_disk(struct tree *t, struct side *from, struct side *to, unsigned flags, struct emptied *e)
 {
 	bool replaces = to->there && flags == 0, made = false;
@@ -280,14 +333,16 @@ static int rename_on_disk(struct tree *t, struct side *from, struct side *to, un
 		keep_if_known(t, to->d.d->fd, to->dn.name, &to->st);
 	if (!to->there)
 		r = obj_sidecar_write(to->at.dir, to->d.d->fd, &to->dn, &made);
+	if (!r)
+		r = keep_before(t, from, to);
 	if (!r && replaces && S_ISDIR(to->st.st_mode) && S_ISDIR(from->st.st_mode))
 		r = empty_out(t, to->d.d->fd, to->dn.name, e);
-	if (r)
-		return r;
-	if (renameat2(from->d.d->fd, from->dn.name, to->d.d->fd, to->dn.name, flags) == 0)
+	if (!r && renameat2(from->d.d->fd, from->dn.name, to->d.d->fd, to->dn.name, flags) == 0)
 		return 0;
-	r = -errno;
-	put_back(t, e);
+	if (!r) {
+		r = -errno;
+		put_back(t, e);
+	}
 	if (made)
 		obj_sidecar_remove(to->d.d->fd, &to->dn);
 	return r;
@@ -317,10 +372,16 @@ static int rename_leaving(struct tree *t, struct side *from, struct side *to, un
 		(void)unlinkat(from->d.d->fd, whiteout.tmp, 0);
 	if (r)
 		return r;
-	if (!(flags & (RENAME_EXCHANGE | RENAME_WHITEOUT)))
-		obj_sidecar_remove(from->d.d->fd, &from->dn);
 	r = rename_nodes(t, from, to, flags);
-	return leaves && !r ? obj_special_publish(from->d.d->fd, &whiteout, from->dn.name) : r;
+	if (obj_goes_along(t, &from->st))
+		node_owe(to->at.dir, to->dn.name);
+	/* a sidecar that stays is harmless */
+	if (keep_after(t, from, to) == 0 && !(flags & (RENAME_EXCHANGE | RENAME_WHITEOUT)))
+		obj_sidecar_remove(from->d.d->fd, &from->dn);
+	if (!leaves || r)
+		return r;
+	node_owe(from->at.dir, from->dn.name);
+	return obj_special_publish(from->d.d->fd, &whiteout, from->dn.name);
 }
 
 int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags, const struct cred *cred)
@@ -328,6 +389,9 @@ int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags, con
 	AUTO(side_end) struct side a = {0};
 	AUTO(side_end) struct side b = {0};
 
+	bool may_wait = !(flags & OBJ_NO_WAIT);
+
+	flags &= ~OBJ_NO_WAIT;
 	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) ||
 	    (flags & RENAME_EXCHANGE && flags & RENAME_WHITEOUT))
 		return -EINVAL;
@@ -343,48 +407,10 @@ int obj_rename(struct tree *t, struct at from, struct at to, unsigned flags, con
 	/* rename(2): two names of one object both stay. Nothing happens on disk, so nothing may happen to sidecar and table. */
 	if (b.there && a.st.st_dev == b.st.st_dev && a.st.st_ino == b.st.st_ino)
 		return 0;
-	return rename_leaving(t, &a, &b, flags, cred);
-}
-
-/* Make folder DIR's own things durable, by what it still owes. */
-static int sync_folder(struct tree *t, struct node *dir, unsigned owes)
-{
-	AUTO(auto_close) int fd = node_open(&t->nodes, dir, O_RDONLY | O_DIRECTORY);
-
-	if (fd < 0)
-		return fd;
-	if (owes & NODE_UNSYNCED_SIDECAR) /* rare: one call for all of them */
-		return syncfs(fd) ? -errno : 0;
-	AUTO(auto_close) int id = store_open_file(fd, DIRID_NAME, O_RDONLY);
-	if (id < 0)
-		return id;
-	return fsync(id) || fsync(fd) ? -errno : 0;
-}
-
-/* What was owed is paid only when the entry above is durable as well: an fsync beside this one must not come back before. */
-int obj_sync_up(struct tree *t, struct node *n)
-{
-	struct node *parent, *held = NULL;
-	uint32_t owed = node_owes(n); /* by the folder below; a new one owes its entry in this one too */
-	char name[256];
-	int r = 0;
-
-	/* A node without a name has nothing to be found by after a crash. */
-	while (!r && n != t->nodes.root && node_name(&t->nodes, n, 0, &parent, name) == 0) {
-		uint32_t owes = node_owes(parent);
-
-		if ((owes & NODE_UNSYNCED) || (owed & NODE_UNSYNCED_DIR))
-			r = sync_folder(t, parent, owes);
-		if (held && !r)
-			node_paid(held, owed);
-		if (held)
-			node_unpin(&t->nodes, held);
-		n = held = parent;
-		owed = owes;
-	}
-	if (held && !r)
-		node_paid(held, owed);
-	if (held)
-		node_unpin(&t->nodes, held);
-	return r;
+	b.keep = must_keep(t, &a, &b);
+	a.keep = (flags & RENAME_EXCHANGE) && must_keep(t, &b, &a);
+	r = (a.keep || b.keep) && !may_wait ? -EAGAIN : 0;
+	if (!r && b.there && !(flags & RENAME_EXCHANGE))
+		r = sync_other_names(t, &b.st, to, &b.dn, may_wait);
+	return r ? r : rename_leaving(t, &a, &b, flags, cred);
 }

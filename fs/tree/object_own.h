@@ -3,6 +3,7 @@
 #ifndef FS_OBJECT_OWN_H
 #define FS_OBJECT_OWN_H
 
+#include "fs/inode/durable.h"
 #include "fs/tree/object.h"
 
 /* Remember ID as that of N, whose object has just been made or read. Takes the node's lock. */
@@ -15,6 +16,16 @@ void obj_cache_id(struct node *n, const uint8_t id[ID_LEN]);
 int obj_sidecar_write(struct node *dir, int dir_fd, const struct disk_name *dn, bool *made) MUST_CHECK;
 /* Remove the sidecar of DN, if it has one: after the name. One that stays is harmless. */
 void obj_sidecar_remove(int dir_fd, const struct disk_name *dn);
+
+/*
+ * Make durable what a name DN in folder AT.dir needs, but itself: its sidecar, which has been written, the folder's id, the folders
+ * above. Waits for the disk.
+ */
+int obj_sync_place(struct tree *t, struct at at, const struct disk_name *dn) MUST_CHECK;
+/* An fsync of folder DIR for its entries alone. */
+int obj_sync_entries(struct tree *t, struct node *dir) MUST_CHECK;
+/* Is ST, as it is on disk, what an fsync of its folder brings along: a folder, a special object? */
+bool obj_goes_along(struct tree *t, const struct stat *st);
 
 /* A special object on its way to its name. */
 struct sealed_special {

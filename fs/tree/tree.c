@@ -19,7 +19,10 @@ int tree_init(struct tree *t, const struct store *s, struct gate *gate, bool rea
 		.journal = s->journal,
 	};
 	store_boot_id(t->env.boot_id);
-	return nodes_init(&t->nodes, s->data_fd);
+	int r = nodes_init(&t->nodes, s->data_fd);
+	if (!r)
+		t->nodes.names_follow = store_is_local(s->data_fd);
+	return r;
 }
 
 void tree_free(struct tree *t)

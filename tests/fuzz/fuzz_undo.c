@@ -3,7 +3,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "crypto/journal.h"
-#include "fs/store/store_own.h"
+#include "fs/store/journal_own.h"
 #include "fs/store/undo.h"
 #include "tests/fuzz/fuzz_rig.h"
 
@@ -100,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct undo u = {.store = rig->store, .gate = rig->gate};
 	fill(data + 1, size - 1);
 	MUST(fstat(journal_fd, &st) == 0);
-	const struct journal_head h = {SESSION, store_born(journal_fd), st.st_ino, JOURNAL_UNIT};
+	const struct journal_head h = {SESSION, journal_born(journal_fd), st.st_ino, JOURNAL_UNIT};
 	MUST(journal_head_write(key, &h, head) == 0);
 	MUST(store_pwrite_full(journal_fd, head, sizeof(head), 0) == 0);
 	MUST(store_pwrite_full(journal_fd, ring, JOURNAL_UNIT, JOURNAL_HEAD_LEN) == 0);

@@ -54,7 +54,7 @@ rule 'fs' '\b(fuse_lowlevel_notify_inval_entry|fuse_lowlevel_notify_delete)[[:sp
 # by descriptor only: at a name there may be a link by then, and root follows it out of the store
 rule 'crypto kms fs tools' '\b(chmod|fchmodat|chown|lchown|truncate|utime|utimes|lutimes)[[:space:]]*\(' 'by name: what lies there may have become a link' fs/store/lifted.c
 # what is mounted below a store may never answer: by store_stat() and store_openat(), which do not go there
-rule 'fs/store fs/inode fs/tree fs/check fs/fuse' '\b(fstatat|statx)[[:space:]]*\(' 'asks what may be mounted there: store_stat()' fs/store/store_io.c
+rule 'fs/store fs/inode fs/tree fs/check fs/fuse' '\b(fstatat[[:space:]]*\(|statx[[:space:]]*\([^,]*,[[:space:]]*[^"[:space:]])' 'asks what may be mounted there: store_stat()'
 rule 'crypto kms fs tools' '\b(printf|fprintf|dprintf|syslog|log)[[:space:]]*\([^;]*,[[:space:]]*(dek|root_key|store_key|secret|passphrase|plain)(\[|,|\))' 'a secret in a message'
 
 # paths of one machine: where this checkout lies, and homes

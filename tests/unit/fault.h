@@ -6,9 +6,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -195,6 +197,20 @@ FAULT_ONE(int, setxattr, (const char *path, const char *name, const void *value,
 		return -1;
 	return (int)syscall(SYS_setxattr, path, name, value, size, flags);
 }
+
+/* What a filesystem says it is; 0: the truth. */
+static long fault_fs_type;
+
+static inline int real_fstatfs(int fd, struct statfs *out)
+{
+	int r = (int)syscall(SYS_fstatfs, fd, out);
+
+	if (r == 0 && fault_fs_type)
+		out->f_type = fault_fs_type;
+	return r;
+}
+
+FAULT_BOTH(int, fstatfs, (int fd, struct statfs *out), (fd, out))
 
 FAULT_ONE(ssize_t, getxattr, (const char *path, const char *name, void *value, size_t size))
 {

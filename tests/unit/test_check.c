@@ -164,7 +164,7 @@ static void put_folder(const char *name, char disk[256], uint8_t id[ID_LEN], int
 	rig_name(&rig, rig.store->data_fd, rig.root_id, name, disk);
 	ck_assert_int_eq(mkdirat(rig.store->data_fd, disk, 0755), 0);
 	*fd = openat(rig.store->data_fd, disk, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ck_assert_int_eq(store_dirid_mend(*fd, rig.gate, id), 0);
+	ck_assert_int_eq(store_dirid_mend(*fd, rig.gate, NAMES_SIV, id), 0);
 }
 
 static void fill(void)
@@ -558,6 +558,35 @@ START_TEST(test_stumps)
 	struct stat st;
 	ck_assert_int_eq(fstatat(data(), file, &st, 0), 0);
 	ck_assert_int_eq(st.st_mode & 07777, 0640);
+}
+END_TEST
+
+/* A folder's id that is known without its file: nothing in it is lost, and after a crash it is no damage. */
+START_TEST(test_recalled)
+{
+	char dir[256], name[256];
+	uint8_t id[ID_LEN], now[ID_LEN];
+	fault_fs_type = EXT4_SUPER_MAGIC;
+	rig_name(&rig, data(), rig.root_id, "made", dir);
+	ck_assert_int_eq(mkdirat(data(), dir, 0700), 0);
+	AUTO(auto_close) int fd = openat(data(), dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(store_dirid_mend(fd, rig.gate, NAMES_SIV, id), 0);
+	rig_name(&rig, fd, id, "file", name);
+	ck_assert_int_eq(linkat(data(), small, fd, name, 0), 0);
+	for (int crash = 0; crash < 2; crash++) {
+		cut(fd, DIRID_NAME, 0);
+		rig.store->unclean = rig.store->leeway.all = crash;
+		ck_assert_int_eq(run(0), 0);
+		ck_assert_int_eq(n_seen, 1);
+		ck_assert(seen[0].code == CHECK_DIRID && seen[0].severity == (crash ? CHECK_CRASH : CHECK_DAMAGE));
+		ck_assert_int_eq(run(1), 0);
+		ck_assert(n_seen == 1 && seen[0].repaired);
+		ck_assert_int_eq(store_dirid_read(fd, rig.gate, now), 0);
+		ck_assert_mem_eq(now, id, ID_LEN);
+		ck_assert_int_eq(run(0), 0);
+		silent();
+	}
+	rig.store->unclean = rig.store->leeway.all = 0;
 }
 END_TEST
 
@@ -1005,7 +1034,7 @@ START_TEST(test_large)
 		rig_name(&rig, fd, id, "deeper", disk);
 		ck_assert_int_eq(mkdirat(fd, disk, 0700), 0);
 		int next = openat(fd, disk, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		ck_assert_int_eq(store_dirid_mend(next, rig.gate, ids[i & 1]), 0);
+		ck_assert_int_eq(store_dirid_mend(next, rig.gate, NAMES_SIV, ids[i & 1]), 0);
 		if (fd != data())
 			close(fd);
 		fd = next;
@@ -1032,11 +1061,32 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		test_good,        test_good_others, test_flip_files,     test_flip_others, test_flip_name,
-		test_moved,       test_cut,         test_swapped,        test_zeroed,      test_planted,
-		test_copies,      test_sidecars,    test_stumps,         test_unfinished,  test_being_written,
-		test_earlier_end, test_xattrs,      test_keyring_copies, test_session,     test_inflight,
-		test_refused,     test_cancel,      test_large,          test_unreadable,  test_refused_meanwhile,
+		test_good,
+		test_good_others,
+		test_flip_files,
+		test_flip_others,
+		test_flip_name,
+		test_moved,
+		test_cut,
+		test_swapped,
+		test_zeroed,
+		test_planted,
+		test_copies,
+		test_sidecars,
+		test_stumps,
+		test_recalled,
+		test_unfinished,
+		test_being_written,
+		test_earlier_end,
+		test_xattrs,
+		test_keyring_copies,
+		test_session,
+		test_inflight,
+		test_refused,
+		test_cancel,
+		test_large,
+		test_unreadable,
+		test_refused_meanwhile,
 	};
 	Suite *s = suite_create("check");
 	TCase *t = tcase_create("check");

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "crypto/name.h"
+#include "fs/inode/durable.h"
 #include "fs/inode/node.h"
 
 static struct nodes *t;
@@ -381,17 +383,60 @@ END_TEST
 START_TEST(what_is_owed_stays_owed_until_paid)
 {
 	struct node *d = look(t->root, "d", 40, OBJECT_DIR);
-	node_paid(d, node_owes(d));
-	node_owe(d, NODE_UNSYNCED_DIR);
-	uint32_t owed = node_owes(d);
-	ck_assert_uint_eq(owed & NODE_UNSYNCED, NODE_UNSYNCED_DIR);
-	node_owe(d, NODE_UNSYNCED_DIR); /* again, while the first is being synced */
-	node_paid(d, owed);
-	ck_assert_uint_eq(node_owes(d) & NODE_UNSYNCED, NODE_UNSYNCED_DIR);
-	node_owe(d, NODE_UNSYNCED_SIDECAR);
-	ck_assert_uint_eq(node_owes(d) & NODE_UNSYNCED, NODE_UNSYNCED);
-	node_paid(d, node_owes(d));
-	ck_assert_uint_eq(node_owes(d) & NODE_UNSYNCED, 0);
+	char name[256];
+	uint64_t more, at = 0, seq = node_owed_seq(d, &more);
+	ck_assert_uint_eq(more, OWED_UNKNOWN); /* found, not made */
+	node_paid(d, seq);
+	(void)node_owed_seq(d, &more);
+	ck_assert_uint_eq(more, 0);
+	node_owe(d, "x");
+	seq = node_owed_seq(d, &more);
+	node_owe(d, "x"); /* again, while the first is being synced */
+	node_paid(d, seq);
+	ck_assert(node_owed(d, &at, name) && strcmp(name, "x") == 0 && at > seq);
+	ck_assert(!node_owed(d, &at, name));
+	ck_assert_uint_eq(node_owed_count(d), 1);
+	for (unsigned i = 0; i < OWED_MAX; i++)
+		node_owe(d, "y");
+	ck_assert_uint_eq(node_owed_count(d), OWED_MAX);
+	seq = node_owed_seq(d, &more);
+	ck_assert_uint_eq(more, seq); /* one too many: not by name */
+	node_paid(d, seq - 1);
+	(void)node_owed_seq(d, &more);
+	ck_assert_uint_eq(more, seq);
+	node_paid(d, seq);
+	(void)node_owed_seq(d, &more);
+	ck_assert(more == 0 && node_owed_count(d) == 0);
+}
+END_TEST
+
+START_TEST(a_name_is_durable_with_its_folder)
+{
+	struct node *d = look(t->root, "d", 40, OBJECT_DIR), *f = look(d, "f", 41, OBJECT_FILE);
+	struct name_ref ref;
+	ck_assert(node_name_ref(t, f, false, &ref) && ref.parent == d && !ref.entry && ref.sidecar);
+	node_unpin(t, ref.parent);
+	atomic_store(&d->entries_durable, nodes_stamp(t));
+	ck_assert(node_name_ref(t, f, false, &ref) && ref.entry); /* its folder is not */
+	node_unpin(t, ref.parent);
+	ck_assert(!node_way_durable(t, d));
+	ck_assert(node_owes_others(t, f, d, "other") && !node_owes_others(t, f, d, "f"));
+	atomic_store(&t->root->entries_durable, nodes_stamp(t));
+	atomic_store(&d->id_durable, true);
+	ck_assert(!node_name_ref(t, f, false, &ref));
+	ck_assert(node_way_durable(t, d) && !node_owes_others(t, f, d, "other"));
+	/* a new name with a sidecar, and one that is another by the time it is synced */
+	ck_assert_int_eq(node_add_name(t, f, d, LONG_PREFIX "x"), 0);
+	ck_assert(node_name_ref(t, f, false, &ref) && !ref.entry && !ref.sidecar);
+	node_unpin(t, ref.parent);
+	node_drop_name(t, f->dev, f->ino, d, ref.name);
+	ck_assert_int_eq(node_add_name(t, f, d, LONG_PREFIX "x"), 0);
+	node_sidecar_durable(t, f, &ref);
+	ck_assert(node_name_ref(t, f, false, &ref) && !ref.sidecar);
+	node_unpin(t, ref.parent);
+	node_sidecar_durable(t, f, &ref);
+	t->names_follow = true;
+	ck_assert(!node_name_ref(t, f, false, &ref));
 }
 END_TEST
 
@@ -622,6 +667,7 @@ int main(void)
 	tcase_add_test(c, a_deep_tree);
 	tcase_add_test(c, a_folder_taken_away);
 	tcase_add_test(c, what_is_owed_stays_owed_until_paid);
+	tcase_add_test(c, a_name_is_durable_with_its_folder);
 	tcase_add_test(c, what_was_lost_outlives_the_kernels_interest);
 	tcase_add_test(c, the_highest_id_is_shared);
 	tcase_add_test(c, ranges_like_a_bitmap);

@@ -2,6 +2,7 @@
 /* After a crash, through the tree: whose unfinished end is sealed, whose is damage, and what is told of it. */
 #include "tests/unit/tree_rig.h"
 
+#include "crypto/header.h"
 #include "fs/store/written.h"
 
 static struct file_work work;
@@ -164,6 +165,144 @@ START_TEST(emptied)
 }
 END_TEST
 
+/* PARTS of the eight of NAME's header stay, the others are zeros; TO: cut to so many bytes, negative to let it be. */
+static void tear(const char *name, unsigned parts, off_t to)
+{
+	const struct disk_name dn = disk_of(root(), name);
+	size_t len = tree->env.layout.header_len / 8;
+	static const uint8_t zeros[HEADER_LEN_FILE / 8];
+
+	for (unsigned i = 0; i < 8; i++)
+		if (!(parts & 1u << i))
+			scribble(root(), dn.name, zeros, len, i * len);
+	if (to >= 0)
+		truncate_disk(root(), dn.name, to);
+}
+
+static void zero(const char *name)
+{
+	struct stat st;
+
+	ck_assert(lies(root(), disk_of(root(), name).name, &st));
+	tear(name, 0, 0);
+	truncate_disk(root(), disk_of(root(), name).name, st.st_size);
+}
+
+/*
+ * The header of what was being made reached the disk in part, or only the size did: it is empty, nothing else. What is of before, or
+ * was made durable, is damage.
+ */
+START_TEST(torn)
+{
+	char name[32];
+	uint64_t size;
+	unsigned empty = 0;
+	const off_t h = tree->env.layout.header_len;
+	const off_t cuts[] = {1, h / 2, h - 1, h, h + 1, -1};
+
+	new_file(root(), "old");
+	fill("old", 5000);
+	new_file(root(), "old zeros");
+	next_mount(false);
+	fill("old", 10); /* listed, but of long ago */
+	fill("old zeros", 10);
+	for (unsigned i = 0; i < 255; i++) {
+		snprintf(name, sizeof(name), "made %u", i);
+		struct node *n = new_file(root(), name);
+		if (i % 2)
+			fill(name, 5000);
+		if (i % 50 == 8) {
+			snprintf(name, sizeof(name), "kept %u", i);
+			n = new_file(root(), name);
+			fill(name, 100);
+			written_durable(tree->env.written, atomic_load(&n->listed), n->object_id);
+			tear(name, i, -1);
+		}
+	}
+	new_file(root(), "kept zeros");
+	struct node *kept = look(root(), "kept zeros");
+	written_durable(tree->env.written, atomic_load(&kept->listed), kept->object_id);
+	new_file(root(), "zeros");
+	fill("zeros", 9000);
+	ck_assert_int_eq(try_special(root(), "link", 'l'), 0);
+	written_tick(tree->env.written, 0);
+	tear("old", 0xf0, -1);
+	zero("old zeros");
+	zero("kept zeros");
+	zero("zeros");
+	zero("link");
+	for (unsigned i = 0; i < 255; i++) {
+		snprintf(name, sizeof(name), "made %u", i);
+		tear(name, i, cuts[i % ARRAY_LEN(cuts)]);
+	}
+	next_mount(true);
+	for (unsigned i = 0; i < 255; i++) {
+		snprintf(name, sizeof(name), "made %u", i);
+		ck_assert_msg(opens(name, &size) == 0, "%s", name);
+		if (size == 5000) /* what was not there had been zeros before */
+			continue;
+		ck_assert_uint_eq(size, 0);
+		empty++;
+		fill(name, 10); /* and can be used */
+		ck_assert(opens(name, &size) == 0 && size == 10);
+		snprintf(name, sizeof(name), "kept %u", i);
+		if (i % 50 == 8)
+			ck_assert_int_eq(opens(name, &size), -EIO);
+	}
+	ck_assert_uint_gt(empty, 230);
+	ck_assert(opens("zeros", &size) == 0 && size == 0);
+	ck_assert(opens("link", &size) == 0 && size == 0);
+	ck_assert_int_eq(opens("old", &size), -EIO);
+	ck_assert_int_eq(opens("old zeros", &size), -EIO);
+	ck_assert_int_eq(opens("kept zeros", &size), -EIO);
+}
+END_TEST
+
+/* Nothing behind the header authenticates. */
+START_TEST(rubbish_behind_the_header)
+{
+	const char *const names[] = {"old", "kept", "made"};
+	uint8_t rubbish[300];
+	uint64_t size;
+
+	new_file(root(), "old");
+	next_mount(false);
+	fill("old", 300);
+	new_file(root(), "made");
+	fill("made", 300);
+	struct node *kept = new_file(root(), "kept");
+	fill("kept", 300);
+	written_durable(tree->env.written, atomic_load(&kept->listed), kept->object_id);
+	written_tick(tree->env.written, 0);
+	random_bytes(rubbish, sizeof(rubbish));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		scribble(root(), disk_of(root(), names[i]).name, rubbish, sizeof(rubbish), tree->env.layout.header_len);
+	next_mount(true);
+	ck_assert_int_eq(opens("old", &size), -EIO);
+	ck_assert_int_eq(opens("kept", &size), -EIO);
+	ck_assert(opens("made", &size) == 0 && size == 0);
+	next_mount(true); /* mended before anything of it was durable: once more */
+	ck_assert(opens("made", &size) == 0 && size == 0);
+}
+END_TEST
+
+/* A clean end is none before everything is durable. */
+START_TEST(clean_end)
+{
+	new_file(root(), "f");
+	fault_clear();
+	next_mount(false);
+	ck_assert_uint_ge(fault_seen[CALL_SYNCFS], 1);
+	tree_end();
+	fault_set(CALL_SYNCFS, NULL, EIO);
+	ck_assert_int_eq(store_end(rig.store, false), -EIO);
+	rig_shut(&rig);
+	ck_assert_int_eq(rig_open(&rig), 0);
+	begin();
+	ck_assert(rig.store->unclean);
+}
+END_TEST
+
 /* A list that cannot be written: nothing is made or changed without an entry. */
 START_TEST(no_entry)
 {
@@ -222,11 +361,15 @@ int main(void)
 	tcase_add_checked_fixture(t, listed_setup, listed_teardown);
 	tcase_add_loop_test(t, cut, 0, 2);
 	tcase_add_test(t, emptied);
+	tcase_add_test(t, torn);
+	tcase_add_test(t, clean_end);
+	tcase_add_test(t, rubbish_behind_the_header);
 	tcase_add_test(t, no_entry);
 	suite_add_tcase(s, t);
 	TCase *wrapped = tcase_create("wrapped");
 	tcase_add_checked_fixture(wrapped, wrapped_setup, listed_teardown);
 	tcase_add_test(wrapped, asks_for_few);
+	tcase_add_test(wrapped, torn);
 	suite_add_tcase(s, wrapped);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

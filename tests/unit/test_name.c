@@ -275,6 +275,19 @@ START_TEST(directory_id)
 	ck_assert_int_eq(dirid_new(k, made, file), 0);
 	ck_assert_int_eq(dirid_parse(k, file, DIRID_LEN, id), 0);
 	ck_assert_mem_eq(id, made, ID_LEN);
+	/* one that follows from the folder: all of what it is made of counts, and the store */
+	struct dirid_origin origin = {.ino = 7, .sec = 8, .nsec = 9};
+	uint8_t other[ID_LEN], bytes[DIRID_LEN];
+	ck_assert_int_eq(dirid_from(k, &origin, made, file), 0);
+	ck_assert_int_eq(dirid_parse(k, file, DIRID_LEN, id), 0);
+	ck_assert_mem_eq(id, made, ID_LEN);
+	ck_assert_int_eq(dirid_from(stranger, &origin, other, bytes), 0);
+	ck_assert_mem_ne(other, made, ID_LEN);
+	for (int i = 0; i < 3; i++) {
+		origin = (struct dirid_origin){.ino = 7 + (i == 0), .sec = 8 + (i == 1), .nsec = 9 + (i == 2)};
+		ck_assert_int_eq(dirid_from(k, &origin, other, bytes), 0);
+		ck_assert_mem_ne(other, made, ID_LEN);
+	}
 	for (size_t i = 0; i < DIRID_LEN; i++) {
 		file[i] ^= (uint8_t)(1u << (i % 8));
 		ck_assert_int_eq(dirid_parse(k, file, DIRID_LEN, id), -EBADMSG);

@@ -122,7 +122,7 @@ START_TEST(names_that_none_may_have)
 	ck_assert_int_eq(try_file(root(), long_name), -ENAMETOOLONG);
 	ck_assert_int_eq(try_look(root(), long_name), -ENAMETOOLONG);
 	ck_assert_int_eq(obj_rename(tree, at(root(), "n"), at(root(), long_name), 0, &nobody), -ENAMETOOLONG);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), long_name)), -ENAMETOOLONG);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), long_name), true), -ENAMETOOLONG);
 	same_as(was);
 }
 END_TEST
@@ -140,7 +140,7 @@ START_TEST(names_of_every_length)
 	}
 	ck_assert_uint_eq(count_names(root(), SIDECAR_PREFIX), 4);
 	for (size_t i = 0; i < ARRAY_LEN(lens); i++)
-		ck_assert_int_eq(obj_unlink(tree, at(root(), long_of('k', lens[i]))), 0);
+		ck_assert_int_eq(obj_unlink(tree, at(root(), long_of('k', lens[i])), true), 0);
 	ck_assert_uint_eq(count_names(root(), SIDECAR_PREFIX), 0);
 	ck_assert_uint_eq(count_names(root(), LONG_PREFIX), 0);
 }
@@ -158,10 +158,10 @@ START_TEST(plain_names)
 	ck_assert_int_eq(try_look(d, "pipe"), 0);
 	ck_assert_int_eq(try_file(d, OWN_PREFIX "mine"), -EINVAL);
 	ck_assert_int_eq(try_look(d, DIRID_NAME), -ENOENT);
-	ck_assert_int_eq(obj_unlink(tree, at(d, DIRID_NAME)), -EINVAL);
+	ck_assert_int_eq(obj_unlink(tree, at(d, DIRID_NAME), true), -EINVAL);
 	ck_assert_int_eq(obj_rename(tree, at(d, "pipe"), at(d, OWN_PREFIX "x"), 0, &nobody), -EINVAL);
-	ck_assert_int_eq(obj_unlink(tree, at(d, "pipe")), 0);
-	ck_assert_int_eq(obj_unlink(tree, at(d, long_of('p', 255))), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(d, "pipe"), true), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(d, long_of('p', 255)), true), 0);
 	ck_assert_int_eq(obj_rmdir(tree, at(root(), "folder")), 0);
 }
 END_TEST
@@ -211,7 +211,7 @@ START_TEST(special_objects)
 	ck_assert(S_ISREG(st.st_mode));
 	ck_assert_int_eq(st.st_mode & 07777, link ? 0600 : 0644);
 	ck_assert_uint_eq(count_names(root(), OWN_PREFIX "tmp."), 0);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "special")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "special"), true), 0);
 	nothing_of(root(), "special");
 }
 END_TEST
@@ -332,7 +332,7 @@ START_TEST(stumps_and_impossible_sizes)
 		if (sizes[i] < 24)
 			ck_assert_int_eq(obj_id(tree, n, id), -EIO);
 		node_forget(&tree->nodes, n, 1);
-		ck_assert_int_eq(obj_unlink(tree, at(root(), "odd")), 0);
+		ck_assert_int_eq(obj_unlink(tree, at(root(), "odd"), true), 0);
 	}
 }
 END_TEST
@@ -403,14 +403,14 @@ START_TEST(objects_that_are_gone)
 	ck_assert_int_eq(try_file(folder, "x"), -ESTALE);
 	obj_cache_id(folder, rig.root_id); /* as if it had been read before */
 	ck_assert_int_eq(try_dir(folder, "x"), -ESTALE);
-	ck_assert_int_eq(obj_unlink(tree, at(folder, "x")), -ESTALE);
+	ck_assert_int_eq(obj_unlink(tree, at(folder, "x"), true), -ESTALE);
 	ck_assert_int_eq(obj_rmdir(tree, at(folder, "x")), -ESTALE);
 	ck_assert_int_eq(obj_rename(tree, at(root(), "f"), at(folder, "x"), 0, &nobody), -ESTALE);
 	ck_assert_int_eq(obj_id(tree, file, id), -ESTALE);
 	ck_assert_int_eq(obj_getattr(tree, file, &st), -ESTALE);
 	ck_assert_int_eq(obj_link(tree, file, at(root(), long_of('l', 200)), &st), -ESTALE);
 	ck_assert_int_eq(obj_special(tree, link, &special), -ESTALE);
-	node_owe(folder, NODE_UNSYNCED_DIR);
+	atomic_store(&folder->id_durable, false);
 	const struct node_key key = {1, 1, OBJECT_FILE};
 	ck_assert_int_eq(node_lookup(&tree->nodes, &key, folder, "x", &out), 0);
 	ck_assert_int_eq(obj_sync_up(tree, out), -ESTALE);
@@ -478,6 +478,7 @@ END_TEST
 /* A crash has cut a mkdir off: no id, or an empty file. */
 START_TEST(missing_id_is_made_after_a_crash)
 {
+	fault_fs_type = FUSE_SUPER_MAGIC; /* where an id cannot be known without its file */
 	struct node *d = new_dir(root(), "d");
 	uint8_t id[ID_LEN], disk[ID_LEN], was[ID_LEN];
 	ck_assert_int_eq(obj_dir_id(tree, d, was), 0);
@@ -505,8 +506,77 @@ START_TEST(missing_id_is_made_after_a_crash)
 }
 END_TEST
 
+/* On a disk of this machine the id follows from the folder's inode, and a name in it proves that. */
+START_TEST(missing_id_is_recalled)
+{
+	static const uint8_t zeros[DIRID_LEN];
+	const char *name = _i & 1 ? long_of('n', 200) : "f";
+	uint8_t id[ID_LEN], was[ID_LEN];
+	fault_fs_type = EXT4_SUPER_MAGIC;
+	struct node *d = new_dir(root(), "d");
+	ck_assert_int_eq(obj_dir_id(tree, d, was), 0);
+	if (_i & 8)
+		scribble(d, "planted", "x", 1, 0);
+	ck_assert_int_eq(try_file(d, name), 0);
+	if ((_i & 6) == 0)
+		remove_id(d);
+	else if ((_i & 6) == 2)
+		truncate_disk(d, DIRID_NAME, 0);
+	else
+		scribble(d, DIRID_NAME, zeros, sizeof(zeros), 0);
+	tree_fresh(false, false); /* but there was no crash */
+	ck_assert_int_eq(try_look(root(), "d"), -EIO);
+	tree_fresh(true, true);
+	char *disk = snap();
+	d = look(root(), "d");
+	ck_assert_int_eq(obj_dir_id(tree, d, id), 0);
+	ck_assert_mem_eq(id, was, ID_LEN);
+	ck_assert_int_eq(try_look(d, name), 0);
+	same_as(disk); /* a mount that only reads */
+	tree_fresh(true, false);
+	d = look(root(), "d");
+	ck_assert_int_eq(try_look(d, name), 0);
+	ck_assert(!atomic_load(&d->id_durable));
+	tree_fresh(false, false);
+	d = look(root(), "d");
+	ck_assert_int_eq(try_look(d, name), 0);
+	/* names of another folder prove nothing */
+	AUTO(auto_close) int fd = fd_of(d);
+	struct node *e = new_dir(root(), "e");
+	AUTO(auto_close) int to = fd_of(e);
+	ck_assert_int_eq(renameat(fd, disk_of(d, name).name, to, disk_of(d, name).name), 0);
+	if (_i & 1)
+		ck_assert_int_eq(renameat(fd, disk_of(d, name).sidecar, to, disk_of(d, name).sidecar), 0);
+	remove_id(e);
+	tree_fresh(true, false);
+	ck_assert_int_eq(obj_dir_id(tree, look(root(), "e"), id), -EIO);
+}
+END_TEST
+
+/* A name came to the disk, and its sidecar's bytes did not: who looks for it brings them back. */
+START_TEST(sidecar_after_a_crash)
+{
+	const char *name = long_of('n', 200);
+	struct stat st;
+	ck_assert_int_eq(try_file(root(), name), 0);
+	struct disk_name dn = disk_of(root(), name);
+	if (_i == 0)
+		truncate_disk(root(), dn.sidecar, 0);
+	else
+		remove_on_disk(root(), dn.sidecar, false);
+	tree_fresh(false, false);
+	ck_assert_int_eq(try_look(root(), name), 0);
+	ck_assert(!lies(root(), dn.sidecar, &st) || st.st_size == 0);
+	tree_fresh(true, false);
+	ck_assert_int_eq(try_look(root(), name), 0);
+	whole(root(), name);
+	ck_assert(lies(root(), dn.sidecar, &st) && st.st_size == (off_t)dn.sidecar_len);
+}
+END_TEST
+
 START_TEST(missing_id_is_not_made_over_names)
 {
+	fault_fs_type = FUSE_SUPER_MAGIC;
 	struct node *d = new_dir(root(), "d");
 	uint8_t id[ID_LEN];
 	ck_assert_int_eq(try_file(d, "f"), 0);
@@ -582,7 +652,7 @@ START_TEST(names_of_another_folder)
 		ck_assert_int_eq(decode(b, dn.name, plain), -EBADMSG);
 		ck_assert_int_eq(try_look(b, names[i]), -ENOENT);
 		ck_assert_int_eq(try_look(a, names[i]), -ENOENT);
-		ck_assert_int_eq(obj_unlink(tree, at(b, names[i])), -ENOENT);
+		ck_assert_int_eq(obj_unlink(tree, at(b, names[i]), true), -ENOENT);
 	}
 }
 END_TEST
@@ -654,7 +724,7 @@ START_TEST(links)
 	ck_assert(S_ISLNK(st.st_mode));
 	ck_assert_int_eq(st.st_size, 6);
 	/* found by the second name when the first is gone */
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "f")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "f"), true), 0);
 	ck_assert_int_lt(f->orphan_fd, 0);
 	ck_assert_uint_eq(attr(f).st_nlink, 1);
 	/* folders have one name */
@@ -662,7 +732,7 @@ START_TEST(links)
 	ck_assert_int_eq(obj_link(tree, d, at(root(), long_of('h', 200)), &st), -EPERM);
 	same_as(was);
 	/* what has no name gets none again */
-	ck_assert_int_eq(obj_unlink(tree, at(d, long_of('g', 190))), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(d, long_of('g', 190)), true), 0);
 	was = snap();
 	ck_assert_int_eq(obj_link(tree, f, at(d, long_of('i', 200)), &st), -ENOENT);
 	same_as(was);
@@ -686,7 +756,7 @@ static mode_t made_mode(struct node *dir, mode_t mode)
 	m.cred.umask = 027;
 	ck_assert_int_eq(obj_create(tree, &m, &n, &st, NULL), 0);
 	node_forget(&tree->nodes, n, 1);
-	ck_assert_int_eq(obj_unlink(tree, at(dir, "made")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(dir, "made"), true), 0);
 	return st.st_mode & 07777;
 }
 
@@ -845,7 +915,7 @@ START_TEST(locked_gate_refuses_everything)
 	ck_assert_int_eq(obj_mkdir(tree, &m, &out, &st), -EACCES);
 	ck_assert_int_eq(try_special(root(), "new", 'p'), -EACCES);
 	ck_assert_int_eq(obj_link(tree, f, at(root(), "new"), &st), -EACCES);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "f")), -EACCES);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "f"), true), -EACCES);
 	ck_assert_int_eq(obj_rmdir(tree, at(root(), "d")), -EACCES);
 	ck_assert_int_eq(obj_rename(tree, at(root(), "f"), at(root(), "g"), 0, &nobody), -EACCES);
 	ck_assert_int_eq(obj_rename(tree, at(root(), "f"), at(root(), "d"), RENAME_EXCHANGE, &nobody), -EACCES);
@@ -913,6 +983,8 @@ static Suite *make_suite(void)
 	tcase_add_test(ids, id_is_remembered);
 	tcase_add_loop_test(ids, missing_id_is_made_after_a_crash, 0, 2);
 	tcase_add_test(ids, missing_id_is_not_made_over_names);
+	tcase_add_loop_test(ids, missing_id_is_recalled, 0, 16);
+	tcase_add_loop_test(ids, sidecar_after_a_crash, 0, 2);
 	tcase_add_loop_test(ids, id_that_does_not_authenticate, 0, 4);
 	tcase_add_test(ids, id_goes_where_the_folder_goes);
 	tcase_add_test(ids, names_of_another_folder);

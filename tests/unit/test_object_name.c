@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Names go, move and become durable: unlink, rmdir, rename, sidecars in their order, and what a failure in between leaves. */
+/* Names go and move: unlink, rmdir, rename, sidecars in their order, and what a failure in between leaves. */
 #include "tree_rig.h"
 
 /* Long names, each in a buffer of its own. */
@@ -56,13 +56,13 @@ START_TEST(sidecar_before_name)
 	fault_watch = sidecar_first_and_last;
 	ck_assert_int_eq(try_file(root(), long_a), 0);
 	ck_assert_uint_eq(n_seen, 1);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), long_a)), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), long_a), true), 0);
 	ck_assert_uint_eq(n_seen, 2);
 	nothing_of(root(), long_a);
 	ck_assert_int_eq(try_dir(root(), long_a), 0);
 	ck_assert_int_eq(obj_rmdir(tree, at(root(), long_a)), 0);
 	ck_assert_int_eq(try_special(root(), long_a, 's'), 0);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), long_a)), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), long_a), true), 0);
 	ck_assert_int_eq(obj_link(tree, f, at(root(), long_a), &st), 0);
 	n_seen = 0;
 	ck_assert_int_eq(rename_to(long_a, long_b, 0), 0);
@@ -128,7 +128,8 @@ START_TEST(failure_while_making_leaves_nothing)
 	for (int kind = 0; kind < 5; kind++) { /* and none of it is in the way */
 		ck_assert_int_eq(make_kind(kind, long_a), 0);
 		whole(root(), long_a);
-		ck_assert_int_eq(kind == 1 ? obj_rmdir(tree, at(root(), long_a)) : obj_unlink(tree, at(root(), long_a)),
+		ck_assert_int_eq(kind == 1 ? obj_rmdir(tree, at(root(), long_a))
+					   : obj_unlink(tree, at(root(), long_a), true),
 				 0);
 	}
 }
@@ -190,7 +191,7 @@ START_TEST(orphaned_sidecar)
 	struct disk_name dn = disk_of(root(), long_a);
 	ck_assert_int_eq(try_file(root(), long_a), 0);
 	fault_set(CALL_UNLINKAT, SIDECAR_PREFIX, EIO);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), long_a)), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), long_a), true), 0);
 	ck_assert(!lies(root(), dn.name, NULL));
 	ck_assert(lies(root(), dn.sidecar, NULL));
 	ck_assert_int_eq(try_look(root(), long_a), -ENOENT);
@@ -202,7 +203,7 @@ START_TEST(orphaned_sidecar)
 	scribble(root(), dn.sidecar, "half", 4, 0);
 	ck_assert_int_eq(try_file(root(), long_a), 0);
 	whole(root(), long_a);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), long_a)), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), long_a), true), 0);
 	truncate_disk(root(), dn.sidecar, 300);
 	ck_assert_int_eq(try_file(root(), long_a), 0);
 	whole(root(), long_a);
@@ -261,20 +262,20 @@ START_TEST(unlinked_and_still_used)
 {
 	struct node *f = new_file(root(), "f"), *l = new_special(root(), "l", 'l');
 	drop(new_file(root(), "forgotten"));
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "nothing")), -ENOENT);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "f")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "nothing"), true), -ENOENT);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "f"), true), 0);
 	ck_assert_int_eq(try_look(root(), "f"), -ENOENT);
 	ck_assert_int_ge(f->orphan_fd, 0);
 	ck_assert_ptr_null(f->links);
 	ck_assert_uint_eq(attr(f).st_nlink, 0);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "f")), -ENOENT);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "l")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "f"), true), -ENOENT);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "l"), true), 0);
 	struct special s;
 	ck_assert_int_eq(obj_special(tree, l, &s), 0);
 	ck_assert_str_eq(s.target, "target");
 	/* nobody knows it: no descriptor is kept */
 	unsigned opens = (fault_clear(), 1); /* the look */
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "forgotten")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "forgotten"), true), 0);
 	ck_assert_uint_eq(fault_seen[CALL_OPENAT2], opens);
 	drop(f);
 	drop(l);
@@ -286,9 +287,9 @@ START_TEST(unlink_that_fails)
 {
 	struct node *d = new_dir(root(), "d"), *f = new_file(root(), long_a);
 	char *was = snap();
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "d")), -EISDIR);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "d"), true), -EISDIR);
 	fault_set(CALL_UNLINKAT, LONG_PREFIX, EROFS);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), long_a)), -EROFS);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), long_a), true), -EROFS);
 	same_as(was);
 	whole(root(), long_a);
 	/* both are as before for those who know them */
@@ -317,14 +318,14 @@ START_TEST(unlink_beside_a_swap)
 	struct node *f = new_file(root(), "f");
 	swap_at = 1; /* the look is the first */
 	fault_watch = swap_before_open;
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "f")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "f"), true), 0);
 	ck_assert_int_eq(swap_at, -1);
 	ck_assert_int_lt(f->orphan_fd, 0);
 	/* no descriptor to be had: it goes all the same */
 	f = new_file(root(), "f");
 	fault_set(CALL_OPENAT2, NULL, EMFILE);
 	faults[0].skip = 1;
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "f")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "f"), true), 0);
 	ck_assert_int_eq(faults[0].left, 0);
 	ck_assert_int_lt(f->orphan_fd, 0);
 }
@@ -364,11 +365,12 @@ START_TEST(full_folder_stays)
 		char *was = snap();
 		ck_assert_int_eq(obj_rmdir(tree, at(root(), "d")), -ENOTEMPTY);
 		same_as(was);
-		ck_assert_int_eq(i == 1 ? obj_rmdir(tree, at(d, in_it[i])) : obj_unlink(tree, at(d, in_it[i])), 0);
+		ck_assert_int_eq(i == 1 ? obj_rmdir(tree, at(d, in_it[i])) : obj_unlink(tree, at(d, in_it[i]), true),
+				 0);
 	}
 	ck_assert_int_eq(try_file(d, long_a), 0);
 	ck_assert_int_eq(obj_rmdir(tree, at(root(), "d")), -ENOTEMPTY);
-	ck_assert_int_eq(obj_unlink(tree, at(d, long_a)), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(d, long_a), true), 0);
 	truncate_disk(d, "not ours", 5);
 	ck_assert_int_eq(obj_rmdir(tree, at(root(), "d")), -ENOTEMPTY);
 	AUTO(auto_close) int fd = fd_of(d);
@@ -389,7 +391,7 @@ START_TEST(folder_with_leftovers_goes)
 	ck_assert_int_eq(unlinkat(fd, OWN_PREFIX "odd", AT_REMOVEDIR), 0);
 	ck_assert_int_eq(try_file(d, "f"), 0); /* its id is as before */
 	whole(d, "f");
-	ck_assert_int_eq(obj_unlink(tree, at(d, "f")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(d, "f"), true), 0);
 	truncate_disk(d, disk_of(d, long_a).sidecar, 216);
 	ck_assert_int_eq(obj_rmdir(tree, at(root(), "d")), 0);
 	ck_assert_int_eq(try_look(root(), "d"), -ENOENT);
@@ -525,7 +527,7 @@ START_TEST(rename_leaves_whiteout)
 		ck_assert_int_eq(obj_lookup(tree, at(root(), "g"), &n, &st), 0);
 		ck_assert(S_ISREG(st.st_mode));
 		node_forget(&tree->nodes, n, 1);
-		ck_assert_int_eq(obj_unlink(tree, at(root(), names[i])), 0);
+		ck_assert_int_eq(obj_unlink(tree, at(root(), names[i]), true), 0);
 	}
 }
 END_TEST
@@ -707,7 +709,7 @@ START_TEST(plain_user_keeps_his_bits)
 	ck_assert_int_eq(obj_rmdir(tree, at(root(), "d")), -ENOTEMPTY);
 	ck_assert_uint_eq(mode_of(root(), "d"), 0000);
 	chmod_disk(root(), "d", 0755);
-	ck_assert_int_eq(obj_unlink(tree, at(d, "f")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(d, "f"), true), 0);
 	chmod_disk(root(), "d", 0500);
 	fault_set(CALL_UNLINKAT, dn.name, EBUSY);
 	ck_assert_int_eq(obj_rmdir(tree, at(root(), "d")), -EBUSY);
@@ -731,93 +733,11 @@ START_TEST(plain_user_keeps_his_bits)
 }
 END_TEST
 
-/* ---- what an fsync owes to the folders above ---- */
-
-START_TEST(sync_up_of_old_folders_costs_nothing)
-{
-	struct node *d = new_dir(root(), "d");
-	drop(new_dir(d, "e"));
-	drop(new_file(d, "f"));
-	tree_fresh(false, false);
-	d = look(root(), "d");
-	struct node *f = look(d, "f"), *e = look(d, "e");
-	fault_clear();
-	ck_assert_int_eq(obj_sync_up(tree, f), 0);
-	ck_assert_int_eq(obj_sync_up(tree, e), 0);
-	ck_assert_int_eq(obj_sync_up(tree, root()), 0);
-	ck_assert_uint_eq(fault_seen[CALL_FSYNC] + fault_seen[CALL_SYNCFS], 0);
-}
-END_TEST
-
-START_TEST(sync_up_of_new_folders)
-{
-	struct node *a = new_dir(root(), "a"), *b = new_dir(a, "b"), *f = new_file(b, "f");
-	ck_assert_uint_eq(node_owes(a) & NODE_UNSYNCED, NODE_UNSYNCED_DIR);
-	fault_clear();
-	ck_assert_int_eq(obj_sync_up(tree, f), 0);
-	ck_assert_uint_eq(fault_seen[CALL_FSYNC], 6); /* the ids of b, a and the root, and these folders' entries */
-	ck_assert_uint_eq((node_owes(a) | node_owes(b) | node_owes(root())) & NODE_UNSYNCED, 0);
-	ck_assert_int_eq(obj_sync_up(tree, f), 0);
-	ck_assert_uint_eq(fault_seen[CALL_FSYNC], 6);
-	struct node *c = new_dir(b, "c");
-	fault_clear();
-	ck_assert_int_eq(obj_sync_up(tree, f), 0); /* c is nothing to f */
-	ck_assert_uint_eq(fault_seen[CALL_FSYNC], 0);
-	ck_assert_int_eq(obj_sync_up(tree, c), 0);
-	ck_assert_uint_eq(fault_seen[CALL_FSYNC], 2); /* its entry in b */
-}
-END_TEST
-
-START_TEST(sync_up_that_fails)
-{
-	struct node *a = new_dir(root(), "a"), *b = new_dir(a, "b"), *f = new_file(b, "f");
-	AUTO(auto_close) int fd = fd_of(b);
-	for (int skip = 0; skip < 6; skip++) { /* b is paid when a is durable, not before */
-		fault_set(CALL_FSYNC, NULL, EIO);
-		faults[0].skip = skip;
-		node_owe(a, NODE_UNSYNCED_DIR);
-		node_owe(b, NODE_UNSYNCED_DIR);
-		ck_assert_int_eq(obj_sync_up(tree, f), -EIO);
-		ck_assert_uint_eq(node_owes(a) & NODE_UNSYNCED, NODE_UNSYNCED_DIR);
-		ck_assert_uint_eq(node_owes(b) & NODE_UNSYNCED, skip < 4 ? NODE_UNSYNCED_DIR : 0);
-	}
-	fault_clear();
-	node_owe(b, NODE_UNSYNCED_DIR);
-	ck_assert_int_eq(unlinkat(fd, DIRID_NAME, 0), 0);
-	ck_assert_int_eq(obj_sync_up(tree, f), -ENOENT);
-	ck_assert_uint_eq(node_owes(b) & NODE_UNSYNCED, NODE_UNSYNCED_DIR);
-}
-END_TEST
-
-/* Sidecars are many, and one call is enough for all of them. */
-START_TEST(sync_up_of_sidecars)
-{
-	struct node *d = new_dir(root(), "d"), *f = new_file(d, long_a);
-	ck_assert_int_eq(obj_sync_up(tree, f), 0);
-	drop(new_file(d, long_b));
-	ck_assert_uint_eq(node_owes(d) & NODE_UNSYNCED, NODE_UNSYNCED_SIDECAR);
-	fault_set(CALL_SYNCFS, NULL, EIO);
-	ck_assert_int_eq(obj_sync_up(tree, f), -EIO);
-	ck_assert_uint_eq(node_owes(d) & NODE_UNSYNCED, NODE_UNSYNCED_SIDECAR);
-	fault_clear();
-	ck_assert_int_eq(obj_sync_up(tree, f), 0);
-	ck_assert_uint_eq(fault_seen[CALL_SYNCFS], 1);
-	ck_assert_uint_eq(fault_seen[CALL_FSYNC], 0);
-	ck_assert_uint_eq(node_owes(d) & NODE_UNSYNCED, 0);
-	/* what has no name has nothing to be found by */
-	ck_assert_int_eq(obj_unlink(tree, at(d, long_a)), 0);
-	node_owe(d, NODE_UNSYNCED_SIDECAR);
-	ck_assert_int_eq(obj_sync_up(tree, f), 0);
-	ck_assert_uint_eq(node_owes(d) & NODE_UNSYNCED, NODE_UNSYNCED_SIDECAR);
-}
-END_TEST
-
 static Suite *make_suite(void)
 {
 	Suite *suite = suite_create("object_name");
-	TCase *sidecars = tcase_create("sidecars"), *gone = tcase_create("gone"), *moved = tcase_create("moved"),
-	      *durable = tcase_create("durable");
-	TCase *const all[] = {sidecars, gone, moved, durable};
+	TCase *sidecars = tcase_create("sidecars"), *gone = tcase_create("gone"), *moved = tcase_create("moved");
+	TCase *const all[] = {sidecars, gone, moved};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 		tcase_add_checked_fixture(all[i], setup_names, teardown);
 		tcase_set_timeout(all[i], 60);
@@ -848,10 +768,6 @@ static Suite *make_suite(void)
 	tcase_add_test(moved, rename_over_itself);
 	tcase_add_test(moved, plain_user_removes_his_own);
 	tcase_add_test(moved, plain_user_keeps_his_bits);
-	tcase_add_test(durable, sync_up_of_old_folders_costs_nothing);
-	tcase_add_test(durable, sync_up_of_new_folders);
-	tcase_add_test(durable, sync_up_that_fails);
-	tcase_add_test(durable, sync_up_of_sidecars);
 	return suite;
 }
 

@@ -49,11 +49,14 @@ static void make(uint64_t size)
 }
 
 /* 0 for a file that was whole, and for one that was mended, which must be told. */
+static bool made;
+
 static int recover(void)
 {
 	unsigned before = (unsigned)logged;
-	int r = recover_file(
-		&(struct recover){.fd = fd, .layout = layout(), .gate = rig.gate, .key = key, .log = log_line});
+	const struct recover how = {
+		.fd = fd, .layout = layout(), .gate = rig.gate, .key = key, .made = made, .log = log_line};
+	int r = recover_file(&how);
 	ck_assert_int_eq(r == 1, (unsigned)logged != before);
 	return r == 1 ? 0 : r;
 }
@@ -291,6 +294,11 @@ START_TEST(test_rubbish)
 		ck_assert_int_eq(recover(), -EBADMSG);
 		shot_same(&s);
 		ck_assert_int_eq(logged, 0);
+		made = true; /* nothing of it need be there */
+		ck_assert_int_eq(recover(), 0);
+		sound(0, 0);
+		made = false;
+		logged = 0;
 	}
 }
 END_TEST

@@ -193,7 +193,7 @@ START_TEST(test_damaged)
 		ck_assert(same_time(st.st_mtim, then));
 		ck_assert_int_gt(st.st_ctim.tv_sec, later.tv_sec);
 		node_forget(&tree->nodes, n, 1);
-		ck_assert_int_eq(obj_unlink(tree, at(root(), "f")), 0);
+		ck_assert_int_eq(obj_unlink(tree, at(root(), "f"), true), 0);
 	}
 }
 END_TEST

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The list of files being written: who stays on it, what the next session makes of it, when it is taken away or altered. */
+#include "tests/unit/fault.h"
 #include "tests/unit/store_rig.h"
 
 #include "fs/store/written_own.h"
@@ -27,6 +28,8 @@ static void crash(void)
 
 static void setup(void)
 {
+	fault_clear();
+	fault_fs_type = EXT4_SUPER_MAGIC;
 	rig_begin(&rig);
 	rig_start(&rig);
 	begin();
@@ -91,25 +94,43 @@ START_TEST(listed)
 	const struct leeway *l = &rig.store->leeway;
 	ck_assert(!l->all && !l->lost && !l->moved && l->to == 0);
 	ck_assert(file_excused(1) && file_excused(2) && file_excused(3) && !file_excused(4));
-	ck_assert(stump_excused(77, 1) && stump_excused(88, 1) && stump_excused(5, 4343) && !stump_excused(5, 5));
+	/* 77 was written to, not made: it has been there before */
+	ck_assert(!stump_excused(77, 1) && stump_excused(88, 1) && stump_excused(5, 4343) && !stump_excused(5, 5));
+	ck_assert(leeway_made(l, &young, id_of(2), 0, 0) && !leeway_made(l, &young, id_of(1), 0, 0));
 	/* A look is worth it where the number is listed, and at a young file, since one's number was not known yet. */
 	ck_assert(leeway_maybe(l, &old) && leeway_maybe(l, &young));
 	old.st_ino = 78;
 	ck_assert(!leeway_maybe(l, &old));
 	/* The next session that breaks off has not forgotten them. */
-	add(4, 99, 0);
+	add(4, 99, 44);
 	crash();
 	ck_assert(file_excused(1) && file_excused(2) && file_excused(3) && file_excused(4) && !file_excused(5));
-	ck_assert(stump_excused(77, 1) && stump_excused(99, 1));
+	ck_assert(stump_excused(88, 1) && stump_excused(99, 1));
 	/* Written in each session, it takes no more room for that. */
 	size_t n = rig.store->leeway.n;
 	for (int i = 0; i < 3; i++) {
-		add(4, 99, 0);
+		add(4, 99, 44);
 		add(2, 0, 7);
 		crash();
 		ck_assert_uint_eq(rig.store->leeway.n, n);
 		ck_assert(file_excused(2) && file_excused(4) && stump_excused(88, 1) && stump_excused(99, 1));
 	}
+	/* Durable, or changed in a session that did not know it as made: its header must be there. */
+	uint32_t slot = add(2, 0, 7);
+	written_durable(rig.store->written, slot, id_of(1)); /* the slot is another's */
+	crash();
+	ck_assert(stump_excused(88, 1));
+	slot = add(2, 0, 7);
+	written_durable(rig.store->written, slot, id_of(2));
+	written_tick(rig.store->written, 0);
+	add(4, 99, 0);
+	crash();
+	ck_assert(!stump_excused(88, 1) && !stump_excused(99, 1) && file_excused(2) && file_excused(4));
+	/* a new file with a number that another one had */
+	add(6, 88, 66);
+	crash();
+	ck_assert(stump_excused(88, 1) && leeway_made(&rig.store->leeway, &(struct stat){.st_ino = 88}, NULL, 0, 0));
+	ck_assert(!leeway_made(&rig.store->leeway, &young, id_of(2), 0, 0));
 	/* Known whole: nothing is tolerated any more. */
 	ck_assert_int_eq(store_end(rig.store, true), 0);
 	rig_shut(&rig);
@@ -152,6 +173,23 @@ START_TEST(lingers)
 	ck_assert_uint_ne(same, open);
 	crash();
 	ck_assert(file_excused(1) && !file_excused(2) && file_excused(3) && file_excused(4));
+}
+END_TEST
+
+/* Where syncfs(2) may reach nothing: not before two systems have written back by themselves, whatever the pressure. */
+START_TEST(elsewhere)
+{
+	struct written *w = rig.store->written;
+	unsigned no = 100;
+
+	fault_fs_type = FUSE_SUPER_MAGIC;
+	while (w->used < WRITING_SLOTS / 4 * 3)
+		written_closed(w, add_next(&no), false);
+	int64_t closed = w->slot[w->oldest].closed;
+	written_tick(w, closed + 100);
+	ck_assert_uint_eq(w->used, WRITING_SLOTS / 4 * 3);
+	written_tick(w, closed + 200);
+	ck_assert_uint_lt(w->used, WRITING_SLOTS / 4 * 3);
 }
 END_TEST
 
@@ -487,8 +525,8 @@ int main(void)
 {
 	Suite *s = suite_create("written");
 	TCase *c = tcase_create("written");
-	const TTest *const list_of[] = {listed,           lingers,   full,       calmed, seldom,      mended, altered,
-					of_which_session, restarted, other_name, thread, record_gone, copied};
+	const TTest *const list_of[] = {listed,  lingers,          elsewhere, full,       calmed, seldom,      mended,
+					altered, of_which_session, restarted, other_name, thread, record_gone, copied};
 
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_set_timeout(c, 120);

@@ -348,10 +348,10 @@ START_TEST(renamed_linked_unlinked)
 	ck_assert_int_eq(set(d, "user.x", "d's", 0), 0);
 	ck_assert_int_eq(obj_link(tree, f, at(d, "g"), &st), 0);
 	ck_assert_int_eq(obj_rename(tree, at(root(), "d"), at(root(), "e"), 0, &nobody), 0);
-	ck_assert_int_eq(obj_unlink(tree, at(root(), "f")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(root(), "f"), true), 0);
 	is(f, "user.x", "f's");
 	is(d, "user.x", "d's");
-	ck_assert_int_eq(obj_unlink(tree, at(d, "g")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(d, "g"), true), 0);
 	is(f, "user.x", "f's"); /* no name, but somebody has it open */
 	ck_assert_int_eq(set(f, "user.y", "late", 0), 0);
 	is(f, "user.y", "late");
@@ -520,7 +520,7 @@ static mode_t made_mode(struct node *dir)
 	struct stat st;
 	ck_assert_int_eq(obj_create(tree, &m, &n, &st, NULL), 0);
 	node_forget(&tree->nodes, n, 1);
-	ck_assert_int_eq(obj_unlink(tree, at(dir, "made")), 0);
+	ck_assert_int_eq(obj_unlink(tree, at(dir, "made"), true), 0);
 	return st.st_mode & 07777;
 }
 
