@@ -206,9 +206,11 @@ static void check_regular(struct check_work *w, const struct check_at *at, struc
 	struct check_target t = {
 		.at = at,
 		.file = {.fd = o->fd, .layout = run->layout, .gate = run->cfg->gate, .key = o->key},
+		.file_id = o->header.file_id,
 		.excused = run->unclean && leeway_file(run->leeway, o->header.file_id, &o->st),
 	};
 	say_mended(run, at, o->header.file_id);
+	check_lost(run, at, o->header.file_id);
 	check_header(run, at, &t.file, o->bytes, &o->header);
 	check_xattrs(run, at, o->fd, o->header.file_id);
 	if (find_end(w, &t, &o->st))

@@ -13,6 +13,7 @@
 #include "fs/inode/node.h"
 #include "fs/inode/told.h"
 #include "fs/store/borrow.h"
+#include "fs/store/lost.h"
 #include "kms/gate.h"
 
 /*
@@ -48,6 +49,7 @@ struct file_env {
 	uint8_t boot_id[ID_LEN];
 	struct slots *slots;     /* the store's; NULL: nothing is written to it */
 	struct written *written; /* the store's list of files being written; NULL: there is none */
+	struct lost *lost;       /* the store's list of what was lost; NULL: nothing can be */
 	bool unclean;            /* after a crash: stumps and unfinished files are tolerated, as far as `leeway` goes */
 	const struct leeway *leeway; /* never NULL when unclean */
 	bool read_only;
@@ -127,13 +129,23 @@ struct file_write {
 };
 int file_write(struct file *f, struct file_work *w, const struct file_write *wr) MUST_CHECK;
 
-/* Remember that a page-cache write of [off, off + len) was refused or failed: READ of it is EIO until it is written again. */
-void file_lost(struct file *f, uint64_t off, uint64_t len);
+/*
+ * Remember that a page-cache write of [off, off + len) was refused or failed: READ of it is EIO until it is written again, in later
+ * mounts too, and what its absence left empty is no hole. W: the gate may be open, and the end of the file says so at once; NULL: not.
+ */
+void file_lost(struct file *f, struct file_work *w, uint64_t off, uint64_t len);
+/* Before an fsync of F (DURABLE), or a close, is answered: what was lost, or is there again, is in the store's list. */
+void file_lost_noted(struct file *f, bool durable);
+/* No handle of F may write any more, the gate being open: what is no hole does not read as one. */
+void file_unsparse(struct file *f, struct file_work *w);
 int file_truncate(struct file *f, struct file_work *w, uint64_t size) MUST_CHECK;
 int file_fallocate(struct file *f, struct file_work *w, int mode, uint64_t off, uint64_t len) MUST_CHECK;
 /* SEEK_DATA or SEEK_HOLE. -ENXIO. */
 int file_seek(struct file *f, struct file_work *w, uint64_t off, int whence, uint64_t *out) MUST_CHECK;
-/* Plain size now. */
+/* Plain size of what is stored; and as it is told, with what was lost behind it. */
 uint64_t file_size(struct file *f);
+uint64_t file_told_size(struct file *f);
+/* The same of any file of the store, of which SIZE bytes are stored. */
+uint64_t file_env_told_size(const struct file_env *env, const uint8_t file_id[ID_LEN], uint64_t size);
 
 #endif

@@ -91,6 +91,16 @@ int file_resize_locked(struct file *f, struct file_work *w, uint64_t size, uint3
 
 /* [start, end) was written, cut off or made zeros: no lost range any more. With the last of them their error is history. */
 void file_found(struct file *f, uint64_t start, uint64_t end);
+/* Is a byte of [off, off + len) lost? */
+bool file_is_lost(const struct file *f, uint64_t off, uint64_t len);
+/* The first lost range that ends after POS. */
+bool file_next_lost(const struct file *f, uint64_t pos, struct range *out);
+/* Blocks [FIRST, END) come into being that nobody wrote: to GAPS those of which nothing was lost. -ENOMEM. */
+int file_gaps_add(const struct file *f, struct ranges *gaps, uint64_t first, uint64_t end) MUST_CHECK;
+/* What of GAPS was lost waits for nobody: it is no gap any more. */
+void file_gaps_lost(const struct file *f, struct ranges *gaps);
+/* Is one of [FIRST, END) a gap? */
+bool file_has_gap(const struct file *f, uint64_t first, uint64_t end);
 
 /* An open file of N without descriptor and key, NULL when memory is short; and its end. */
 struct file *file_alloc(struct file_env *env, struct node *n);

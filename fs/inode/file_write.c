@@ -18,7 +18,9 @@ struct edit {
 	uint64_t first, last;            /* blocks that the request touches */
 	bool final;                      /* the final record is written anew */
 	uint8_t *edge_first, *edge_last; /* NULL: direct from the request */
-	uint32_t flags;                  /* of the file afterwards */
+	uint32_t flags;                  /* of the file afterwards, */
+	struct ranges gaps;              /* its gaps, */
+	bool holes;                      /* and holes */
 	struct file_plan plan;
 	const uint8_t *saved; /* the old final record, raw */
 	size_t saved_len;
@@ -87,20 +89,25 @@ static void plan_saved(const struct file *f, const struct file_work *w, struct e
 	e->saved_len = layout_final_len(&f->env->layout, f->size);
 }
 
-/* Gaps that this write opens and closes, and what the new final record has to say of them. */
-static void plan_gaps(struct file *f, struct edit *e)
+/*
+ * Gaps that this write opens and closes, and what the new final record has to say of them. They are the file's when the write is on
+ * disk: one that fails opens none.
+ */
+static void plan_gaps(const struct file *f, struct edit *e)
 {
 	uint64_t gap = e->whole + (f->size % block_len(f) ? 1 : 0);
 
-	if (gap < e->first && ranges_add(&f->gaps, gap, e->first))
-		f->holes = true;
-	if (f->gaps.n > 0)
-		ranges_cut(&f->gaps, e->first, e->last + 1);
-	if (f->gaps.n > 64) {
-		f->holes = true; /* not write-back in disorder any more but a sparse file */
-		ranges_clear(&f->gaps);
+	e->holes = f->holes;
+	if (ranges_copy(&e->gaps, &f->gaps) || (gap < e->first && file_gaps_add(f, &e->gaps, gap, e->first)))
+		e->holes = true;
+	file_gaps_lost(f, &e->gaps);
+	if (e->gaps.n > 0)
+		ranges_cut(&e->gaps, e->first, e->last + 1);
+	if (e->gaps.n > 64) {
+		e->holes = true; /* not write-back in disorder any more but a sparse file */
+		ranges_clear(&e->gaps);
 	}
-	e->flags = f->holes || f->gaps.n > 0 ? FINAL_SPARSE : 0;
+	e->flags = e->holes || e->gaps.n > 0 ? FINAL_SPARSE : 0;
 }
 
 static const uint8_t *plain_of(const struct edit *e, uint64_t no, uint32_t b)
@@ -161,13 +168,6 @@ static void plan(struct file *f, const struct file_work *w, const struct file_wr
 				e->new_size % b ? plain_of(e, e->new_whole, b) : NULL);
 }
 
-/* A failed write has left the account of gaps uncertain: what was sparse on disk stays sparse. */
-static void keep_holes(struct file *f)
-{
-	if ((f->flags & FINAL_SPARSE) || f->gaps.n > 0)
-		f->holes = true;
-}
-
 /*
  * The write failed on the disk: blocks that it covers in part hold bytes that are none of its business, so they are put
  * back, and so is the end of the file.
@@ -176,7 +176,6 @@ static void undo_edit(struct file *f, struct file_work *w, const struct edit *e)
 {
 	const struct layout *l = &f->env->layout;
 
-	keep_holes(f);
 	for (unsigned i = 0; i < e->plan.n_old; i++) {
 		uint64_t no = e->plan.old[i].no;
 
@@ -189,8 +188,12 @@ static void undo_edit(struct file *f, struct file_work *w, const struct edit *e)
 }
 
 /* It is on disk: the file is what the plan said. */
-static int written(struct file *f, struct file_work *w, const struct edit *e)
+static int written(struct file *f, struct file_work *w, struct edit *e)
 {
+	ranges_clear(&f->gaps);
+	f->gaps = e->gaps;
+	e->gaps = (struct ranges){0};
+	f->holes = e->holes;
 	f->size = e->new_size;
 	if (!e->final) /* a gap was filled that the end still tells of */
 		return e->flags == f->flags ? 0 : file_resize_locked(f, w, f->size, e->flags, e->wr->use);
@@ -216,15 +219,14 @@ int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 		r = file_seal(f, w, &e.plan, &in);
 	if (!r)
 		r = file_room(f, &in);
-	if (r) {
-		keep_holes(f);
-	} else {
+	if (!r) {
 		r = file_commit(f, w, &in);
 		if (r)
 			undo_edit(f, w, &e);
 		else
 			r = written(f, w, &e);
 	}
+	ranges_clear(&e.gaps);
 	pthread_rwlock_unlock(&f->lock);
 	if (!r)
 		file_found(f, wr->off, wr->off + wr->len);

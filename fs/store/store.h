@@ -11,6 +11,7 @@
 #include "crypto/pin.h"
 #include "crypto/session.h"
 #include "fs/store/leeway.h"
+#include "fs/store/lost.h"
 
 struct stat;
 
@@ -28,6 +29,7 @@ struct written;
 #define STORE_SESSION "session"
 #define STORE_INFLIGHT "inflight"
 #define STORE_WRITING "writing"
+#define STORE_LOST "lost"
 #define STORE_LOCK "lock"
 
 struct store_copies; /* store.c: keyring copies found, and the pin */
@@ -50,6 +52,8 @@ struct store {
 	struct slots *slots;          /* fs/store/slots.h; NULL until store_begin(), and when it is only read */
 	struct written *written;      /* fs/store/written.h; as `slots`, and NULL when there is no room for it */
 	struct writing_key *list_key; /* of the session, until `written` has it */
+	struct lost *lost;            /* fs/store/lost.h: what mounts lost; NULL until store_begin() */
+	struct lost_key *lost_key;    /* until `lost` has it */
 	size_t slot_len;
 	bool read_only;
 	bool first_contact; /* neither a pin nor store_open.store_id says which store it must be: tell it */

@@ -51,8 +51,12 @@ int obj_unlink(struct tree *t, struct at at)
 	if (r)
 		return r;
 	keep_if_known(t, d.d->fd, dn.name, &st);
+	uint8_t id[ID_LEN];
+	bool lost = obj_lost_begin(t, d.d->fd, dn.name, &st, id);
 	if (unlinkat(d.d->fd, dn.name, 0))
 		return -errno;
+	if (lost)
+		lost_gone(t->env.lost, id);
 	node_drop_name(&t->nodes, st.st_dev, st.st_ino, at.dir, dn.name);
 	obj_sidecar_remove(d.d->fd, &dn);
 	return 0;
@@ -274,6 +278,7 @@ static int rename_nodes(struct tree *t, const struct side *from, const struct si
 static int rename_on_disk(struct tree *t, struct side *from, struct side *to, unsigned flags, struct emptied *e)
 {
 	bool replaces = to->there && flags == 0, made = false;
+	uint8_t id[ID_LEN];
 	int r = 0;
 
 	if (replaces)
@@ -284,8 +289,12 @@ static int rename_on_disk(struct tree *t, struct side *from, struct side *to, un
 		r = empty_out(t, to->d.d->fd, to->dn.name, e);
 	if (r)
 		return r;
-	if (renameat2(from->d.d->fd, from->dn.name, to->d.d->fd, to->dn.name, flags) == 0)
+	bool lost = replaces && obj_lost_begin(t, to->d.d->fd, to->dn.name, &to->st, id);
+	if (renameat2(from->d.d->fd, from->dn.name, to->d.d->fd, to->dn.name, flags) == 0) {
+		if (lost)
+			lost_gone(t->env.lost, id);
 		return 0;
+	}
 	r = -errno;
 	put_back(t, e);
 	if (made)

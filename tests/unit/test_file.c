@@ -161,6 +161,7 @@ static void begin(uint32_t block_len, uint64_t max)
 	nodes = calloc(1, sizeof(*nodes));
 	ck_assert_int_eq(nodes_init(nodes, rig.store->data_fd), 0);
 	env = (struct file_env){.gate = rig.gate, .layout = rig.store->keyring->layout, .nodes = nodes, .log = quiet};
+	ck_assert_int_eq(lost_new(&env.lost), 0);
 	store_boot_id(env.boot_id);
 	ck_assert_int_eq(file_work_init(&work, &env.layout, calloc(1, rig.store->slot_len)), 0);
 	dead_slot = malloc(rig.store->slot_len);
@@ -179,6 +180,7 @@ static void end(void)
 	file_work_free(&work);
 	nodes_free(nodes);
 	free(nodes);
+	lost_free(env.lost);
 	free(dead_slot);
 	free(model);
 	free(content);
@@ -675,7 +677,7 @@ START_TEST(lost_ranges)
 	struct op o = {WRITE, 0, 20000};
 	ck_assert_int_eq(on_file(&o), 0);
 	on_model(&o);
-	file_lost(file, 8192, 4096);
+	file_lost(file, &work, 8192, 4096);
 	ck_assert_int_eq(file_read(file, &work, 8000, 193, &plain, &got), -EIO);
 	ck_assert_int_eq(file_read(file, &work, 8000, 192, &plain, &got), 0);
 	ck_assert_int_eq(file_read(file, &work, 12288, 10, &plain, &got), 0);
@@ -690,7 +692,7 @@ START_TEST(lost_ranges)
 	ck_assert_int_eq(on_file(&o), 0);
 	on_model(&o);
 	compare();
-	file_lost(file, 16384, 100000);
+	file_lost(file, &work, 16384, 100000);
 	o = (struct op){TRUNCATE, 16384, 0};
 	ck_assert_int_eq(on_file(&o), 0);
 	on_model(&o);

@@ -72,6 +72,7 @@ static void setup(void)
 	nodes = calloc(1, sizeof(*nodes));
 	ck_assert_int_eq(nodes_init(nodes, rig.store->data_fd), 0);
 	env = (struct file_env){.gate = rig.gate, .layout = rig.store->keyring->layout, .nodes = nodes, .log = on_log};
+	ck_assert_int_eq(lost_new(&env.lost), 0);
 	ck_assert_int_eq(file_work_init(&work, &env.layout, calloc(1, inflight_slot_len(&env.layout))), 0);
 	for (size_t i = 0; i < SPACE; i++)
 		content[i] = (uint8_t)(i % 251 + 1);
@@ -87,6 +88,7 @@ static void teardown(void)
 	file_work_free(&work);
 	nodes_free(nodes);
 	free(nodes);
+	lost_free(env.lost);
 	rig_end(&rig);
 }
 
@@ -343,7 +345,7 @@ START_TEST(lost_until_written)
 	size_t got;
 
 	begin_with(3 * B + 5, false);
-	file_lost(file, B, B);
+	file_lost(file, &work, B, B);
 	ck_assert_int_eq(file_read(file, &work, 0, B, &plain, &got), 0);
 	ck_assert_int_eq(file_read(file, &work, B - 1, 2, &plain, &got), -EIO);
 	ck_assert_int_eq(file_read(file, &work, 2 * B - 1, 1, &plain, &got), -EIO);
@@ -355,7 +357,7 @@ START_TEST(lost_until_written)
 	must_write(B, B);
 	ck_assert(!node->lost_any);
 	compare("write", B, 2 * B);
-	file_lost(file, 3 * B, UINT64_MAX - 3 * B);
+	file_lost(file, &work, 3 * B, UINT64_MAX - 3 * B);
 	must_truncate(3 * B);
 	ck_assert(!node->lost_any);
 	compare("truncate", 3 * B, 0);
@@ -370,11 +372,13 @@ START_TEST(lost_without_memory)
 
 	begin_with(SPACE - 1, false);
 	for (uint64_t i = 0; i < 4; i++)
-		file_lost(file, 10 * i, 5);
-	ck_assert_uint_eq(node->lost.n, node->lost.cap);
+		file_lost(file, &work, 10 * i, 5);
+	struct lost_counts n;
+	lost_count(env.lost, &n);
+	ck_assert_uint_eq(n.ranges, 4); /* what the set has room for */
 	ck_assert_int_eq(file_read(file, &work, 5, 5, &plain, &got), 0);
 	no_memory = true;
-	file_lost(file, 50, 5);
+	file_lost(file, &work, 50, 5);
 	no_memory = false;
 	ck_assert(node->lost_any);
 	ck_assert_int_eq(file_read(file, &work, 50, 1, &plain, &got), -EIO);
@@ -393,7 +397,7 @@ START_TEST(first_lost_without_memory)
 {
 	begin_with(B, false);
 	no_memory = true;
-	file_lost(file, 50, 5);
+	file_lost(file, &work, 50, 5);
 	no_memory = false;
 	ck_assert(file->broken);
 	const uint8_t *plain;

@@ -240,6 +240,12 @@ for name, kind, ino, value in (('writing-entry', 1, 77, PLACE), ('writing-mended
     case(name, root=ROOT, session=9, kind=kind, file_id=FILE.id, ino=ino, time=1795533999, value=value,
          entry=entry + mac(LIST, entry)[:16])
 
+head = (b'BYOKFS1L' + struct.pack('>QQII', 9, 88, 1, 32766)).ljust(96, b'\0')
+case('lost-head', root=ROOT, session=9, ino=88, altered=1, overflowed=0, head=head + mac(store_key('lost'), head))
+for name, ino, start, end in (('lost-entry', 77, 4096, 1052672), ('lost-whole', 0, 0, 2 ** 64 - 1)):
+    entry = FILE.id + struct.pack('>QQQQ', ino, start, end, 0)
+    case(name, root=ROOT, file_id=FILE.id, ino=ino, start=start, end=end, entry=entry + mac(store_key('lost'), entry)[:16])
+
 PATH = b'A' * 255 + b'/b/c'
 head = b'BYOKFS1T' + b'VALD' + struct.pack('>I', 2) + FILE.id + struct.pack('>QQQII', 66, 77, 99999, len(PATH), 0)
 head += struct.pack('>QIIQII', 512, 4124, 0, 9000, 60, 0) + bytes(32) + rnd('boot', 16)
@@ -352,7 +358,8 @@ for name, kind, major, minor, target, result in (
 
 # Which field of which cases is a seed for which fuzz target (tests/fuzz/fuzz_TARGET.c).
 SEEDS = {'header': ('header', 'header'), 'keyring': ('keyring', 'file'), 'pin': ('pin', 'file'),
-         'session': ('session', 'file'), 'writing': ('writing', 'entry'), 'inflight': ('inflight', 'head'), 'special': ('special', 'record'),
+         'session': ('session', 'file'), 'writing': ('writing', 'entry'),
+         'lost': ('lost', 'entry'), 'inflight': ('inflight', 'head'), 'special': ('special', 'record'),
          'name': ('name', 'disk'), 'sidecar': ('name', 'sidecar_data'), 'dirid': ('dirid', 'file'),
          'xattr': ('xattr', 'disk_name'), 'audit': ('audit', 'line'), 'final': ('final', 'cipher')}
 
