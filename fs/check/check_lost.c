@@ -30,14 +30,14 @@ static void say_range(struct check_run *run, const struct check_at *at, const st
 			  r->start, r->end - 1);
 }
 
-void check_lost(struct check_run *run, const struct check_at *at, const uint8_t file_id[ID_LEN])
+void check_lost(struct check_run *run, const struct check_at *at, const struct lost_of *of)
 {
 	struct lost *l = run->cfg->store->lost;
 	uint64_t pos = 0, more = 0;
 	unsigned n = 0;
 
-	lost_met(l, file_id);
-	for (struct range r; lost_next(l, file_id, pos, &r); pos = r.end, n++) {
+	lost_met(l, of);
+	for (struct range r; lost_next(l, of->file_id, pos, &r); pos = r.end, n++) {
 		if (n < RANGES_MAX)
 			say_range(run, at, &r);
 		else

@@ -70,13 +70,13 @@ struct lost_counts {
 };
 void lost_count(struct lost *l, struct lost_counts *out);
 
-/* Is there something that the file does not say yet? */
+/* Is there something that the file does not say yet? Not where it cannot be written: waiting for it would be in vain. */
 bool lost_pending(struct lost *l);
 /* Wait until the file says it; DURABLE: and the disk. What was written instead of lost bytes is made durable first. */
 int lost_sync(struct lost *l, bool durable) MUST_CHECK;
 
 /* For a check that looks at every file: F has been met. */
-void lost_met(struct lost *l, const uint8_t file_id[ID_LEN]);
+void lost_met(struct lost *l, const struct lost_of *f);
 /* Call EACH for every file that has not, with the number of its ranges. */
 void lost_unmet(struct lost *l, void (*each)(void *arg, const struct lost_of *f, size_t ranges), void *arg);
 /* That the list was altered or too full has been told; UNMET: files that were not met are no more. They are forgotten. */

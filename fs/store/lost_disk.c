@@ -191,7 +191,7 @@ int lost_load(struct lost *l)
 	r = as_is ? reuse(l, ino) : lost_make_anew(l);
 	if (r != -ENOSPC && r != -EDQUOT)
 		return r;
-	l->told_failed = true;
+	atomic_store(&l->failing, true);
 	say(l, LOG_WARNING,
 	    "no room for " STORE_OWN "/" STORE_LOST ": what this mount loses is not known to be lost by the next one");
 	return 0;
@@ -324,10 +324,10 @@ int lost_mirror(struct lost *l, bool clear)
 	if (!something && !l->again)
 		return 0;
 	int r = mirror(l, clear);
-	if (r && !l->told_failed)
+	if (r && !atomic_load(&l->failing))
 		say(l, LOG_ERR,
 		    STORE_OWN "/" STORE_LOST
 			      " cannot be written: what is lost now is not known to be by the next mount");
-	l->told_failed = r != 0;
+	atomic_store(&l->failing, r != 0);
 	return r;
 }

@@ -54,8 +54,11 @@ static void learn(struct lost *l, struct lost_file *f, uint64_t ino)
 {
 	if (ino == 0 || f->ino == ino)
 		return;
+	f->renumber = f->renumber || f->ino == 0;
 	f->ino = ino;
 	filter_add(l, ino);
+	if (f->renumber)
+		lost_queue(l, f);
 }
 
 struct lost_file *lost_file_of(struct lost *l, const struct lost_of *of)
@@ -97,7 +100,7 @@ void lost_file_free(struct lost_file *f)
 
 void lost_queue(struct lost *l, struct lost_file *f)
 {
-	if (!l->key) /* there is no file to bring after */
+	if (!l->key || l->cfg.read_only) /* there is no file to bring after */
 		return;
 	if (!f->queued) {
 		f->queued = true;
@@ -243,14 +246,16 @@ void lost_count(struct lost *l, struct lost_counts *out)
 
 /* ---- the check of every file ---- */
 
-void lost_met(struct lost *l, const uint8_t file_id[ID_LEN])
+void lost_met(struct lost *l, const struct lost_of *of)
 {
 	if (!l || atomic_load(&l->count) == 0)
 		return;
 	pthread_mutex_lock(&l->lock);
-	struct lost_file *f = lost_find(l, file_id);
-	if (f)
+	struct lost_file *f = lost_find(l, of->file_id);
+	if (f) {
 		f->met = true;
+		learn(l, f, of->ino);
+	}
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -286,7 +291,7 @@ void lost_settle(struct lost *l, bool unmet)
 
 bool lost_pending(struct lost *l)
 {
-	if (!l || atomic_load(&l->count) == 0)
+	if (!l || atomic_load(&l->count) == 0 || atomic_load(&l->failing))
 		return false;
 	pthread_mutex_lock(&l->lock);
 	bool pending = l->queue || l->cuts || l->head_changed;

@@ -29,6 +29,7 @@ struct lost_file {
 	bool gone; /* no name any more: not on disk */
 	bool hull; /* for want of room one entry from its first lost byte to its last */
 	bool met;
+	bool renumber; /* its entries do not have its inode number yet */
 };
 
 struct lost {
@@ -38,7 +39,7 @@ struct lost {
 	bool running;
 	pthread_mutex_t io;       /* before `lock`; who writes the file, what it says, what follows */
 	int fd;                   /* io; -1: there is no room for it yet, or nothing is written */
-	bool told_failed;         /* io: the log knows that it cannot be written */
+	_Atomic bool failing;     /* it cannot be written, and the log knows */
 	bool again;               /* io: what the file says is not certain: it is made again */
 	uint32_t n_used;          /* io */
 	uint32_t hint;            /* io: no slot before it is free */

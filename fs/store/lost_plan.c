@@ -82,7 +82,8 @@ static int change_begin(struct lost_change *c, size_t puts, size_t drops)
 static void plan_puts(const struct lost_file *f, const struct wanted *w, struct lost_change *c)
 {
 	for (size_t i = 0; i < w->set.n; i++)
-		if (!f->n_placed || !bsearch(&w->set.r[i], f->placed, f->n_placed, sizeof(*f->placed), by_range))
+		if (!f->n_placed || f->renumber ||
+		    !bsearch(&w->set.r[i], f->placed, f->n_placed, sizeof(*f->placed), by_range))
 			c->put[c->n_puts++] = (struct lost_placed){.range = w->set.r[i]};
 }
 
@@ -109,7 +110,8 @@ static void drop_covered(struct lost *l, struct lost_file *f, const struct wante
 
 	for (size_t i = 0; i < f->n_placed; i++) {
 		const struct lost_placed *p = &f->placed[i];
-		bool keep = is_wanted(w, &p->range) && (n == 0 || placed_by_range(&f->placed[n - 1], p) != 0);
+		bool keep = !f->renumber && is_wanted(w, &p->range) &&
+			    (n == 0 || placed_by_range(&f->placed[n - 1], p) != 0);
 
 		if (!keep && ranges_hold(&w->set, p->range.start, p->range.end)) {
 			c->drop[c->n_drops++] = p->slot;
@@ -140,6 +142,7 @@ int lost_plan(struct lost *l, struct lost_file *f, struct lost_change *c, struct
 		return -ENOMEM;
 	f->placed = all;
 	drop_covered(l, f, &w, c);
+	f->renumber = false;
 	for (size_t i = 0; i < c->n_puts; i++) {
 		c->put[i].slot = slot_take(l);
 		f->placed[f->n_placed++] = c->put[i];

@@ -289,7 +289,7 @@ START_TEST(taken_away)
 	}
 	ck_assert(!hit(9, 1) && !hit(4, 1));
 	/* a check has looked at all files, and met one of them */
-	lost_met(rig.store->lost, id_of(1));
+	lost_met(rig.store->lost, &(struct lost_of){id_of(1), 1});
 	lost_settle(rig.store->lost, true);
 	remount();
 	ck_assert(!counts().altered && !counts().overflowed && counts().files <= 1);
@@ -322,8 +322,16 @@ START_TEST(new_to_it)
 	next_mount();
 	ck_assert(!counts().altered && lost_maybe(rig.store->lost, 12345) && hit(1, 1) && hit(2, 1));
 	ck_assert(lost_any(rig.store->lost, &(struct lost_of){id_of(1), 77}));
+	sync_list();
 	next_mount();
 	ck_assert(lost_maybe(rig.store->lost, 12345)); /* 2 was not seen yet */
+	lost_met(rig.store->lost, &(struct lost_of){id_of(2), 78});
+	sync_list();
+	ck_assert_uint_eq(entries(), 2);
+	next_mount();
+	ck_assert(!lost_maybe(rig.store->lost, 12345) && lost_maybe(rig.store->lost, 77) &&
+		  lost_maybe(rig.store->lost, 78));
+	ck_assert(hit(1, 1) && hit(2, 1));
 }
 END_TEST
 
@@ -337,7 +345,7 @@ START_TEST(none)
 	ck_assert(lost_end(NULL, id_of(1)) == 0 && lost_sync(NULL, true) == 0);
 	lost_cut(NULL, &(struct lost_of){id_of(1), 1}, 0, 1);
 	lost_gone(NULL, id_of(1));
-	lost_met(NULL, id_of(1));
+	lost_met(NULL, &(struct lost_of){id_of(1), 1});
 	lost_settle(NULL, true);
 	lost_count(NULL, &n);
 	ck_assert_uint_eq(n.files, 0);
