@@ -14,6 +14,14 @@ bool file_is_lost(const struct file *f, uint64_t off, uint64_t len)
 	return atomic_load(&f->node->lost_any) && lost_hit(f->env->lost, f->file_id, off, off + len);
 }
 
+bool file_lost_block(struct file *f, uint64_t no)
+{
+	uint64_t b = f->env->layout.block_len;
+	const struct lost_of lost = of(f);
+
+	return file_is_lost(f, no * b, b) && lost_add(f->env->lost, &lost, no * b, (no + 1) * b) == 0;
+}
+
 bool file_next_lost(const struct file *f, uint64_t pos, struct range *out)
 {
 	return atomic_load(&f->node->lost_any) && lost_next(f->env->lost, f->file_id, pos, out);

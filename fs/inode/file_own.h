@@ -93,6 +93,11 @@ int file_resize_locked(struct file *f, struct file_work *w, uint64_t size, uint3
 void file_found(struct file *f, uint64_t start, uint64_t end);
 /* Is a byte of [off, off + len) lost? */
 bool file_is_lost(const struct file *f, uint64_t off, uint64_t len);
+/*
+ * Block NO does not authenticate. True: bytes of it are lost, and so are all of them from now on; a part of it may be written, over
+ * zeros.
+ */
+bool file_lost_block(struct file *f, uint64_t no);
 /* The first lost range that ends after POS. */
 bool file_next_lost(const struct file *f, uint64_t pos, struct range *out);
 /* Blocks [FIRST, END) come into being that nobody wrote: to GAPS those of which nothing was lost. -ENOMEM. */

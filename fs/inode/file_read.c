@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Reading an open file; finding data and holes. */
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fs/inode/file_own.h"
@@ -71,15 +72,21 @@ int file_read(struct file *f, struct file_work *w, uint64_t off, size_t len, con
 		return -EIO;
 	pthread_rwlock_rdlock(&f->lock);
 	struct span s;
+	size_t asked = len;
 	int r = fetch(f, w, off, &len, &s);
+	uint64_t told = file_told_size(f);
 	pthread_rwlock_unlock(&f->lock);
-	if (r || len == 0)
-		return r;
-	r = open_span(f, w, &s);
+	if (!r && len > 0)
+		r = open_span(f, w, &s);
 	if (r)
 		return r;
-	*plain = w->plain + off % f->env->layout.block_len;
-	*out_len = len;
+	/* a hole before what was lost behind the end: who gets less than he is told there is takes it for the end */
+	size_t all = off >= told ? 0 : told - off < asked ? (size_t)(told - off) : asked;
+	uint8_t *from = w->plain + off % f->env->layout.block_len;
+	if (all > len)
+		memset(from + len, 0, all - len);
+	*plain = from;
+	*out_len = all > len ? all : len;
 	return 0;
 }
 

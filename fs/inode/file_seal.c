@@ -89,6 +89,8 @@ static int open_old(struct file *f, struct file_work *w, struct block_cipher *c,
 			r = block_open(c, old->no, 1, f->flags, cipher, old->plain, NULL);
 		else if (old->no == whole)
 			r = final_open(c, whole, cipher, layout_final_len(l, f->size), &head, old->plain);
+		if (r == -EBADMSG && old->no < whole && file_lost_block(f, old->no))
+			r = 0; /* what is written is there then, the rest of the block is lost as before */
 		if (r)
 			return r == -EBADMSG ? file_corrupt(f, "block", old->no) : r;
 	}

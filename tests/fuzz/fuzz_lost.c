@@ -2,6 +2,8 @@
 /* The list of what was lost: head and entry as they are, and a whole list that holds them, read, asked and planned anew. */
 #include "tests/fuzz/fuzz.h"
 
+#include <errno.h>
+
 #include "fs/store/lost_own.h"
 
 static struct lost_key *key(void)

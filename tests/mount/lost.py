@@ -21,9 +21,8 @@ def leave(free, backing):
     """A file beside the store that takes all but FREE bytes of the disk."""
     with open(backing + '/filler', 'wb') as f:
         size = 0
-        for step in (1 << 20, 1 << 16, PAGE):
+        for step in (1 << 24, 1 << 20, 1 << 16, PAGE):
             while True:
-                os.sync() if step == PAGE else None
                 v = os.statvfs(backing)
                 if v.f_bavail * v.f_frsize < free + step:
                     break

@@ -2,7 +2,7 @@
 /* Changes of a file around block edges, every combination, against a byte array: done, failing at each call, refused. */
 #include <linux/falloc.h>
 
-#include "fs/inode/file.h"
+#include "fs/inode/file_own.h"
 #include "tests/unit/fault.h"
 #include "tests/unit/store_rig.h"
 
@@ -472,6 +472,33 @@ START_TEST(lost_beside_holes)
 }
 END_TEST
 
+/* Of a block that was lost in part, and is not there, a part can be written again: the rest stays lost. */
+START_TEST(a_lost_block_in_parts)
+{
+	const uint8_t *plain;
+	size_t got;
+
+	begin_with(B, false);
+	file_lost(file, &work, B + 10, 20);
+	must_write(3 * B, B); /* block 2 is a hole; of block 1, which nobody wrote, 20 bytes were lost */
+	must_write(B + 12, 5);
+	ck_assert_int_eq(file_read(file, &work, B + 12, 5, &plain, &got), 0);
+	ck_assert_mem_eq(plain, content, 5);
+	ck_assert_int_eq(file_read(file, &work, B + 17, 1, &plain, &got), -EIO);
+	ck_assert_int_eq(file_read(file, &work, B, 1, &plain, &got), sparse ? 0 : -EIO);
+	begin_with(3 * B, false); /* torn by what failed */
+	uint8_t rubbish[B] = {1};
+	ck_assert_int_eq(store_pwrite_full(file_fd(file), rubbish, B, layout_record_off(&env.layout, 1)), 0);
+	ck_assert_int_eq(write_at(B + 5, 5), -EIO); /* damage is no loss */
+	file_lost(file, &work, B, 4);
+	must_write(B + 5, 5);
+	ck_assert_int_eq(file_read(file, &work, B + 5, 5, &plain, &got), 0);
+	ck_assert_int_eq(file_read(file, &work, B + 10, 1, &plain, &got), -EIO);
+	must_write(B, B);
+	compare("written again", B, 2 * B);
+}
+END_TEST
+
 /* What was lost behind the end is part of the size that is told: data, until it is written, cut off or made a hole. */
 START_TEST(lost_behind_the_end)
 {
@@ -491,6 +518,12 @@ START_TEST(lost_behind_the_end)
 	ck_assert_int_eq(file_seek(file, &work, 0, SEEK_HOLE, &at), 0);
 	ck_assert_uint_eq(at, 4 * B + 5);
 	ck_assert_int_eq(file_seek(file, &work, 4 * B + 5, SEEK_DATA, &at), -ENXIO);
+	file_lost(file, &work, 5 * B, B); /* and a hole before more of it: nobody is to take it for the end */
+	ck_assert_int_eq(file_read(file, &work, 4 * B + 5, B - 5, &plain, &got), 0);
+	ck_assert_uint_eq(got, B - 5);
+	for (size_t i = 0; i < got; i++)
+		ck_assert_uint_eq(plain[i], 0);
+	file_found(file, 5 * B, 6 * B);
 	/* a room taken below the told end changes nothing; a hole in it keeps the rest */
 	ck_assert_int_eq(file_fallocate(file, &work, 0, 0, 3 * B), 0);
 	ck_assert_uint_eq(file_told_size(file), 4 * B + 5);
@@ -618,6 +651,7 @@ int main(void)
 	tcase_add_test(c, what_was_lost_is_no_hole);
 	tcase_add_test(c, lost_beside_holes);
 	tcase_add_test(c, lost_behind_the_end);
+	tcase_add_test(c, a_lost_block_in_parts);
 	tcase_add_test(c, lost_without_memory);
 	tcase_add_test(c, first_lost_without_memory);
 	tcase_add_test(c, limits);
