@@ -240,7 +240,9 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	if (!r && handle_direct(fi) && !fi->writepage)
 		written_direct(f->node);
 	if (r && fi->writepage) { /* its bytes are lost, and must read as such: neither as zeros nor as stale pages */
-		file_lost(f, open ? &thread_self()->work : NULL, wr.off, size);
+		file_lost(f, wr.off, size);
+		if (open)
+			file_unsparse(f, &thread_self()->work);
 		if (disk)
 			tell_at_next_write(l, f, r);
 		janitor_lost(l, ino, wr.off, size);

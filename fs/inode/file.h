@@ -131,12 +131,12 @@ int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 
 /*
  * Remember that a page-cache write of [off, off + len) was refused or failed: READ of it is EIO until it is written again, in later
- * mounts too, and what its absence left empty is no hole. W: the gate may be open, and the end of the file says so at once; NULL: not.
+ * mounts too, and what its absence left empty is no hole. Takes no lock that is held over a disk.
  */
-void file_lost(struct file *f, struct file_work *w, uint64_t off, uint64_t len);
+void file_lost(struct file *f, uint64_t off, uint64_t len);
 /* Before an fsync of F (DURABLE), or a close, is answered: what was lost, or is there again, is in the store's list. */
 void file_lost_noted(struct file *f, bool durable);
-/* No handle of F may write any more, the gate being open: what is no hole does not read as one. */
+/* The gate being open, something was lost: the end of F does not say sparse any more, if it did for what was to come only. */
 void file_unsparse(struct file *f, struct file_work *w);
 int file_truncate(struct file *f, struct file_work *w, uint64_t size) MUST_CHECK;
 int file_fallocate(struct file *f, struct file_work *w, int mode, uint64_t off, uint64_t len) MUST_CHECK;

@@ -27,15 +27,13 @@ bool file_next_lost(const struct file *f, uint64_t pos, struct range *out)
 	return atomic_load(&f->node->lost_any) && lost_next(f->env->lost, f->file_id, pos, out);
 }
 
-void file_lost(struct file *f, struct file_work *w, uint64_t off, uint64_t len)
+void file_lost(struct file *f, uint64_t off, uint64_t len)
 {
 	const struct lost_of lost = of(f);
 
 	if (!f->env->lost || lost_add(f->env->lost, &lost, off, off + len))
 		f->broken = true;               /* all of it rather than zeros where there were bytes */
 	atomic_store(&f->node->lost_any, true); /* behind it: file_found() looks at both in the other order */
-	if (w)
-		file_unsparse(f, w);
 }
 
 void file_found(struct file *f, uint64_t start, uint64_t end)
@@ -110,18 +108,6 @@ void file_gaps_lost(const struct file *f, struct ranges *gaps)
 		*gaps = left;
 }
 
-void file_unsparse(struct file *f, struct file_work *w)
-{
-	if (!atomic_load(&f->node->lost_any))
-		return;
-	pthread_rwlock_wrlock(&f->lock);
-	file_gaps_lost(f, &f->gaps);
-	/* for want of room it stays: the list says what is no hole */
-	if ((f->flags & FINAL_SPARSE) && !f->holes && f->gaps.n == 0 && !f->broken)
-		(void)(file_resize_locked(f, w, f->size, 0, GATE_USE_DRAIN) == 0);
-	pthread_rwlock_unlock(&f->lock);
-}
-
 uint64_t file_env_told_size(const struct file_env *env, const uint8_t file_id[ID_LEN], uint64_t size)
 {
 	uint64_t end = lost_end(env->lost, file_id);
@@ -131,7 +117,7 @@ uint64_t file_env_told_size(const struct file_env *env, const uint8_t file_id[ID
 
 uint64_t file_told_size(struct file *f)
 {
-	uint64_t size = file_size(f);
+	uint64_t size = atomic_load(&f->size);
 
 	return atomic_load(&f->node->lost_any) ? file_env_told_size(f->env, f->file_id, size) : size;
 }

@@ -55,6 +55,18 @@ int file_truncate(struct file *f, struct file_work *w, uint64_t size)
 	return r;
 }
 
+void file_unsparse(struct file *f, struct file_work *w)
+{
+	if (!atomic_load(&f->node->lost_any))
+		return;
+	pthread_rwlock_wrlock(&f->lock);
+	file_gaps_lost(f, &f->gaps);
+	/* for want of room it stays: the list says what is no hole */
+	if ((f->flags & FINAL_SPARSE) && !f->holes && f->gaps.n == 0 && !f->broken)
+		(void)(file_resize_locked(f, w, f->size, 0, GATE_USE_DRAIN) == 0);
+	pthread_rwlock_unlock(&f->lock);
+}
+
 /* A backing without holes: zeros, out of the slot, so that death leaves no record half zero. */
 static int zero_records(struct file *f, struct file_work *w, uint64_t first, uint64_t last)
 {

@@ -345,7 +345,7 @@ START_TEST(lost_until_written)
 	size_t got;
 
 	begin_with(3 * B + 5, false);
-	file_lost(file, &work, B, B);
+	file_lost(file, B, B);
 	ck_assert_int_eq(file_read(file, &work, 0, B, &plain, &got), 0);
 	ck_assert_int_eq(file_read(file, &work, B - 1, 2, &plain, &got), -EIO);
 	ck_assert_int_eq(file_read(file, &work, 2 * B - 1, 1, &plain, &got), -EIO);
@@ -357,7 +357,7 @@ START_TEST(lost_until_written)
 	must_write(B, B);
 	ck_assert(!node->lost_any);
 	compare("write", B, 2 * B);
-	file_lost(file, &work, 3 * B, UINT64_MAX - 3 * B);
+	file_lost(file, 3 * B, UINT64_MAX - 3 * B);
 	must_truncate(3 * B);
 	ck_assert(!node->lost_any);
 	compare("truncate", 3 * B, 0);
@@ -416,9 +416,10 @@ START_TEST(what_was_lost_is_no_hole)
 		begin_with(B, false);
 		if (behind_first)
 			must_write(3 * B, 2 * B);
-		file_lost(file, &work, B, 2 * B);
+		file_lost(file, B, 2 * B);
 		if (!behind_first)
 			must_write(3 * B, 2 * B);
+		file_unsparse(file, &work);
 		ck_assert(!says_sparse() && !file->holes);
 		reopen();
 		ck_assert(!says_sparse() && !file->holes);
@@ -450,7 +451,7 @@ START_TEST(lost_beside_holes)
 	size_t got;
 
 	begin_with(B, false);
-	file_lost(file, &work, 2 * B, B);
+	file_lost(file, 2 * B, B);
 	must_write(4 * B, B); /* blocks 1 and 3 are holes, 2 is lost */
 	ck_assert(says_sparse());
 	ck_assert_int_eq(file_read(file, &work, B, B, &plain, &got), 0);
@@ -479,7 +480,7 @@ START_TEST(a_lost_block_in_parts)
 	size_t got;
 
 	begin_with(B, false);
-	file_lost(file, &work, B + 10, 20);
+	file_lost(file, B + 10, 20);
 	must_write(3 * B, B); /* block 2 is a hole; of block 1, which nobody wrote, 20 bytes were lost */
 	must_write(B + 12, 5);
 	ck_assert_int_eq(file_read(file, &work, B + 12, 5, &plain, &got), 0);
@@ -490,7 +491,7 @@ START_TEST(a_lost_block_in_parts)
 	uint8_t rubbish[B] = {1};
 	ck_assert_int_eq(store_pwrite_full(file_fd(file), rubbish, B, layout_record_off(&env.layout, 1)), 0);
 	ck_assert_int_eq(write_at(B + 5, 5), -EIO); /* damage is no loss */
-	file_lost(file, &work, B, 4);
+	file_lost(file, B, 4);
 	must_write(B + 5, 5);
 	ck_assert_int_eq(file_read(file, &work, B + 5, 5, &plain, &got), 0);
 	ck_assert_int_eq(file_read(file, &work, B + 10, 1, &plain, &got), -EIO);
@@ -507,7 +508,7 @@ START_TEST(lost_behind_the_end)
 	size_t got;
 
 	begin_with(B + 5, false);
-	file_lost(file, &work, B + 5, 3 * B);
+	file_lost(file, B + 5, 3 * B);
 	reopen();
 	ck_assert_uint_eq(file_size(file), B + 5);
 	ck_assert_uint_eq(file_told_size(file), 4 * B + 5);
@@ -518,7 +519,7 @@ START_TEST(lost_behind_the_end)
 	ck_assert_int_eq(file_seek(file, &work, 0, SEEK_HOLE, &at), 0);
 	ck_assert_uint_eq(at, 4 * B + 5);
 	ck_assert_int_eq(file_seek(file, &work, 4 * B + 5, SEEK_DATA, &at), -ENXIO);
-	file_lost(file, &work, 5 * B, B); /* and a hole before more of it: nobody is to take it for the end */
+	file_lost(file, 5 * B, B); /* and a hole before more of it: nobody is to take it for the end */
 	ck_assert_int_eq(file_read(file, &work, 4 * B + 5, B - 5, &plain, &got), 0);
 	ck_assert_uint_eq(got, B - 5);
 	for (size_t i = 0; i < got; i++)
@@ -538,11 +539,11 @@ START_TEST(lost_behind_the_end)
 	ck_assert(!node->lost_any);
 	/* appended to at the told end, it has no hole */
 	begin_with(B, false);
-	file_lost(file, &work, B, 2 * B);
+	file_lost(file, B, 2 * B);
 	must_write(3 * B, B);
 	ck_assert(!says_sparse());
 	/* all of it lost, as far as anybody can tell: no size comes of that */
-	file_lost(file, &work, 0, UINT64_MAX);
+	file_lost(file, 0, UINT64_MAX);
 	ck_assert_uint_eq(file_told_size(file), 4 * B);
 }
 END_TEST
@@ -555,13 +556,13 @@ START_TEST(lost_without_memory)
 
 	begin_with(SPACE - 1, false);
 	for (uint64_t i = 0; i < 4; i++)
-		file_lost(file, &work, 10 * i, 5);
+		file_lost(file, 10 * i, 5);
 	struct lost_counts n;
 	lost_count(env.lost, &n);
 	ck_assert_uint_eq(n.ranges, 4); /* what the set has room for */
 	ck_assert_int_eq(file_read(file, &work, 5, 5, &plain, &got), 0);
 	no_memory = true;
-	file_lost(file, &work, 50, 5);
+	file_lost(file, 50, 5);
 	no_memory = false;
 	ck_assert(node->lost_any);
 	ck_assert_int_eq(file_read(file, &work, 50, 1, &plain, &got), -EIO);
@@ -580,7 +581,7 @@ START_TEST(first_lost_without_memory)
 {
 	begin_with(B, false);
 	no_memory = true;
-	file_lost(file, &work, 50, 5);
+	file_lost(file, 50, 5);
 	no_memory = false;
 	ck_assert(file->broken);
 	const uint8_t *plain;
