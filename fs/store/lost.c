@@ -11,6 +11,8 @@
 #include "crypto/auto.h"
 #include "fs/store/lost_own.h"
 
+#define PAUSE_US \
+	10000      /* a lock may refuse thousands of writes in a moment: whoever does is not to wait for each plan */
 #define LINGER_S 1 /* so long an entry that is not wanted may wait for others; a close or fsync takes it along */
 
 /* Under io. */
@@ -69,6 +71,7 @@ static void *keep(void *arg)
 		if (late)
 			failed = sync_file(l) != 0 || failed;
 		pthread_mutex_unlock(&l->io);
+		usleep(PAUSE_US);
 		pthread_mutex_lock(&l->lock);
 	}
 	pthread_mutex_unlock(&l->lock);

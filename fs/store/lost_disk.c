@@ -13,6 +13,8 @@
 #include "fs/store/lost_own.h"
 #include "fs/store/store_own.h"
 
+#define RUN_MAX 256u /* entries in one write */
+
 static void say(const struct lost *l, int priority, const char *text)
 {
 	if (l->cfg.log)
@@ -199,22 +201,63 @@ int lost_load(struct lost *l)
 
 /* ---- bringing it after memory ---- */
 
-static int write_change(struct lost *l, const struct lost_file *f, const struct lost_change *c)
+/* The N entries from SLOT on, one behind another in BUF. */
+static int write_run(const struct lost *l, const uint8_t *buf, uint32_t slot, size_t n)
 {
-	static const uint8_t empty[LOST_ENTRY_LEN];
-	uint8_t buf[LOST_ENTRY_LEN];
+	return n ? store_pwrite_full(l->fd, buf, n * LOST_ENTRY_LEN, entry_off(slot)) : 0;
+}
+
+/* Slots that follow one another are one write: on some backings each is a way to another machine. */
+static int write_puts(const struct lost *l, const struct lost_file *f, const struct lost_change *c)
+{
+	uint8_t buf[RUN_MAX * LOST_ENTRY_LEN];
+	uint32_t slot = 0;
+	size_t n = 0;
 	int r = 0;
 
 	for (size_t i = 0; !r && i < c->n_puts; i++) {
-		r = entry_bytes(l, f, &c->put[i].range, buf);
+		if (n == RUN_MAX || (n && c->put[i].slot != slot + n)) {
+			r = write_run(l, buf, slot, n);
+			n = 0;
+		}
+		if (n == 0)
+			slot = c->put[i].slot;
 		if (!r)
-			r = store_pwrite_full(l->fd, buf, sizeof(buf), entry_off(c->put[i].slot));
+			r = entry_bytes(l, f, &c->put[i].range, buf + n++ * LOST_ENTRY_LEN);
 	}
-	for (size_t i = 0; !r && i < c->n_drops; i++) {
-		r = store_pwrite_full(l->fd, empty, sizeof(empty), entry_off(c->drop[i]));
-		if (!r)
-			lost_slot_give(l, c->drop[i]);
+	return r ? r : write_run(l, buf, slot, n);
+}
+
+static int by_slot(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int write_drops(const struct lost *l, struct lost_change *c)
+{
+	static const uint8_t empty[RUN_MAX * LOST_ENTRY_LEN];
+	int r = 0;
+
+	if (c->n_drops > 1)
+		qsort(c->drop, c->n_drops, sizeof(*c->drop), by_slot);
+	for (size_t i = 0, n; !r && i < c->n_drops; i += n) {
+		for (n = 1; n < RUN_MAX && i + n < c->n_drops && c->drop[i + n] == c->drop[i] + n;)
+			n++;
+		r = write_run(l, empty, c->drop[i], n);
 	}
+	return r;
+}
+
+static int write_change(struct lost *l, const struct lost_file *f, struct lost_change *c)
+{
+	int r = write_puts(l, f, c);
+
+	if (!r)
+		r = write_drops(l, c);
+	for (size_t i = 0; !r && i < c->n_drops; i++)
+		lost_slot_give(l, c->drop[i]);
 	if (r)
 		l->again = true;
 	if (c->n_puts + c->n_drops)

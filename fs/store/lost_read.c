@@ -53,7 +53,8 @@ int lost_take(struct lost *l, const uint8_t *bytes, uint64_t ino, bool *as_is)
 	if (r && r != -EBADMSG)
 		return r;
 	bool moved = r != 0 || h.ino != ino;
-	bad = r != 0 || (l->cfg.last_session && h.session < l->cfg.last_session);
+	/* a store without the feature may have been written by who does not know the list */
+	bad = r != 0 || (l->cfg.expected && h.session < l->cfg.last_session);
 	for (uint32_t slot = 0; slot < LOST_SLOTS; slot++) {
 		struct lost_entry e;
 
