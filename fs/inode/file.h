@@ -12,6 +12,7 @@
 #include "fs/inode/blank.h"
 #include "fs/inode/node.h"
 #include "fs/inode/told.h"
+#include "fs/inode/turn.h"
 #include "fs/store/borrow.h"
 #include "fs/store/lost.h"
 #include "kms/gate.h"
@@ -73,6 +74,7 @@ void file_env_end(struct file_env *env);
  */
 struct file {
 	pthread_rwlock_t lock;
+	struct turns turns; /* writes under way; before `lock` */
 	struct file_env *env;
 	struct node *node;
 	struct gate_key *key;

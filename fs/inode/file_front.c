@@ -20,6 +20,7 @@ void file_destroy(struct file *f)
 		close(f->fd);
 	ranges_clear(&f->gaps);
 	pthread_rwlock_destroy(&f->lock);
+	turns_free(&f->turns);
 	free(f);
 }
 
@@ -36,6 +37,7 @@ struct file *file_alloc(struct file_env *env, struct node *n)
 	if (!f)
 		return NULL;
 	pthread_rwlock_init(&f->lock, NULL);
+	turns_init(&f->turns);
 	f->env = env;
 	f->node = n;
 	f->fd = -1;

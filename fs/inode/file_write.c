@@ -202,6 +202,21 @@ static int written(struct file *f, struct file_work *w, struct edit *e)
 	return 0;
 }
 
+/* The write lock, as soon as WR would not leave a gap for a write that is under way as well. */
+static void lock_in_turn(struct file *f, const struct file_write *wr, struct turn *me)
+{
+	uint32_t b = block_len(f);
+
+	for (;;) {
+		pthread_rwlock_wrlock(&f->lock);
+		uint64_t size = f->size;
+		if (wr->off / b <= size / b + (size % b ? 1 : 0) || !turn_is_anothers(&f->turns, me, size / b * b))
+			return;
+		pthread_rwlock_unlock(&f->lock);
+		turn_wait(&f->turns, me, size / b * b);
+	}
+}
+
 int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 {
 	if (wr->len == 0)
@@ -210,7 +225,9 @@ int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 		return -EFBIG;
 	if (f->broken)
 		return -EIO;
-	pthread_rwlock_wrlock(&f->lock);
+	struct turn me;
+	turn_enter(&f->turns, &me, wr->off);
+	lock_in_turn(f, wr, &me);
 	struct edit e;
 	plan(f, w, wr, &e);
 	struct inflight in;
@@ -228,6 +245,7 @@ int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 	}
 	ranges_clear(&e.gaps);
 	pthread_rwlock_unlock(&f->lock);
+	turn_leave(&f->turns, &me);
 	if (!r)
 		file_found(f, wr->off, wr->off + wr->len);
 	return r;

@@ -271,6 +271,7 @@ static int lost_begin(struct store *s, store_log_fn log)
 	};
 	struct lost_counts n;
 
+	bool told = s->lost; /* it was begun for reading, and is for writing now */
 	lost_free(s->lost);
 	s->lost = NULL;
 	int r = lost_open(&cfg, s->lost_key, &s->lost);
@@ -278,6 +279,8 @@ static int lost_begin(struct store *s, store_log_fn log)
 		return r;
 	s->lost_key = NULL;
 	lost_count(s->lost, &n);
+	if (told)
+		return 0;
 	if (n.altered)
 		note(log, LOG_WARNING,
 		     "the list of what was lost in %s was taken away, altered or put back: what it named may read as "
