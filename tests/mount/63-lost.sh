@@ -112,6 +112,29 @@ for harm in removed flipped; do
 		grep -q 'lost was taken away' "$W/verify.out" && fail "$harm: it is told after the repair" || pass "$harm: and not after it"
 done
 
+# --- a disk that breaks: the file is shorter on disk than it was told to be, and reads as an error where it was written to
+FAILSTORE=$W/failstore
+export FAILSTORE
+failing() { printf '%-15d' "$1" 1<>"$FAILSTORE"; }
+failing 0
+"${CC:-gcc}" -std=gnu17 -shared -fPIC -O2 -Wall -Wextra -D_GNU_SOURCE -o "$W/failstore.so" "$here/failstore.c" || fail 'compiling failstore'
+printf "printf '%%-15d' 5 1<>'%s'\n" "$FAILSTORE" >"$W/break"
+new_store broken
+LD_PRELOAD=$W/failstore.so mount_store broken || exit
+same 'EIO: fsync tells' EIO "$(write "$M/f" 512 back - bash "$W/break")"
+failing 0
+umount_store
+mount_store broken || exit
+same 'EIO: all but the last page is lost' "$(printf '%*s' 511 '' | tr ' ' E)." "$(pages "$M/f" 512)"
+same 'EIO: the size' $((512 * 4096)) "$(stat -c %s "$M/f")"
+same 'EIO: cut to its middle' "$(printf '%*s' 256 '' | tr ' ' E)-" "$(truncate -s 1M "$M/f" && pages "$M/f" 257)"
+umount_store
+unset FAILSTORE
+byokfs verify "$W/broken" >"$W/verify.out" 2>&1
+same 'EIO: verify: damage' 5 $?
+grep -q 'bytes 0 to 1048575 are lost' "$W/verify.out" && pass 'EIO: verify names it' || fail "EIO: verify: $(head -n 3 "$W/verify.out")"
+same 'told once' 1 "$(grep -c 'were lost by an earlier mount' "$W/verify.out")"
+
 # --- a lock that comes before the disk has taken what was written: by an order, with 400 ms for a write; large blocks, so that pages
 # are parts of them
 slow_store || exit
