@@ -318,6 +318,7 @@ START_TEST(new_to_it)
 	ck_assert_int_eq(unlinkat(rig.store->own_fd, STORE_LOST, 0), 0);
 	AUTO(auto_close) int hold = openat(rig.store->own_fd, "hold", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	AUTO(auto_close) int fd = openat(rig.store->own_fd, STORE_LOST, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert(hold >= 0); /* so that it is no inode of before */
 	ck_assert_int_eq(store_pwrite_full(fd, list, sizeof(list), 0), 0);
 	next_mount();
 	ck_assert(!counts().altered && lost_maybe(rig.store->lost, 12345) && hit(1, 1) && hit(2, 1));
