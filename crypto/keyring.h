@@ -19,8 +19,9 @@ enum slot_policy { POLICY_ALL = 1, POLICY_ANY = 2 };
 
 /* Feature bits. An unknown incompatible bit refuses, an unknown read-only-compatible one refuses writing. */
 #define FEATURES_INCOMPAT_KNOWN 0ull
-#define FEATURES_RO_JOURNAL 1ull /* an undo journal */
-#define FEATURES_RO_COMPAT_KNOWN FEATURES_RO_JOURNAL
+#define FEATURE_RO_JOURNAL 1ull /* an undo journal */
+#define FEATURE_RO_LOST 2ull    /* the store has a list of what was lost: who does not keep it may not write */
+#define FEATURES_RO_COMPAT_KNOWN (FEATURE_RO_JOURNAL | FEATURE_RO_LOST)
 
 /* Algorithm numbers, stored beside each wrap. 0 is invalid; never reuse one. */
 enum kms_algorithm {

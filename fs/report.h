@@ -8,7 +8,7 @@
 /* Counters for status. */
 struct fs_stats {
 	uint64_t cached_inodes, open_files;
-	uint64_t lost_ranges;    /* writes answered with an error that still read as EIO */
+	uint64_t lost_ranges;    /* writes answered with an error, in earlier mounts too, that still read as EIO */
 	uint64_t refused_writes; /* page-cache writes refused after LOCKING */
 	uint64_t corrupt;        /* objects that did not authenticate */
 	uint64_t recovered;      /* stumps and unfinished files tolerated after a crash */

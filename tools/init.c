@@ -261,10 +261,10 @@ int cmd_init(int argc, char **argv)
 	if (!in.keyring)
 		return cmd_fail(CMD_FAILED, "out of memory");
 	in.keyring->wrap_type = WRAP_STORE;
+	in.keyring->ro_compat = FEATURE_RO_JOURNAL | FEATURE_RO_LOST;
 	in.keyring->name_mode = NAMES_SIV;
 	in.keyring->layout.block_len = BLOCK_LEN_DEFAULT;
 	in.keyring->layout.suite = SUITE_2;
-	in.keyring->ro_compat = FEATURES_RO_JOURNAL;
 	int r = options_read(&in, argc, argv);
 	if (r == CMD_OK && in.help) {
 		fputs(help, stdout);

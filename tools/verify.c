@@ -268,8 +268,12 @@ static int verify_with_key(struct verify *v)
 	code = begin_writing(&o);
 	if (code == CMD_OK)
 		code = check_all(v, &o);
-	/* Whatever verify says of the store it says of all of it, and only then does the crash count as dealt with. */
-	bool passed = code == CMD_OK && v->result.complete && !v->counts.crash;
+	/*
+	 * Whatever verify says of the store it says of all of it, and only then does the crash count as dealt with. What was lost
+	 * stays on its list: that it is damage is no crash's doing.
+	 */
+	bool passed = (code == CMD_OK || code == CMD_DAMAGED) && v->result.complete && !v->counts.crash &&
+		      v->counts.damage == v->counts.lost;
 	v->result.marked_clean = passed && o.store->unclean && !o.store->read_only;
 	int end = opened_close(&o, passed);
 	return code == CMD_OK ? end : code;

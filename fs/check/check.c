@@ -132,6 +132,8 @@ int check_data(const struct check_config *cfg, struct check_counts *out)
 		check_say(run, &at, &(struct check_finding){.code = CHECK_COPY, .severity = CHECK_NOTE},
 			  "there are so many objects that copies were looked for among the first six million only");
 	}
+	if (!r && run->cfg->gate)
+		check_lost_end(run);
 	/* syncfs(2) may reach nothing; what was repaired has been synced by itself, where it lies */
 	if (run->lost_fd >= 0 && (syncfs(run->lost_fd) || store_sync_dir(run->lost_fd)) && !r)
 		r = -errno;

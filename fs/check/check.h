@@ -37,6 +37,7 @@ enum check_code {
 	CHECK_KEYRING,
 	CHECK_SESSION,
 	CHECK_INFLIGHT,
+	CHECK_LOST_RANGE, /* what was accepted and never stored; or the list of it */
 };
 /* "io", "type", ...; and "note", "crash", "damage". */
 const char *check_code_name(enum check_code c);
@@ -60,6 +61,7 @@ struct check_counts {
 	uint64_t total;                /* bytes there are; 0 until known */
 	uint64_t notes, crash, damage; /* problems by severity, those repaired left out */
 	uint64_t repaired;
+	uint64_t lost; /* of the damage: lost ranges, which a mount knows of and answers with an error */
 	uint64_t busy; /* without key on a mounted store: changed all the time while looked at */
 };
 
@@ -97,7 +99,7 @@ int check_own(const struct check_config *cfg, struct check_counts *out) MUST_CHE
  */
 void check_keyring(const struct check_config *cfg, struct check_counts *out);
 
-/* The list of files that the session that broke off was writing, as store_begin() has found it. */
+/* The lists of files being written when a session broke off, and of what was lost, as store_begin() has found them. */
 void check_list(const struct check_config *cfg, struct check_counts *out);
 
 /* The session record's bytes, read before store_begin() wrote another, against the key that the gate has now. */

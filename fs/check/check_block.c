@@ -11,7 +11,7 @@
 /* Blocks that do not open, told as runs. */
 struct run_of_bad {
 	struct check_work *w;
-	const struct check_at *at;
+	const struct check_target *t;
 	uint64_t first, last;
 	enum bad_kind { BAD_NONE = 0, BAD_SEAL, BAD_ZERO, BAD_READ } kind;
 };
@@ -38,15 +38,25 @@ static void bad_tell(struct run_of_bad *b)
 		.last = b->last,
 	};
 	if (b->first == b->last)
-		check_say(b->w->run, b->at, &f, "block %" PRIu64 " %s", b->first, why[b->kind]);
+		check_say(b->w->run, b->t->at, &f, "block %" PRIu64 " %s", b->first, why[b->kind]);
 	else
-		check_say(b->w->run, b->at, &f, "blocks %" PRIu64 " to %" PRIu64 " %s", b->first, b->last,
+		check_say(b->w->run, b->t->at, &f, "blocks %" PRIu64 " to %" PRIu64 " %s", b->first, b->last,
 			  why_all[b->kind]);
 	b->kind = BAD_NONE;
 }
 
+/* Bytes of block NO are on the list of what was lost, and told: what is there instead is no news. */
+static bool is_lost(const struct run_of_bad *b, uint64_t no)
+{
+	uint64_t len = b->t->file.layout->block_len;
+
+	return lost_hit(b->w->run->cfg->store->lost, b->t->file_id, no * len, (no + 1) * len);
+}
+
 static void bad_add(struct run_of_bad *b, uint64_t no, enum bad_kind kind)
 {
+	if (kind != BAD_READ && is_lost(b, no))
+		return;
 	if (b->kind == kind && b->last + 1 == no) {
 		b->last = no;
 		return;
@@ -170,7 +180,7 @@ static int check_chunk(struct check_work *w, struct check_target *t, struct run_
 
 int check_blocks(struct check_work *w, struct check_target *t)
 {
-	struct run_of_bad bad = {.w = w, .at = t->at};
+	struct run_of_bad bad = {.w = w, .t = t};
 	int r = 0;
 	for (uint64_t no = skip_hole(w, t, 0); no < t->end.blocks && !r && !atomic_load(&w->run->stop);) {
 		r = check_chunk(w, t, &bad, &no);

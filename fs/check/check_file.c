@@ -185,9 +185,11 @@ static void check_regular(struct check_work *w, const struct check_at *at, struc
 			 .gate = run->cfg->gate,
 			 .key = o->key,
 			 .made = check_made(run, at, o->fd, o->header.file_id)},
+		.file_id = o->header.file_id,
 		.excused = run->unclean && leeway_file(run->leeway, o->header.file_id, &o->st),
 	};
 	say_mended(run, at, o->header.file_id);
+	check_lost(run, at, &(struct lost_of){o->header.file_id, (uint64_t)o->st.st_ino});
 	check_header(run, at, &t.file, o->bytes, &o->header);
 	check_xattrs(run, at, o->fd, o->header.file_id);
 	if (find_end(w, &t, &o->st))

@@ -136,10 +136,15 @@ struct check_target {
 	const struct check_at *at;
 	struct recover file;
 	struct recover_end end;
+	const uint8_t *file_id;
 	bool excused; /* it may be unfinished */
 };
 /* 1 when an earlier end was met: T->end is that now. */
 int check_blocks(struct check_work *w, struct check_target *t) MUST_CHECK;
+
+/* check_lost.c: the ranges that AT, a file with FILE_ID, has lost. When all was looked at: those of files that are no more. */
+void check_lost(struct check_run *run, const struct check_at *at, const struct lost_of *of);
+void check_lost_end(struct check_run *run);
 
 /* check_xattr.c: those of the object with OBJECT_ID (NULL: without key). */
 void check_xattrs(struct check_run *run, const struct check_at *at, int fd, const uint8_t *object_id);

@@ -31,6 +31,7 @@ static const char *const code_name[] = {
 	[CHECK_KEYRING] = "keyring",
 	[CHECK_SESSION] = "session",
 	[CHECK_INFLIGHT] = "inflight",
+	[CHECK_LOST_RANGE] = "lost",
 };
 
 const char *check_code_name(enum check_code c)
@@ -124,6 +125,8 @@ static void count_problem(struct check_counts *c, const struct check_finding *f)
 		c->crash++;
 	else
 		c->damage++;
+	if (!f->repaired && f->severity == CHECK_DAMAGE && f->code == CHECK_LOST_RANGE)
+		c->lost++;
 }
 
 void check_say(struct check_run *run, const struct check_at *at, const struct check_finding *f, const char *fmt, ...)

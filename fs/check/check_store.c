@@ -20,7 +20,7 @@ static void say(struct own *o, enum check_code code, enum check_severity severit
 {
 	struct check_problem p = {
 		.path = path, .code = code, .severity = severity, .block = -1, .last = -1, .text = text};
-	p.repaired = code == CHECK_KEYRING && o->cfg->repair;
+	p.repaired = (code == CHECK_KEYRING || code == CHECK_LOST_RANGE) && o->cfg->repair;
 	if (p.repaired)
 		o->counts->repaired++;
 	else if (severity == CHECK_NOTE)
@@ -103,6 +103,31 @@ void check_list(const struct check_config *cfg, struct check_counts *out)
 		say(&o, CHECK_SESSION, CHECK_DAMAGE, STORE_OWN "/" STORE_WRITING,
 		    "the list of files that were being written when a mount broke off was taken away or altered: no "
 		    "unfinished end is tolerated (--accept-older-session if you restored the store from a copy)");
+	struct lost_counts n;
+	lost_count(cfg->store->lost, &n);
+	if (n.altered)
+		say(&o, CHECK_LOST_RANGE, CHECK_DAMAGE, STORE_OWN "/" STORE_LOST,
+		    "the list of what mounts have lost was taken away, altered or put back: what it named may read as "
+		    "if "
+		    "nothing had happened");
+	if (n.overflowed)
+		say(&o, CHECK_LOST_RANGE, CHECK_DAMAGE, STORE_OWN "/" STORE_LOST,
+		    "more was lost than the list of it has room for: some of it may read as if nothing had happened");
+}
+
+/* Without a key: is the list of what was lost there at all? */
+static void check_lost_file(struct own *o)
+{
+	const struct store *s = o->cfg->store;
+	struct stat st;
+	int r = store_stat(s->own_fd, STORE_LOST, &st);
+
+	if (r == -ENOENT && (s->keyring->ro_compat & FEATURE_RO_LOST))
+		say(o, CHECK_LOST_RANGE, CHECK_DAMAGE, STORE_OWN "/" STORE_LOST,
+		    "the list of what mounts have lost is missing");
+	else if (!r && (!S_ISREG(st.st_mode) || st.st_size != LOST_LEN))
+		say(o, CHECK_LOST_RANGE, CHECK_DAMAGE, STORE_OWN "/" STORE_LOST,
+		    "the list of what mounts have lost has a wrong length");
 }
 
 int check_says_unclean(const struct store *s)
@@ -168,5 +193,7 @@ int check_own(const struct check_config *cfg, struct check_counts *out)
 {
 	struct own o = {.cfg = cfg, .counts = out};
 	int r = check_session_file(&o);
+	if (!r && !cfg->begins)
+		check_lost_file(&o);
 	return r ? r : check_inflight(&o);
 }

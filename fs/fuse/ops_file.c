@@ -60,8 +60,11 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	struct file *f = handle_file(fi);
 
 	(void)ino;
-	if (handle_writable(fi))
+	if (handle_writable(fi)) {
+		if (ops_open(req_server(req)))
+			file_unsparse(f, &thread_self()->work);
 		times_settle(&req_tree(req)->env, f->node, f->fd);
+	}
 	file_close(f, handle_writable(fi));
 	fuse_reply_err(req, 0);
 }
@@ -83,6 +86,8 @@ static void job_flush(struct file_work *w, void *arg)
 	struct deferred *d = arg;
 
 	(void)w;
+	if (lost_pending(d->server->cfg.store->lost))
+		file_lost_noted(handle_file(&d->fi), false);
 	tell_time(d->server, d->node);
 	/* who closes may unmount next, and is not to find it in use by what his fsync has left */
 	for (unsigned ms = 0; atomic_load(&d->node->telling) > 0 && ms < TELLING_MS; ms++)
@@ -93,16 +98,18 @@ static void job_flush(struct file_work *w, void *arg)
 
 /*
  * Before the kernel sends this it has written back and collected the errors, so there is nothing to do, locked or not, but to
- * tell it the time of what went past its cache. It must be answered: without FLUSH, close(2) returns 0 on a connection whose
+ * tell it the time of what went past its cache, and to wait until what it tells to be lost is on the list. It must be answered: without FLUSH, close(2) returns 0 on a connection whose
  * daemon has been killed, dirty pages lost.
  */
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *n = node_get(&req_tree(req)->nodes, ino);
+	bool lost = lost_pending(req_server(req)->cfg.store->lost);
 
-	(void)fi;
-	if (n && (atomic_load(&n->written_ns) || atomic_load(&n->telling) > 0))
-		ops_defer(req, job_flush, &(struct deferred){.lane = POOL_TELL, .node = n, .aside = true});
+	if (n && (lost || atomic_load(&n->written_ns) || atomic_load(&n->telling) > 0))
+		ops_defer(
+			req, job_flush,
+			&(struct deferred){.lane = lost ? POOL_DISK : POOL_TELL, .node = n, .fi = *fi, .aside = true});
 	else
 		fuse_reply_err(req, 0);
 }
@@ -244,6 +251,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 		written_direct(f->node);
 	if (r && fi->writepage) { /* its bytes are lost, and must read as such: neither as zeros nor as stale pages */
 		file_lost(f, wr.off, size);
+		if (open)
+			file_unsparse(f, &thread_self()->work);
 		if (disk)
 			tell_at_next_write(l, f, r);
 		janitor_lost(l, ino, wr.off, size);
@@ -288,6 +297,7 @@ static void job_fsync(struct file_work *w, void *arg)
 	times_settle(&t->env, f->node, f->fd);
 	obj_sync_begin(t, f->node);
 	int r = file_sync(f, d->arg);
+	file_lost_noted(f, true);
 	if (!r)
 		r = sync_up(t, f);
 	fuse_reply_err(d->req, -r);

@@ -79,6 +79,8 @@ static int file_load(struct file *f, struct file_work *w)
 		return r;
 	file_ended(f, head.flags, head.generation);
 	f->holes = (head.flags & FINAL_SPARSE) != 0;
+	if (lost_any(f->env->lost, &(struct lost_of){f->file_id, f->node->ino}))
+		atomic_store(&f->node->lost_any, true);
 	return 0;
 }
 
@@ -253,34 +255,4 @@ int file_sync(struct file *f, bool data_only)
 	int r = (data_only ? fdatasync(f->fd) : fsync(f->fd)) ? -errno : 0;
 
 	return r ? r : keep_synced(f, upto);
-}
-
-void file_lost(struct file *f, uint64_t off, uint64_t len)
-{
-	struct node *n = f->node;
-
-	pthread_mutex_lock(&n->lock);
-	/* Out of memory here: call all of it lost rather than hand out zeros. */
-	if (ranges_add(&n->lost, off, off + len)) {
-		f->broken = f->broken || n->lost.n == 0;
-		n->lost.n = n->lost.n > 0;
-		if (n->lost.n > 0)
-			n->lost.r[0] = (struct range){0, UINT64_MAX};
-	}
-	atomic_store(&n->lost_any, n->lost.n > 0);
-	pthread_mutex_unlock(&n->lock);
-}
-
-void file_found(struct file *f, uint64_t start, uint64_t end)
-{
-	struct node *n = f->node;
-
-	if (!atomic_load(&n->lost_any))
-		return;
-	pthread_mutex_lock(&n->lock);
-	ranges_cut(&n->lost, start, end);
-	atomic_store(&n->lost_any, n->lost.n > 0);
-	if (n->lost.n == 0)
-		atomic_store(&n->write_error, 0);
-	pthread_mutex_unlock(&n->lock);
 }

@@ -13,7 +13,9 @@
 #include "fs/inode/busy.h"
 #include "fs/inode/node.h"
 #include "fs/inode/told.h"
+#include "fs/inode/turn.h"
 #include "fs/store/borrow.h"
+#include "fs/store/lost.h"
 #include "kms/gate.h"
 
 struct journal_owner;
@@ -60,6 +62,7 @@ struct file_env {
 	struct slots *slots;     /* the store's; NULL: nothing is written to it */
 	struct journal *journal; /* the store's; NULL: nothing is kept before it is written over */
 	struct written *written; /* the store's list of files being written; NULL: there is none */
+	struct lost *lost;       /* the store's list of what was lost; NULL: nothing can be */
 	bool unclean;            /* after a crash: stumps and unfinished files are tolerated, as far as `leeway` goes */
 	const struct leeway *leeway; /* never NULL when unclean */
 	bool read_only;
@@ -87,6 +90,7 @@ struct file {
 	struct busy_list busy;
 	pthread_mutex_t
 		first; /* `slot` and the node's `keep`, where `lock` is held to read only; nothing is waited for under it */
+	struct turns turns; /* writes under way; before `lock` */
 	struct file_env *env;
 	struct node *node;
 	struct gate_key *key;
@@ -148,13 +152,23 @@ int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 /* fsync(2), or fdatasync(2): what was written before is durable on 0. Takes the write lock, but not while it waits. */
 int file_sync(struct file *f, bool data_only) MUST_CHECK;
 
-/* Remember that a page-cache write of [off, off + len) was refused or failed: READ of it is EIO until it is written again. */
+/*
+ * Remember that a page-cache write of [off, off + len) was refused or failed: READ of it is EIO until it is written again, in later
+ * mounts too, and what its absence left empty is no hole. Takes no lock that is held over a disk.
+ */
 void file_lost(struct file *f, uint64_t off, uint64_t len);
+/* Before an fsync of F (DURABLE), or a close, is answered: what was lost, or is there again, is in the store's list. */
+void file_lost_noted(struct file *f, bool durable);
+/* The gate being open, something was lost: the end of F does not say sparse any more, if it did for what was to come only. */
+void file_unsparse(struct file *f, struct file_work *w);
 int file_truncate(struct file *f, struct file_work *w, uint64_t size) MUST_CHECK;
 int file_fallocate(struct file *f, struct file_work *w, int mode, uint64_t off, uint64_t len) MUST_CHECK;
 /* SEEK_DATA or SEEK_HOLE. -ENXIO. */
 int file_seek(struct file *f, struct file_work *w, uint64_t off, int whence, uint64_t *out) MUST_CHECK;
-/* Plain size now. */
+/* Plain size of what is stored; and as it is told, with what was lost behind it. */
 uint64_t file_size(struct file *f);
+uint64_t file_told_size(struct file *f);
+/* The same of any file of the store, of which SIZE bytes are stored. */
+uint64_t file_env_told_size(const struct file_env *env, const uint8_t file_id[ID_LEN], uint64_t size);
 
 #endif

@@ -22,6 +22,7 @@ void file_destroy(struct file *f)
 	pthread_rwlock_destroy(&f->lock);
 	pthread_mutex_destroy(&f->first);
 	busy_destroy(&f->busy);
+	turns_free(&f->turns);
 	free(f);
 }
 
@@ -45,6 +46,7 @@ struct file *file_alloc(struct file_env *env, struct node *n)
 	pthread_rwlockattr_destroy(&attr);
 	pthread_mutex_init(&f->first, NULL);
 	busy_init(&f->busy);
+	turns_init(&f->turns);
 	f->env = env;
 	f->node = n;
 	f->fd = -1;

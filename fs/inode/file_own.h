@@ -103,6 +103,21 @@ static inline void file_ended(struct file *f, uint32_t flags, uint64_t generatio
 
 /* [start, end) was written, cut off or made zeros: no lost range any more. With the last of them their error is history. */
 void file_found(struct file *f, uint64_t start, uint64_t end);
+/* Is a byte of [off, off + len) lost? */
+bool file_is_lost(const struct file *f, uint64_t off, uint64_t len);
+/*
+ * Block NO does not authenticate. True: bytes of it are lost, and so are all of them from now on; a part of it may be written, over
+ * zeros.
+ */
+bool file_lost_block(struct file *f, uint64_t no);
+/* The first lost range that ends after POS. */
+bool file_next_lost(const struct file *f, uint64_t pos, struct range *out);
+/* Blocks [FIRST, END) come into being that nobody wrote: to GAPS those of which nothing was lost. -ENOMEM. */
+int file_gaps_add(const struct file *f, struct ranges *gaps, uint64_t first, uint64_t end) MUST_CHECK;
+/* What of GAPS was lost waits for nobody: it is no gap any more. */
+void file_gaps_lost(const struct file *f, struct ranges *gaps);
+/* Is one of [FIRST, END) a gap? */
+bool file_has_gap(const struct file *f, uint64_t first, uint64_t end);
 
 /* An open file of N without descriptor and key, NULL when memory is short; and its end. */
 struct file *file_alloc(struct file_env *env, struct node *n);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Reading an open file; finding data and holes. */
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fs/inode/file_own.h"
@@ -13,16 +14,6 @@ struct span {
 	size_t final_len; /* of the final record, 0 if not needed */
 	uint32_t flags;
 };
-
-static bool is_lost(struct node *n, uint64_t off, uint64_t len)
-{
-	if (!atomic_load(&n->lost_any))
-		return false;
-	pthread_mutex_lock(&n->lock);
-	bool hit = ranges_hit(&n->lost, off, off + len);
-	pthread_mutex_unlock(&n->lock);
-	return hit;
-}
 
 /* Fetch the records that [off, off + *len) needs, cut at the end of the file. *LEN = 0 past it. */
 static int fetch(struct file *f, struct file_work *w, uint64_t off, size_t *len, struct span *s)
@@ -80,19 +71,25 @@ int file_read(struct file *f, struct file_work *w, uint64_t off, size_t len, con
 		return 0;
 	if (len > INFLIGHT_REQUEST_MAX)
 		len = INFLIGHT_REQUEST_MAX;
-	if (f->broken || is_lost(f->node, off, len))
+	if (f->broken || file_is_lost(f, off, len))
 		return -EIO;
 	pthread_rwlock_rdlock(&f->lock);
 	struct span s;
+	size_t asked = len;
 	int r = fetch(f, w, off, &len, &s);
+	uint64_t told = file_told_size(f);
 	pthread_rwlock_unlock(&f->lock);
-	if (r || len == 0)
-		return r;
-	r = open_span(f, w, &s);
+	if (!r && len > 0)
+		r = open_span(f, w, &s);
 	if (r)
 		return r;
-	*plain = w->plain + off % f->env->layout.block_len;
-	*out_len = len;
+	/* a hole before what was lost behind the end: who gets less than he is told there is takes it for the end */
+	size_t all = off >= told ? 0 : told - off < asked ? (size_t)(told - off) : asked;
+	uint8_t *from = w->plain + off % f->env->layout.block_len;
+	if (all > len)
+		memset(from + len, 0, all - len);
+	*plain = from;
+	*out_len = all > len ? all : len;
 	return 0;
 }
 
@@ -149,17 +146,60 @@ static int seek_sparse(struct file *f, struct file_work *w, uint64_t off, int wh
 	return *out >= f->size && whence == SEEK_DATA ? -ENXIO : 0;
 }
 
-int file_seek(struct file *f, struct file_work *w, uint64_t off, int whence, uint64_t *out)
+/* As file_seek(), of what is stored; OFF may be behind it. */
+static int seek_stored(struct file *f, struct file_work *w, uint64_t off, int whence, uint64_t *out)
 {
+	if (off >= f->size)
+		return -ENXIO;
+	if (f->flags & FINAL_SPARSE)
+		return seek_sparse(f, w, off, whence, out);
+	*out = whence == SEEK_DATA ? off : f->size;
+	return 0;
+}
+
+/* What was lost is data: who copies only that is to meet the error, and not to leave it out as a hole. */
+static int seek_data(struct file *f, struct file_work *w, uint64_t off, uint64_t *out)
+{
+	struct range lost;
+	int r = seek_stored(f, w, off, SEEK_DATA, out);
+
+	if ((r && r != -ENXIO) || !file_next_lost(f, off, &lost))
+		return r;
+	uint64_t at = lost.start > off ? lost.start : off;
+	if (r || at < *out)
+		*out = at;
+	return 0;
+}
+
+static int seek_hole(struct file *f, struct file_work *w, uint64_t off, uint64_t *out)
+{
+	uint64_t told = file_told_size(f);
+	struct range lost;
 	int r = 0;
 
+	for (*out = off; !r && *out < told;) {
+		bool some = file_next_lost(f, *out, &lost);
+
+		if (some && lost.start <= *out) {
+			*out = lost.end;
+			continue;
+		}
+		if (*out < f->size)
+			r = seek_stored(f, w, *out, SEEK_HOLE, out);
+		if (!some || *out < lost.start)
+			break;
+	}
+	if (*out > told)
+		*out = told;
+	return r;
+}
+
+int file_seek(struct file *f, struct file_work *w, uint64_t off, int whence, uint64_t *out)
+{
 	pthread_rwlock_rdlock(&f->lock);
-	if (off >= f->size)
-		r = -ENXIO;
-	else if (f->flags & FINAL_SPARSE)
-		r = seek_sparse(f, w, off, whence, out);
-	else
-		*out = whence == SEEK_DATA ? off : f->size;
+	int r = off >= file_told_size(f) ? -ENXIO
+		: whence == SEEK_DATA    ? seek_data(f, w, off, out)
+					 : seek_hole(f, w, off, out);
 	pthread_rwlock_unlock(&f->lock);
 	return r;
 }

@@ -90,6 +90,8 @@ static int open_old(struct file *f, struct file_work *w, struct block_cipher *c,
 			r = block_open(c, old->no, 1, f->flags, cipher, old->plain, NULL);
 		else if (old->no == whole)
 			r = final_open(c, whole, cipher, layout_final_len(l, f->size), &head, old->plain);
+		if (r == -EBADMSG && old->no < whole && file_lost_block(f, old->no))
+			r = 0; /* what is written is there then, the rest of the block is lost as before */
 		if (r)
 			return r == -EBADMSG ? file_corrupt(f, "block", old->no) : r;
 	}
@@ -189,8 +191,7 @@ static int have_listed(struct file *f)
 		return 0;
 	pthread_mutex_lock(&f->first);
 	if (!f->slot) {
-		const struct written_file what = {
-			.file_id = f->file_id, .ino = f->node->ino, .place = file_made_at(f)};
+		const struct written_file what = {.file_id = f->file_id, .ino = f->node->ino, .place = file_made_at(f)};
 		uint32_t slot = atomic_load(&f->node->listed);
 		r = written_add(f->env->written, &what, &slot);
 		f->slot = slot;

@@ -27,18 +27,21 @@ static int truncate_locked(struct file *f, struct file_work *w, uint64_t size)
 		times_hold(f);
 		return ftruncate(f->fd, (off_t)layout_disk_size(layout(f), size)) ? -errno : 0;
 	}
-	if (size / b > f->size / b + (f->size % b ? 1 : 0))
+	if (file_has_gap(f, f->size / b + (f->size % b ? 1 : 0), size / b))
 		holes = true; /* whole blocks come into being that nobody wrote */
 	if (size == 0)
 		holes = false;
-	if (size < f->size)
-		ranges_cut(&f->gaps, size / b, UINT64_MAX);
-	int r = file_resize_locked(f, w, size, holes || f->gaps.n > 0 ? FINAL_SPARSE : 0, GATE_USE_NEW);
+	file_gaps_lost(f, &f->gaps);
+	bool gaps = f->gaps.n > 0 && (size > f->size || f->gaps.r[0].start < size / b);
+	int r = file_resize_locked(f, w, size, holes || gaps ? FINAL_SPARSE : 0, GATE_USE_NEW);
 	if (r)
-		f->holes = f->holes || (f->flags & FINAL_SPARSE);
-	else
-		f->holes = holes;
-	return r;
+		return r;
+	if (!gaps)
+		ranges_clear(&f->gaps);
+	else if (size < f->size)
+		ranges_cut(&f->gaps, size / b, UINT64_MAX);
+	f->holes = holes;
+	return 0;
 }
 
 int file_truncate(struct file *f, struct file_work *w, uint64_t size)
@@ -53,6 +56,18 @@ int file_truncate(struct file *f, struct file_work *w, uint64_t size)
 	if (!r)
 		file_found(f, size, UINT64_MAX);
 	return r;
+}
+
+void file_unsparse(struct file *f, struct file_work *w)
+{
+	if (!atomic_load(&f->node->lost_any))
+		return;
+	pthread_rwlock_wrlock(&f->lock);
+	file_gaps_lost(f, &f->gaps);
+	/* for want of room it stays: the list says what is no hole */
+	if ((f->flags & FINAL_SPARSE) && !f->holes && f->gaps.n == 0 && !f->broken)
+		(void)(file_resize_locked(f, w, f->size, 0, GATE_USE_DRAIN) == 0);
+	pthread_rwlock_unlock(&f->lock);
 }
 
 /* A backing without holes: zeros, out of the slot, so that death leaves no record half zero. */
@@ -157,6 +172,19 @@ static int reserve(struct file *f, uint64_t off, uint64_t end)
 	return r;
 }
 
+/* What was lost behind the end is part of the size that is told: before holes are made there the end moves so far. */
+static int grow_to_told(struct file *f, struct file_work *w)
+{
+	int r = 0;
+
+	pthread_rwlock_wrlock(&f->lock);
+	uint64_t size = file_told_size(f);
+	if (size > f->size)
+		r = truncate_locked(f, w, size);
+	pthread_rwlock_unlock(&f->lock);
+	return r;
+}
+
 int file_fallocate(struct file *f, struct file_work *w, int mode, uint64_t off, uint64_t len)
 {
 	uint64_t end = off + len;
@@ -166,7 +194,9 @@ int file_fallocate(struct file *f, struct file_work *w, int mode, uint64_t off, 
 	if (len == 0 || end < off || end > layout_size_max(layout(f)))
 		return len == 0 ? -EINVAL : -EFBIG;
 	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {
-		int r = punch(f, w, off, end);
+		int r = grow_to_told(f, w);
+		if (!r)
+			r = punch(f, w, off, end);
 		if (!r)
 			file_found(f, off, end);
 		if (r || (mode & FALLOC_FL_PUNCH_HOLE))
@@ -175,5 +205,5 @@ int file_fallocate(struct file *f, struct file_work *w, int mode, uint64_t off, 
 	int r = reserve(f, off, end);
 	if (r || (mode & FALLOC_FL_KEEP_SIZE))
 		return r;
-	return end > file_size(f) ? file_truncate(f, w, end) : 0;
+	return end > file_told_size(f) ? file_truncate(f, w, end) : 0;
 }

@@ -18,7 +18,9 @@ struct edit {
 	uint64_t first, last;            /* blocks that the request touches */
 	bool final;                      /* the final record is written anew */
 	uint8_t *edge_first, *edge_last; /* NULL: direct from the request */
-	uint32_t flags;                  /* of the file afterwards */
+	uint32_t flags;                  /* of the file afterwards, */
+	struct ranges gaps;              /* its gaps, */
+	bool holes;                      /* and holes */
 	struct file_plan plan;
 	const uint8_t *saved; /* the old final record, raw */
 	size_t saved_len;
@@ -87,20 +89,25 @@ static void plan_saved(const struct file *f, const struct file_work *w, struct e
 	e->saved_len = layout_final_len(&f->env->layout, f->size);
 }
 
-/* Gaps that this write opens and closes, and what the new final record has to say of them. */
-static void plan_gaps(struct file *f, struct edit *e)
+/*
+ * Gaps that this write opens and closes, and what the new final record has to say of them. They are the file's when the write is on
+ * disk: one that fails opens none.
+ */
+static void plan_gaps(const struct file *f, struct edit *e)
 {
 	uint64_t gap = e->whole + (f->size % block_len(f) ? 1 : 0);
 
-	if (gap < e->first && ranges_add(&f->gaps, gap, e->first))
-		f->holes = true;
-	if (f->gaps.n > 0)
-		ranges_cut(&f->gaps, e->first, e->last + 1);
-	if (f->gaps.n > 64) {
-		f->holes = true; /* not write-back in disorder any more but a sparse file */
-		ranges_clear(&f->gaps);
+	e->holes = f->holes;
+	if (ranges_copy(&e->gaps, &f->gaps) || (gap < e->first && file_gaps_add(f, &e->gaps, gap, e->first)))
+		e->holes = true;
+	file_gaps_lost(f, &e->gaps);
+	if (e->gaps.n > 0)
+		ranges_cut(&e->gaps, e->first, e->last + 1);
+	if (e->gaps.n > 64) {
+		e->holes = true; /* not write-back in disorder any more but a sparse file */
+		ranges_clear(&e->gaps);
 	}
-	e->flags = f->holes || f->gaps.n > 0 ? FINAL_SPARSE : 0;
+	e->flags = e->holes || e->gaps.n > 0 ? FINAL_SPARSE : 0;
 }
 
 static const uint8_t *plain_of(const struct edit *e, uint64_t no, uint32_t b)
@@ -161,13 +168,6 @@ static void plan(struct file *f, const struct file_work *w, const struct file_wr
 				e->new_size % b ? plain_of(e, e->new_whole, b) : NULL);
 }
 
-/* A failed write has left the account of gaps uncertain: what was sparse on disk stays sparse. */
-static void keep_holes(struct file *f)
-{
-	if ((f->flags & FINAL_SPARSE) || f->gaps.n > 0)
-		f->holes = true;
-}
-
 /*
  * The write failed on the disk: blocks that it covers in part hold bytes that are none of its business, so they are put
  * back, and so is the end of the file.
@@ -188,8 +188,12 @@ static void undo_edit(struct file *f, struct file_work *w, const struct edit *e)
 }
 
 /* It is on disk: the file is what the plan said. */
-static int written(struct file *f, struct file_work *w, const struct edit *e)
+static int written(struct file *f, struct file_work *w, struct edit *e)
 {
+	ranges_clear(&f->gaps);
+	f->gaps = e->gaps;
+	e->gaps = (struct ranges){0};
+	f->holes = e->holes;
 	f->size = e->new_size;
 	if (!e->final) /* a gap was filled that the end still tells of */
 		return e->flags == f->flags ? 0 : file_resize_locked(f, w, f->size, e->flags, e->wr->use);
@@ -215,11 +219,10 @@ static int write_locked(struct file *f, struct file_work *w, const struct file_w
 			undo_edit(f, w, &e);
 		file_committed(f, w, r);
 	}
-	if (inside)
-		return r;
-	if (r)
-		keep_holes(f);
-	return r ? r : written(f, w, &e);
+	if (!r && !inside)
+		r = written(f, w, &e);
+	ranges_clear(&e.gaps);
+	return r;
 }
 
 /* Does WR write over whole blocks in the middle, and change nothing else of the file? */
@@ -227,7 +230,8 @@ static bool is_inside(const struct file *f, const struct file_write *wr)
 {
 	uint64_t whole = f->size / block_len(f) * block_len(f);
 
-	return wr->off + wr->len <= whole && f->gaps.n == 0 && f->holes == ((f->flags & FINAL_SPARSE) != 0);
+	return wr->off + wr->len <= whole && f->gaps.n == 0 && !atomic_load(&f->node->lost_any) &&
+	       f->holes == ((f->flags & FINAL_SPARSE) != 0);
 }
 
 /* As the others, but beside them. 1: it is not for here. */
@@ -247,6 +251,21 @@ static int write_inside(struct file *f, struct file_work *w, const struct file_w
 	return r;
 }
 
+/* The write lock, as soon as WR would not leave a gap for a write that is under way as well. */
+static void lock_in_turn(struct file *f, const struct file_write *wr, struct turn *me)
+{
+	uint32_t b = block_len(f);
+
+	for (;;) {
+		pthread_rwlock_wrlock(&f->lock);
+		uint64_t size = f->size;
+		if (wr->off / b <= size / b + (size % b ? 1 : 0) || !turn_is_anothers(&f->turns, me, size / b * b))
+			return;
+		pthread_rwlock_unlock(&f->lock);
+		turn_wait(&f->turns, me, size / b * b);
+	}
+}
+
 int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 {
 	if (wr->len == 0)
@@ -255,12 +274,15 @@ int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 		return -EFBIG;
 	if (f->broken)
 		return -EIO;
+	struct turn me;
+	turn_enter(&f->turns, &me, wr->off);
 	int r = write_inside(f, w, wr);
 	if (r == 1) {
-		pthread_rwlock_wrlock(&f->lock);
+		lock_in_turn(f, wr, &me);
 		r = write_locked(f, w, wr, false);
 		pthread_rwlock_unlock(&f->lock);
 	}
+	turn_leave(&f->turns, &me);
 	if (!r)
 		file_found(f, wr->off, wr->off + wr->len);
 	return r;

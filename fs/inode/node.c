@@ -203,10 +203,7 @@ static void dirfd_forget_locked(struct nodes *t, struct node *n)
 
 static bool is_unused(const struct nodes *t, const struct node *n)
 {
-	if (n->nlookup > 0 || n->pins > 0 || n == t->root)
-		return false;
-	/* What was lost must not read as if nothing had happened because the kernel forgot the inode meanwhile. */
-	return !(atomic_load(&n->lost_any) && n->links && !n->gone);
+	return n->nlookup == 0 && n->pins == 0 && n != t->root;
 }
 
 void orphan_close(struct nodes *t, int fd)
@@ -228,7 +225,6 @@ static void node_free_if_unused(struct nodes *t, struct node *n)
 	(void)slot_set(t, n->id, NULL);
 	dirfd_forget_locked(t, n);
 	orphan_close(t, n->orphan_fd);
-	ranges_clear(&n->lost);
 	keep_free(n->keep);
 	owed_forget(t, n);
 	struct link *links = n->links;
@@ -375,7 +371,6 @@ void nodes_free(struct nodes *t)
 			next = l->next;
 			free(l);
 		}
-		ranges_clear(&n->lost);
 		keep_free(n->keep);
 		owed_forget(t, n);
 		pthread_mutex_destroy(&n->lock);

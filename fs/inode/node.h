@@ -12,6 +12,7 @@
 #include "crypto/keys.h"
 #include "crypto/layout.h"
 #include "crypto/times.h"
+#include "fs/store/ranges.h"
 
 #define NODE_ROOT 1u
 #define OBJECT_DIR 100 /* beside enum object_type, for nodes only */
@@ -36,22 +37,6 @@ struct owed_name {
 	char name[];
 };
 
-/* A range of plain bytes [start, end) of a file. */
-struct range {
-	uint64_t start, end;
-};
-
-/* Sorted, disjoint ranges; grows by realloc. Zeroed = empty. */
-struct ranges {
-	struct range *r;
-	size_t n, cap;
-};
-
-int ranges_add(struct ranges *s, uint64_t start, uint64_t end) MUST_CHECK;
-void ranges_cut(struct ranges *s, uint64_t start, uint64_t end);
-bool ranges_hit(const struct ranges *s, uint64_t start, uint64_t end);
-void ranges_clear(struct ranges *s);
-
 /* A directory descriptor shared by those who use it at the moment; kept in an LRU when unused. */
 struct dirfd {
 	int fd; /* O_PATH | O_DIRECTORY */
@@ -71,8 +56,7 @@ enum node_opened {
 
 /*
  * An inode of the mount. `id`, `generation` (the kernel keeps its low 32 bits), `dev`, `ino`, `type` never change while it lives; the rest is guarded by the
- * table's lock (t), by itself (l: node_lock), or is atomic (a). A node lives while the kernel knows it, a child pins it, or
- * it has a name and lost ranges.
+ * table's lock (t), by itself (l: node_lock), or is atomic (a). A node lives while the kernel knows it or a child pins it.
  */
 struct node {
 	uint64_t id;
@@ -92,7 +76,6 @@ struct node {
 	_Atomic(struct file *) file;   /* l: while any handle is open */
 	uint8_t object_id[ID_LEN];     /* l: file id, directory id or special object's id, once has_id */
 	struct keep *keep;             /* its open file's write lock (keep.h) */
-	struct ranges lost;            /* l: refused or failed writes; READ of them is EIO */
 	uint32_t dev_major, dev_minor; /* l: special objects, once has_special */
 	uint16_t target_len;           /* l */
 	bool has_id, has_special;
@@ -106,7 +89,7 @@ struct node {
 	unsigned n_owed;                  /* l: at most OWED_MAX */
 	uint64_t owed_seq, owed_more;     /* l: of the last one; when there was one more that nobody noted, 0: never */
 	_Atomic uint8_t opened;           /* a: enum node_opened */
-	_Atomic bool lost_any;            /* a: lost is not empty */
+	_Atomic bool lost_any; /* a: the store's list (fs/store/lost.h) has something of it; set once it was opened */
 	/* a: errno of a write-back that failed on the disk, until a writer has been told; 0: none */
 	_Atomic int write_error;
 	/* a: when bytes went past the kernel's cache, which has not been told the time; 0: it has */
@@ -182,13 +165,13 @@ bool node_live(struct nodes *t, uint64_t id);
 /* 1 if the kernel knows (dev, ino). */
 bool node_known(struct nodes *t, dev_t dev, ino_t ino);
 
-/* What a locking pass looks at, in this order; NODE_LOST: whatever has lost ranges, whether the kernel knows it or not. */
-enum node_class { NODE_WRITTEN = 1, NODE_OPENED, NODE_FOLDER, NODE_OTHER, NODE_LOST };
+/* What a locking pass looks at, in this order. */
+enum node_class { NODE_WRITTEN = 1, NODE_OPENED, NODE_FOLDER, NODE_OTHER };
 /* Collect up to MAX ids of CLASS that the kernel knows, from id *NEXT on; *NEXT moves on. Returns how many; 0 at the end. */
 size_t nodes_collect(struct nodes *t, enum node_class class, uint64_t *next, uint64_t *ids, size_t max);
 
-/* How many files are open, and how many lost ranges there are. */
-void nodes_count(struct nodes *t, uint64_t *open_files, uint64_t *lost);
+/* How many files are open. */
+uint64_t nodes_open_files(struct nodes *t);
 
 /* A name has come, gone, moved. Replaced nodes lose NEW_NAME in NEW_PARENT. */
 int node_add_name(struct nodes *t, struct node *n, struct node *parent, const char *name) MUST_CHECK;

@@ -26,8 +26,7 @@ size_t nodes_collect(struct nodes *t, enum node_class class, uint64_t *next, uin
 		for (; *next <= t->high && *next < stop && n_ids < max; ++*next) {
 			struct node *n = node_get(t, *next);
 
-			if (n && (class == NODE_LOST ? (bool)atomic_load(&n->lost_any)
-						     : n->nlookup > 0 && class_of(n) == class))
+			if (n && n->nlookup > 0 && class_of(n) == class)
 				ids[n_ids++] = *next;
 		}
 		end = *next > t->high;
@@ -45,27 +44,29 @@ bool node_live(struct nodes *t, uint64_t id)
 	return live;
 }
 
-static void count_one(struct nodes *t, uint64_t id, enum node_class class, uint64_t *count)
+static bool is_open(struct nodes *t, uint64_t id)
 {
 	struct node *n = node_pin(t, id);
 
 	if (!n)
-		return;
+		return false;
 	pthread_mutex_lock(&n->lock);
-	*count += class == NODE_LOST ? n->lost.n : n->file != NULL;
+	bool open = n->file != NULL;
 	pthread_mutex_unlock(&n->lock);
 	node_unpin(t, n);
+	return open;
 }
 
-void nodes_count(struct nodes *t, uint64_t *open_files, uint64_t *lost)
+uint64_t nodes_open_files(struct nodes *t)
 {
-	static const enum node_class classes[] = {NODE_WRITTEN, NODE_OPENED, NODE_LOST};
+	static const enum node_class classes[] = {NODE_WRITTEN, NODE_OPENED};
+	uint64_t open_files = 0;
 
-	*open_files = *lost = 0;
 	for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
 		uint64_t next = 1, id;
 
 		while (nodes_collect(t, classes[i], &next, &id, 1) == 1)
-			count_one(t, id, classes[i], classes[i] == NODE_LOST ? lost : open_files);
+			open_files += is_open(t, id);
 	}
+	return open_files;
 }

@@ -233,6 +233,8 @@ int fs_start(struct fs *fs)
 		r = written_start(fs->cfg.store->written);
 	if (!r && fs->cfg.store->journal)
 		r = journal_start(fs->cfg.store->journal);
+	if (!r && fs->cfg.store->lost)
+		r = lost_start(fs->cfg.store->lost);
 	if (!r)
 		r = janitor_start(&fs->lock);
 	if (!r)
@@ -364,10 +366,9 @@ static void look(struct fs *fs, bool changed)
 {
 	const struct lock *l = &fs->lock;
 	struct leave_facts f = {.connected = fs_connected(fs), .writes = atomic_load(&l->writes)};
-	uint64_t lost;
 
 	f.busy = atomic_load(&l->in_flight[0]) + atomic_load(&l->in_flight[1]) > 0;
-	nodes_count(&fs->tree.nodes, &f.open_files, &lost);
+	f.open_files = nodes_open_files(&fs->tree.nodes);
 	leave_look(&fs->leave, &f, changed);
 }
 
@@ -435,6 +436,8 @@ bool fs_connected(const struct fs *fs)
 
 void fs_stats(struct fs *fs, struct fs_stats *out)
 {
+	struct lost_counts lost;
+
 	*out = (struct fs_stats){
 		.cached_inodes = atomic_load(&fs->tree.nodes.known),
 		.refused_writes = atomic_load(&fs->lock.refused_writes),
@@ -442,7 +445,9 @@ void fs_stats(struct fs *fs, struct fs_stats *out)
 		.recovered = atomic_load(&fs->tree.env.recovered),
 		.draining = atomic_load(&fs->lock.draining),
 	};
-	nodes_count(&fs->tree.nodes, &out->open_files, &out->lost_ranges);
+	out->open_files = nodes_open_files(&fs->tree.nodes);
+	lost_count(fs->cfg.store->lost, &lost);
+	out->lost_ranges = lost.ranges;
 }
 
 void fs_last_lock(struct fs *fs, struct fs_lock_report *out)

@@ -382,6 +382,8 @@ void store_close(struct store *s)
 	writing_key_free(s->list_key);
 	journal_close(s->journal);
 	journal_key_free(s->journal_key);
+	lost_free(s->lost);
+	lost_key_free(s->lost_key);
 	leeway_free(&s->leeway);
 	auto_close(&s->host_fd);
 	auto_close(&s->lock_fd); /* lets go of the owner lock, last: who gets it gets the other too */

@@ -12,6 +12,7 @@
 #include "crypto/pin.h"
 #include "crypto/session.h"
 #include "fs/store/leeway.h"
+#include "fs/store/lost.h"
 
 struct stat;
 struct timespec;
@@ -34,6 +35,7 @@ struct live;
 #define STORE_INFLIGHT "inflight"
 #define STORE_WRITING "writing"
 #define STORE_JOURNAL "journal"
+#define STORE_LOST "lost"
 #define STORE_LOCK "lock"
 
 struct store_copies; /* store.c: keyring copies found, and the pin */
@@ -62,6 +64,8 @@ struct store {
 	struct writing_key *list_key;    /* of the session, until `written` has it */
 	struct journal *journal;         /* fs/store/journal.h; as `slots` */
 	struct journal_key *journal_key; /* of the session, until `journal` has it */
+	struct lost *lost;               /* fs/store/lost.h: what mounts lost; NULL until store_begin() */
+	struct lost_key *lost_key;       /* until `lost` has it */
 	size_t slot_len;
 	bool read_only;
 	bool first_contact; /* neither a pin nor store_open.store_id says which store it must be: tell it */

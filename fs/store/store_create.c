@@ -24,7 +24,8 @@ struct making {
 
 static void making_undo(struct making *m)
 {
-	static const char *const own[] = {STORE_KEYRING, STORE_KEYRING_COPY, STORE_SESSION, STORE_INFLIGHT, STORE_LOCK};
+	static const char *const own[] = {STORE_KEYRING,  STORE_KEYRING_COPY, STORE_SESSION,
+					  STORE_INFLIGHT, STORE_LOST,         STORE_LOCK};
 
 	if (m->dir_fd < 0 && m->made_dir)
 		rmdir(m->path);
@@ -86,6 +87,8 @@ static int making_own(int own_fd, const struct keyring *k, const struct store_ke
 		r = store_write_file(own_fd, STORE_LOCK, "", 0, 0600);
 	if (r == 0)
 		r = store_inflight_make(own_fd, inflight_slot_len(&k->layout));
+	if (r == 0)
+		r = lost_make(own_fd, keys, clean.number);
 	if (r == 0)
 		r = store_write_file(own_fd, STORE_KEYRING, k->bytes, k->len, 0600);
 	if (r == 0)

@@ -149,6 +149,11 @@ static int leeway_take(struct store *s, const struct store_keys *keys, const str
 		s->journal_key = NULL;
 		r = journal_key_new(keys, v->next, &s->journal_key);
 	}
+	if (r == 0) {
+		lost_key_free(s->lost_key);
+		s->lost_key = NULL;
+		r = lost_key_new(keys, &s->lost_key);
+	}
 	if (r == 0 && s->leeway.lost)
 		note(log, LOG_WARNING,
 		     "the list of files that were being written in %s was taken away or altered: no unfinished end is "
@@ -323,6 +328,46 @@ static int journal_begin(struct store *s, store_log_fn log)
 	return r;
 }
 
+/* What earlier mounts have lost: told, and known to this one. */
+static int lost_begin(struct store *s, store_log_fn log)
+{
+	const struct lost_config cfg = {
+		.own_fd = s->own_fd,
+		.data_fd = s->data_fd,
+		.session = s->session.number,
+		.last_session = s->last_session,
+		.expected = s->keyring->ro_compat & FEATURE_RO_LOST,
+		.read_only = s->read_only,
+		.log = log,
+	};
+	struct lost_counts n;
+
+	bool told = s->lost; /* it was begun for reading, and is for writing now */
+	lost_free(s->lost);
+	s->lost = NULL;
+	int r = lost_open(&cfg, s->lost_key, &s->lost);
+	if (r)
+		return r;
+	s->lost_key = NULL;
+	lost_count(s->lost, &n);
+	if (told)
+		return 0;
+	if (n.altered)
+		note(log, LOG_WARNING,
+		     "the list of what was lost in %s was taken away, altered or put back: what it named may read as "
+		     "if "
+		     "nothing had happened, until `byokfs verify --repair` has looked",
+		     s->path);
+	if (n.overflowed)
+		note(log, LOG_WARNING, "%s has lost more than the list of it has room for", s->path);
+	if (n.ranges)
+		note(log, LOG_WARNING,
+		     "%llu ranges of %llu files of %s were lost by an earlier mount, and read as errors until they are "
+		     "written again: `byokfs verify` names them",
+		     (unsigned long long)n.ranges, (unsigned long long)n.files, s->path);
+	return 0;
+}
+
 /* Temporary files that a crash left in STORE/byokfs. */
 static void sweep(const struct store *s)
 {
@@ -339,6 +384,9 @@ static int begin_read_only(struct store *s, struct gate *g, store_log_fn log)
 {
 	uint8_t record[SESSION_LEN];
 	int r = session_records(s, g, record, log);
+	if (r < 0)
+		return r;
+	r = lost_begin(s, log);
 	if (r < 0)
 		return r;
 	r = replay_pending(s);
@@ -398,6 +446,9 @@ static int begin(struct store *s, struct gate *g, store_log_fn log, const char *
 		return r;
 	if ((r = journal_begin(s, log)) < 0)
 		return r;
+	*step = "make " STORE_OWN "/" STORE_LOST " of";
+	if ((r = lost_begin(s, log)) < 0)
+		return r;
 	*step = "write the session of";
 	if ((r = session_put(s, record)) < 0)
 		return r;
@@ -449,6 +500,8 @@ int store_end(struct store *s, bool verified)
 	s->written = NULL;
 	journal_close(s->journal);
 	s->journal = NULL;
+	lost_free(s->lost);
+	s->lost = NULL;
 	if (s->read_only || s->session.state != SESSION_OPEN)
 		return 0;
 	/*

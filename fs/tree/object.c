@@ -197,6 +197,18 @@ static int special_attr(struct tree *t, struct node *n, struct stat *st)
 	return 0;
 }
 
+/* What was lost behind the SIZE bytes of N that are stored is part of the size that is told. */
+static uint64_t told_size(struct tree *t, struct node *n, uint64_t size)
+{
+	uint8_t id[ID_LEN];
+
+	/* one whose header cannot be had has nothing that could be read, lost or not */
+	if (!lost_maybe(t->env.lost, n->ino) || obj_id(t, n, id))
+		return size;
+	(void)lost_any(t->env.lost, &(struct lost_of){id, n->ino});
+	return file_env_told_size(&t->env, id, size);
+}
+
 int obj_attr(struct tree *t, struct node *n, struct stat *st)
 {
 	if (n == t->nodes.root && t->root_only)
@@ -214,7 +226,7 @@ int obj_attr(struct tree *t, struct node *n, struct stat *st)
 	else if (layout_classify(&t->env.layout, (uint64_t)st->st_size, &size) != OBJECT_FILE)
 		size = 0;
 	pthread_mutex_unlock(&n->lock);
-	st->st_size = (off_t)size;
+	st->st_size = (off_t)told_size(t, n, size);
 	st->st_blksize = 4096;
 	times_answer(&t->env, n, st);
 	return 0;

@@ -72,8 +72,12 @@ int obj_unlink(struct tree *t, struct at at, bool may_wait)
 	if (r)
 		return r;
 	keep_if_known(t, d.d->fd, dn.name, &st);
+	uint8_t id[ID_LEN];
+	bool lost = obj_lost_begin(t, d.d->fd, dn.name, &st, id);
 	if (unlinkat(d.d->fd, dn.name, 0))
 		return -errno;
+	if (lost)
+		lost_gone(t->env.lost, id);
 	node_drop_name(&t->nodes, st.st_dev, st.st_ino, at.dir, dn.name);
 	obj_sidecar_remove(d.d->fd, &dn);
 	return 0;
@@ -327,6 +331,7 @@ static int keep_after(struct tree *t, const struct side *from, const struct side
 static int rename_on_disk(struct tree *t, struct side *from, struct side *to, unsigned flags, struct emptied *e)
 {
 	bool replaces = to->there && flags == 0, made = false;
+	uint8_t id[ID_LEN];
 	int r = 0;
 
 	if (replaces)
@@ -337,8 +342,12 @@ static int rename_on_disk(struct tree *t, struct side *from, struct side *to, un
 		r = keep_before(t, from, to);
 	if (!r && replaces && S_ISDIR(to->st.st_mode) && S_ISDIR(from->st.st_mode))
 		r = empty_out(t, to->d.d->fd, to->dn.name, e);
-	if (!r && renameat2(from->d.d->fd, from->dn.name, to->d.d->fd, to->dn.name, flags) == 0)
+	bool lost = !r && replaces && obj_lost_begin(t, to->d.d->fd, to->dn.name, &to->st, id);
+	if (!r && renameat2(from->d.d->fd, from->dn.name, to->d.d->fd, to->dn.name, flags) == 0) {
+		if (lost)
+			lost_gone(t->env.lost, id);
 		return 0;
+	}
 	if (!r) {
 		r = -errno;
 		put_back(t, e);

@@ -45,4 +45,7 @@ int obj_special_write(struct tree *t, const struct make *m, int dir_fd, struct s
 /* Give it its NAME on disk, which must be free (-EEXIST). On an error nothing is left. */
 int obj_special_publish(int dir_fd, const struct sealed_special *s, const char *name) MUST_CHECK;
 
+/* Before the name DISK goes: true if it is a file's last one and the file may have lost something: its ID, for lost_gone(). */
+bool obj_lost_begin(struct tree *t, int dir_fd, const char *disk, const struct stat *st, uint8_t id[ID_LEN]);
+
 #endif

@@ -13,6 +13,7 @@ int tree_init(struct tree *t, const struct store *s, struct gate *gate, bool rea
 		.unclean = s->unclean != 0,
 		.leeway = &s->leeway,
 		.written = s->written,
+		.lost = s->lost,
 		.read_only = read_only,
 		.log = log,
 		.slots = s->slots,

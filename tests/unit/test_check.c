@@ -6,6 +6,7 @@
 #include <fnmatch.h>
 
 #include "tests/unit/fault.h"
+#include "fs/store/lost_own.h"
 #include "tests/unit/store_rig.h"
 
 #define SEEN_MAX 256
@@ -662,6 +663,68 @@ START_TEST(test_being_written)
 }
 END_TEST
 
+/* The file id of DISK in data/. */
+static void id_of(const char *disk, uint8_t id[ID_LEN])
+{
+	AUTO(auto_close) int fd = openat(data(), disk, O_RDONLY | O_CLOEXEC);
+	uint8_t head[HEADER_ID_END];
+
+	ck_assert_int_eq(store_pread_full(fd, head, sizeof(head), 0), 0);
+	memcpy(id, header_file_id(head), ID_LEN);
+}
+
+/* What was lost is named, file and bytes, once; zeros in its place are no news; it keeps nobody from counting as clean. */
+START_TEST(test_lost)
+{
+	const uint64_t record = layout_record_len(&rig.store->keyring->layout);
+	uint8_t id[ID_LEN], gone[ID_LEN] = {9};
+
+	ck_assert_int_eq(lost_new(&rig.store->lost), 0);
+	struct lost *l = rig.store->lost;
+	id_of(three, id);
+	ck_assert_int_eq(lost_add(l, &(struct lost_of){id, 0}, RIG_BLOCK, 2 * RIG_BLOCK), 0);
+	ck_assert_int_eq(lost_add(l, &(struct lost_of){id, 0}, 100000, UINT64_MAX), 0);
+	AUTO(auto_close) int fd = openat(data(), three, O_WRONLY | O_CLOEXEC);
+	uint8_t *zeros = calloc(1, record);
+	ck_assert_int_eq(store_pwrite_full(fd, zeros, record, layout_record_off(&rig.store->keyring->layout, 1)), 0);
+	ck_assert_int_eq(run(0), 0);
+	ck_assert_int_eq(n_seen, 2);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(seen[i].code, CHECK_LOST_RANGE);
+		ck_assert_int_eq(seen[i].severity, CHECK_DAMAGE);
+		ck_assert_str_eq(seen[i].plain, "/three");
+	}
+	ck_assert_ptr_nonnull(strstr(seen[0].text, "bytes 4096 to 8191 are lost"));
+	ck_assert_ptr_nonnull(strstr(seen[1].text, "all from byte 100000 on is lost"));
+	ck_assert(seen[0].block == 1 && seen[0].last == 1);
+	ck_assert(counts.damage == 2 && counts.lost == 2);
+	/* what is beside it is damage as ever */
+	ck_assert_int_eq(store_pwrite_full(fd, zeros, record, layout_record_off(&rig.store->keyring->layout, 0)), 0);
+	ck_assert_int_eq(run(0), 0);
+	ck_assert(counts.damage == 3 && counts.lost == 2 && saw(CHECK_BLOCK) && saw(CHECK_BLOCK)->last == 0);
+	free(zeros);
+	/* of a file that is no more: told, and forgotten by a repair that has seen all */
+	lost_cut(l, &(struct lost_of){id, 0}, 0, UINT64_MAX);
+	ck_assert_int_eq(lost_add(l, &(struct lost_of){gone, 4711}, 0, 1), 0);
+	l->head.altered = true;
+	ck_assert_int_eq(run(1), 0);
+	ck_assert_ptr_null(saw(CHECK_LOST_RANGE)); /* the damaged one could have been it */
+	ck_assert_int_eq(unlinkat(data(), three, 0), 0);
+	ck_assert_int_eq(run(0), 0);
+	ck_assert(saw(CHECK_LOST_RANGE) && saw(CHECK_LOST_RANGE)->severity == CHECK_NOTE);
+	ck_assert_ptr_nonnull(strstr(saw(CHECK_LOST_RANGE)->text, "not there any more (inode 4711)"));
+	check_list(&(struct check_config){.store = rig.store, .problem = problem}, &counts);
+	ck_assert_uint_eq(counts.damage, 0); /* the repair before has settled that */
+	ck_assert_int_eq(run(1), 0);
+	ck_assert(!lost_maybe(l, 4711) || !lost_hit(l, gone, 0, 1));
+	ck_assert_int_eq(run(0), 0);
+	ck_assert_ptr_null(saw(CHECK_LOST_RANGE));
+	l->head.altered = l->head.overflowed = true;
+	check_list(&(struct check_config){.store = rig.store, .problem = problem}, &counts);
+	ck_assert_uint_eq(counts.damage, 2);
+}
+END_TEST
+
 /* A shrink that was not finished: the size says that all is well, the end does not. */
 START_TEST(test_earlier_end)
 {
@@ -1087,6 +1150,7 @@ int main(void)
 		test_large,
 		test_unreadable,
 		test_refused_meanwhile,
+		test_lost,
 	};
 	Suite *s = suite_create("check");
 	TCase *t = tcase_create("check");

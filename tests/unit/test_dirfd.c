@@ -354,7 +354,6 @@ START_TEST(classes)
 		ck_assert_uint_eq(collect_all(NODE_FOLDER, ids, step), 2);
 		ck_assert_uint_eq(ids[0], NODE_ROOT);
 		ck_assert_uint_eq(ids[1], folder->id);
-		ck_assert_uint_eq(collect_all(NODE_LOST, ids, step), 0);
 	}
 	size_t n = collect_all(NODE_OTHER, ids, 100);
 	ck_assert_uint_eq(n, N - 10 + 1);
@@ -364,32 +363,6 @@ START_TEST(classes)
 		rising++;
 	ck_assert_uint_eq(rising, n);
 	free(ids);
-}
-END_TEST
-
-/* What is lost is found when the kernel has forgotten the inode, and is no part of the other classes then. */
-START_TEST(lost_and_forgotten)
-{
-	struct node *n = known(20, OBJECT_FILE);
-	uint64_t ids[4], id = n->id, open_files, lost;
-
-	ck_assert(node_live(nodes, id));
-	ck_assert_int_eq(ranges_add(&n->lost, 0, 10), 0);
-	ck_assert_int_eq(ranges_add(&n->lost, 20, 30), 0);
-	atomic_store(&n->lost_any, true);
-	nodes_count(nodes, &open_files, &lost);
-	ck_assert_uint_eq(lost, 2);
-	ck_assert_uint_eq(open_files, 0);
-	node_forget(nodes, n, 1);
-	ck_assert(!node_live(nodes, id));
-	ck_assert_uint_eq(collect_all(NODE_LOST, ids, 1), 1);
-	ck_assert_uint_eq(ids[0], id);
-	ck_assert_uint_eq(collect_all(NODE_OTHER, ids, 1), 0);
-	nodes_count(nodes, &open_files, &lost);
-	ck_assert_uint_eq(lost, 2);
-	ck_assert(node_live(nodes, NODE_ROOT));
-	ck_assert(!node_live(nodes, 0));
-	ck_assert(!node_live(nodes, id + 1));
 }
 END_TEST
 
@@ -407,7 +380,6 @@ int main(void)
 	tcase_add_test(c, by_another_name);
 	tcase_add_test(c, removed_and_still_used);
 	tcase_add_test(c, classes);
-	tcase_add_test(c, lost_and_forgotten);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);

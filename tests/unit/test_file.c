@@ -161,6 +161,7 @@ static void begin(uint32_t block_len, uint64_t max)
 	nodes = calloc(1, sizeof(*nodes));
 	ck_assert_int_eq(nodes_init(nodes, rig.store->data_fd), 0);
 	env = (struct file_env){.gate = rig.gate, .layout = rig.store->keyring->layout, .nodes = nodes, .log = quiet};
+	ck_assert_int_eq(lost_new(&env.lost), 0);
 	store_boot_id(env.boot_id);
 	ck_assert_int_eq(file_work_init(&work, &env.layout, calloc(1, rig.store->slot_len)), 0);
 	dead_slot = malloc(rig.store->slot_len);
@@ -179,6 +180,7 @@ static void end(void)
 	file_work_free(&work);
 	nodes_free(nodes);
 	free(nodes);
+	lost_free(env.lost);
 	free(dead_slot);
 	free(model);
 	free(content);

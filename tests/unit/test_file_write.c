@@ -2,7 +2,7 @@
 /* Changes of a file around block edges, every combination, against a byte array: done, failing at each call, refused. */
 #include <linux/falloc.h>
 
-#include "fs/inode/file.h"
+#include "fs/inode/file_own.h"
 #include "tests/unit/fault.h"
 #include "tests/unit/store_rig.h"
 
@@ -72,6 +72,7 @@ static void setup(void)
 	nodes = calloc(1, sizeof(*nodes));
 	ck_assert_int_eq(nodes_init(nodes, rig.store->data_fd), 0);
 	env = (struct file_env){.gate = rig.gate, .layout = rig.store->keyring->layout, .nodes = nodes, .log = on_log};
+	ck_assert_int_eq(lost_new(&env.lost), 0);
 	ck_assert_int_eq(file_work_init(&work, &env.layout, calloc(1, inflight_slot_len(&env.layout))), 0);
 	for (size_t i = 0; i < SPACE; i++)
 		content[i] = (uint8_t)(i % 251 + 1);
@@ -87,6 +88,7 @@ static void teardown(void)
 	file_work_free(&work);
 	nodes_free(nodes);
 	free(nodes);
+	lost_free(env.lost);
 	rig_end(&rig);
 }
 
@@ -362,6 +364,190 @@ START_TEST(lost_until_written)
 }
 END_TEST
 
+static bool says_sparse(void)
+{
+	size = file_size(file);
+	return head_on_disk().flags & FINAL_SPARSE;
+}
+
+/* A write that fails beside a gap, or would have opened one, leaves no more holes than there were. */
+START_TEST(failure_opens_no_hole)
+{
+	begin_with(B, false);
+	fail_at(CALL_PWRITE, 0);
+	ck_assert_int_eq(write_at(3 * B, B), -ENOSPC);
+	ck_assert(struck() && !says_sparse());
+	must_write(B, B); /* in order: nothing of the one before is left in the account of gaps */
+	ck_assert(!says_sparse() && !file->holes && file->gaps.n == 0);
+	must_write(4 * B, B); /* out of order, and what is to come in between fails once */
+	ck_assert(says_sparse() && !file->holes);
+	fail_at(CALL_PWRITE, 0);
+	ck_assert_int_eq(write_at(2 * B, B), -ENOSPC);
+	ck_assert(struck());
+	must_write(2 * B, B);
+	ck_assert(says_sparse());
+	must_write(3 * B, B);
+	ck_assert(!says_sparse() && file->gaps.n == 0);
+	sparse = false;
+	compare("filled", 0, 0);
+	/* a truncate that fails, in between */
+	must_write(SPACE - B, B);
+	must_truncate(5 * B);
+	begin_with(B, false);
+	must_write(3 * B, B);
+	fail_at(CALL_PWRITE, 0);
+	ck_assert_int_eq(file_truncate(file, &work, 2 * B), -ENOSPC);
+	ck_assert(struck());
+	must_write(B, 2 * B);
+	ck_assert(!says_sparse() && !file->holes);
+	sparse = false;
+	compare("filled after a failed truncate", 0, 0);
+}
+END_TEST
+
+/* What was lost is no hole, whether what lies behind it came before or after; nor is it one that a new open finds. */
+START_TEST(what_was_lost_is_no_hole)
+{
+	const uint8_t *plain;
+	uint64_t at;
+	size_t got;
+
+	for (int behind_first = 0; behind_first < 2; behind_first++) {
+		begin_with(B, false);
+		if (behind_first)
+			must_write(3 * B, 2 * B);
+		file_lost(file, B, 2 * B);
+		if (!behind_first)
+			must_write(3 * B, 2 * B);
+		file_unsparse(file, &work);
+		ck_assert(!says_sparse() && !file->holes);
+		reopen();
+		ck_assert(!says_sparse() && !file->holes);
+		ck_assert_int_eq(file_read(file, &work, B, 1, &plain, &got), -EIO);
+		ck_assert_int_eq(file_read(file, &work, 3 * B - 1, 1, &plain, &got), -EIO);
+		ck_assert_int_eq(file_read(file, &work, 3 * B, 2 * B, &plain, &got), 0);
+		/* without the list it does not read either */
+		struct lost *list = env.lost;
+		env.lost = NULL;
+		atomic_store(&node->lost_any, false);
+		ck_assert_int_eq(file_read(file, &work, B, 1, &plain, &got), -EIO);
+		ck_assert_int_eq(file_read(file, &work, 2 * B, 1, &plain, &got), -EIO);
+		env.lost = list;
+		reopen();
+		ck_assert_int_eq(file_seek(file, &work, B, SEEK_DATA, &at), 0);
+		ck_assert_uint_eq(at, B);
+		must_write(B, 2 * B);
+		sparse = false;
+		compare("written again", B, 3 * B);
+	}
+}
+END_TEST
+
+/* Holes and what was lost side by side: holes read as zeros, and who looks for data finds what was lost. */
+START_TEST(lost_beside_holes)
+{
+	const uint8_t *plain;
+	uint64_t at;
+	size_t got;
+
+	begin_with(B, false);
+	file_lost(file, 2 * B, B);
+	must_write(4 * B, B); /* blocks 1 and 3 are holes, 2 is lost */
+	ck_assert(says_sparse());
+	ck_assert_int_eq(file_read(file, &work, B, B, &plain, &got), 0);
+	ck_assert_int_eq(file_read(file, &work, 3 * B, B, &plain, &got), 0);
+	ck_assert_int_eq(file_read(file, &work, 2 * B, 1, &plain, &got), -EIO);
+	ck_assert_int_eq(file_seek(file, &work, B, SEEK_DATA, &at), 0);
+	ck_assert_uint_eq(at, 2 * B);
+	ck_assert_int_eq(file_seek(file, &work, 2 * B + 5, SEEK_DATA, &at), 0);
+	ck_assert_uint_eq(at, 2 * B + 5);
+	ck_assert_int_eq(file_seek(file, &work, 3 * B, SEEK_DATA, &at), 0);
+	ck_assert_uint_eq(at, 4 * B);
+	ck_assert_int_eq(file_seek(file, &work, 0, SEEK_HOLE, &at), 0);
+	ck_assert_uint_eq(at, B);
+	ck_assert_int_eq(file_seek(file, &work, 2 * B, SEEK_HOLE, &at), 0);
+	ck_assert_uint_eq(at, 3 * B);
+	ck_assert_int_eq(file_seek(file, &work, 4 * B, SEEK_HOLE, &at), 0);
+	ck_assert_uint_eq(at, 5 * B);
+	ck_assert_int_eq(file_seek(file, &work, 5 * B, SEEK_HOLE, &at), -ENXIO);
+}
+END_TEST
+
+/* Of a block that was lost in part, and is not there, a part can be written again: the rest stays lost. */
+START_TEST(a_lost_block_in_parts)
+{
+	const uint8_t *plain;
+	size_t got;
+
+	begin_with(B, false);
+	file_lost(file, B + 10, 20);
+	must_write(3 * B, B); /* block 2 is a hole; of block 1, which nobody wrote, 20 bytes were lost */
+	must_write(B + 12, 5);
+	ck_assert_int_eq(file_read(file, &work, B + 12, 5, &plain, &got), 0);
+	ck_assert_mem_eq(plain, content, 5);
+	ck_assert_int_eq(file_read(file, &work, B + 17, 1, &plain, &got), -EIO);
+	ck_assert_int_eq(file_read(file, &work, B, 1, &plain, &got), sparse ? 0 : -EIO);
+	begin_with(3 * B, false); /* torn by what failed */
+	uint8_t rubbish[B] = {1};
+	ck_assert_int_eq(store_pwrite_full(file_fd(file), rubbish, B, layout_record_off(&env.layout, 1)), 0);
+	ck_assert_int_eq(write_at(B + 5, 5), -EIO); /* damage is no loss */
+	file_lost(file, B, 4);
+	must_write(B + 5, 5);
+	ck_assert_int_eq(file_read(file, &work, B + 5, 5, &plain, &got), 0);
+	ck_assert_int_eq(file_read(file, &work, B + 10, 1, &plain, &got), -EIO);
+	must_write(B, B);
+	compare("written again", B, 2 * B);
+}
+END_TEST
+
+/* What was lost behind the end is part of the size that is told: data, until it is written, cut off or made a hole. */
+START_TEST(lost_behind_the_end)
+{
+	const uint8_t *plain;
+	uint64_t at;
+	size_t got;
+
+	begin_with(B + 5, false);
+	file_lost(file, B + 5, 3 * B);
+	reopen();
+	ck_assert_uint_eq(file_size(file), B + 5);
+	ck_assert_uint_eq(file_told_size(file), 4 * B + 5);
+	ck_assert_int_eq(file_read(file, &work, B, 5, &plain, &got), 0);
+	ck_assert_int_eq(file_read(file, &work, 2 * B, 5, &plain, &got), -EIO);
+	ck_assert_int_eq(file_seek(file, &work, 2 * B, SEEK_DATA, &at), 0);
+	ck_assert_uint_eq(at, 2 * B);
+	ck_assert_int_eq(file_seek(file, &work, 0, SEEK_HOLE, &at), 0);
+	ck_assert_uint_eq(at, 4 * B + 5);
+	ck_assert_int_eq(file_seek(file, &work, 4 * B + 5, SEEK_DATA, &at), -ENXIO);
+	file_lost(file, 5 * B, B); /* and a hole before more of it: nobody is to take it for the end */
+	ck_assert_int_eq(file_read(file, &work, 4 * B + 5, B - 5, &plain, &got), 0);
+	ck_assert_uint_eq(got, B - 5);
+	for (size_t i = 0; i < got; i++)
+		ck_assert_uint_eq(plain[i], 0);
+	file_found(file, 5 * B, 6 * B);
+	/* a room taken below the told end changes nothing; a hole in it keeps the rest */
+	ck_assert_int_eq(file_fallocate(file, &work, 0, 0, 3 * B), 0);
+	ck_assert_uint_eq(file_told_size(file), 4 * B + 5);
+	ck_assert_int_eq(file_read(file, &work, 3 * B + 1, 1, &plain, &got), -EIO);
+	ck_assert_int_eq(file_fallocate(file, &work, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 3 * B, 2 * B), 0);
+	ck_assert_uint_eq(file_told_size(file), 4 * B + 5);
+	ck_assert_int_eq(file_read(file, &work, 3 * B, B + 5, &plain, &got), 0);
+	ck_assert_uint_eq(got, B + 5);
+	ck_assert_int_eq(file_read(file, &work, 3 * B - 1, 1, &plain, &got), -EIO);
+	must_truncate(B + 5);
+	ck_assert_uint_eq(file_told_size(file), B + 5);
+	ck_assert(!node->lost_any);
+	/* appended to at the told end, it has no hole */
+	begin_with(B, false);
+	file_lost(file, B, 2 * B);
+	must_write(3 * B, B);
+	ck_assert(!says_sparse());
+	/* all of it lost, as far as anybody can tell: no size comes of that */
+	file_lost(file, 0, UINT64_MAX);
+	ck_assert_uint_eq(file_told_size(file), 4 * B);
+}
+END_TEST
+
 /* What is lost cannot be remembered: all of the file is lost rather than zeros read where there were bytes. */
 START_TEST(lost_without_memory)
 {
@@ -371,7 +557,9 @@ START_TEST(lost_without_memory)
 	begin_with(SPACE - 1, false);
 	for (uint64_t i = 0; i < 4; i++)
 		file_lost(file, 10 * i, 5);
-	ck_assert_uint_eq(node->lost.n, node->lost.cap);
+	struct lost_counts n;
+	lost_count(env.lost, &n);
+	ck_assert_uint_eq(n.ranges, 4); /* what the set has room for */
 	ck_assert_int_eq(file_read(file, &work, 5, 5, &plain, &got), 0);
 	no_memory = true;
 	file_lost(file, 50, 5);
@@ -460,6 +648,11 @@ int main(void)
 	tcase_add_test(c, an_end_that_cannot_be_put_back);
 	tcase_add_test(c, a_block_that_cannot_be_put_back);
 	tcase_add_test(c, lost_until_written);
+	tcase_add_test(c, failure_opens_no_hole);
+	tcase_add_test(c, what_was_lost_is_no_hole);
+	tcase_add_test(c, lost_beside_holes);
+	tcase_add_test(c, lost_behind_the_end);
+	tcase_add_test(c, a_lost_block_in_parts);
 	tcase_add_test(c, lost_without_memory);
 	tcase_add_test(c, first_lost_without_memory);
 	tcase_add_test(c, limits);

@@ -452,41 +452,6 @@ static void compare(const struct ranges *s, const uint8_t *bits, size_t n)
 	ck_assert_uint_eq(wrong, 0);
 }
 
-/* The kernel may forget an inode with lost ranges, and ask again: they must still be there. */
-START_TEST(what_was_lost_outlives_the_kernels_interest)
-{
-	struct node *n = look(t->root, "f", 77, OBJECT_FILE);
-	uint64_t id = n->id, open_files, lost;
-
-	ck_assert_int_eq(ranges_add(&n->lost, 4096, 8192), 0);
-	atomic_store(&n->lost_any, true);
-	node_forget(t, n, 1);
-	ck_assert(!node_live(t, id));
-	nodes_count(t, &open_files, &lost);
-	ck_assert_uint_eq(lost, 1);
-	ck_assert_ptr_eq(look(t->root, "f", 77, OBJECT_FILE), n);
-	ck_assert(node_live(t, id));
-	ck_assert(ranges_hit(&n->lost, 5000, 5001));
-
-	/* its last name goes: nobody can read it any more, and its inode number may come back as another file */
-	node_drop_name(t, 1, 77, t->root, "f");
-	node_forget(t, n, 1);
-	ck_assert_ptr_null(node_get(t, id));
-	nodes_count(t, &open_files, &lost);
-	ck_assert_uint_eq(lost, 0);
-
-	/* written again while known: an inode like any other */
-	n = look(t->root, "g", 78, OBJECT_FILE);
-	ck_assert_int_eq(ranges_add(&n->lost, 0, 1), 0);
-	atomic_store(&n->lost_any, true);
-	ranges_cut(&n->lost, 0, 1);
-	atomic_store(&n->lost_any, false);
-	id = n->id;
-	node_forget(t, n, 1);
-	ck_assert_ptr_null(node_get(t, id));
-}
-END_TEST
-
 /* Whoever watches from another process sees an id before the kernel can know it. */
 START_TEST(the_highest_id_is_shared)
 {
@@ -586,7 +551,7 @@ static void *work(void *arg)
 
 static void *collect(void *arg)
 {
-	uint64_t ids[16], open_files, lost;
+	uint64_t ids[16];
 	(void)arg;
 	while (!atomic_load(&stop)) {
 		for (enum node_class c = NODE_WRITTEN; c <= NODE_OTHER; c++) {
@@ -594,7 +559,7 @@ static void *collect(void *arg)
 			while (nodes_collect(t, c, &next, ids, 16) > 0)
 				;
 		}
-		nodes_count(t, &open_files, &lost);
+		(void)nodes_open_files(t);
 	}
 	return NULL;
 }
@@ -668,7 +633,6 @@ int main(void)
 	tcase_add_test(c, a_folder_taken_away);
 	tcase_add_test(c, what_is_owed_stays_owed_until_paid);
 	tcase_add_test(c, a_name_is_durable_with_its_folder);
-	tcase_add_test(c, what_was_lost_outlives_the_kernels_interest);
 	tcase_add_test(c, the_highest_id_is_shared);
 	tcase_add_test(c, ranges_like_a_bitmap);
 	tcase_add_test(c, side_by_side);

@@ -120,7 +120,7 @@ START_TEST(refused)
 		if (k && strcmp(list[i], "keyring-unknown-compat") == 0)
 			ck_assert((k->ro_compat & ~FEATURES_RO_COMPAT_KNOWN) == 1ull << 62 && k->compat == 1ull << 40);
 		if (k && strcmp(list[i], "keyring-journal") == 0)
-			ck_assert_uint_eq(k->ro_compat, FEATURES_RO_JOURNAL);
+			ck_assert_uint_eq(k->ro_compat, FEATURE_RO_JOURNAL);
 		store_keys_free(keys);
 		keyring_free(k);
 	}

@@ -283,6 +283,44 @@ START_TEST(unlinked_and_still_used)
 }
 END_TEST
 
+static bool is_lost(const uint8_t id[ID_LEN])
+{
+	struct lost_counts n;
+
+	lost_count(tree->env.lost, &n);
+	return n.files > 0 && lost_hit(tree->env.lost, id, 0, 1);
+}
+
+/* What was lost goes with the last name, by unlink or by a rename over it; and is part of the size that is told until then. */
+START_TEST(lost_goes_with_the_last_name)
+{
+	uint8_t id[ID_LEN];
+
+	for (int replaced = 0; replaced < 2; replaced++) {
+		ck_assert_int_eq(lost_new(&tree->env.lost), 0);
+		struct node *f = new_file(root(), "f"), *other = new_file(root(), "other");
+		struct stat st;
+		ck_assert_int_eq(obj_id(tree, f, id), 0);
+		ck_assert_int_eq(attr(f).st_size, 0);
+		ck_assert_int_eq(lost_add(tree->env.lost, &(struct lost_of){id, 0}, 0, 12345), 0);
+		ck_assert_int_eq(attr(f).st_size, 12345);
+		ck_assert_int_eq(attr(other).st_size, 0);
+		ck_assert_int_eq(obj_link(tree, f, at(root(), "g"), &st), 0);
+		ck_assert_int_eq(st.st_size, 12345);
+		ck_assert_int_eq(obj_unlink(tree, at(root(), "f"), true), 0);
+		ck_assert(is_lost(id));
+		drop(f);
+		ck_assert_int_eq(attr(look(root(), "g")).st_size, 12345);
+		ck_assert_int_eq(replaced ? rename_to("other", "g", 0) : obj_unlink(tree, at(root(), "g"), true), 0);
+		ck_assert(!is_lost(id));
+		lost_free(tree->env.lost);
+		tree->env.lost = NULL;
+		if (!replaced)
+			ck_assert_int_eq(obj_unlink(tree, at(root(), "other"), true), 0);
+	}
+}
+END_TEST
+
 START_TEST(unlink_that_fails)
 {
 	struct node *d = new_dir(root(), "d"), *f = new_file(root(), long_a);
@@ -751,6 +789,7 @@ static Suite *make_suite(void)
 	tcase_add_test(sidecars, planted_sidecar);
 	tcase_add_loop_test(sidecars, special_without_noreplace, 0, 2);
 	tcase_add_test(gone, unlinked_and_still_used);
+	tcase_add_test(gone, lost_goes_with_the_last_name);
 	tcase_add_test(gone, unlink_that_fails);
 	tcase_add_test(gone, unlink_beside_a_swap);
 	tcase_add_test(gone, empty_folder_goes);

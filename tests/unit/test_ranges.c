@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "fs/inode/node.h"
+#include "fs/store/ranges.h"
 
 #define WIDTH 9u /* of the bitmaps: all 512 sets are tried */
 

@@ -256,6 +256,11 @@ for name, cut, oldest, mark, extents in (
     entry += mac(UNDO, maced)
     case(name, root=ROOT, session=9, place=1280, seq=6, oldest=oldest, file_id=FILE.id, ino=77, disk_size=8820, cut=cut, path=path,
          extents=len(extents), ended=int(mark != bytes(4)), old=old, entry=entry.ljust(-(-len(entry) // 64) * 64, b'\0'))
+head = (b'BYOKFS1L' + struct.pack('>QQII', 9, 88, 1, 32766)).ljust(96, b'\0')
+case('lost-head', root=ROOT, session=9, ino=88, altered=1, overflowed=0, head=head + mac(store_key('lost'), head))
+for name, ino, start, end in (('lost-entry', 77, 4096, 1052672), ('lost-whole', 0, 0, 2 ** 64 - 1)):
+    entry = FILE.id + struct.pack('>QQQQ', ino, start, end, 0)
+    case(name, root=ROOT, file_id=FILE.id, ino=ino, start=start, end=end, entry=entry + mac(store_key('lost'), entry)[:16])
 
 PATH = b'A' * 255 + b'/b/c'
 head = b'BYOKFS1T' + b'VALD' + struct.pack('>I', 2) + FILE.id + struct.pack('>QQQII', 66, 77, 99999, len(PATH), 0)
@@ -369,7 +374,8 @@ for name, kind, major, minor, target, result in (
 
 # Which field of which cases is a seed for which fuzz target (tests/fuzz/fuzz_TARGET.c).
 SEEDS = {'header': ('header', 'header'), 'keyring': ('keyring', 'file'), 'pin': ('pin', 'file'),
-         'session': ('session', 'file'), 'writing': ('writing', 'entry'), 'inflight': ('inflight', 'head'), 'journal': ('journal', 'entry'), 'special': ('special', 'record'),
+         'session': ('session', 'file'), 'writing': ('writing', 'entry'),
+         'lost': ('lost', 'entry'), 'inflight': ('inflight', 'head'), 'journal': ('journal', 'entry'), 'special': ('special', 'record'),
          'name': ('name', 'disk'), 'sidecar': ('name', 'sidecar_data'), 'dirid': ('dirid', 'file'),
          'xattr': ('xattr', 'disk_name'), 'audit': ('audit', 'line'), 'final': ('final', 'cipher')}
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Sorted sets of byte ranges: lost writes and gaps. */
+/* Sorted sets of ranges: lost bytes and gaps. */
+#include "fs/store/ranges.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "fs/inode/node.h"
 
 /* Index of the first range that ends after POS. */
 static size_t first_after(const struct ranges *s, uint64_t pos)
@@ -90,6 +90,32 @@ bool ranges_hit(const struct ranges *s, uint64_t start, uint64_t end)
 	size_t i = first_after(s, start);
 
 	return start < end && i < s->n && s->r[i].start < end;
+}
+
+bool ranges_hold(const struct ranges *s, uint64_t start, uint64_t end)
+{
+	size_t i = first_after(s, start);
+
+	return i < s->n && s->r[i].start <= start && s->r[i].end >= end;
+}
+
+const struct range *ranges_next(const struct ranges *s, uint64_t pos)
+{
+	size_t i = first_after(s, pos);
+
+	return i < s->n ? &s->r[i] : NULL;
+}
+
+int ranges_copy(struct ranges *to, const struct ranges *from)
+{
+	if (from->n == 0)
+		return 0;
+	to->r = malloc(from->n * sizeof(*to->r));
+	if (!to->r)
+		return -ENOMEM;
+	memcpy(to->r, from->r, from->n * sizeof(*to->r));
+	to->n = to->cap = from->n;
+	return 0;
 }
 
 void ranges_clear(struct ranges *s)
