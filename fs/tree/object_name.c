@@ -313,7 +313,7 @@ static bool must_keep(struct tree *t, const struct side *from, const struct side
 }
 
 /* Before the rename: whatever a crash leaves of it, what is durable is found again. */
-static int keep_before(struct tree *t, const struct side *from, const struct side *to)
+static int place_before(struct tree *t, const struct side *from, const struct side *to)
 {
 	int r = to->keep ? obj_sync_place(t, to->at, &to->dn) : 0;
 
@@ -321,7 +321,7 @@ static int keep_before(struct tree *t, const struct side *from, const struct sid
 }
 
 /* After it, where the new entry might be lost and not the old one's removal. */
-static int keep_after(struct tree *t, const struct side *from, const struct side *to)
+static int place_after(struct tree *t, const struct side *from, const struct side *to)
 {
 	int r = to->keep && !t->nodes.names_follow ? obj_sync_entries(t, to->at.dir) : 0;
 
@@ -339,7 +339,7 @@ static int rename_on_disk(struct tree *t, struct side *from, struct side *to, un
 	if (!to->there)
 		r = obj_sidecar_write(to->at.dir, to->d.d->fd, &to->dn, &made);
 	if (!r)
-		r = keep_before(t, from, to);
+		r = place_before(t, from, to);
 	if (!r && replaces && S_ISDIR(to->st.st_mode) && S_ISDIR(from->st.st_mode))
 		r = empty_out(t, to->d.d->fd, to->dn.name, e);
 	bool lost = !r && replaces && obj_lost_begin(t, to->d.d->fd, to->dn.name, &to->st, id);
@@ -385,7 +385,7 @@ static int rename_leaving(struct tree *t, struct side *from, struct side *to, un
 	if (obj_goes_along(t, &from->st))
 		node_owe(to->at.dir, to->dn.name);
 	/* a sidecar that stays is harmless */
-	if (keep_after(t, from, to) == 0 && !(flags & (RENAME_EXCHANGE | RENAME_WHITEOUT)))
+	if (place_after(t, from, to) == 0 && !(flags & (RENAME_EXCHANGE | RENAME_WHITEOUT)))
 		obj_sidecar_remove(from->d.d->fd, &from->dn);
 	if (!leaves || r)
 		return r;

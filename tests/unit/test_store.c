@@ -393,7 +393,7 @@ START_TEST(newer_format)
 	pinned_refused(-ENOTSUP, "newer");
 	/* Unknown read-only-compatible feature: only -o ro. */
 	memcpy(bad, good, len);
-	bad[31] = 1;
+	bad[31] = 0x80;
 	save(KEYRING, bad, len);
 	save(COPY, bad, len);
 	pinned_refused(-ENOTSUP, "-o ro");
