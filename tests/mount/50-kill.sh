@@ -5,7 +5,7 @@
 
 rounds=5
 [ -z "${BYOKFS_SHORT:-}" ] || rounds=2
-[ -z "$LONG" ] || rounds=50
+[ -z "$LONG" ] || rounds=100 # three hundred kills in all
 writer=$(tool ackwriter) || fail 'compiling ackwriter'
 python3 "$here/tree.py" make "$W/source" --small --entries 2500 || fail 'making the tree'
 
@@ -18,6 +18,9 @@ kill_daemon() {
 
 remounts=0
 slowest=0
+acks=0
+lost=0
+verify=0
 remount() {
 	local t0
 	t0=$(now_ms)
@@ -44,11 +47,17 @@ for wrap in store file; do
 		wait $w 2>/dev/null
 		remount $wrap || exit
 		out=$("$writer" check "$W/mnt/acks" "$W/ack.log" 2>&1) && pass "round $round" || fail "$wrap, round $round: $(tail -n 4 <<<"$out")"
+		read -r n _ _ _ _ bad _ < <(tail -n 1 <<<"$out")
+		acks=$((acks + n)) lost=$((lost + bad))
 		umount_store
 	done
 	[ -n "${out:-}" ] && figure "$wrap: last round: $(tail -n 1 <<<"$out")"
-	out=$(byokfs verify "$W/$wrap" 2>&1) && pass "verify ($wrap)" || fail "verify after kills under small writes ($wrap): $(tail -n 5 <<<"$out")"
+	out=$(byokfs verify "$W/$wrap" 2>&1) && pass "verify ($wrap)" || {
+		verify=$((verify + 1))
+		fail "verify after kills under small writes ($wrap): $(tail -n 5 <<<"$out")"
+	}
 done
+figure "$((rounds * 2)) rounds, $acks acknowledgements, $lost lost or torn, $verify verify"
 
 # what is dirty when the daemon dies is lost, and close and fsync say so: 0 would mean that it is on the disk
 new_store dead

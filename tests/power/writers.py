@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Six writers that a power cut meets, and what must be there afterwards.
 
-usage: writers.py run KIND DIR LOG SEED    write in DIR until killed; LOG says what was begun and what was acknowledged
-       writers.py check KIND DIR LOG       print a line for each thing that is wrong; exit 1 if there is one
+usage: writers.py KIND DIR LOG SEED    write in DIR until killed; LOG says what was begun and what was acknowledged
 
-LOG has a JSON line before each step ("try") and one after what was acknowledged by fsync ("ack"); the log is elsewhere and
-survives. What was acknowledged must be there; what was tried since may be there, wholly or not, but nothing that nobody
-wrote may, and every file must open.
+LOG has a JSON line before each step ("try") and one after what was acknowledged by fsync ("ack"), with the moment (CLOCK_MONOTONIC);
+the log is elsewhere and survives. check(): what was acknowledged before the cut must be there; what was tried since may be there,
+wholly or not, but nothing that nobody wrote may, and every file must open. An acknowledgement that came after the cut counts for
+nothing: whoever gave it had no power any more (xfs answers 0 to fsync of a folder after its shutdown).
 """
+import errno
 import json
 import os
 import random
 import sys
+import time
 
 STEP = 1000
 BLOCK = 4096
@@ -36,14 +38,18 @@ class Log:
         self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def say(self, what, **facts):
-        os.write(self.fd, (json.dumps({'what': what, **facts}) + '\n').encode())
+        os.write(self.fd, (json.dumps({'what': what, 'at': time.monotonic(), **facts}) + '\n').encode())
 
 
-def read_log(path):
+def read_log(path, cut):
+    """The steps; what was acknowledged after CUT is only a step that was tried."""
     out = []
     for line in open(path, 'rb').read().split(b'\n'):
         try:
-            out.append(json.loads(line))
+            step = json.loads(line)
+            if step['what'] == 'ack' and step['at'] > cut:
+                step['what'] = 'late'
+            out.append(step)
         except ValueError:
             pass  # the last one, cut short by the kill
     return out
@@ -86,7 +92,7 @@ def openable(path):
     except FileNotFoundError:
         pass
     except OSError as e:
-        return ['%s: %s' % (path, e.strerror)]
+        return [('unopenable', '%s: %s' % (path, e.strerror))]
     return []
 
 
@@ -94,17 +100,17 @@ def prefix(path, least, most):
     try:
         data = open(path, 'rb').read()
     except OSError as e:
-        return ['%s: %s (%d bytes were acknowledged)' % (path, e.strerror, least)]
+        return [('lost' if e.errno == errno.ENOENT else 'unopenable', '%s: %s (%d bytes were acknowledged)' % (path, e.strerror, least))]
     bad = []
     if len(data) < least:
-        bad.append('%s: %d bytes, %d were acknowledged' % (path, len(data), least))
+        bad.append(('lost', '%s: %d bytes, %d were acknowledged' % (path, len(data), least)))
     if len(data) > most:
-        bad.append('%s: %d bytes, %d were written' % (path, len(data), most))
+        bad.append(('torn', '%s: %d bytes, %d were written' % (path, len(data), most)))
     good = pattern(0, len(data))
     if data != good:
         at = next(i for i in range(len(data)) if data[i] != good[i])
         zeros = data[at:].count(0)
-        bad.append('%s: wrong from %d on (acknowledged %d, length %d, %d zeros)' % (path, at, least, len(data), zeros))
+        bad.append(('zeros' if zeros else 'torn', '%s: wrong from %d on (acknowledged %d, length %d, %d zeros)' % (path, at, least, len(data), zeros)))
     return bad
 
 
@@ -112,6 +118,13 @@ def prefix(path, least, most):
 
 def run_replace(d, log, rnd):
     version = 0
+    for no in range(7):  # those of the rounds before are there
+        try:
+            there = int(open('%s/r%d' % (d, no), 'rb').read(13)[5:])
+            log.say('ack', name=no, version=there)
+            version = max(version, there)
+        except FileNotFoundError:
+            pass
     while True:
         version += 1
         name = '%s/r%d' % (d, version % 7)
@@ -136,14 +149,15 @@ def check_replace(d, steps):
         try:
             data = open(path, 'rb').read()
         except FileNotFoundError:
-            bad += ['%s: gone, version %d was acknowledged' % (path, acked)] if acked else []
+            bad += [('lost', '%s: gone, version %d was acknowledged' % (path, acked))] if acked else []
             continue
         except OSError as e:
-            bad.append('%s: %s' % (path, e.strerror))
+            bad.append(('unopenable', '%s: %s' % (path, e.strerror)))
             continue
         version = int(data[5:13]) if len(data) >= BLOCK else -1
         if version < acked or version > most or data != block(no, version) * (len(data) // BLOCK):
-            bad.append('%s: version %d (%d bytes), acknowledged %d' % (path, version, len(data), acked))
+            kind = 'lost' if 0 <= version < acked else 'zeros' if b'\0' in data else 'torn'
+            bad.append((kind, '%s: version %d (%d bytes), acknowledged %d' % (path, version, len(data), acked)))
     return bad
 
 
@@ -181,16 +195,17 @@ def check_blocks(d, steps):
     try:
         fd = os.open(d + '/blocks', os.O_RDONLY)
     except OSError as e:
-        return ['%s/blocks: %s' % (d, e.strerror)]
+        return [('lost' if e.errno == errno.ENOENT else 'unopenable', '%s/blocks: %s' % (d, e.strerror))]
     for i in range(N_BLOCKS):
         try:
             data = os.pread(fd, BLOCK, i * BLOCK)
             version = int(data[5:13]) if data[5:13].isdigit() else -1
             if not least[i] <= version <= most[i] or data != block(i, version):
-                bad.append('%s/blocks: block %d has version %d, acknowledged %d, written %d%s' %
-                           (d, i, version, least[i], most[i], ', torn' if version >= 0 and data != block(i, version) else ''))
+                kind = 'zeros' if b'\0' in data else 'torn' if data != block(i, version) else 'lost'
+                bad.append((kind, '%s/blocks: block %d has version %d, acknowledged %d, written %d' % (d, i, version, least[i], most[i])))
         except OSError as e:
-            bad.append('%s/blocks: block %d: %s' % (d, i, e.strerror))
+            bad.append(('unopenable', '%s/blocks: block %d: %s' % (d, i, e.strerror)))
+    os.close(fd)
     return bad
 
 
@@ -254,10 +269,7 @@ def run_make(d, log, rnd):
 def check_make(d, steps):
     state, bad = {}, []
     for s in steps:
-        if s['what'] == 'try':
-            state[s['name']] = None
-        else:
-            state[s['name']] = s
+        state[s['name']] = s if s['what'] == 'ack' else None
     for name, s in state.items():
         path = d + '/' + name
         if s is None:
@@ -265,7 +277,7 @@ def check_make(d, steps):
         elif s['there']:
             bad += prefix(path, s['size'], s['size'])
         elif os.path.lexists(path):
-            bad.append('%s: there, though its removal was acknowledged' % path)
+            bad.append(('lost', '%s: there, though its removal was acknowledged' % path))
     return bad
 
 
@@ -276,7 +288,8 @@ def run_xattr(d, log, rnd):
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     os.fsync(fd)
     sync_dir(d)
-    version = 0
+    version = int(os.getxattr(path, 'user.v')[:8]) if os.listxattr(path) else 0
+    log.say('ack', version=version)
     while True:
         version += 1
         log.say('try', version=version)
@@ -293,27 +306,28 @@ def check_xattr(d, steps):
     try:
         value = os.getxattr(path, 'user.v')
     except FileNotFoundError:
-        return bad + (['%s: gone' % path] if acked else [])
+        return bad + ([('lost', '%s: gone' % path)] if acked else [])
     except OSError as e:
-        return bad + (['%s: %s, version %d was acknowledged' % (path, e.strerror, acked)] if acked else [])
+        return bad + ([('lost', '%s: %s, version %d was acknowledged' % (path, e.strerror, acked))] if acked else [])
     version = int(value[:8])
     if not acked <= version <= most or value != value[:8] * (len(value) // 8):
-        bad.append('%s: attribute %d, acknowledged %d' % (path, version, acked))
+        bad.append(('lost' if version < acked else 'torn', '%s: attribute %d, acknowledged %d' % (path, version, acked)))
     return bad
 
 
 KINDS = ('append', 'replace', 'blocks', 'truncate', 'make', 'xattr')
 
 
-def main():
-    mode, kind, d, path = sys.argv[1:5]
-    if mode == 'run':
-        os.makedirs(d, exist_ok=True)
-        globals()['run_' + kind](d, Log(path), random.Random(sys.argv[5]))
-    bad = globals()['check_' + kind](d, read_log(path)) if os.path.exists(path) else []
-    for line in bad[:20]:
-        print(line)
-    sys.exit(bool(bad))
+def check(kind, d, log, cut):
+    """Acknowledgements before CUT; (kind, text) for each thing that is wrong; and what was acknowledged after it and is not there."""
+    if not os.path.exists(log):
+        return 0, [], []
+    steps = read_log(log, cut)
+    bad = globals()['check_' + kind](d, steps)
+    late = globals()['check_' + kind](d, read_log(log, float('inf')))
+    return sum(s['what'] == 'ack' for s in steps), bad[:20], [x for x in late if x not in bad]
 
 
-main()
+if __name__ == '__main__':
+    os.makedirs(sys.argv[2], exist_ok=True)
+    globals()['run_' + sys.argv[1]](sys.argv[2], Log(sys.argv[3]), random.Random(sys.argv[4]))
