@@ -232,6 +232,16 @@ static void say_special(struct check_run *run, const struct check_at *at, int r)
 		  f.repaired ? "; moved to " CHECK_LOST : "");
 }
 
+/* Nobody was told that it was made. */
+static void say_cut_off(struct check_run *run, const struct check_at *at)
+{
+	struct check_finding f = {.code = CHECK_STUMP, .severity = CHECK_CRASH};
+
+	f.repaired = run->repair && unlinkat(at->dir->fd, at->name, 0) == 0;
+	check_say(run, at, &f, "a symlink, fifo, socket or device node that a crash cut off while it was made%s",
+		  f.repaired ? "; removed" : "");
+}
+
 /* A special object: the record at its front, and nothing behind it. */
 static void check_special(struct check_work *w, const struct check_at *at, struct opened *o, enum object_type type)
 {
@@ -248,6 +258,10 @@ static void check_special(struct check_work *w, const struct check_at *at, struc
 	borrow_end(&b);
 	if (check_locked(run, r))
 		return;
+	if (r == -EBADMSG && check_made(run, at, o->fd, NULL)) {
+		say_cut_off(run, at);
+		return;
+	}
 	if (r) {
 		say_special(run, at, r);
 		return;
@@ -298,8 +312,6 @@ void check_file(struct check_work *w, const struct check_at *at)
 	enum object_type type = layout_classify(w->run->layout, (uint64_t)o.st.st_size, &size);
 	if (type == OBJECT_STUMP || (uint64_t)o.st.st_size < w->run->layout->header_len)
 		say_stump(w->run, at, check_excused(w->run, at, &o.st));
-	else if (type >= OBJECT_SYMLINK && check_blank_stump(w->run, at, o.fd, &o.st))
-		say_stump(w->run, at, true);
 	else if (type >= OBJECT_SYMLINK && !is_cut_file(o.fd))
 		check_special(w, at, &o, type);
 	else

@@ -255,23 +255,48 @@ static int check_folder(struct tree *t, struct node *n)
 	return r;
 }
 
+/* 1 the special object of TYPE in RECORD authenticates, 0 it does not, -EACCES. */
+static int special_whole(struct tree *t, int type, const uint8_t record[SPECIAL_RECORD_MAX])
+{
+	AUTO(borrow_end) struct borrow b = {0};
+	struct special s;
+	int r = borrow_store(&b, t->env.gate, GATE_USE_NEW);
+
+	if (r)
+		return r;
+	r = special_open(b.store, (enum object_type)type, record, SPECIAL_RECORD_MAX, &s);
+	secret_wipe(s.target, sizeof(s.target));
+	return r == 0;
+}
+
 /*
  * After a crash a file may have been cut to the very size that tells a special object: its front says what it is. And of a special
- * object that was being made there may be nothing but the size: an empty file now, as one without even that.
+ * object that was being made its size may be there, and not its bytes: nobody was told of it, so it has never been. -ENOENT: that.
  */
-static int type_after_crash(struct tree *t, struct node *dir, int dir_fd, const char *disk, int type)
+static int type_after_crash(struct tree *t, struct node *dir, int dir_fd, const char *disk, int *type)
 {
-	uint8_t front[HEADER_MAGIC_LEN];
+	uint8_t record[SPECIAL_RECORD_MAX];
 	struct stat st;
 
-	if (!t->env.unclean || type < OBJECT_SYMLINK || type == OBJECT_DIR)
-		return type;
+	if (!t->env.unclean || *type < OBJECT_SYMLINK || *type == OBJECT_DIR)
+		return 0;
 	AUTO(auto_close) int fd = store_open_lifted(dir_fd, disk, O_RDONLY);
-	if (fd < 0 || fstat(fd, &st) || store_pread_full(fd, front, sizeof(front), 0))
-		return type;
-	bool blank = leeway_stump(t->env.leeway, &st, writing_place(dir->ino, disk)) &&
-		     store_is_blank(fd, (uint64_t)st.st_size, 0) == 1;
-	return blank || header_begins(front) ? OBJECT_FILE : type;
+	if (fd < 0 || fstat(fd, &st) || store_pread_full(fd, record, sizeof(record), 0))
+		return 0;
+	if (header_begins(record)) {
+		*type = OBJECT_FILE;
+		return 0;
+	}
+	if (!leeway_made(t->env.leeway, &st, NULL, writing_place(dir->ino, disk), leeway_born(fd)))
+		return 0;
+	int r = special_whole(t, *type, record);
+	if (r)
+		return r < 0 ? r : 0;
+	log_node(t, dir,
+		 "a link, fifo, socket or device in this folder was being made when the machine went down: it is gone");
+	if (!t->env.read_only && unlinkat(dir_fd, disk, 0) == 0)
+		atomic_fetch_add(&t->env.recovered, 1);
+	return -ENOENT;
 }
 
 /* No size is told before it is known where the file ends; ST is what it is afterwards. */
@@ -305,7 +330,9 @@ int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct n
 		log_node(t, dir, "something in this folder is neither a folder nor a regular file of the store");
 		return r;
 	}
-	key.type = type_after_crash(t, dir, d.d->fd, disk, key.type);
+	r = type_after_crash(t, dir, d.d->fd, disk, &key.type);
+	if (r)
+		return r;
 	r = node_lookup(&t->nodes, &key, dir, disk, out);
 	if (r)
 		return r;

@@ -337,10 +337,11 @@ int obj_special_write(struct tree *t, const struct make *m, int dir_fd, struct s
 	if (fd < 0)
 		return -errno;
 	int r = list_special(t, s, m->at.dir, fd);
-	if (!r)
-		r = store_pwrite_full(fd, s->record, s->len, 0);
+	/* the size first, which is on disk before the name then: without it nobody would know that it was no file */
 	if (!r && ftruncate(fd, (off_t)layout_special_size(&t->env.layout, s->type)))
 		r = -errno;
+	if (!r)
+		r = store_pwrite_full(fd, s->record, s->len, 0);
 	if (!r)
 		r = give_to_creator(fd, dir_fd, m);
 	if (r)

@@ -203,6 +203,7 @@ START_TEST(torn)
 	new_file(root(), "old");
 	fill("old", 5000);
 	new_file(root(), "old zeros");
+	ck_assert_int_eq(try_special(root(), "old link", 'l'), 0);
 	next_mount(false);
 	fill("old", 10); /* listed, but of long ago */
 	fill("old zeros", 10);
@@ -225,12 +226,15 @@ START_TEST(torn)
 	new_file(root(), "zeros");
 	fill("zeros", 9000);
 	ck_assert_int_eq(try_special(root(), "link", 'l'), 0);
+	ck_assert_int_eq(try_special(root(), "fifo", 'p'), 0);
 	written_tick(tree->env.written, 0);
 	tear("old", 0xf0, -1);
 	zero("old zeros");
 	zero("kept zeros");
 	zero("zeros");
 	zero("link");
+	zero("old link");
+	tear("fifo", 0xfe, -1);
 	for (unsigned i = 0; i < 255; i++) {
 		snprintf(name, sizeof(name), "made %u", i);
 		tear(name, i, cuts[i % ARRAY_LEN(cuts)]);
@@ -251,7 +255,10 @@ START_TEST(torn)
 	}
 	ck_assert_uint_gt(empty, 230);
 	ck_assert(opens("zeros", &size) == 0 && size == 0);
-	ck_assert(opens("link", &size) == 0 && size == 0);
+	ck_assert_int_eq(opens("link", &size), -ENOENT); /* nobody was told that it is there */
+	ck_assert_int_eq(opens("fifo", &size), -ENOENT);
+	ck_assert_int_eq(try_special(root(), "link", 'l'), 0); /* and can be made */
+	ck_assert_int_eq(opens("old link", &size), -EIO);
 	ck_assert_int_eq(opens("old", &size), -EIO);
 	ck_assert_int_eq(opens("old zeros", &size), -EIO);
 	ck_assert_int_eq(opens("kept zeros", &size), -EIO);
