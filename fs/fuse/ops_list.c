@@ -149,7 +149,9 @@ static int plain_name(struct tree *t, const struct open_folder *l, const char *d
 		return -ENOENT;
 	int r = decode(t, l, disk, plain);
 	/* what may be there the next time must not be missing without an error: a backup would drop it */
-	if (r == 0 || r == -EACCES || r == -ENOMEM || r == -EMFILE || r == -ENFILE)
+	if (r == 0)
+		return obj_listed(t, l->node, dirfd(l->dir), disk);
+	if (r == -EACCES || r == -ENOMEM || r == -EMFILE || r == -ENFILE)
 		return r;
 	log_alien(t, l, disk);
 	return -ENOENT;

@@ -299,6 +299,17 @@ static int type_after_crash(struct tree *t, struct node *dir, int dir_fd, const 
 	return -ENOENT;
 }
 
+int obj_listed(struct tree *t, struct node *dir, int dir_fd, const char *disk)
+{
+	struct stat st;
+	int type;
+
+	if (!t->env.unclean || store_stat(dir_fd, disk, &st) || obj_type(t, &st, &type))
+		return 0;
+	int r = type_after_crash(t, dir, dir_fd, disk, &type);
+	return r == -ENOENT ? r : 0;
+}
+
 /* No size is told before it is known where the file ends; ST is what it is afterwards. */
 static int settle(struct tree *t, struct node *n, int fd, struct stat *st)
 {

@@ -59,6 +59,9 @@ int obj_lookup(struct tree *t, struct at at, struct node **out, struct stat *st)
 /* The same for DISK, a name on disk that readdir has found; it is not asked what it decrypts to. */
 int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct node **out, struct stat *st) MUST_CHECK;
 
+/* Before DISK, a name on disk in DIR, is listed: -ENOENT for what a crash cut off while it was made, which a look-up would take away. */
+int obj_listed(struct tree *t, struct node *dir, int dir_fd, const char *disk) MUST_CHECK;
+
 /* What is to be made. */
 struct make {
 	struct at at;
