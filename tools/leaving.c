@@ -11,7 +11,7 @@
 #include "crypto/auto.h"
 #include "tools/ask.h"
 
-#define ASK_MS 1000u
+#define ASK_MS 5000u /* on a busy machine one that ends takes its time to say so, and is no reason to refuse a mount */
 
 bool leaving_is_alive(int pid)
 {

@@ -44,6 +44,15 @@ for who in supervisor_pid worker_pid both; do
 	umount_store
 done
 
+again || fail "mount: $(tail -n 1 "$W/again.log")"
+w=$(worker_of)
+kill -9 "$(pid_of)"
+kill -STOP "$w"
+(sleep 1.3 && kill -CONT "$w") 2>/dev/null &
+again
+same 'mounted when the daemon on its way out is slow to say so' 0 $?
+umount_store
+
 # --- what else wants the store, or its only place on this host
 
 again
