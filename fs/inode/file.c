@@ -233,8 +233,10 @@ void file_close(struct file *f, bool writable)
 	if (writable && --f->writers == 0)
 		gate_key_writable(f->key, false);
 	bool last = --f->handles == 0;
-	if (last)
+	if (last) {
+		keep_closed(f);
 		n->file = NULL;
+	}
 	pthread_mutex_unlock(&n->lock);
 	if (last && f->slot)
 		written_closed(f->env->written, f->slot, atomic_load(&f->broken));

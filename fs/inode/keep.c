@@ -137,21 +137,24 @@ static int put(struct file *f, struct keep *k, struct journal_change *j)
 	return journal_put(k->journal, j);
 }
 
-/* What is in the journal now may be written over, but not if another era has begun meanwhile: then it is looked at again. */
+/*
+ * What is in the journal now may be written over. If another era has begun meanwhile it is durable again, and is looked at once more; who
+ * writes beside may have begun the account of that era already.
+ */
 static void now_fresh(struct file *f, struct keep *k, const struct touched *t, uint64_t cut)
 {
 	const struct layout *l = &f->env->layout;
 
 	pthread_mutex_lock(&f->first);
-	if (!fresh_put(&k->fresh, t->first, t->end))
-		fresh_clear(&k->fresh);
-	if (t->final)
-		k->end = false;
-	if (t->cut) {
-		uint64_t left = (cut - l->header_len) / layout_record_len(l);
-		k->blocks = left < k->blocks ? left : k->blocks;
-		k->disk_size = cut;
-		k->end = false;
+	if (k->era == t->era) {
+		if (!fresh_put(&k->fresh, t->first, t->end))
+			fresh_clear(&k->fresh);
+		k->end = k->end && !t->final;
+		if (t->cut) {
+			uint64_t left = (cut - l->header_len) / layout_record_len(l);
+			k->blocks = left < k->blocks ? left : k->blocks;
+			k->disk_size = cut;
+		}
 	}
 	pthread_mutex_unlock(&f->first);
 }

@@ -16,6 +16,11 @@ struct keep;
 
 /* N has just been made: nothing of it is durable. When memory is short it counts as durable. */
 void keep_new(struct node *n);
+/*
+ * F's last handle is closed; under the node's lock. What of it is in the journal stays there; a file that is opened again is durable as a
+ * whole, but a new one of which nothing has been put there.
+ */
+void keep_closed(struct file *f);
 /* With the node. NULL is legal. */
 void keep_free(struct keep *k);
 

@@ -12,6 +12,17 @@ void keep_new(struct node *n)
 		n->keep->since = clock_ms(CLOCK_MONOTONIC);
 }
 
+void keep_closed(struct file *f)
+{
+	struct keep *k = f->node->keep;
+
+	/* the journal holds a descriptor of it, and the kernel may know a million nodes */
+	if (!k || !k->owner)
+		return;
+	f->node->keep = NULL;
+	keep_free(k);
+}
+
 void keep_free(struct keep *k)
 {
 	if (!k)

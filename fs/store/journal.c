@@ -60,12 +60,15 @@ int journal_join(struct journal *j, int fd, struct journal_owner **out)
 {
 	struct journal_owner *o = calloc(1, sizeof(*o));
 
-	(void)j;
+	int r = 0;
+
 	if (!o)
 		return -ENOMEM;
-	o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	if (o->fd < 0) {
-		int r = -errno;
+	pthread_mutex_lock(&j->lock);
+	while (r == 0 && (o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0)
+		r = errno == EMFILE && j->n > 0 ? journal_reclaim(j) : -errno; /* closed files give theirs back */
+	pthread_mutex_unlock(&j->lock);
+	if (r) {
 		free(o);
 		return r;
 	}

@@ -23,7 +23,10 @@ int journal_open(const struct journal_config *cfg, struct journal_key *key, stru
 /* All owners have been left. Ends the thread; the file stays. NULL is legal. */
 void journal_close(struct journal *j);
 
-/* The owner of a file whose descriptor is FD, of which it keeps a duplicate to sync by. -ENOMEM, -EMFILE. */
+/*
+ * The owner of a file whose descriptor is FD, of which it keeps a duplicate to sync by. When descriptors are short, files are synced until
+ * one is free. -ENOMEM, -EMFILE.
+ */
 int journal_join(struct journal *j, int fd, struct journal_owner **out) MUST_CHECK;
 /* The file is closed: the owner goes with its last entry in force. NULL is legal. */
 void journal_leave(struct journal *j, struct journal_owner *o);

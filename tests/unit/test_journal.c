@@ -218,6 +218,30 @@ START_TEST(sessions)
 }
 END_TEST
 
+/* Files that are closed again, more than there are descriptors: the oldest are synced, and give theirs back. */
+START_TEST(descriptors)
+{
+	struct rlimit old, few;
+	struct journal_owner *o;
+	struct journal_stat s;
+	uint64_t seq;
+
+	change(owner, 600, 60, &seq);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = (struct rlimit){(rlim_t)dup(file_fd) + 5, old.rlim_max};
+	close((int)few.rlim_cur - 5);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	for (unsigned i = 0; i < 40; i++) {
+		ck_assert_int_eq(journal_join(j, file_fd, &o), 0);
+		change(o, 700 + i, 60, &seq);
+		journal_leave(j, o);
+	}
+	journal_stat(j, &s);
+	ck_assert(s.put == 41 && s.in_force < 8);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+END_TEST
+
 /* Ten times what it holds, of files that nobody syncs; nothing in force is ever written over. */
 START_TEST(full)
 {
@@ -318,6 +342,7 @@ int main(void)
 	tcase_add_test(t, younger);
 	tcase_add_test(t, eras);
 	tcase_add_test(t, sessions);
+	tcase_add_test(t, descriptors);
 	tcase_add_test(t, full);
 	tcase_add_test(t, threads);
 	tcase_add_test(t, no_room);
