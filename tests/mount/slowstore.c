@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * For LD_PRELOAD: every read, write and fsync of a file of the store takes longer, as on a slow disk; but not those of the
- * in-flight file, which is never synced: they end in the page cache, which a slow disk does not slow. $SLOWSTORE is a file with
+ * in-flight file, which is never synced: they end in the page cache, which a slow disk does not slow; nor of the record of its slots (on /run). $SLOWSTORE is a file with
  * three numbers of 15 places, the microseconds of a read, a write and an fsync; they may be changed while it is mounted.
  */
 #include <dlfcn.h>
@@ -32,12 +32,17 @@ __attribute__((constructor)) static void begin(void)
 
 static int is_inflight(int fd)
 {
-	static const char name[] = "/byokfs/inflight";
+	static const char *const names[] = {"/byokfs/inflight", ".slots"};
 	char link[48], path[4096];
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	ssize_t n = readlink(link, path, sizeof(path));
-	return n >= (ssize_t)sizeof(name) - 1 && memcmp(path + n - (sizeof(name) - 1), name, sizeof(name) - 1) == 0;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		ssize_t len = (ssize_t)strlen(names[i]);
+		if (n >= len && memcmp(path + n - len, names[i], (size_t)len) == 0)
+			return 1;
+	}
+	return 0;
 }
 
 static void slow(int fd, int what)
