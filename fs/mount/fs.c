@@ -407,8 +407,8 @@ void fs_free(struct fs *fs)
 		return;
 	if (fs->lost)
 		lost_stay(fs); /* only now: nobody is told any more that this mount lives */
-	/* a connection that has ended was unmounted, and the number may be another mount's by now */
-	fs->mounted = fs->mounted && !fs->leave.gone && fs_connected(fs);
+	/* unmounted, most likely, when the connection has ended: where nothing else tells, its number may be another mount's by now */
+	fs->mounted = fs->mounted && !fs->leave.gone && (fs->cfg.worker->mount.unique || fs_connected(fs));
 	if (fs->mounted && fs->leave.wanted)
 		fs->cfg.log(LOG_WARNING, "ended while in use: what is mounted answers errors until byokfs umount");
 	else if (fs->mounted)

@@ -24,7 +24,7 @@ static int64_t now_ms(void)
 static int in_table(const struct leave *l)
 {
 	char path[4096];
-	int r = mountinfo_path(MOUNTINFO_SELF, &l->worker->mount, path, sizeof(path));
+	int r = mountinfo_path(MOUNTINFO_SELF, l->worker->mount.id, path, sizeof(path));
 
 	return r == -ENAMETOOLONG ? 0 : r;
 }

@@ -262,7 +262,7 @@ int mnt_umount(const char *mountpoint, const struct mount_num *n, bool detach)
 	char path[4096];
 	struct mountinfo m;
 	struct mount_num now = *n;
-	int r = n->id ? mountinfo_path(MOUNTINFO_SELF, n, path, sizeof(path))
+	int r = n->id ? mountinfo_path(MOUNTINFO_SELF, n->id, path, sizeof(path))
 		      : mountinfo_find(MOUNTINFO_SELF, mountpoint, &m);
 
 	if (r)

@@ -180,26 +180,7 @@ int mountinfo_find(const char *table, const char *mountpoint, struct mountinfo *
 	return r;
 }
 
-/* The number of the mount that PATH below FD lies in, of KIND; 0: it cannot be told. stat(2) would ask the server, which may be dead. */
-static uint64_t number_of(int fd, const char *path, unsigned kind)
-{
-	struct statx x;
-
-	if (statx(fd, path, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, kind, &x) < 0 ||
-	    !(x.stx_mask & kind))
-		return 0;
-	return x.stx_mnt_id;
-}
-
-/* What lies on PATH has the id of N, and is another mount all the same. Without a descriptor: that would keep it busy. */
-static bool given_on(const char *path, const struct mount_num *n)
-{
-	uint64_t unique = n->unique ? number_of(AT_FDCWD, path, UNIQUE) : 0;
-
-	return unique && unique != n->unique && number_of(AT_FDCWD, path, STATX_MNT_ID) == (uint64_t)n->id;
-}
-
-int mountinfo_path(const char *table, const struct mount_num *n, char *out, size_t len)
+int mountinfo_path(const char *table, int id, char *out, size_t len)
 {
 	struct mountinfo_reader reader;
 	struct mountinfo m;
@@ -208,10 +189,20 @@ int mountinfo_path(const char *table, const struct mount_num *n, char *out, size
 	if (!r)
 		r = -ENOENT;
 	while (r == -ENOENT && reader.file && mountinfo_next(&reader, &m))
-		if (m.id == n->id)
+		if (m.id == id)
 			r = (size_t)snprintf(out, len, "%s", m.path) < len ? 0 : -ENAMETOOLONG;
 	mountinfo_close(&reader);
-	return r == 0 && given_on(out, n) ? -ENOENT : r;
+	return r;
+}
+
+/* The number that is never given again; 0 before Linux 6.8. stat(2) would ask the server, which may be dead. */
+static uint64_t unique_of(int fd)
+{
+	struct statx x;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, UNIQUE, &x) < 0 || !(x.stx_mask & UNIQUE))
+		return 0;
+	return x.stx_mnt_id;
 }
 
 bool mount_num_of(int fd, struct mount_num *out)
@@ -225,8 +216,7 @@ bool mount_num_of(int fd, struct mount_num *out)
 		return false;
 	text[n] = '\0';
 	const char *field = strstr(text, "mnt_id:");
-	*out = (struct mount_num){.id = field ? (int)strtol(field + 7, NULL, 10) : 0,
-				  .unique = number_of(fd, "", UNIQUE)};
+	*out = (struct mount_num){.id = field ? (int)strtol(field + 7, NULL, 10) : 0, .unique = unique_of(fd)};
 	return out->id > 0;
 }
 

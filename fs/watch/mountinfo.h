@@ -54,10 +54,10 @@ void mountinfo_close(struct mountinfo_reader *r);
 int mountinfo_find(const char *table, const char *mountpoint, struct mountinfo *out) MUST_CHECK;
 
 /*
- * Where the mount N of ours lies now: a folder above may have been renamed. -ENOENT, -ENAMETOOLONG, or as mountinfo_find(). What lies
- * there is looked at, no server is asked: N is gone too if another mount has got its id.
+ * Where the mount ID of ours lies now, by the table alone: a folder above may have been renamed, and another mount may have got its id, which
+ * mount_holds() tells. -ENOENT, -ENAMETOOLONG, or as mountinfo_find().
  */
-int mountinfo_path(const char *table, const struct mount_num *n, char *out, size_t len) MUST_CHECK;
+int mountinfo_path(const char *table, int id, char *out, size_t len) MUST_CHECK;
 
 /* The mount that FD lies in, O_PATH or not. The server is not asked. False: it cannot be told. */
 bool mount_num_of(int fd, struct mount_num *out);

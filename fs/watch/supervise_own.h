@@ -51,7 +51,7 @@ enum run_end run_look(struct supervisor *s, int *code);
 int run_reap(struct run *r, int limit_ms);
 /* Have the notify command told of a change. */
 void run_tell(struct supervisor *s, const char *from, const char *to, const char *cause, const char *reason);
-/* Unmount the mount ID at once, if it is still there. */
+/* Unmount the mount N at once, if it is still there. */
 void run_unmount(struct supervisor *s, const struct mount_num *n);
 
 /* Killed, but not ended: a thread of the worker hangs. */

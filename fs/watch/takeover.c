@@ -82,7 +82,7 @@ static bool abort_forced(const struct fuse_conn *c)
 {
 	char path[4096];
 
-	if (geteuid() != 0 || !c->mount.id || mountinfo_path(c->table, &c->mount, path, sizeof(path)))
+	if (geteuid() != 0 || !c->mount.id || mountinfo_path(c->table, c->mount.id, path, sizeof(path)))
 		return false;
 	AUTO(auto_close) int hold = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (hold < 0 || !mount_holds(hold, &c->mount))
