@@ -39,8 +39,19 @@ static int untold_error(struct node *n, const struct fuse_file_info *fi)
 	return fi && handle_writable(fi) && atomic_load(&n->write_error) ? atomic_exchange(&n->write_error, 0) : 0;
 }
 
+/* A lock makes sure that the kernel asks (rootsync.c): nobody is denied anything. */
+static bool asked_by_lock(fuse_req_t req)
+{
+	if (ops_open(req_server(req)) || !ops_own_thread(req))
+		return false;
+	fuse_reply_err(req, LOCK_ASKED);
+	return true;
+}
+
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	if (ino != FUSE_ROOT_ID && asked_by_lock(req))
+		return;
 	/* the root's attributes may be had while locked: monitoring must not see a dead mount */
 	struct node *n = ino == FUSE_ROOT_ID ? ops_node(req, ino) : ops_admit(req, ino);
 	if (!n)

@@ -38,6 +38,7 @@ static void lock_begin(struct lock *l, int64_t until)
 	atomic_store(&l->refused_bytes, 0);
 	atomic_store(&l->seal_until, until);
 	atomic_store(&l->write_closed, false);
+	atomic_store(&l->asked, false);
 	if (l->cfg.behind)
 		behind_begin(l->cfg.behind, until);
 	pthread_mutex_lock(&l->report_lock);
@@ -122,9 +123,11 @@ void lock_drain(struct lock *l, unsigned drain_ms)
 	write_back(l, sync, start, until);
 	rootsync_end(sync, l);
 	handlers_out(l, until + HANDLERS_WAIT_MS);
+	lock_forget_names(l);
+	forget_attributes(l,
+			  NODE_WRITTEN); /* after this no reply of before the door was shut gives them a time again */
 	/* The last pass. Another thread: that one may still follow a write(2). */
 	sync = rootsync_start(l, ROOTSYNC_ASK_FIRST);
-	lock_forget_names(l);
 	(void)rootsync_settle(sync, l, clock_ms(CLOCK_BOOTTIME) + HANDLERS_WAIT_MS);
 	forget_for_good(l, NODE_WRITTEN);
 	forget_for_good(l, NODE_OPENED);

@@ -36,6 +36,13 @@ bool lock_writable(struct lock *l, uint64_t ino, uint64_t *size)
 	return writable;
 }
 
+/* An invalidation would throw away the reply by which the kernel is made to ask (rootsync.c). */
+static void let_ask(struct lock *l)
+{
+	while (clock_ms(CLOCK_BOOTTIME) < atomic_load(&l->ask_until))
+		clock_pause(1);
+}
+
 /*
  * From the end down: a write(2) under way goes up, so the two meet once. Upwards, one call would run right behind it, page
  * by page, for as long as it lasts. What it makes dirty behind our back is the janitor's.
@@ -49,9 +56,11 @@ int lock_forget(struct lock *l, uint64_t ino)
 	while (size / piece >= PIECES_MAX)
 		piece *= 2;
 	uint64_t at = (size / piece + 1 + WRITE_MAX / piece) * piece;
+	let_ask(l);
 	int r = lock_forget_inode(l, ino, (int64_t)at, 0);
 	while (!r && at > 0) {
 		at -= piece;
+		let_ask(l);
 		r = lock_forget_inode(l, ino, (int64_t)at, (int64_t)piece);
 		lock_beat(l);
 	}

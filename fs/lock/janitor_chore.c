@@ -22,7 +22,9 @@ void janitor_refuse_dirty(struct janitor *j)
 	pthread_mutex_unlock(&j->mutex);
 	if (!mine)
 		return;
-	struct rootsync *s = rootsync_start(j->lock, ROOTSYNC_WRITE_BACK);
+	/* a lock whose time was over before the kernel asked for each of them goes on here */
+	bool ask = gate_state(j->lock->cfg.gate) == GATE_LOCKED && !atomic_load(&j->lock->asked);
+	struct rootsync *s = rootsync_start(j->lock, ask ? ROOTSYNC_ASK_FIRST : ROOTSYNC_WRITE_BACK);
 	if (rootsync_settle(s, j->lock, clock_ms(CLOCK_BOOTTIME) + SYNC_WAIT_MS)) {
 		j->sync_pause = SYNC_PAUSE_MS;
 	} else {

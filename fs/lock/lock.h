@@ -3,6 +3,7 @@
 #ifndef FS_LOCK_H
 #define FS_LOCK_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -43,6 +44,8 @@ struct lock {
 	_Atomic uint64_t sealed_bytes, refused_bytes; /* since the last LOCKING */
 	_Atomic bool write_closed;                    /* page-cache WRITE is refused too */
 	_Atomic int64_t seal_until;                   /* ms of CLOCK_BOOTTIME: end of the drain limit; 0 = no drain */
+	_Atomic bool asked;                           /* before a read(2) of a file open for writing the kernel asks */
+	_Atomic int64_t ask_until;                    /* ms of CLOCK_BOOTTIME: no piece is invalidated before that */
 	_Atomic uint64_t draining;                    /* inodes in the janitor's hands */
 	_Atomic bool no_epoch;                        /* the kernel has no NOTIFY_INC_EPOCH */
 	_Atomic pid_t root_opened_by;                 /* the thread of ours whose OPENDIR of the root came last */
@@ -103,6 +106,8 @@ void lock_forget_names(struct lock *l);
  */
 void lock_touch(struct lock *l, uint64_t id, const struct timespec *time);
 
+/* What a thread of ours gets for the attributes of an inode while locked: so it sees that the kernel does ask for them. */
+#define LOCK_ASKED ENOKEY
 /* The id in a name below the root by which a lock looks files up through the mount (rootsync.c); 0 if NAME is none. */
 uint64_t lock_asked_id(const char *name);
 /* The same for lock_touch(). It is there while the node's `written_ns` is set, so the kernel drops it at the next look. */

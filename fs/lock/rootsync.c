@@ -3,6 +3,7 @@
  * What a lock does through the mount itself: syncfs(2), for the kernel writes back in large requests, where an invalidation
  * goes page by page; and look-ups that take the time from the attributes which the kernel keeps.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sched.h>
@@ -21,6 +22,7 @@
 #define NAME_PREFIX ".byokfs:ask:"
 #define TOUCH_PREFIX ".byokfs:touch:"
 #define BATCH 64u
+#define ASK_MS 500
 
 /*
  * Shared by who started it and the thread; whoever is last frees it. The thread opens a path, and what lies there now may be
@@ -126,26 +128,56 @@ static size_t written_ids(struct rootsync *s, uint64_t *next, uint64_t ids[BATCH
 	return n;
 }
 
+/* Does anybody still wait for S? */
+static bool goes_on(struct rootsync *s)
+{
+	pthread_mutex_lock(&s->mutex);
+	bool go = s->lock && !s->stop;
+	pthread_mutex_unlock(&s->mutex);
+	return go;
+}
+
 /*
  * A write(2) inside the kernel goes on to fill pages that a read(2) would find there. The kernel asks for attributes before
  * it reads from them, when those it has are past their time - an invalidation of them is not enough for a size that it
  * keeps itself (Linux 6.18, fuse_update_get_attr()) -, and only a reply can say what time they have. So look the file up,
- * by its number, and let the reply say: none.
+ * by its number, and let the reply say: none. It is thrown away when the inode was invalidated while it was under way, and the
+ * janitor may do so all the time. So this statx(2) wants the size, as a read(2) does, and has an answer of its own
+ * (op_getattr()) when the kernel does ask.
  */
+static bool is_asked_for(int fd, uint64_t id)
+{
+	char name[LOCK_NAME_MAX];
+	struct statx x;
+
+	snprintf(name, sizeof(name), NAME_PREFIX "%" PRIu64, id);
+	if (statx(fd, name, AT_SYMLINK_NOFOLLOW, STATX_SIZE, &x) == 0)
+		return false;
+	return errno == LOCK_ASKED || errno == ENOENT; /* it may be closed by now */
+}
+
+/* From now on nothing is invalidated page by page until UNTIL; 0: it is done. */
+static void asking(struct rootsync *s, int64_t until)
+{
+	pthread_mutex_lock(&s->mutex);
+	if (s->lock && !s->stop) {
+		atomic_store(&s->lock->ask_until, until);
+		atomic_store(&s->lock->asked, until == 0);
+	}
+	pthread_mutex_unlock(&s->mutex);
+}
+
 static void ask_first(struct rootsync *s, int fd)
 {
 	uint64_t ids[BATCH], next = 1;
 	size_t n;
 
+	asking(s, clock_ms(CLOCK_BOOTTIME) + ASK_MS);
 	while ((n = written_ids(s, &next, ids)) > 0)
-		for (size_t i = 0; i < n; i++) {
-			char name[LOCK_NAME_MAX];
-			struct statx x;
-
-			snprintf(name, sizeof(name), NAME_PREFIX "%" PRIu64, ids[i]);
-			(void)statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0,
-				    &x); /* it may be closed by now */
-		}
+		for (size_t i = 0; i < n; i++)
+			while (!is_asked_for(fd, ids[i]) && goes_on(s))
+				clock_pause(1);
+	asking(s, 0);
 }
 
 /* The root of our mount, or -1. */

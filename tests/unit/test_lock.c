@@ -57,6 +57,34 @@ int byokfs_syncfs(int fd)
 	return 0;
 }
 
+/* The look-up by which the kernel is made to ask: so often its reply is thrown away before that. */
+static atomic_uint thrown_away;
+static _Atomic bool asks;   /* somebody is at it */
+static char asked_name[64]; /* at the last time */
+static unsigned asked_mask;
+static size_t told_when_asked; /* n_told at the first */
+
+int byokfs_statx(int dir, const char *name, int flags, unsigned mask, struct statx *out) __asm__("statx");
+int byokfs_statx(int dir, const char *name, int flags, unsigned mask, struct statx *out)
+{
+	if (lock_asked_id(name) == 0)
+		return (int)syscall(SYS_statx, dir, name, flags, mask, out);
+	if (!atomic_exchange(&asks, true)) {
+		pthread_mutex_lock(&told_mutex);
+		told_when_asked = n_told;
+		pthread_mutex_unlock(&told_mutex);
+	}
+	snprintf(asked_name, sizeof(asked_name), "%s", name);
+	asked_mask = flags & AT_STATX_DONT_SYNC ? 0 : mask;
+	*out = (struct statx){0};
+	if (atomic_load(&thrown_away) > 0) {
+		atomic_fetch_sub(&thrown_away, 1);
+		return 0; /* of what the kernel has: it did not ask */
+	}
+	errno = LOCK_ASKED;
+	return -1;
+}
+
 /* ---- the order ---- */
 
 static struct node *writer, *reader, *folder, *other;
@@ -103,6 +131,70 @@ START_TEST(order)
 	ck_assert(lock_sealed(&lock));
 	lock_lifted(&lock);
 	ck_assert(!lock_sealed(&lock));
+}
+END_TEST
+
+/* The kernel asks before each read(2) of what is written; a reply that was thrown away is had again. */
+START_TEST(asked_until_it_asks)
+{
+	table();
+	root_is_ours = true;
+	atomic_store(&thrown_away, 5);
+	lock_drain(&lock, 2000);
+	ck_assert_uint_eq(atomic_load(&thrown_away), 0);
+	ck_assert_uint_eq(lock_asked_id(asked_name), writer->id);
+	ck_assert_uint_eq(asked_mask, STATX_SIZE);
+	ck_assert(atomic_load(&lock.asked));
+	/* replies of before the door was shut count no more by then, and the last pass over contents is still to come */
+	size_t closed = closed_at();
+	ck_assert_uint_lt(told_first(writer->id, -1, closed), told_when_asked);
+	ck_assert_uint_ge(told_first(writer->id, 0, closed), told_when_asked);
+}
+END_TEST
+
+/* One that the drain did not get to is asked for afterwards, until the kernel does ask. */
+START_TEST(asked_afterwards)
+{
+	table();
+	root_is_ours = true;
+	atomic_store(&thrown_away, 1u << 30);
+	ck_assert_int_eq(gate_lock(rig.gate, "the test"), 0);
+	lock_drain(&lock, 2000);
+	ck_assert(!atomic_load(&lock.asked));
+	atomic_store(&thrown_away, 0);
+	for (int ms = 0; ms < 10000 && !atomic_load(&lock.asked); ms++)
+		clock_pause(1);
+	ck_assert(atomic_load(&lock.asked));
+}
+END_TEST
+
+static void *forget_thread(void *arg)
+{
+	(void)lock_forget(&lock, writer->id);
+	return arg;
+}
+
+/* Invalidations in pieces, each of which throws such a reply away, hold off meanwhile, and not for ever. */
+START_TEST(nothing_is_forgotten_meanwhile)
+{
+	pthread_t thread;
+	table();
+	root_is_ours = true;
+	atomic_store(&thrown_away, 1u << 30);
+	struct rootsync *s = rootsync_start(&lock, ROOTSYNC_ASK_FIRST);
+	while (!atomic_load(&asks))
+		clock_pause(1);
+	int64_t start = clock_ms(CLOCK_MONOTONIC);
+	ck_assert_int_eq(pthread_create(&thread, NULL, forget_thread, NULL), 0);
+	clock_pause(50);
+	if (clock_ms(CLOCK_MONOTONIC) - start < 200)
+		ck_assert_uint_eq(told_count(writer->id, 0), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_uint_gt(told_count(writer->id, 0), 0);
+	atomic_store(&thrown_away, 0);
+	ck_assert(rootsync_settle(s, &lock, clock_ms(CLOCK_BOOTTIME) + 10000));
+	ck_assert_int_eq(atomic_load(&lock.ask_until), 0);
+	rootsync_end(s, &lock);
 }
 END_TEST
 
@@ -203,7 +295,7 @@ END_TEST
 
 static void writes_are_accounted(const struct told *t)
 {
-	if (t->ino == writer->id && t->off == -1) {
+	if (t->ino == writer->id && t->off == -1 && !t->sealed) {
 		atomic_fetch_add(&lock.sealed_bytes, 4096);
 		atomic_fetch_add(&lock.refused_bytes, 512);
 	}
@@ -417,6 +509,9 @@ int main(void)
 	tcase_add_checked_fixture(c, lock_rig_start, lock_rig_end);
 	tcase_set_timeout(c, 60);
 	tcase_add_test(c, order);
+	tcase_add_test(c, asked_until_it_asks);
+	tcase_add_test(c, asked_afterwards);
+	tcase_add_test(c, nothing_is_forgotten_meanwhile);
 	tcase_add_test(c, from_the_end_down);
 	tcase_add_test(c, pieces_grow_with_the_file);
 	tcase_add_test(c, closed_file_goes_at_once);
