@@ -4,7 +4,8 @@
 
 Each round: files that are written and synced, then empty files, links and folders, of which the disk has the names (something else on it
 was synced) and not the bytes; then the disk goes, and the processes are killed, or end in good order, and the disk comes back where it
-was, or elsewhere. `byokfs verify` and a mount must call all of it left by a crash. --reboot: in another boot, for comparison. Root only.
+was, or elsewhere. `byokfs verify` and a mount must call all of it left by a crash. And each fourth time the disk is unmounted in good order
+and mounted again: nothing is lost, and nothing may be taken for it. --reboot: in another boot, for comparison. Root only.
 """
 import ctypes
 import os
@@ -46,6 +47,8 @@ def lose(r, way):
         r.disk.cut()
         r.byokfs('umount', r.m, check=False)
         rig.until(20, lambda: not r.daemons())
+    elif way == 'keeps':
+        r.kill()
     else:
         r.cut()
     r.down()
@@ -57,10 +60,10 @@ def lose(r, way):
     r.disk.mount()
 
 
-def look(r, top):
+def look(r, top, way):
     bad = []
     v = r.byokfs('verify', r.store, check=False)
-    if v.returncode or 'left by a crash: ' not in v.stdout:
+    if v.returncode or ('left by a crash: ' in v.stdout) != (way != 'keeps') or ('lost its last writes' in v.stdout) != (way != 'keeps'):
         bad.append(('verify', 'before the mount: exit %d: %s' % (v.returncode, v.stdout[-300:])))
     r.mount()
     bad += rig.every_file_opens(r.m)
@@ -70,15 +73,18 @@ def look(r, top):
     for i in range(MADE):  # the disk has their names, and folders are made again
         if not os.path.isdir('%s/d%d' % (top, i)):
             bad.append(('lost', 'd%d' % i))
+    links = sum(os.path.islink('%s/l%d' % (top, i)) for i in range(MADE))
+    if way == 'keeps' and links < MADE:
+        bad.append(('lost', '%d of %d links' % (MADE - links, MADE)))
     return bad + r.end()
 
 
 def main():
-    o = rig.options(__doc__, rounds=3, reboot=False)
+    o = rig.options(__doc__, rounds=4, reboot=False)
     r, tally = rig.Rig(o), rig.Tally('names in %s boot' % ('another' if o.reboot else 'the same'))
     r.format()
     for no in range(o.rounds):
-        way = ('is killed', 'ends', 'elsewhere')[no % 3]
+        way = ('is killed', 'ends', 'elsewhere', 'keeps')[no % 4]
         r.mount()
         top = '%s/n%d' % (r.m, no)
         make(r, top)
@@ -86,7 +92,7 @@ def main():
         if o.reboot:
             r.new_boot()
         try:
-            bad = look(r, top)
+            bad = look(r, top, way)
         except (RuntimeError, OSError) as e:
             bad = [('unopenable', str(e))]
         tally.add('round %d (%s)' % (no, way), WRITTEN, bad[:20])
