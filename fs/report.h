@@ -13,6 +13,7 @@ struct fs_stats {
 	uint64_t corrupt;        /* objects that did not authenticate */
 	uint64_t recovered;      /* stumps and unfinished files tolerated after a crash */
 	uint64_t draining;       /* inodes still being invalidated */
+	uint64_t sealed_waiting_bytes; /* that a lock has sealed, on their way to the disk */
 };
 
 /* What the last lock did; all 0 before the first. */

@@ -184,6 +184,7 @@ static void put_counters(const struct page *p)
 		{"audit_waiting", "lines of the audit log wait for the disk"},
 		{"denied", "requests refused while it was locked"},
 		{"draining", "files are being sealed"},
+		{"sealed_waiting_bytes", "bytes that the lock has sealed are on their way to the disk"},
 		{"open_files", "files open"},
 		{"keys_in_memory", "keys of files"},
 	};

@@ -24,7 +24,9 @@ struct server_thread {
 	pthread_t thread;
 };
 
-#define POOL_SLOT (INFLIGHT_SLOTS - 1u) /* the last slot is the pool's, the others are one thread's each */
+/* The last slot is the pool's, those before it are for what is written behind, the others are one thread's each. */
+#define POOL_SLOT (INFLIGHT_SLOTS - 1u)
+#define BEHIND_SLOT (POOL_SLOT - BEHIND_THREADS)
 
 struct server {
 	struct server_config cfg;
@@ -53,6 +55,9 @@ void ops_fill_file(struct fuse_lowlevel_ops *ops);
 void ops_fill_name(struct fuse_lowlevel_ops *ops);
 void ops_fill_ioctl(struct fuse_lowlevel_ops *ops);
 void ops_fill_list(struct fuse_lowlevel_ops *ops);
+
+/* As behind_config's `failed`; ARG is the server. */
+void ops_write_failed(void *arg, struct file *f, uint64_t off, uint64_t len, int r);
 
 /* The thread that runs this handler. */
 struct server_thread *thread_self(void);

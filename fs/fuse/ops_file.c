@@ -86,30 +86,34 @@ static void job_flush(struct file_work *w, void *arg)
 	struct deferred *d = arg;
 
 	(void)w;
+	int r = handle_writable(&d->fi) ? behind_settle(handle_file(&d->fi)) : 0;
 	if (lost_pending(d->server->cfg.store->lost))
 		file_lost_noted(handle_file(&d->fi), false);
 	tell_time(d->server, d->node);
 	/* who closes may unmount next, and is not to find it in use by what his fsync has left */
 	for (unsigned ms = 0; atomic_load(&d->node->telling) > 0 && ms < TELLING_MS; ms++)
 		clock_pause(1);
-	fuse_reply_err(d->req, 0);
+	fuse_reply_err(d->req, -r);
 	ops_deferred_end(d);
 }
 
 /*
  * Before the kernel sends this it has written back and collected the errors, so there is nothing to do, locked or not, but to
- * tell it the time of what went past its cache, and to wait until what it tells to be lost is on the list. It must be answered: without FLUSH, close(2) returns 0 on a connection whose
- * daemon has been killed, dirty pages lost.
+ * tell it the time of what went past its cache, and to wait until what it tells to be lost is on the list, and what a lock has
+ * sealed on the disk. It must be answered: without FLUSH, close(2) returns 0 on a connection whose daemon has been killed, dirty
+ * pages lost.
  */
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *n = node_get(&req_tree(req)->nodes, ino);
-	bool lost = lost_pending(req_server(req)->cfg.store->lost);
+	struct file *f = handle_file(fi);
+	bool behind = handle_writable(fi) && (!behind_idle(f) || atomic_load(&f->behind.error));
+	bool disk = behind || lost_pending(req_server(req)->cfg.store->lost);
 
-	if (n && (lost || atomic_load(&n->written_ns) || atomic_load(&n->telling) > 0))
+	if (n && (disk || atomic_load(&n->written_ns) || atomic_load(&n->telling) > 0))
 		ops_defer(
 			req, job_flush,
-			&(struct deferred){.lane = lost ? POOL_DISK : POOL_TELL, .node = n, .fi = *fi, .aside = true});
+			&(struct deferred){.lane = disk ? POOL_DISK : POOL_TELL, .node = n, .fi = *fi, .aside = true});
 	else
 		fuse_reply_err(req, 0);
 }
@@ -158,6 +162,16 @@ static void tell_at_next_write(struct lock *l, const struct file *f, int r)
 {
 	atomic_store(&f->node->write_error, -r);
 	(void)lock_forget_inode(l, f->node->id, -1, 0);
+}
+
+void ops_write_failed(void *arg, struct file *f, uint64_t off, uint64_t len, int r)
+{
+	struct server *s = arg;
+
+	file_lost(f, off, len);
+	if (space_failed(&s->space, r))
+		tell_at_next_write(s->cfg.lock, f, r);
+	janitor_lost(s->cfg.lock, f->node->id, off, len);
 }
 
 /* The kernel moves no time for what goes past its cache. */

@@ -210,7 +210,7 @@ static unsigned thread_count(void)
 
 	if (n < THREADS_MIN)
 		return THREADS_MIN;
-	return n < POOL_SLOT ? n : POOL_SLOT;
+	return n < BEHIND_SLOT ? n : BEHIND_SLOT;
 }
 
 /* Memory of in-flight slot I, NULL where the store is mounted read-only. */
@@ -247,6 +247,11 @@ int server_start(struct server *s)
 		[POOL_TELL] = POOL_THREADS_TELL,
 		[POOL_LISTS] = POOL_THREADS_LISTS,
 	};
+	const struct behind_config behind = {.env = &s->cfg.tree->env,
+					     .slot_no = BEHIND_SLOT,
+					     .slot_len = s->cfg.store->slot_len,
+					     .failed = ops_write_failed,
+					     .arg = s};
 	struct sigaction sa = {.sa_handler = on_wipe_signal}; /* no SA_RESTART */
 	sigset_t wipe;
 
@@ -256,6 +261,8 @@ int server_start(struct server *s)
 	if (r)
 		return r;
 	s->pool_slot = slot(s, POOL_SLOT);
+	if (s->slots && s->cfg.tree->env.behind)
+		r = behind_start(s->cfg.tree->env.behind, &behind);
 	sigaction(WIPE_SIGNAL, &sa, NULL);
 	sigemptyset(&wipe);
 	sigaddset(&wipe, WIPE_SIGNAL);

@@ -249,12 +249,28 @@ uint64_t file_size(struct file *f)
 	return atomic_load(&f->size);
 }
 
+/* The write lock, with all on disk that was sealed: waited for without it, since a lock's write-back may still come. */
+static int lock_settled(struct file *f)
+{
+	for (;;) {
+		int r = behind_settle(f);
+		if (r)
+			return r;
+		pthread_rwlock_wrlock(&f->lock);
+		if (behind_idle(f))
+			return 0;
+		pthread_rwlock_unlock(&f->lock);
+	}
+}
+
 int file_sync(struct file *f, bool data_only)
 {
-	pthread_rwlock_wrlock(&f->lock);
+	int r = lock_settled(f);
+	if (r)
+		return r;
 	uint64_t upto = keep_before_sync(f);
 	pthread_rwlock_unlock(&f->lock);
-	int r = (data_only ? fdatasync(f->fd) : fsync(f->fd)) ? -errno : 0;
+	r = (data_only ? fdatasync(f->fd) : fsync(f->fd)) ? -errno : 0;
 
 	return r ? r : keep_synced(f, upto);
 }

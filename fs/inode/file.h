@@ -9,6 +9,7 @@
 
 #include "crypto/block.h"
 #include "crypto/inflight.h"
+#include "fs/inode/behind.h"
 #include "fs/inode/blank.h"
 #include "fs/inode/busy.h"
 #include "fs/inode/node.h"
@@ -39,6 +40,7 @@ struct file_work {
 	unsigned slot_no; /* its place in the in-flight file */
 	size_t plain_len, cipher_len, edge_len;
 	struct keep_change kept; /* from file_commit() to file_committed() */
+	bool behind;             /* the last file_write() was answered before it is on disk */
 	bool dirty;              /* holds plaintext since the last wipe */
 };
 
@@ -61,6 +63,7 @@ struct file_env {
 	uint8_t boot_id[ID_LEN];
 	struct slots *slots;     /* the store's; NULL: nothing is written to it */
 	struct journal *journal; /* the store's; NULL: nothing is kept before it is written over */
+	struct behind *behind;   /* where a lock's write-back goes; NULL: straight to the disk */
 	struct written *written; /* the store's list of files being written; NULL: there is none */
 	struct lost *lost;       /* the store's list of what was lost; NULL: nothing can be */
 	bool unclean;            /* after a crash: stumps and unfinished files are tolerated, as far as `leeway` goes */
@@ -91,6 +94,7 @@ struct file {
 	pthread_mutex_t
 		first; /* `slot` and the node's `keep`, where `lock` is held to read only; nothing is waited for under it */
 	struct turns turns; /* writes under way; before `lock` */
+	struct behind_queue behind;
 	struct file_env *env;
 	struct node *node;
 	struct gate_key *key;

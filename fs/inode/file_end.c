@@ -67,6 +67,20 @@ static void undo(struct file *f, struct file_work *w, const struct resize *z)
 	file_undo(f, w, file_old_raw(f, w, OLD_FINAL), layout_final_len(l, f->size));
 }
 
+static int put_down(struct file *f, struct file_work *w, const struct resize *z, struct inflight *in)
+{
+	if (behind_takes(f, z->plan.use))
+		return behind_put(f, w, &(struct behind_change){.in = in, .size = z->size});
+	int r = behind_wait(f);
+	if (r)
+		return r;
+	r = file_commit(f, w, in);
+	if (r)
+		undo(f, w, z);
+	file_committed(f, w, r);
+	return r;
+}
+
 int file_resize_locked(struct file *f, struct file_work *w, uint64_t size, uint32_t flags, enum gate_use use)
 {
 	struct resize z = {.size = size, .plan = {.use = use}};
@@ -76,12 +90,8 @@ int file_resize_locked(struct file *f, struct file_work *w, uint64_t size, uint3
 	int r = file_old_read(f, w, &z.plan);
 	if (!r)
 		r = file_seal(f, w, &z.plan, &in);
-	if (r)
-		return r;
-	r = file_commit(f, w, &in);
-	if (r)
-		undo(f, w, &z);
-	file_committed(f, w, r);
+	if (!r)
+		r = put_down(f, w, &z, &in);
 	if (r)
 		return r;
 	f->size = size;

@@ -70,7 +70,7 @@ int file_seal(struct file *f, struct file_work *w, const struct file_plan *p, st
 /*
  * Step 3: write what lies in the slot, extents in order, then the size unless it is INFLIGHT_KEEP_SIZE. The slot is valid on
  * disk while it lasts, so the daemon's death tears nothing. When the slot cannot be written, the file is not touched. To be followed by
- * file_committed().
+ * file_committed(). Nothing of F is behind (behind.h), or this is what was.
  */
 int file_commit(struct file *f, struct file_work *w, struct inflight *in) MUST_CHECK;
 /*

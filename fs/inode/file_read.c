@@ -34,8 +34,7 @@ static int fetch(struct file *f, struct file_work *w, uint64_t off, size_t *len,
 	s->flags = f->flags;
 	struct busy busy = {.first = s->first, .last = last};
 	busy_enter(&f->busy, &busy);
-	int r = store_pread_full(f->fd, w->cipher, s->n * layout_record_len(l) + s->final_len,
-				 layout_record_off(l, s->first));
+	int r = behind_pread(f, w->cipher, s->n * layout_record_len(l) + s->final_len, layout_record_off(l, s->first));
 	busy_leave(&f->busy, &busy);
 	return r == -EIO ? file_corrupt(f, "cut short or unreadable: block", s->first) : r;
 }
@@ -71,6 +70,9 @@ int file_read(struct file *f, struct file_work *w, uint64_t off, size_t len, con
 		return 0;
 	if (len > INFLIGHT_REQUEST_MAX)
 		len = INFLIGHT_REQUEST_MAX;
+	/* what was lost may have been written again, and be behind */
+	if (file_is_lost(f, off, len) && behind_wait(f))
+		return -EACCES;
 	if (f->broken || file_is_lost(f, off, len))
 		return -EIO;
 	pthread_rwlock_rdlock(&f->lock);
@@ -197,9 +199,11 @@ static int seek_hole(struct file *f, struct file_work *w, uint64_t off, uint64_t
 int file_seek(struct file *f, struct file_work *w, uint64_t off, int whence, uint64_t *out)
 {
 	pthread_rwlock_rdlock(&f->lock);
-	int r = off >= file_told_size(f) ? -ENXIO
-		: whence == SEEK_DATA    ? seek_data(f, w, off, out)
-					 : seek_hole(f, w, off, out);
+	int r = behind_wait(f);
+	if (!r)
+		r = off >= file_told_size(f) ? -ENXIO
+		    : whence == SEEK_DATA    ? seek_data(f, w, off, out)
+					     : seek_hole(f, w, off, out);
 	pthread_rwlock_unlock(&f->lock);
 	return r;
 }

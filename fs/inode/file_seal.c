@@ -64,7 +64,7 @@ int file_old_read(struct file *f, struct file_work *w, const struct file_plan *p
 
 		if (no > whole)
 			continue;
-		int r = store_pread_full(f->fd, file_old_raw(f, w, i), len, layout_record_off(l, no));
+		int r = behind_pread(f, file_old_raw(f, w, i), len, layout_record_off(l, no));
 		if (r)
 			return r == -EIO ? file_corrupt(f, "cut short or unreadable: block", no) : r;
 	}

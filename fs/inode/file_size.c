@@ -18,6 +18,17 @@ static const struct layout *layout(const struct file *f)
 	return &f->env->layout;
 }
 
+/* The write lock, with all on disk that was sealed. -EACCES, and no lock: a lock of the gate has no time for that. */
+static int lock_written(struct file *f)
+{
+	pthread_rwlock_wrlock(&f->lock);
+	int r = behind_wait(f);
+
+	if (r)
+		pthread_rwlock_unlock(&f->lock);
+	return r;
+}
+
 static int truncate_locked(struct file *f, struct file_work *w, uint64_t size)
 {
 	uint32_t b = layout(f)->block_len;
@@ -50,8 +61,10 @@ int file_truncate(struct file *f, struct file_work *w, uint64_t size)
 		return -EFBIG;
 	if (f->broken)
 		return -EIO;
-	pthread_rwlock_wrlock(&f->lock);
-	int r = truncate_locked(f, w, size);
+	int r = lock_written(f);
+	if (r)
+		return r;
+	r = truncate_locked(f, w, size);
 	pthread_rwlock_unlock(&f->lock);
 	if (!r)
 		file_found(f, size, UINT64_MAX);
@@ -117,9 +130,10 @@ static int zero_part(struct file *f, struct file_work *w, uint64_t off, uint64_t
 
 static int punch_whole(struct file *f, struct file_work *w, uint64_t first, uint64_t last)
 {
-	int r = 0;
+	int r = lock_written(f);
 
-	pthread_rwlock_wrlock(&f->lock);
+	if (r)
+		return r;
 	if (last > f->size / layout(f)->block_len)
 		last = f->size / layout(f)->block_len;
 	if (first < last) {
@@ -165,9 +179,11 @@ static int reserve(struct file *f, uint64_t off, uint64_t end)
 	const struct layout *l = layout(f);
 	uint64_t at = layout_record_off(l, off / l->block_len), stop = layout_disk_size(l, end);
 
-	pthread_rwlock_wrlock(&f->lock);
+	int r = lock_written(f);
+	if (r)
+		return r;
 	times_hold(f);
-	int r = file_reserve(f, at, stop - at);
+	r = file_reserve(f, at, stop - at);
 	pthread_rwlock_unlock(&f->lock);
 	return r;
 }
@@ -175,9 +191,10 @@ static int reserve(struct file *f, uint64_t off, uint64_t end)
 /* What was lost behind the end is part of the size that is told: before holes are made there the end moves so far. */
 static int grow_to_told(struct file *f, struct file_work *w)
 {
-	int r = 0;
+	int r = lock_written(f);
 
-	pthread_rwlock_wrlock(&f->lock);
+	if (r)
+		return r;
 	uint64_t size = file_told_size(f);
 	if (size > f->size)
 		r = truncate_locked(f, w, size);

@@ -201,6 +201,24 @@ static int written(struct file *f, struct file_work *w, struct edit *e)
 	return 0;
 }
 
+/* What is sealed goes to the disk, or behind the answer. */
+static int put_down(struct file *f, struct file_work *w, const struct edit *e, struct inflight *in, bool inside)
+{
+	w->behind = behind_takes(f, e->wr->use);
+	if (w->behind)
+		return behind_put(
+			f, w,
+			&(struct behind_change){in, e->wr->off, e->wr->len, inside ? f->size : e->new_size, inside});
+	int r = behind_wait(f);
+	if (r)
+		return r;
+	r = file_commit(f, w, in);
+	if (r)
+		undo_edit(f, w, e);
+	file_committed(f, w, r);
+	return r;
+}
+
 /* All of it but the locks. */
 static int write_locked(struct file *f, struct file_work *w, const struct file_write *wr, bool inside)
 {
@@ -213,12 +231,8 @@ static int write_locked(struct file *f, struct file_work *w, const struct file_w
 		r = file_seal(f, w, &e.plan, &in);
 	if (!r)
 		r = file_room(f, &in);
-	if (!r) {
-		r = file_commit(f, w, &in);
-		if (r)
-			undo_edit(f, w, &e);
-		file_committed(f, w, r);
-	}
+	if (!r)
+		r = put_down(f, w, &e, &in, inside);
 	if (!r && !inside)
 		r = written(f, w, &e);
 	ranges_clear(&e.gaps);
@@ -283,7 +297,7 @@ int file_write(struct file *f, struct file_work *w, const struct file_write *wr)
 		pthread_rwlock_unlock(&f->lock);
 	}
 	turn_leave(&f->turns, &me);
-	if (!r)
+	if (!r && !w->behind) /* else when it is there */
 		file_found(f, wr->off, wr->off + wr->len);
 	return r;
 }

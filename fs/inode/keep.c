@@ -15,8 +15,10 @@
 
 static void all_durable(const struct file *f, struct keep *k)
 {
-	k->blocks = f->size / f->env->layout.block_len;
-	k->disk_size = layout_disk_size(&f->env->layout, f->size);
+	uint64_t size = behind_stored(f);
+
+	k->blocks = size / f->env->layout.block_len;
+	k->disk_size = layout_disk_size(&f->env->layout, size);
 	k->end = true;
 	fresh_clear(&k->fresh);
 	k->since = clock_ms(CLOCK_MONOTONIC);
@@ -66,8 +68,8 @@ static void touch(const struct keep *k, struct touched *t, uint64_t first, uint6
 static void look(const struct file *f, const struct keep *k, const struct inflight *in, struct touched *t)
 {
 	const struct layout *l = &f->env->layout;
-	uint64_t record = layout_record_len(l), disk_size = layout_disk_size(l, f->size);
-	uint64_t final_at = layout_record_off(l, f->size / l->block_len);
+	uint64_t record = layout_record_len(l), size = behind_stored(f), disk_size = layout_disk_size(l, size);
+	uint64_t final_at = layout_record_off(l, size / l->block_len);
 
 	t->cut = in->disk_size < k->disk_size;
 	t->final = t->cut && k->end;
@@ -130,7 +132,7 @@ static int put(struct file *f, struct keep *k, struct journal_change *j)
 		return r;
 	memcpy(j->entry.file_id, f->file_id, ID_LEN);
 	j->entry.ino = f->node->ino;
-	j->entry.disk_size = layout_disk_size(&f->env->layout, f->size);
+	j->entry.disk_size = layout_disk_size(&f->env->layout, behind_stored(f));
 	j->entry.path_len = (uint32_t)node_path(f->env->nodes, f->node, path, sizeof(path));
 	j->path = path;
 	j->owner = k->owner;
@@ -179,12 +181,13 @@ static int keep_touched(struct file *f, struct file_work *w, const struct inflig
 	struct journal_change j = {.entry.cut = t->cut ? in->disk_size : JOURNAL_NO_CUT};
 	uint8_t *buf = w->cipher + FILE_OLD_MAX * layout_final_room(l);
 	const uint8_t *slot = inflight_data(w->slot);
+	uint64_t size = behind_stored(f);
 	int r = 0;
 
 	if (t->first < t->end)
 		r = add_old(f, &j, layout_record_off(l, t->first), (t->end - t->first) * layout_record_len(l), &buf);
 	if (!r && t->final)
-		r = add_old(f, &j, layout_record_off(l, f->size / l->block_len), layout_final_len(l, f->size), &buf);
+		r = add_old(f, &j, layout_record_off(l, size / l->block_len), layout_final_len(l, size), &buf);
 	for (uint32_t i = 0; t->cut && i < in->n_extents; i++) {
 		add(&j, in->extent[i].disk_off, in->extent[i].len, JOURNAL_NEW, slot);
 		slot += in->extent[i].len;

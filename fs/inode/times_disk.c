@@ -16,7 +16,7 @@ static bool settle_begin(struct node *n, struct times *t, struct file **f)
 	pthread_mutex_lock(&n->lock);
 	*f = atomic_load(&n->file);
 	bool go = atomic_load(&n->times_moved) && (!*f || pthread_rwlock_tryrdlock(&(*f)->lock) == 0);
-	if (go && *f && busy_written(&(*f)->busy)) {
+	if (go && *f && (busy_written(&(*f)->busy) || !behind_idle(*f))) {
 		pthread_rwlock_unlock(&(*f)->lock);
 		go = false;
 	}

@@ -4,6 +4,7 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "fs/inode/behind.h"
 #include "fs/lock/janitor.h"
 #include "fs/lock/lock_own.h"
 #include "fs/lock/pass.h"
@@ -38,6 +39,8 @@ static void lock_begin(struct lock *l, int64_t until)
 	atomic_store(&l->seal_until, until);
 	atomic_store(&l->write_closed, false);
 	atomic_store(&l->asked, false);
+	if (l->cfg.behind)
+		behind_begin(l->cfg.behind, until);
 	pthread_mutex_lock(&l->report_lock);
 	l->report = (struct fs_lock_report){.started = time(NULL)};
 	pthread_mutex_unlock(&l->report_lock);
@@ -86,6 +89,8 @@ static void handlers_out(struct lock *l, int64_t until)
 		if (ms % BEAT_MS == 0 && clock_ms(CLOCK_BOOTTIME) < until)
 			lock_beat(l);
 	}
+	if (l->cfg.behind)
+		behind_end(l->cfg.behind);
 }
 
 static void lock_note(struct lock *l, uint64_t contents_ms, uint64_t all_ms)

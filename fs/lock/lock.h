@@ -20,6 +20,7 @@ struct janitor;
 struct lock_config {
 	struct nodes *nodes;
 	struct gate *gate;
+	struct behind *behind;      /* NULL where nothing is written */
 	int fuse_fd;                /* /dev/fuse */
 	const char *mountpoint;     /* canonical */
 	struct gate_beacon *beacon; /* its `beat` is raised while a lock makes progress. NULL = none */

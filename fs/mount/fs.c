@@ -103,8 +103,12 @@ static int prepare(struct fs *fs)
 	fs->tree.root_only = fs->cfg.root_only;
 	fs->tree.env.atimes = atimes(&fs->cfg);
 	fs->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fs->wake_fd < 0) {
+	if (fs->wake_fd < 0)
 		r = -errno;
+	if (!r && !fs->cfg.read_only)
+		r = behind_new(&fs->tree.env.behind);
+	if (r) {
+		auto_close(&fs->wake_fd);
 		tree_free(&fs->tree);
 		return r;
 	}
@@ -130,6 +134,7 @@ int fs_mount(const struct fs_config *cfg, struct fs **out, char why[STORE_WHY_MA
 	}
 	r = worker_mount(cfg->worker, &fs->fuse_fd, why);
 	if (r) {
+		behind_free(fs->tree.env.behind);
 		tree_free(&fs->tree);
 		close(fs->wake_fd);
 		free(fs);
@@ -215,6 +220,7 @@ int fs_start(struct fs *fs)
 					 .gate = fs->cfg.gate,
 					 .fuse_fd = fs->fuse_fd,
 					 .mountpoint = fs->cfg.mountpoint,
+					 .behind = fs->tree.env.behind,
 					 .beacon = fs->cfg.beacon,
 					 .log = fs->cfg.log};
 	const struct server_config server = {.tree = &fs->tree,
@@ -413,6 +419,8 @@ void fs_free(struct fs *fs)
 		fs->cfg.log(LOG_WARNING, "ended while in use: what is mounted answers errors until byokfs umount");
 	else if (fs->mounted)
 		(void)(mnt_umount(fs->cfg.mountpoint, &fs->cfg.worker->mount, true) == 0);
+	if (fs->tree.env.behind)
+		behind_stop(fs->tree.env.behind);
 	/* the next mount mends what this one could not: by the rules for a crash, not as damage */
 	if (atomic_load(&fs->tree.env.half_done))
 		fs->cfg.store->unclean = 1;
@@ -421,6 +429,7 @@ void fs_free(struct fs *fs)
 	server_free(fs->server);
 	janitor_free(&fs->lock);
 	audit_corrupt(fs->cfg.audit, NULL);
+	behind_free(fs->tree.env.behind);
 	tree_free(&fs->tree);
 	leave_free(&fs->leave);
 	close(fs->wake_fd);
@@ -444,6 +453,7 @@ void fs_stats(struct fs *fs, struct fs_stats *out)
 		.corrupt = atomic_load(&fs->tree.env.corrupt),
 		.recovered = atomic_load(&fs->tree.env.recovered),
 		.draining = atomic_load(&fs->lock.draining),
+		.sealed_waiting_bytes = behind_bytes(fs->tree.env.behind),
 	};
 	out->open_files = nodes_open_files(&fs->tree.nodes);
 	lost_count(fs->cfg.store->lost, &lost);

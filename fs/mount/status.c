@@ -102,6 +102,7 @@ static void put_fs(FILE *out, struct fs *fs, const struct store *s)
 	put_number(out, "journal_entries", j.in_force);
 	put_number(out, "journal_entries_put", j.put);
 	put_number(out, "draining", st.draining);
+	put_number(out, "sealed_waiting_bytes", st.sealed_waiting_bytes);
 	fs_last_lock(fs, &report);
 	put_number(out, "lock_sealed_bytes", report.sealed_bytes);
 	put_number(out, "lock_refused_bytes", report.refused_bytes);

@@ -13,6 +13,15 @@
 #include "fs/store/journal_own.h"
 #include "fs/store/store.h"
 
+uint64_t journal_ring_min(const struct layout *l)
+{
+	uint64_t record = layout_record_len(l), final = layout_final_room(l);
+	uint64_t write = (INFLIGHT_REQUEST_MAX / l->block_len + 2) * record + final, cut = 4 * record + 2 * final;
+	uint64_t len = JOURNAL_ENTRY_HEAD + JOURNAL_PATH_MAX + (write > cut ? write : cut) + MAC_LEN + JOURNAL_ALIGN;
+
+	return (len + JOURNAL_UNIT - 1) / JOURNAL_UNIT * JOURNAL_UNIT;
+}
+
 int journal_open(const struct journal_config *cfg, struct journal_key *key, struct journal **out)
 {
 	struct journal *j = calloc(1, sizeof(*j));
@@ -25,7 +34,6 @@ int journal_open(const struct journal_config *cfg, struct journal_key *key, stru
 	j->fd = -1;
 	pthread_mutex_init(&j->lock, NULL);
 	pthread_cond_init(&j->moved, NULL);
-	pthread_mutex_init(&j->making, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&j->wake, &attr);
@@ -49,7 +57,6 @@ void journal_close(struct journal *j)
 	auto_close(&j->fd);
 	journal_key_free(j->key);
 	pthread_mutex_destroy(&j->lock);
-	pthread_mutex_destroy(&j->making);
 	pthread_cond_destroy(&j->moved);
 	pthread_cond_destroy(&j->wake);
 	free(j->item);
@@ -87,20 +94,38 @@ void journal_leave(struct journal *j, struct journal_owner *o)
 	pthread_mutex_unlock(&j->lock);
 }
 
-/* An item for C, whose entry gets its number and its place. */
+/* Where LEN bytes go, once there is room. */
+static int get_room(struct journal *j, size_t len, uint64_t *at)
+{
+	for (;;) {
+		int r = journal_ready(j, false);
+
+		if (r == 0)
+			r = j->broken ? j->broken : len > j->ring_len ? -EFBIG : 0;
+		if (r || journal_fits(j, len, at))
+			return r;
+		r = journal_reclaim(j); /* lets the lock go: the file may be another one */
+		if (r)
+			return r;
+	}
+}
+
+/* An item for C, whose entry gets its number and its place. 1: its era is over, so that nobody needs it. */
 static int take(struct journal *j, struct journal_change *c, size_t len)
 {
+	const uint64_t era = c->owner->era;
 	uint64_t at;
-	int r = 0;
+	int r;
 
-	if (len > j->ring_len)
-		return -EFBIG;
-	while (r == 0 && !journal_fits(j, len, &at))
-		r = journal_reclaim(j);
+	while ((r = get_room(j, len, &at)) == 0 && c->owner->closing)
+		pthread_cond_wait(&j->moved, &j->lock);
+	if (r == 0 && c->owner->era != era)
+		return 1;
 	if (r == 0)
 		r = journal_item_add(j, c->owner, at, len);
 	if (r)
 		return r;
+	c->owner->coming++;
 	c->entry.seq = j->seq;
 	c->entry.oldest = c->owner->ended + 1;
 	c->entry.place = at % j->ring_len;
@@ -130,26 +155,68 @@ int journal_put(struct journal *j, struct journal_change *c)
 	c->entry.seq = c->entry.oldest = 1; /* the length does not hang on them */
 	c->entry.place = 0;
 	const size_t len = journal_entry_len(&c->entry);
-	int r = len ? journal_disk_ready(j) : -EINVAL;
 
-	if (r)
-		return r;
+	if (!len)
+		return -EINVAL;
 	pthread_mutex_lock(&j->lock);
-	r = j->broken ? j->broken : take(j, c, len);
+	int r = take(j, c, len);
 	const uint64_t era = c->owner->era;
 	c->owner->under[era % 2] += r == 0;
 	pthread_mutex_unlock(&j->lock);
 	if (r)
-		return r;
+		return r < 0 ? r : 0;
 	r = write_entry(j, c, len);
 	pthread_mutex_lock(&j->lock);
 	if (r == 0)
 		r = journal_settle(j);
 	/* what failed stays until the next sync of its file: on disk it may be there, and what it says is true */
 	j->put += r == 0;
+	if (r)
+		journal_came(j, c->owner);
 	journal_done(j, c->owner, era);
 	pthread_mutex_unlock(&j->lock);
 	return r;
+}
+
+/* ---- the thread ---- */
+
+void journal_tick(struct journal *j, int64_t now)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&j->lock);
+	if (j->n > 0)
+		(void)(journal_ready(j, true) == 0); /* whoever puts something is told */
+	while (r == 0 && !j->stopping && j->n > 0 && journal_item_at(j, 0)->since + JOURNAL_AGE_S <= now)
+		r = journal_reclaim(j);
+	pthread_mutex_unlock(&j->lock);
+}
+
+static void *run(void *arg)
+{
+	struct journal *j = arg;
+	struct timespec until;
+
+	pthread_mutex_lock(&j->lock);
+	while (!j->stopping) {
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec++;
+		pthread_cond_timedwait(&j->wake, &j->lock, &until);
+		pthread_mutex_unlock(&j->lock);
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		journal_tick(j, until.tv_sec);
+		pthread_mutex_lock(&j->lock);
+	}
+	pthread_mutex_unlock(&j->lock);
+	return NULL;
+}
+
+int journal_start(struct journal *j)
+{
+	int r = pthread_create(&j->thread, NULL, run, j);
+
+	j->started = r == 0;
+	return -r;
 }
 
 void journal_stat(struct journal *j, struct journal_stat *out)

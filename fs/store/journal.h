@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "crypto/inflight.h"
 #include "crypto/journal.h"
 
 struct journal;
@@ -14,9 +15,13 @@ struct journal_owner;
 struct journal_config {
 	int own_fd; /* STORE/byokfs, the caller's, open as long as the journal */
 	uint64_t session;
-	uint64_t ring_len;                           /* if there is to be a new one */
+	uint64_t ring_len;                           /* if there is to be a new one, and there is room for it; */
+	uint64_t ring_min;                           /* not less than this; journal_ring_min(), or what a test wants */
 	void (*log)(int priority, const char *text); /* may be NULL */
 };
+
+/* The shortest ring that takes the largest entry of a file of layout L, a whole number of MiB. */
+uint64_t journal_ring_min(const struct layout *l);
 
 /* Nothing on disk yet: the file is made, or taken over from an earlier session, with the first entry. KEY is taken over on 0. -ENOMEM. */
 int journal_open(const struct journal_config *cfg, struct journal_key *key, struct journal **out) MUST_CHECK;
@@ -41,8 +46,10 @@ struct journal_change {
 
 /*
  * Put the entry of C into the ring, and wait until it is durable, with others' in one sync. May sync other files when the ring is
- * full. Safe from any thread, but not between journal_enter() and journal_made(). -ENOSPC, -EIO (and then for good: what a failed sync
- * has dropped nobody knows), -ENOMEM.
+ * full. Once a second it is looked whether the file is still there by its name, and whole; if not, all files in it are synced, so that
+ * nothing in it is needed any more, and it is made again. Safe from any thread, but not between journal_enter() and journal_made().
+ * On 0 journal_enter() is to follow, which says whether the entry was put in time. -ENOSPC not even ring_min is to be had; -EIO (of
+ * the journal's own sync for as long as the file is the same: what a failed one has dropped nobody knows), -ENOMEM.
  */
 int journal_put(struct journal *j, struct journal_change *c) MUST_CHECK;
 

@@ -14,8 +14,6 @@
 #include "fs/store/journal_own.h"
 #include "fs/store/store_own.h"
 
-#define RING_MAX (1u << 28) /* far above what any version makes */
-
 void journal_found_free(struct journal_found *f)
 {
 	free(f->ring);
@@ -85,7 +83,7 @@ static int read_ring(int fd, const struct journal_key *key, uint64_t session, st
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (st.st_size <= JOURNAL_HEAD_LEN || st.st_size > JOURNAL_HEAD_LEN + RING_MAX)
+	if (st.st_size <= JOURNAL_HEAD_LEN || st.st_size > JOURNAL_HEAD_LEN + JOURNAL_RING_MAX)
 		return 0;
 	uint64_t len = (uint64_t)st.st_size - JOURNAL_HEAD_LEN;
 	int r = store_pread_full(fd, buf, sizeof(buf), 0);

@@ -40,9 +40,16 @@ uint64_t journal_era(struct journal *j, const struct journal_owner *o)
 	return era;
 }
 
+void journal_came(struct journal *j, struct journal_owner *o)
+{
+	if (o->coming > 0 && --o->coming == 0)
+		pthread_cond_broadcast(&j->moved);
+}
+
 bool journal_enter(struct journal *j, struct journal_owner *o, uint64_t era)
 {
 	pthread_mutex_lock(&j->lock);
+	journal_came(j, o); /* who has put nothing may come for another, who then has it a little harder */
 	bool in = o->era == era;
 	o->under[era % 2] += in;
 	pthread_mutex_unlock(&j->lock);
@@ -81,6 +88,8 @@ static int put_marks(struct journal *j, const struct journal_owner *o, uint64_t 
 	int r = 0;
 
 	*younger = false;
+	if (j->gone) /* nobody will read it */
+		return 0;
 	for (size_t i = 0; i < j->n && r == 0; i++) {
 		const struct journal_item *it = journal_item_at(j, i);
 		if (it->owner != o || it->ended)
@@ -134,6 +143,11 @@ int journal_reclaim(struct journal *j)
 	}
 	o->syncing = true;
 	o->items++; /* stays, whoever leaves it */
+	o->closing = true;
+	while (o->coming > 0)
+		pthread_cond_wait(&j->moved, &j->lock);
+	o->closing = false;
+	pthread_cond_broadcast(&j->moved);
 	uint64_t upto = before_sync(j, o);
 	pthread_mutex_unlock(&j->lock);
 	int r = fdatasync(o->fd) ? -errno : 0;
@@ -145,41 +159,4 @@ int journal_reclaim(struct journal *j)
 	journal_owner_unused(o);
 	pthread_cond_broadcast(&j->moved);
 	return r;
-}
-
-void journal_tick(struct journal *j, int64_t now)
-{
-	int r = 0;
-
-	pthread_mutex_lock(&j->lock);
-	while (r == 0 && !j->stopping && j->n > 0 && journal_item_at(j, 0)->since + JOURNAL_AGE_S <= now)
-		r = journal_reclaim(j);
-	pthread_mutex_unlock(&j->lock);
-}
-
-static void *run(void *arg)
-{
-	struct journal *j = arg;
-	struct timespec until;
-
-	pthread_mutex_lock(&j->lock);
-	while (!j->stopping) {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec++;
-		pthread_cond_timedwait(&j->wake, &j->lock, &until);
-		pthread_mutex_unlock(&j->lock);
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		journal_tick(j, until.tv_sec);
-		pthread_mutex_lock(&j->lock);
-	}
-	pthread_mutex_unlock(&j->lock);
-	return NULL;
-}
-
-int journal_start(struct journal *j)
-{
-	int r = pthread_create(&j->thread, NULL, run, j);
-
-	j->started = r == 0;
-	return -r;
 }

@@ -38,14 +38,17 @@ int lost_sync(struct lost *l, bool durable)
 	return r;
 }
 
-/* Until there is something to do, under the lock; what only takes away may wait, and so may what has just FAILED. True: it has. */
+/*
+ * Until there is something to do, under the lock; what only takes away may wait, and so may what has just FAILED. True: it has. As long
+ * as anything is lost it is looked once in a while whether the file is there.
+ */
 static bool await(struct lost *l, bool failed)
 {
 	struct timespec until;
 
 	if (l->queue && !failed)
 		return false;
-	if (!l->queue && !l->cuts && !atomic_load(&l->unsynced)) {
+	if (!l->queue && !l->cuts && !atomic_load(&l->unsynced) && l->n_files == 0) {
 		pthread_cond_wait(&l->wake, &l->lock);
 		return false;
 	}

@@ -364,7 +364,7 @@ int lost_mirror(struct lost *l, bool clear)
 	pthread_mutex_lock(&l->lock);
 	bool something = l->queue || (clear && l->cuts) || l->head_changed;
 	pthread_mutex_unlock(&l->lock);
-	if (!something && !l->again)
+	if (!something && !l->again && (l->fd < 0 || in_place(l)))
 		return 0;
 	int r = mirror(l, clear);
 	if (r && !atomic_load(&l->failing))

@@ -27,7 +27,7 @@ struct scan {
 	uint8_t *plain;   /* one block */
 	size_t room;
 	bool rubbish;        /* something that is neither zero nor authentic was seen */
-	uint64_t holes;      /* zero records so far, those behind the last authentic block included */
+	uint64_t empty;      /* zero records so far, those behind the last authentic block included */
 	uint64_t bad;        /* the same for records that do not authenticate */
 	uint64_t generation; /* the highest one in any head that looks like a final record's */
 	struct recover_end end;
@@ -115,7 +115,7 @@ static void end_at_final(struct scan *s, uint64_t no, const struct final_head *h
 	s->end.flags = head->flags;
 	s->end.sealed = true;
 	s->end.bad = s->bad;
-	s->end.holes = s->holes;
+	s->end.empty = s->empty;
 }
 
 /* Open the N records of the chunk that begins with block NO, one by one: what counts is each one's own answer. */
@@ -128,13 +128,13 @@ static int scan_blocks(struct scan *s, uint64_t no, size_t n)
 	for (size_t i = 0; i < n && !r; i++) {
 		const uint8_t *record = s->cipher + i * s->record_len;
 		if (block_is_zero(record, s->record_len)) {
-			s->holes++;
+			s->empty++;
 			continue;
 		}
 		r = block_open(&b.open, no + i, 1, 0, record, s->plain, NULL);
 		if (!r) {
 			s->end.blocks = no + i + 1;
-			s->end.holes = s->holes;
+			s->end.empty = s->empty;
 			s->end.bad = s->bad;
 		} else if (r == -EBADMSG) {
 			s->bad++;
@@ -172,7 +172,7 @@ static uint64_t skip_hole(struct scan *s, uint64_t no)
 	if (next > s->records)
 		next = s->records;
 	if (next > no)
-		s->holes += next - no;
+		s->empty += next - no;
 	return next > no ? next : no;
 }
 
@@ -239,7 +239,11 @@ static int find(struct scan *s)
 		return found < 0 ? found : 0;
 	if (s->end.blocks == 0 && s->rubbish && !s->r->made)
 		return -EBADMSG;
-	s->end.flags = s->end.holes ? FINAL_SPARSE : 0;
+	/*
+	 * Whether the file had holes its end knew. Zeros may as well be blocks that did not reach the disk when later ones did, of a
+	 * file that nobody synced; what was synced has its end back from the journal.
+	 */
+	s->end.flags = 0;
 	s->end.generation = s->generation + 1;
 	s->end.disk_size = layout_disk_size(s->r->layout, s->end.blocks * s->r->layout->block_len);
 	return 0;
@@ -309,8 +313,9 @@ static void say(const struct recover *rec, const struct recover_end *end)
 	int len = snprintf(text, sizeof(text),
 			   "%s: left unfinished by a crash; it ends now after %" PRIu64 " blocks (%s)", name,
 			   end->blocks, end->sealed ? "at its earlier end" : "after the last block that authenticates");
-	if (end->bad && len > 0 && (size_t)len < sizeof(text))
-		snprintf(text + len, sizeof(text) - (size_t)len, "; %" PRIu64 " blocks before it are lost", end->bad);
+	uint64_t lost = end->bad + (end->flags & FINAL_SPARSE ? 0 : end->empty);
+	if (lost && len > 0 && (size_t)len < sizeof(text))
+		snprintf(text + len, sizeof(text) - (size_t)len, "; %" PRIu64 " blocks before it are lost", lost);
 	rec->log(LOG_WARNING, text);
 }
 

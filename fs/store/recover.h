@@ -31,7 +31,7 @@ struct recover_end {
 	uint64_t generation; /* of the final record to be sealed */
 	bool sealed;         /* an old final record stands there and authenticates: only a cut is needed */
 	uint64_t bad;        /* records before the end that do not authenticate (they stay, and read as EIO) */
-	uint64_t holes;      /* all-zero records before the end */
+	uint64_t empty; /* all-zero records before the end: holes if `flags` allow them, else they read as EIO, too */
 };
 
 /*
@@ -48,8 +48,8 @@ int recover_file(const struct recover *rec) MUST_CHECK;
 /*
  * The first half: read the file in order, one request's memory, write nothing. The first record that is a final record
  * and authenticates is the end, be it before the arithmetic one or at it; else the end is behind the last block that
- * authenticates. Where zero records lie before that block the new end says sparse: the old flag is lost with the old
- * end. A body that is too short for a final record, or all zero, ends at 0; any body, if the file is `made`. -EBADMSG, -EACCES, -EIO, -ENOMEM.
+ * authenticates, and allows no holes: zeros before it may be what never reached the disk. A body that is too short for a final record, or
+ * all zero, ends at 0; any body, if the file is `made`. -EBADMSG, -EACCES, -EIO, -ENOMEM.
  */
 int recover_find(const struct recover *rec, struct recover_end *out) MUST_CHECK;
 /* The second half: seal and cut at END, put the times back. */

@@ -322,7 +322,12 @@ static int list_undone(struct store *s, const struct undo_done *done)
 static int journal_begin(struct store *s, store_log_fn log)
 {
 	const struct journal_config cfg = {
-		.own_fd = s->own_fd, .session = s->session.number, .ring_len = JOURNAL_RING, .log = log};
+		.own_fd = s->own_fd,
+		.session = s->session.number,
+		.ring_len = JOURNAL_RING,
+		.ring_min = journal_ring_min(&s->keyring->layout),
+		.log = log,
+	};
 	int r = journal_open(&cfg, s->journal_key, &s->journal);
 
 	if (r == 0)

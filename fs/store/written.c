@@ -326,9 +326,11 @@ void written_tick(struct written *w, int64_t now)
 {
 	put_dirty(w);
 	pthread_mutex_lock(&w->lock);
-	bool unsynced = w->unsynced, go = due(w, now);
+	bool unsynced = w->unsynced, listed = w->used > 0, go = due(w, now);
 	w->unsynced = false;
 	pthread_mutex_unlock(&w->lock);
+	if (listed || unsynced)
+		written_look(w);
 	if (unsynced)
 		written_sync(w);
 	if (!go)

@@ -170,11 +170,20 @@ static void make_again(struct written *w)
 	if (w->cfg.log && r == 0)
 		w->cfg.log(LOG_WARNING, STORE_OWN
 			   "/" STORE_WRITING " was removed, replaced or cut while the store is mounted: made again");
+	else if (w->cfg.log && !w->missing)
+		w->cfg.log(LOG_ERR, STORE_OWN "/" STORE_WRITING
+					      " was removed, replaced or cut while the store is mounted, and cannot be "
+					      "made again: no unfinished end is tolerated should this mount break off");
+	w->missing = r != 0;
+}
+
+void written_look(struct written *w)
+{
+	if (!in_place(w))
+		make_again(w);
 }
 
 void written_sync(struct written *w)
 {
-	if (!in_place(w))
-		make_again(w);
 	(void)fdatasync(w->fd); /* what fails here fails for the files too, and they tell it */
 }

@@ -26,6 +26,7 @@ struct written {
 	struct written_config cfg;
 	struct writing_key *key;
 	int fd;
+	bool missing; /* it could not be made again, and the log knows */
 	int64_t skew; /* the filesystem's clock against ours, in seconds */
 	pthread_t thread;
 	bool running;
@@ -51,7 +52,9 @@ int written_clear_entry(const struct written *w, int fd, uint32_t no) MUST_CHECK
 int written_put_head(struct written *w, int fd) MUST_CHECK;
 /* Make the file from memory, durable; REUSE: one that is there already, whatever stands in it. */
 int written_make(struct written *w, bool reuse) MUST_CHECK;
-/* Sync it; when it is not in its place any more, make it again. */
+/* When it is not in its place any more, make it again. By one thread. */
+void written_look(struct written *w);
+/* Sync it. */
 void written_sync(struct written *w);
 
 #endif

@@ -74,7 +74,7 @@ static void found(const struct recover *r)
 		return;
 	}
 	MUST(layout_classify(layout(), e.disk_size, &plain) == OBJECT_FILE && plain / RIG_BLOCK == e.blocks);
-	MUST(e.bad + e.holes <= e.blocks && (e.sealed || e.disk_size <= size + FINAL_OVERHEAD));
+	MUST(e.bad + e.empty <= e.blocks && (e.sealed || e.disk_size <= size + FINAL_OVERHEAD));
 	MUST(recover_apply(r, &e) == 0 && disk_size() == e.disk_size);
 	MUST(recover_final_at(r, e.blocks, NULL) == 1);
 	MUST(recover_find(r, &again) == 0 && again.sealed && again.blocks <= e.blocks);

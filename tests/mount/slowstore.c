@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * For LD_PRELOAD: every read, write and fsync of a file of the store takes longer, as on a slow disk; but not those of the
- * in-flight file, which is never synced: they end in the page cache, which a slow disk does not slow; nor of the record of its slots (on /run). $SLOWSTORE is a file with
- * three numbers of 15 places, the microseconds of a read, a write and an fsync; they may be changed while it is mounted.
+ * For LD_PRELOAD: every read, write and fsync of a file of the store takes longer, as on a slow disk; but not, unless there is
+ * $SLOWSTORE_ALL, those of the in-flight file, which is never synced (they end in the page cache, which a slow disk does not
+ * slow), nor of the record of its slots (on /run). $SLOWSTORE is a file with three numbers of 15 places, the microseconds of a
+ * read, a write and an fsync; they may be changed while it is mounted.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 enum { READ, WRITE, SYNC };
 
 static const char *told;
+static int all;
 
 __attribute__((constructor)) static void begin(void)
 {
@@ -27,6 +29,7 @@ __attribute__((constructor)) static void begin(void)
 	if (map == MAP_FAILED)
 		abort();
 	told = map;
+	all = getenv("SLOWSTORE_ALL") != NULL;
 	close(fd);
 }
 
@@ -49,7 +52,7 @@ static void slow(int fd, int what)
 {
 	useconds_t us = (useconds_t)atoi(told + what * PLACES);
 
-	if (us && !is_inflight(fd))
+	if (us && (all || !is_inflight(fd)))
 		usleep(us);
 }
 

@@ -46,14 +46,15 @@ struct fault {
 };
 #define FAULTS 2
 static struct fault faults[FAULTS];
-static unsigned fault_seen[CALLS]; /* calls since fault_clear() */
+static _Atomic unsigned fault_seen[CALLS]; /* calls since fault_clear() */
 /* Sees every call before it is made, "" where it has no name. NULL = nobody. */
 static void (*fault_watch)(enum fault_call call, int dir_fd, const char *name);
 
 static inline void fault_clear(void)
 {
 	memset(faults, 0, sizeof(faults));
-	memset(fault_seen, 0, sizeof(fault_seen));
+	for (size_t i = 0; i < CALLS; i++)
+		fault_seen[i] = 0;
 	fault_watch = NULL;
 }
 

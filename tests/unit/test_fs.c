@@ -462,7 +462,7 @@ static void expect(char *out, size_t len, const struct gate_status *st)
 		 "session clean\nread_only 0\n"
 		 "cached_inodes 1\nopen_files 0\nlost_ranges 0\nrefused_writes 0\ncorrupt 0\nrecovered 0\nmended_files "
 		 "0\nmended_bytes_cut 0\nput_back_files 0\njournal_bytes 0\njournal_bytes_used 0\njournal_entries 0\n"
-		 "journal_entries_put 0\ndraining 0\n"
+		 "journal_entries_put 0\ndraining 0\nsealed_waiting_bytes 0\n"
 		 "lock_sealed_bytes 0\nlock_refused_bytes 0\nlock_inodes 0\nlock_contents_ms 0\nlock_all_ms "
 		 "0\nbuilt_on_all 0\n"
 		 "audit_lines 0\naudit_waiting 0\naudit_lost 0\naudit_error \ndenied 0\n",

@@ -297,6 +297,33 @@ START_TEST(taken_away)
 }
 END_TEST
 
+/* While it is mounted, and nothing more is lost or found: made again, by the thread or at the end, with all that is on it. */
+START_TEST(taken_away_in_peace)
+{
+	static const enum harm kind[] = {GONE, CUT, A_FOLDER};
+	struct stat st = {0};
+
+	if (_i % 2)
+		ck_assert_int_eq(lost_start(rig.store->lost), 0);
+	rig.store->keyring->ro_compat = FEATURE_RO_LOST;
+	for (unsigned no = 1; no <= 3; no++)
+		add(no, 10, 20);
+	sync_list();
+	harm(kind[_i / 2]);
+	for (int i = 0; _i % 2 && i < 500 && (st.st_size != LOST_LEN || !S_ISREG(st.st_mode)); i++) {
+		usleep(20000);
+		(void)fstatat(rig.store->own_fd, STORE_LOST, &st, AT_SYMLINK_NOFOLLOW);
+	}
+	if (_i % 2)
+		ck_assert_uint_eq(entries(), 3);
+	rig_shut(&rig);
+	ck_assert_int_eq(rig_open(&rig), 0);
+	rig.store->keyring->ro_compat = FEATURE_RO_LOST;
+	begin();
+	ck_assert(!counts().altered && hit(1, 10) && hit(2, 10) && hit(3, 10));
+}
+END_TEST
+
 /* A store that never had one gets one, without a word; where the disk has no room the mount goes on. */
 START_TEST(new_to_it)
 {
@@ -314,13 +341,15 @@ START_TEST(new_to_it)
 	sync_list();
 	ck_assert_uint_eq(entries(), 2);
 	/* a copy: the same bytes in another file, where inode numbers say nothing */
+	rig_shut(&rig);
+	ck_assert_int_eq(rig_open(&rig), 0);
 	load_list();
 	ck_assert_int_eq(unlinkat(rig.store->own_fd, STORE_LOST, 0), 0);
 	AUTO(auto_close) int hold = openat(rig.store->own_fd, "hold", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	AUTO(auto_close) int fd = openat(rig.store->own_fd, STORE_LOST, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	ck_assert(hold >= 0); /* so that it is no inode of before */
 	ck_assert_int_eq(store_pwrite_full(fd, list, sizeof(list), 0), 0);
-	next_mount();
+	begin();
 	ck_assert(!counts().altered && lost_maybe(rig.store->lost, 12345) && hit(1, 1) && hit(2, 1));
 	ck_assert(lost_any(rig.store->lost, &(struct lost_of){id_of(1), 77}));
 	sync_list();
@@ -369,6 +398,7 @@ int main(void)
 	for (size_t i = 0; i < ARRAY_LEN(list_of); i++)
 		tcase_add_test(c, list_of[i]);
 	tcase_add_loop_test(c, taken_away, 0, HARMS);
+	tcase_add_loop_test(c, taken_away_in_peace, 0, 6);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);

@@ -235,21 +235,92 @@ START_TEST(test_earlier_end)
 }
 END_TEST
 
-/* Holes before the end stay holes; those behind the last block are no content. */
-START_TEST(test_sparse)
+static unsigned told_lost;
+
+static void count_lost(int priority, const char *text)
+{
+	const char *at = strrchr(text, ';');
+
+	log_line(priority, text);
+	told_lost = strstr(text, "before it are lost") ? (unsigned)strtoul(at + 2, NULL, 10) : 0;
+}
+
+/* Is block NO what a reader meets an error at, in a file whose final record has no flags? */
+static bool unreadable(uint64_t no)
+{
+	AUTO(auto_free) uint8_t *cipher = malloc(layout_record_len(layout()));
+	uint8_t plain[RIG_BLOCK];
+	struct block_cipher c;
+
+	ck_assert_int_eq(store_pread_full(fd, cipher, layout_record_len(layout()), layout_record_off(layout(), no)), 0);
+	rig_cipher(&rig, key, 0, &c);
+	int r = block_open(&c, no, 1, 0, cipher, plain, NULL);
+	rig_cipher_end(&rig, &c);
+	return r == -EBADMSG;
+}
+
+/*
+ * Nobody synced it, and of its blocks the later ones reached the disk: what is empty before them are no zeros that somebody wrote. An
+ * end that is lost takes with it whether they were holes, so an error is what they are; the blocks behind are there.
+ */
+START_TEST(test_never_reached)
+{
+	const uint64_t record = layout_record_len(layout());
+	const struct recover how = {.layout = layout(), .gate = rig.gate, .log = count_lost};
+
+	for (uint64_t empty = 0; empty < 4; empty++) {
+		make(5 * RIG_BLOCK + 5);
+		ck_assert_int_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					   (off_t)layout_record_off(layout(), empty), (off_t)record),
+				 0);
+		ck_assert_int_eq(ftruncate(fd, (off_t)layout_record_off(layout(), 5) + 20), 0);
+		struct recover r = how;
+		r.fd = fd;
+		r.key = key;
+		ck_assert_int_eq(recover_file(&r), 1);
+		ck_assert_uint_eq(told_lost, 1);
+		sound(5 * RIG_BLOCK, 0);
+		for (uint64_t no = 0; no < 5; no++)
+			ck_assert_int_eq(unreadable(no), no == empty);
+	}
+}
+END_TEST
+
+/* Long ones cost nothing; those behind the last block are no content. */
+START_TEST(test_empty_for_long)
 {
 	make(0);
 	rig_put_block(&rig, fd, key, 1000);
 	ck_assert_int_eq(ftruncate(fd, (off_t)layout_record_off(layout(), 0)), 0);
 	rig_put_block(&rig, fd, key, 1000);
 	ck_assert_int_eq(ftruncate(fd, (off_t)layout_record_off(layout(), 2000000)), 0);
-	struct recover r = {.fd = fd, .layout = layout(), .gate = rig.gate, .key = key};
+	struct recover r = {.fd = fd, .layout = layout(), .gate = rig.gate, .key = key, .log = count_lost};
 	struct recover_end end;
 	ck_assert_int_eq(recover_find(&r, &end), 0);
 	ck_assert_uint_eq(end.blocks, 1001);
-	ck_assert_uint_eq(end.holes, 1000);
-	ck_assert_int_eq(recover(), 0);
-	sound(1001ull * RIG_BLOCK, FINAL_SPARSE);
+	ck_assert_uint_eq(end.empty, 1000);
+	ck_assert_int_eq(recover_file(&r), 1);
+	ck_assert_uint_eq(told_lost, 1000);
+	sound(1001ull * RIG_BLOCK, 0);
+}
+END_TEST
+
+/* An older end that authenticates says itself whether it allows holes. */
+START_TEST(test_sparse_earlier)
+{
+	struct final_head head = {.tail_len = 3, .flags = FINAL_SPARSE, .generation = 2};
+
+	make(0);
+	rig_put_block(&rig, fd, key, 10);
+	ck_assert_int_eq(ftruncate(fd, (off_t)layout_record_off(layout(), 0)), 0);
+	rig_put_block(&rig, fd, key, 10);
+	rig_put_final(&rig, fd, key, 11, &head);
+	ck_assert_int_eq(ftruncate(fd, (off_t)layout_record_off(layout(), 20) + 7), 0);
+	struct recover r = {.fd = fd, .layout = layout(), .gate = rig.gate, .key = key, .log = count_lost};
+	told_lost = 1;
+	ck_assert_int_eq(recover_file(&r), 1);
+	ck_assert_uint_eq(told_lost, 0);
+	sound(11ull * RIG_BLOCK + 3, FINAL_SPARSE);
 }
 END_TEST
 
@@ -370,7 +441,9 @@ int main(void)
 	tcase_add_test(t, test_torn_in_the_middle);
 	tcase_add_test(t, test_old_final);
 	tcase_add_test(t, test_earlier_end);
-	tcase_add_test(t, test_sparse);
+	tcase_add_test(t, test_never_reached);
+	tcase_add_test(t, test_empty_for_long);
+	tcase_add_test(t, test_sparse_earlier);
 	tcase_add_test(t, test_sparse_fine);
 	tcase_add_test(t, test_blank);
 	tcase_add_test(t, test_rubbish);

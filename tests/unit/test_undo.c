@@ -5,7 +5,7 @@
 
 #include "crypto/auto.h"
 #include "fs/inode/file.h"
-#include "fs/store/journal.h"
+#include "fs/store/journal_own.h"
 #include "fs/store/store_own.h"
 #include "fs/store/undo.h"
 #include "store_rig.h"
@@ -86,7 +86,9 @@ int byokfs_ftruncate(int fd, off_t len)
 	return byokfs_ftruncate64(fd, len);
 }
 
-/* Before a hole is punched the file syncs itself. */
+static bool synced; /* the file was */
+
+/* Before a hole is punched the file syncs itself; so does the journal, for room, or when its file is gone. */
 int byokfs_fdatasync(int fd) __asm__("fdatasync");
 int byokfs_fdatasync(int fd)
 {
@@ -95,6 +97,7 @@ int byokfs_fdatasync(int fd)
 	if (watched >= 0 && fstat(fd, &a) == 0 && fstat(watched, &b) == 0 && a.st_ino == b.st_ino) {
 		n_after = 0;
 		note_change(fd);
+		synced = true;
 	}
 	return (int)syscall(SYS_fdatasync, fd);
 }
@@ -126,8 +129,10 @@ static void open_journal(void)
 {
 	const struct store_keys *keys;
 	struct journal_key *key;
-	const struct journal_config cfg = {
-		.own_fd = rig.store->own_fd, .session = rig.store->session.number, .ring_len = JOURNAL_UNIT};
+	const struct journal_config cfg = {.own_fd = rig.store->own_fd,
+					   .session = rig.store->session.number,
+					   .ring_len = JOURNAL_UNIT,
+					   .ring_min = JOURNAL_UNIT};
 
 	ck_assert_int_eq(gate_enter(rig.gate, GATE_USE_NEW, &keys), 0);
 	ck_assert_int_eq(journal_key_new(keys, cfg.session, &key), 0);
@@ -318,6 +323,33 @@ static void sync_all(void)
 	n_after = 1;
 }
 
+/* Somebody takes the journal's file away, and it is noticed. */
+static void take_away(void)
+{
+	static const char name[] = STORE_JOURNAL;
+	int dir_fd = rig.store->own_fd;
+	int fd = store_open_own(dir_fd, name, O_WRONLY);
+	long dice = random() % 3;
+
+	SAY("the journal goes\n");
+	if (fd < 0)
+		return;
+	if (dice == 0)
+		ck_assert_int_eq(unlinkat(dir_fd, name, 0), 0);
+	else if (dice == 1)
+		ck_assert_int_eq(renameat(dir_fd, name, dir_fd, "away"), 0);
+	else
+		ck_assert_int_eq(syscall(SYS_ftruncate, fd, (off_t)0), 0);
+	close(fd);
+	synced = false;
+	env.journal->looked = 0; /* a second has passed */
+	journal_tick(env.journal, 0);
+	if (!synced)
+		return;
+	model[0] = model[n_model - 1];
+	n_model = 1;
+}
+
 static void round_of(unsigned seed)
 {
 	static struct image disk;
@@ -342,8 +374,11 @@ static void round_of(unsigned seed)
 	n_after = 0;
 	for (long i = random() % 3; i >= 0; i--) {
 		sync_all();
-		for (long k = 1 + random() % OPS_MAX; k > 0; k--)
+		for (long k = 1 + random() % OPS_MAX; k > 0; k--) {
+			if (seed % 4 == 3 && random() % 4 == 0)
+				take_away();
 			one_operation();
+		}
 	}
 	tear(&disk, n_after - 1);
 	for (unsigned i = 0; i < n_after; i++)

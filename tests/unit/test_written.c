@@ -487,6 +487,18 @@ START_TEST(taken_away)
 }
 END_TEST
 
+/* So it is when nobody begins or ends a write: those that are open for hours are on it. */
+START_TEST(taken_away_in_peace)
+{
+	add(1, 11, 0);
+	written_tick(rig.store->written, 0);
+	ck_assert_int_eq(harm[_i](), 0);
+	written_tick(rig.store->written, 1);
+	crash();
+	ck_assert(!rig.store->leeway.lost && file_excused(1) && !file_excused(3));
+}
+END_TEST
+
 /* A clean store's list is used again as it lies, unless it has another name: that would be another file's bytes. */
 START_TEST(other_name)
 {
@@ -533,6 +545,7 @@ int main(void)
 	for (size_t i = 0; i < ARRAY_LEN(list_of); i++)
 		tcase_add_test(c, list_of[i]);
 	tcase_add_loop_test(c, taken_away, 0, (int)ARRAY_LEN(harm));
+	tcase_add_loop_test(c, taken_away_in_peace, 0, (int)ARRAY_LEN(harm));
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
