@@ -360,7 +360,7 @@ enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened_store 
 	char run_dir[256];
 	const struct store_open how = {
 		.path = cfg->path,
-		.run_dir = cfg->read_only || control_dir_make(run_dir, sizeof(run_dir)) < 0 ? NULL : run_dir,
+		.run_dir = control_dir_make(run_dir, sizeof(run_dir)) < 0 ? NULL : run_dir,
 		.refs = ref,
 		.n_refs = cfg->n_refs,
 		.allow_copy = cfg->allow_copy,

@@ -319,15 +319,24 @@ static void store_close_at(struct store **s)
 	store_close(*s);
 }
 
-/* By the path: another copy of the store may be in use beside it. */
+/*
+ * By what the disk itself says of the store, not by its path: a disk that was pulled out comes back elsewhere. Another copy of the store,
+ * which may be in use beside it, has another folder.
+ */
 static int live_place(struct store *s, const char *run_dir)
 {
-	char hash[17];
+	char id[2 * ID_LEN + 1];
+	struct timespec born = {0};
+	struct stat st;
 
 	if (!run_dir)
 		return 0;
-	store_path_hash(s->path, hash);
-	if (asprintf(&s->live_path, "%s/%s.slots", run_dir, hash) < 0)
+	if (fstat(s->own_fd, &st) < 0)
+		return -errno;
+	(void)store_born(s->own_fd, &born);
+	store_id_hex(s->keyring->store_id, id);
+	if (asprintf(&s->live_path, "%s/%s-%llx-%llx.slots", run_dir, id, (unsigned long long)st.st_ino,
+		     (unsigned long long)born.tv_sec * 1000000000 + (unsigned long long)born.tv_nsec) < 0)
 		s->live_path = NULL;
 	return s->live_path ? 0 : -ENOMEM;
 }
@@ -376,9 +385,9 @@ void store_close(struct store *s)
 	if (!s)
 		return;
 	slots_free(s->slots);
+	written_free(s->written);
 	live_free(s->live, false);
 	free(s->live_path);
-	written_free(s->written);
 	writing_key_free(s->list_key);
 	journal_close(s->journal);
 	journal_key_free(s->journal_key);

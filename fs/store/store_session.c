@@ -168,11 +168,12 @@ static int leeway_take(struct store *s, const struct store_keys *keys, const str
 }
 
 /* Has the disk lost what the session that broke off wrote last, though the machine went on? */
-static bool disk_behind(const struct store *s)
+static bool disk_behind(const struct store *s, const struct found *f)
 {
 	AUTO(auto_close) int fd = s->live_path ? store_open_file(s->own_fd, STORE_INFLIGHT, O_RDONLY) : -1;
+	const struct live_disk d = {.slots = fd, .slot_len = s->slot_len, .list = f->list.bytes};
 
-	return fd >= 0 && live_ahead(s->live_path, s->last_session, fd, s->slot_len);
+	return s->live_path && live_ahead(s->live_path, s->last_session, &d);
 }
 
 /* Who cannot keep a record does without: only a disk that loses writes alone is noticed less well then. */
@@ -206,7 +207,7 @@ static int session_read(struct store *s, const struct store_keys *keys, const st
 	s->last_session = r == 0 ? last.number : 0;
 	/* without a record it is the one that this host knows of */
 	s->left_session = s->last_session ? s->last_session : v.next - 1;
-	s->disk_lost = v.unclean && disk_behind(s);
+	s->disk_lost = v.unclean && disk_behind(s, f);
 	if (s->disk_lost)
 		note(log, LOG_WARNING,
 		     "the disk of %s has lost its last writes: treated as after a power cut, what no fsync "
@@ -277,6 +278,7 @@ static int list_begin(struct store *s, store_log_fn log)
 		.data_fd = s->data_fd,
 		.session = s->session.number,
 		.carry = s->unclean ? &s->leeway : NULL,
+		.live = s->live,
 		.log = log,
 	};
 	int r = written_open(&cfg, s->list_key, &s->written);
@@ -457,6 +459,7 @@ static int begin(struct store *s, struct gate *g, store_log_fn log, const char *
 	*step = "write the session of";
 	if ((r = session_put(s, record)) < 0)
 		return r;
+	live_begun(s->live);
 	mark_put(s, s->stale ? SESSION_MARK_DOUBTED : SESSION_MARK_OPEN, log);
 	return 0;
 }
@@ -492,27 +495,14 @@ static void keyring_keep(const struct store *s)
 	}
 }
 
-int store_end(struct store *s, bool verified)
+/*
+ * What was written, and the ends that were mended, in this mount or one before: durable, before they count as whole. After a clean end
+ * nothing is tolerated; and who unmounts pulls out the disk.
+ */
+static int session_end(struct store *s, bool verified)
 {
-	/* The record was sealed at the beginning: the gate may be locked by now, with no key to seal one. */
-	if (s->slots)
-		keyring_keep(s);
-	slots_free(s->slots);
-	s->slots = NULL;
-	live_free(s->live, true);
-	s->live = NULL;
-	written_free(s->written);
-	s->written = NULL;
-	journal_close(s->journal);
-	s->journal = NULL;
-	lost_free(s->lost);
-	s->lost = NULL;
 	if (s->read_only || s->session.state != SESSION_OPEN)
 		return 0;
-	/*
-	 * What was written, and the ends that were mended, in this mount or one before: durable, before they count as whole. After a
-	 * clean end nothing is tolerated; and who unmounts pulls out the disk.
-	 */
 	int r = syncfs(s->data_fd) < 0 ? -errno : 0;
 	if (r < 0 || s->stale || (s->unclean && !verified))
 		return r;
@@ -523,4 +513,24 @@ int store_end(struct store *s, bool verified)
 	(void)(journal_forget(s) == 0); /* what it has counts for nothing after a clean end */
 	mark_put(s, SESSION_MARK_CLEAN, NULL);
 	return 0;
+}
+
+int store_end(struct store *s, bool verified)
+{
+	/* The record was sealed at the beginning: the gate may be locked by now, with no key to seal one. */
+	if (s->slots)
+		keyring_keep(s);
+	slots_free(s->slots);
+	s->slots = NULL;
+	written_free(s->written);
+	s->written = NULL;
+	journal_close(s->journal);
+	s->journal = NULL;
+	lost_free(s->lost);
+	s->lost = NULL;
+	int r = session_end(s, verified);
+	/* a disk that is gone has neither the clean end nor, maybe, what went before it */
+	live_free(s->live, s->session.state == SESSION_CLEAN);
+	s->live = NULL;
+	return r;
 }

@@ -5,6 +5,7 @@
 
 #include "fs/store/leeway.h"
 
+struct live;
 struct written;
 
 #define WRITTEN_LINGER_S 600 /* so long after its last close a file stays listed, if there is room */
@@ -13,6 +14,7 @@ struct written_config {
 	int own_fd, data_fd; /* the caller's, open as long as the list */
 	uint64_t session;
 	const struct leeway *carry;                  /* of the session that broke off; NULL after a clean end */
+	struct live *live;                           /* told what is listed, and outlives it; may be NULL */
 	void (*log)(int priority, const char *text); /* may be NULL */
 };
 

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/store/live.h"
 #include "fs/store/store_own.h"
 #include "fs/store/written_own.h"
 
@@ -23,14 +24,19 @@ int written_put_entry(const struct written *w, int fd, uint32_t no, const struct
 	uint8_t buf[WRITING_ENTRY_LEN];
 	int r = writing_entry_write(w->key, e, buf);
 
-	return r ? r : store_pwrite_full(fd, buf, sizeof(buf), entry_off(no));
+	live_unlist(w->cfg.live, no - 1); /* killed in between, either may be there */
+	if (!r)
+		r = store_pwrite_full(fd, buf, sizeof(buf), entry_off(no));
+	if (!r)
+		live_listed(w->cfg.live, no - 1, buf);
+	return r;
 }
 
 int written_clear_entry(const struct written *w, int fd, uint32_t no)
 {
 	static const uint8_t empty[WRITING_ENTRY_LEN];
 
-	(void)w;
+	live_unlist(w->cfg.live, no - 1);
 	return store_pwrite_full(fd, empty, sizeof(empty), entry_off(no));
 }
 

@@ -96,8 +96,13 @@ no_entries() {
 	dd if=/dev/zero of="$S/byokfs/writing" bs=128 seek=1 count=16383 conv=notrunc 2>/dev/null
 }
 no_entries lost
+rm -f /run/byokfs/*.slots
 mount_store lost
-expect 'without entries, and no restart: an error' fails new
+expect 'without entries, and no restart that anybody knows of: an error' fails new
+umount_store
+no_entries pulled # what the machine remembers of the list says that the disk is behind it
+mount_store pulled
+same 'without entries that the machine remembers: as after a restart' '40960 0' "$(reads new) $(reads new-empty)"
 umount_store
 if other_boot true 2>/dev/null; then
 	no_entries boot

@@ -20,6 +20,8 @@ rounds=2
 rig 'six writers, new folders' cut --rounds $rounds
 rig 'six writers, old folders' cut --rounds $((rounds + 1)) --old
 rig 'six writers, the processes die' cut --rounds 1 --old --kill
+rig 'six writers, the disk alone is lost' cut --rounds 1 --old --same-boot
+rig 'names, the disk alone is lost' names
 rig 'six writers on xfs, which loses any part of the last writes' cut --rounds $rounds --old --fs xfs --layer
 rig 'six writers on btrfs, which does' cut --rounds 1 --old --fs btrfs
 rig 'cut at an n-th call' failnth --first $((RANDOM % 23 + 1)) --stride 23

@@ -5,7 +5,8 @@
 Each round: writers in new folders (--old: in those of the rounds before); after a while the disk is cut off, so that whatever was not
 made durable is gone (--layer: all but a random part of it), and all processes of the mount are killed; everything is mounted anew, under
 another boot id. Then what was acknowledged is looked for, every file opened, and `byokfs verify` run. --control: each round once more on
-the filesystem itself. --kill: the processes are killed and the disk stays, in the same boot. Root only.
+the filesystem itself. --kill: the processes are killed and the disk stays, in the same boot. --same-boot: the disk alone is lost, as one
+that is pulled out: the machine goes on. Root only.
 """
 import os
 import random
@@ -26,6 +27,11 @@ def start(folder, work, seed):
                                    stderr=subprocess.DEVNULL) for k in writers.KINDS]
 
 
+def begun(path):
+    """A writer knows what is there, and has tried something."""
+    return os.path.exists(path) and '"try"' in open(path).read(10000)
+
+
 def the_cut(r, o, rnd):
     """Returns the moment; the disk is mounted again."""
     if o.kill:
@@ -37,10 +43,12 @@ def the_cut(r, o, rnd):
 
 def one_round(r, o, no, seed):
     rnd = random.Random(seed)
-    r.new_boot()
+    if not o.same_boot:
+        r.new_boot()
     r.mount()
     top = r.folder() + ('/old' if o.old else '/n%d' % no)
     logs, procs = start(top, r.w, seed)
+    rig.until(60, lambda: all(begun(path) for path in logs.values()))
     time.sleep(1.2 + 2.5 * rnd.random())
     when = the_cut(r, o, rnd)
     r.abort()
@@ -56,7 +64,8 @@ def one_round(r, o, no, seed):
         if o.keep:
             r.keep('cut')
         r.disk.mount()
-        r.new_boot()
+        if not o.same_boot:
+            r.new_boot()
     try:
         r.mount()
     except RuntimeError as e:
@@ -90,8 +99,9 @@ def run(r, o, tally):
 
 
 def main():
-    o = rig.options(__doc__, rounds=5, old=False, control=False, kill=False, keep=False)
-    name = ' '.join([o.fs, 'layer' if o.layer else 'shutdown' if not o.kill else 'kill', 'old folders' if o.old else 'new folders'])
+    o = rig.options(__doc__, rounds=5, old=False, control=False, kill=False, same_boot=False, keep=False)
+    name = ' '.join([o.fs, 'layer' if o.layer else 'shutdown' if not o.kill else 'kill', 'old folders' if o.old else 'new folders'] +
+                    ['same boot'] * o.same_boot)
     good = True
     for plain in [False, True] if o.control else [False]:
         tally = rig.Tally(name + (', plain' if plain else ''))

@@ -14,6 +14,7 @@
 #define SESSION 7u
 
 static char dir[] = "/tmp/byokfs-live-XXXXXX", record[64], slots[64];
+static uint8_t list[WRITING_LEN];
 static int fd;
 static struct live *live;
 
@@ -26,6 +27,8 @@ static void setup(void)
 	fd = open(slots, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	ck_assert_int_eq(ftruncate(fd, INFLIGHT_SLOTS * SLOT_LEN), 0);
 	ck_assert_int_eq(live_open(record, SESSION, &live), 0);
+	live_begun(live);
+	memset(list, 0, sizeof(list));
 }
 
 static void teardown(void)
@@ -50,7 +53,9 @@ static void on_disk(unsigned no, uint64_t session, uint64_t turn, int valid)
 
 static bool ahead(void)
 {
-	return live_ahead(record, SESSION, fd, SLOT_LEN);
+	const struct live_disk d = {.slots = fd, .slot_len = SLOT_LEN, .list = list};
+
+	return live_ahead(record, SESSION, &d);
 }
 
 START_TEST(in_step)
@@ -91,13 +96,74 @@ START_TEST(behind)
 }
 END_TEST
 
+/* Entry NO of the list as it is on the disk: empty, or one of two. */
+static uint8_t *entry(uint32_t no, char what)
+{
+	uint8_t *e = list + WRITING_HEAD_LEN + no * WRITING_ENTRY_LEN;
+
+	memset(e, what, WRITING_ENTRY_LEN);
+	return e;
+}
+
+START_TEST(listed)
+{
+	static const uint32_t no[] = {0, 1, WRITING_SLOTS - 1};
+
+	for (size_t i = 0; i < sizeof(no) / sizeof(*no); i++) {
+		live_unlist(live, no[i]);
+		live_listed(live, no[i], entry(no[i], 'a'));
+		ck_assert(!ahead());
+		entry(no[i], 0);
+		ck_assert(ahead()); /* the entry was lost, and no slot is behind */
+		entry(no[i], 'a');
+		live_unlist(live, no[i]);
+		ck_assert(!ahead()); /* killed before the change of it */
+		entry(no[i], 'b');
+		ck_assert(!ahead()); /* and before the record of that */
+		live_listed(live, no[i], entry(no[i], 'b'));
+		ck_assert(!ahead());
+		entry(no[i], 'a');
+		ck_assert(ahead()); /* the change was lost */
+		live_unlist(live, no[i]);
+		ck_assert(!ahead()); /* emptied: should that be lost, one file too many is listed */
+		entry(no[i], 0);
+	}
+	live_listed(live, 3, entry(3, 'a'));
+	live_reset(live); /* the slots, made anew: the list is what it was */
+	ck_assert(!ahead());
+	entry(3, 0);
+	ck_assert(ahead());
+}
+END_TEST
+
+/* A session that did not come to begin leaves the record of the last one, which is still the one to be judged. */
+START_TEST(not_begun)
+{
+	struct live *next;
+
+	live_put(live, 0, 6);
+	ck_assert(ahead());
+	ck_assert_int_eq(live_open(record, SESSION + 1, &next), 0);
+	ck_assert(ahead());
+	live_free(next, false);
+	ck_assert(ahead());
+	ck_assert_int_eq(live_open(record, SESSION + 1, &next), 0);
+	live_begun(next);
+	ck_assert(!ahead());
+	live_free(live, false);
+	live = next;
+}
+END_TEST
+
 START_TEST(unknown)
 {
 	live_put(live, 0, 6);
 	ck_assert(ahead());
-	ck_assert(!live_ahead(record, SESSION + 1, fd, SLOT_LEN)); /* of another session */
-	ck_assert(!live_ahead(record, 0, fd, SLOT_LEN));
-	ck_assert(!live_ahead("/nonexistent/record", SESSION, fd, SLOT_LEN));
+	const struct live_disk d = {.slots = fd, .slot_len = SLOT_LEN, .list = list}, nothing = {.slots = -1};
+	ck_assert(!live_ahead(record, SESSION + 1, &d)); /* of another session */
+	ck_assert(!live_ahead(record, 0, &d));
+	ck_assert(!live_ahead("/nonexistent/record", SESSION, &d));
+	ck_assert(!live_ahead(record, SESSION, &nothing));
 	ck_assert_int_eq(ftruncate(fd, 100), 0);
 	ck_assert(!ahead()); /* the in-flight file was cut */
 	ck_assert_int_eq(ftruncate(fd, INFLIGHT_SLOTS * SLOT_LEN), 0);
@@ -107,9 +173,13 @@ START_TEST(unknown)
 	live_free(live, false);
 	ck_assert_int_eq(access(record, F_OK), 0);
 	ck_assert_int_eq(live_open(record, SESSION, &live), 0);
+	live_begun(live);
 	live_put(NULL, 0, 1);
 	live_done(NULL, 0, 1);
+	live_unlist(NULL, 0);
+	live_listed(NULL, 0, list);
 	live_reset(NULL);
+	live_begun(NULL);
 	live_free(NULL, true);
 }
 END_TEST
@@ -124,9 +194,13 @@ START_TEST(planted)
 	live_free(live, true);
 	v = open(victim, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	ck_assert_int_eq(write(v, "text", 4), 4);
+	char beside[80];
+	snprintf(beside, sizeof(beside), "%s.next.slots", record);
 	ck_assert_int_eq(symlink(victim, record), 0);
+	ck_assert_int_eq(symlink(victim, beside), 0);
 	ck_assert(!ahead());
 	ck_assert_int_eq(live_open(record, SESSION, &live), 0);
+	live_begun(live);
 	ck_assert_int_eq(pread(v, text, sizeof(text), 0), 4);
 	ck_assert_str_eq(text, "text");
 	close(v);
@@ -142,6 +216,8 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, in_step);
 	tcase_add_test(t, behind);
+	tcase_add_test(t, listed);
+	tcase_add_test(t, not_begun);
 	tcase_add_test(t, unknown);
 	tcase_add_test(t, planted);
 	suite_add_tcase(s, t);
