@@ -32,6 +32,13 @@ mkfs.ext4 -q -F -m 0 "$W/full.img"
 mkdir "$W/full"
 mount -o loop "$W/full.img" "$W/full" || { fail 'a small disk'; exit; }
 new_store full/s
+# a page that is synced and written over needs the undo journal, which is to have its room before there is none
+mount_store full/s || exit
+echo old >"$M/first" && sync "$M/first"
+echo new 1<>"$M/first" && sync "$M/first"
+rm "$M/first"
+same 'the journal is made' 16777216 "$(byokfs status "$M" --json | sed -nE 's/.*"journal_bytes": *([0-9]+).*/\1/p')"
+umount_store
 declare -A was
 for how in write map back holes; do
 	free=3

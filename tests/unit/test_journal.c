@@ -506,6 +506,14 @@ START_TEST(moved_and_back)
 }
 END_TEST
 
+static bool is_there(void)
+{
+	struct stat st;
+
+	return fstatat(own_fd, STORE_JOURNAL, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	       st.st_nlink == 1 && st.st_size == JOURNAL_HEAD_LEN + RING;
+}
+
 static void *harmer(void *arg)
 {
 	(void)arg;
@@ -514,7 +522,7 @@ static void *harmer(void *arg)
 		journal_tick(j, 0);
 		usleep(3000);
 		journal_tick(j, 0);
-		while (faccessat(own_fd, STORE_JOURNAL, F_OK, AT_SYMLINK_NOFOLLOW) && !atomic_load(&wrong))
+		while (!is_there() && !atomic_load(&wrong))
 			usleep(1000); /* for the next put */
 	}
 	atomic_store(&enough, true);
