@@ -217,19 +217,26 @@ def run_truncate(d, log, rnd):
     os.fsync(fd)
     sync_dir(d)
     log.say('ack', size=size)
+    grown = False
     while True:
         if size > 12 * BLOCK or (size > BLOCK and rnd.random() < 0.5):
+            if grown:  # a cut into what only the kernel has goes ahead of it and leaves zeros, as on ext4
+                os.fsync(fd)
+                log.say('ack', size=size)
             size = rnd.randrange(0, size)
             log.say('try', size=size)
             os.ftruncate(fd, size)
+            grown = False
         else:
             n = rnd.randrange(1, 5 * BLOCK)
             log.say('try', size=size + n)
             os.pwrite(fd, pattern(size, n), size)
             size += n
+            grown = True
         if rnd.random() < 0.6:
             os.fsync(fd)
             log.say('ack', size=size)
+            grown = False
 
 
 def check_truncate(d, steps):

@@ -632,7 +632,6 @@ START_TEST(taken_away_and_full)
 	change(owner, 600, 60, &seq);
 	harm(2);
 	disk_free = 0;
-	change(owner, 700, 60, &seq);
 	journal_tick(j, 0);
 	change(owner, 800, 60, &seq);
 	seen = look(5);
