@@ -5,8 +5,9 @@
     cost.py [--byokfs PROGRAM] [--other NAME=PROGRAM]... [--work DIR] [--rounds 5] [--only WORD]
 
 All lie on one ext4 in a file in DIR. Each round runs each line once on each in turn, so that what else the machine does falls on all
-alike. Prints the load, then medians (what is done a second; more is better), with the ratio of the first to each of the others.
-A line is run again on a new mount each round: what it writes over is durable, or fresh, or from an earlier mount, as its name says.
+alike. Prints the load, then medians (what is done a second; more is better), with the ratio of the first to each of the others;
+and how often the disk was flushed for a hundred of them, which other load does not change.
+Each round mounts anew: what a line writes over is durable, or fresh, or from an earlier mount, as its name says.
 """
 import argparse
 import contextlib
@@ -14,16 +15,18 @@ import ctypes
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MIB = 1 << 20
 BLOCK = 4096
-BIG = 64 * MIB
+BIG = 32 * MIB
 
 
 def run(*args):
@@ -34,7 +37,7 @@ class Plain:
     name = 'plain'
 
     def __init__(self, at):
-        self.m = at + '/plain'
+        self.store = self.m = at + '/plain'
         os.mkdir(self.m)
 
     def mount(self):
@@ -208,6 +211,13 @@ def make_tree(at):
     return n
 
 
+def flushes(path):
+    """How often the disk below PATH was told to flush."""
+    dev = os.stat(path).st_dev
+    with open('/sys/dev/block/%d:%d/stat' % (os.major(dev), os.minor(dev))) as f:
+        return int(f.read().split()[15])
+
+
 def one_round(o, sides, lines, got, number):
     for t in sides:
         t.mount()
@@ -217,19 +227,28 @@ def one_round(o, sides, lines, got, number):
                 d = '%s/%s' % (t.m, number)
                 os.makedirs(d, exist_ok=True)
                 os.sync()
+                before = flushes(t.store)
                 n, seconds = line(d, o)
-                got.setdefault(name, {}).setdefault(t.name, []).append(n / seconds)
+                after = flushes(t.store)
+                got.setdefault(name, {}).setdefault(t.name, []).append((n / seconds, 100 * (after - before) / n))
+        for t in sides:
+            shutil.rmtree('%s/%s' % (t.m, number))
     finally:
         for t in sides:
             t.umount()
 
 
-def report(o, sides, lines, got):
+def report(sides, lines, got):
+    def median(name, t, i):
+        return statistics.median(each[i] for each in got[name][t.name])
+
     print('%-32s' % 'a second' + ''.join('%20s' % t.name for t in sides))
     for name, _ in lines:
-        median = {t.name: statistics.median(got[name][t.name]) for t in sides}
-        mine = median[sides[0].name]
-        print('%-32s' % name + ''.join('%12.0f (%5.2f)' % (median[t.name], mine / median[t.name]) for t in sides), flush=True)
+        mine = median(name, sides[0], 0)
+        print('%-32s' % name + ''.join('%12.0f (%5.2f)' % (median(name, t, 0), mine / median(name, t, 0)) for t in sides))
+    print('%-32s' % 'flushes for 100' + ''.join('%20s' % t.name for t in sides))
+    for name, _ in lines:
+        print('%-32s' % name + ''.join('%20.1f' % median(name, t, 1) for t in sides))
 
 
 def own_mounts():
@@ -245,17 +264,19 @@ def compete(o, at):
     if shutil.which('gocryptfs'):
         sides.append(Gocryptfs(at))
     sides.append(Plain(at))
-    lines = [line for line in LINES if o.only in line[0]]
+    lines = [line for line in LINES if any(word in line[0] for word in o.only.split(','))]
     got = {}
     for t in sides:
         t.mount()
         fill(t.m + '/earlier', True)
         t.umount()
     random.seed(1)
-    for i in range(o.rounds):
-        one_round(o, sides, lines, got, i)
-        print('# round %d of %d, load %.1f' % (i + 1, o.rounds, os.getloadavg()[0]), flush=True)
-    report(o, sides, lines, got)
+    try:
+        for i in range(o.rounds):
+            one_round(o, sides, lines, got, i)
+            print('# round %d of %d, load %.1f' % (i + 1, o.rounds, os.getloadavg()[0]), flush=True)
+    finally:  # as far as it came
+        report(sides, [line for line in lines if len(got.get(line[0], {})) == len(sides)], got)
 
 
 def main():
@@ -265,10 +286,11 @@ def main():
     a.add_argument('--work', default='/dev/shm')
     a.add_argument('--rounds', type=int, default=5)
     a.add_argument('--only', default='')
-    a.add_argument('--syncs', type=int, default=240)
-    a.add_argument('--writes', type=int, default=20000)
+    a.add_argument('--syncs', type=int, default=160)
+    a.add_argument('--writes', type=int, default=8000)
     o = a.parse_args()
     own_mounts()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix='byokfs-cost-', dir=o.work) as w, \
             tempfile.TemporaryDirectory(prefix='byokfs-cost-', dir='/dev/shm') as tree:
         os.environ['BYOKFS_STATE_DIR'] = w
