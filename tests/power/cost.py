@@ -279,6 +279,15 @@ def compete(o, at):
         report(sides, [line for line in lines if len(got.get(line[0], {})) == len(sides)], got)
 
 
+def let_go(disk):
+    """Unmount DISK, as soon as the last program is gone that was told to."""
+    for _ in range(100):
+        if subprocess.run(['umount', disk], stderr=subprocess.DEVNULL).returncode == 0:
+            return
+        time.sleep(0.1)
+    run('umount', '-l', disk)
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('--byokfs', default=HERE + '/../../.build/release/tools/byokfs')
@@ -304,7 +313,7 @@ def main():
         try:
             compete(o, w + '/disk')
         finally:
-            run('umount', w + '/disk')
+            let_go(w + '/disk')
 
 
 main()
