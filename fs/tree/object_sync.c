@@ -318,6 +318,17 @@ static int sync_owed(struct tree *t, struct node *dir, int fd, uint64_t upto, ui
 	return r;
 }
 
+/*
+ * DIR's id, unless it is durable, and with it the entries. The id first: that commits what the folder below has made, too, and an fsync
+ * of the folder has nothing left to do; the other way round each would be a commit. 1: done. A folder that has gone needs nothing.
+ */
+static int sync_own(struct tree *t, struct node *dir)
+{
+	int r = atomic_load(&dir->id_durable) ? 0 : sync_folder(t, dir, NULL);
+
+	return r == -ENOENT || r == -ESTALE ? 0 : r;
+}
+
 int obj_sync_folder(struct tree *t, struct node *dir, int fd)
 {
 	const uint64_t stamp = nodes_stamp(&t->nodes);
@@ -325,10 +336,13 @@ int obj_sync_folder(struct tree *t, struct node *dir, int fd)
 
 	if (t->env.read_only)
 		return 0;
+	obj_sync_begin(t, dir);
 	int r = sync_owed(t, dir, fd, seq, more);
 	if (!r)
+		r = sync_own(t, dir);
+	if (!r)
 		r = store_sync_dir(fd);
-	if (r)
+	if (r < 0)
 		return r;
 	entries_durable(dir, stamp);
 	node_paid(dir, seq);

@@ -273,6 +273,22 @@ END_TEST
 
 /* ---- an fsync of a folder ---- */
 
+/* The id's bytes are what makes the filesystem below commit: after them the folder costs nothing more. */
+START_TEST(id_before_its_folder)
+{
+	struct node *d = new_dir(root(), "d");
+
+	watch();
+	ck_assert_int_eq(sync_folder(d), 0);
+	ck_assert(was_synced(d, DIRID_NAME, 1));
+	ck_assert(folder_synced(d) && folder_synced(root()));
+	watch();
+	ck_assert_int_eq(sync_folder(d), 0);
+	ck_assert(!id_synced(d) && n_synced == 1);
+	drop(d);
+}
+END_TEST
+
 START_TEST(what_was_made_in_a_folder)
 {
 	tree->nodes.names_follow = _i;
@@ -533,6 +549,7 @@ static Suite *make_suite(void)
 	tcase_add_test(up, folders_without_fsync);
 	tcase_add_loop_test(up, new_id_after_a_crash, 0, 2);
 	tcase_add_test(up, plain_users_folders);
+	tcase_add_test(folder, id_before_its_folder);
 	tcase_add_loop_test(folder, what_was_made_in_a_folder, 0, 2);
 	tcase_add_loop_test(folder, found_folder_with_something_in_it, 0, 3);
 	tcase_add_loop_test(folder, more_than_is_noted, 0, 2);
