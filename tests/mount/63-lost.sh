@@ -142,17 +142,17 @@ same 'EIO: verify: damage' 5 $?
 grep -q 'bytes 0 to 1048575 are lost' "$W/verify.out" && pass 'EIO: verify names it' || fail "EIO: verify: $(head -n 3 "$W/verify.out")"
 same 'told once' 1 "$(grep -c 'were lost by an earlier mount' "$W/verify.out")"
 
-# --- a lock that comes before the disk has taken what was written: by an order, with 400 ms for a write; large blocks, so that pages
-# are parts of them
+# --- a lock that has no time for what was written: by an order, with large blocks, of which pages are parts, so that each is read first,
+# and 400 ms for that
 slow_store || exit
 new_store s --block-size 65536
 LD_PRELOAD=$slow_lib mount_store s || exit
 cat >"$W/lock" <<END
-printf '%-15d%-15d%-15d\n' 0 400000 0 1<>"$SLOWSTORE"
+printf '%-15d%-15d%-15d\n' 400000 0 0 1<>"$SLOWSTORE"
 exec "$BYOKFS" lock "$M"
 END
 for how in write back; do
-	told=$(write "$M/$how" 4096 $how - bash "$W/lock" 2>>"$W/cli.log")
+	told=$(write "$M/$how" 4096 again - bash "$W/lock" 2>>"$W/cli.log")
 	[[ $told == E* ]] && pass "$how: fsync tells of the lock: $told" || fail "$how: fsync said [$told]"
 	slow 0 0
 	[ $how = back ] && break # this one ends while it is locked

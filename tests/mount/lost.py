@@ -3,8 +3,8 @@
 """What a full or broken disk, or a lock, takes from a file, and what of it reads afterwards, page by page.
 
     lost.py write FILE PAGES HOW [FREE BACKING]   open FILE, leave FREE bytes on the disk under the folder BACKING, write so many pages:
-                                                  HOW is write, map, back (the last page first), holes (every other page); says what
-                                                  fsync said
+                                                  HOW is write, map, back (the last page first), holes (every other page), again (all,
+                                                  durable, and every 16th page once more); says what fsync said
     lost.py write FILE PAGES HOW - COMMAND...     the same, with COMMAND run before the fsync
     lost.py map FILE PAGES [FROM]                 a letter for each page: . as written, E an error, 0 zeros, - behind the end, X else
 """
@@ -55,7 +55,11 @@ def write(path, pages, how, *rest):
         leave(int(rest[0]), rest[1])
     if how == 'holes':
         order = range(0, pages, 2)
-    if rest and rest[0] == '-':  # all in one call: the kernel holds up who writes much to a slow disk bit by bit
+    if how == 'again':
+        os.pwrite(fd, b''.join(page(i) for i in order), 0)
+        os.fsync(fd)
+        order = range(8, pages, 16)
+    elif rest and rest[0] == '-':  # all in one call: the kernel holds up who writes much to a slow disk bit by bit
         os.pwrite(fd, b''.join(page(i) for i in order), 0)
         order = ()
     for i in order:
