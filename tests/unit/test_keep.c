@@ -182,6 +182,7 @@ static void entry_is(uint64_t cut, const struct expected *x, uint32_t n)
 {
 	struct journal_left l;
 	AUTO(auto_free) uint8_t *ring = newest(&l);
+	ck_assert_ptr_nonnull(ring);
 	const uint8_t *bytes = l.bytes;
 	AUTO(auto_free) uint8_t *disk = malloc(1u << 21);
 
@@ -283,6 +284,7 @@ START_TEST(eras)
 		ck_assert_uint_eq(in_force(), i == 2);
 		touched(at(1), at(2), OLD(at(1), RECORD));
 		AUTO(auto_free) uint8_t *ring = newest(&l);
+		ck_assert_ptr_nonnull(ring);
 		ck_assert_uint_eq(l.e.oldest, i == 2 ? l.e.seq - 1 : l.e.seq);
 	}
 	touched(at(1), at(2), NULL, 0);
