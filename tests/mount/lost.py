@@ -71,9 +71,9 @@ def write(path, pages, how, *rest):
         command.communicate(b'go\n')
     try:
         os.fsync(fd)
-        print('ok')
+        print('ok', flush=True)
     except OSError as e:
-        print(errno.errorcode[e.errno])
+        print(errno.errorcode[e.errno], flush=True)
     os._exit(0)  # a mapping that cannot be written back must not end this otherwise
 
 
