@@ -92,7 +92,7 @@ static uint64_t shorter(const struct journal *j, uint64_t ring_len)
 
 /*
  * A share of what is free, so that others' writes do not fail for the journal's sake, nor while it is found out that it has no room; 0
- * if there is none. What root alone may use does not count.
+ * if there is none.
  */
 static uint64_t longest(const struct journal *j)
 {
@@ -104,7 +104,12 @@ static uint64_t longest(const struct journal *j)
 	uint64_t free = (uint64_t)v.f_bavail * v.f_frsize;
 	while (len > j->cfg.ring_min && len > free / SHARE)
 		len = shorter(j, len);
-	return len + JOURNAL_HEAD_LEN <= free ? len : 0;
+	if (len + JOURNAL_HEAD_LEN <= free)
+		return len;
+	/* the shortest one may take of what is kept for root: or nothing could be written over on a disk that is full for users */
+	return geteuid() == 0 && j->cfg.ring_min + JOURNAL_HEAD_LEN <= (uint64_t)v.f_bfree * v.f_frsize
+		       ? j->cfg.ring_min
+		       : 0;
 }
 
 /* A new one, of as long a ring as there is room for, if that is more than HAVE. A quota says how long only by refusing. */
