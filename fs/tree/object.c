@@ -344,18 +344,21 @@ int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct n
 	r = type_after_crash(t, dir, d.d->fd, disk, &key.type);
 	if (r)
 		return r;
-	r = node_lookup(&t->nodes, &key, dir, disk, out);
+	struct node *n;
+	r = node_lookup(&t->nodes, &key, dir, disk, &n);
 	if (r)
 		return r;
-	r = settle(t, *out, fd, st);
+	r = settle(t, n, fd, st);
 	if (!r)
-		times_look(&t->env, *out, fd);
+		times_look(&t->env, n, fd);
 	if (!r)
-		r = obj_attr(t, *out, st);
+		r = obj_attr(t, n, st);
 	if (!r)
-		r = check_folder(t, *out);
+		r = check_folder(t, n);
 	if (r)
-		node_forget(&t->nodes, *out, 1);
+		node_forget(&t->nodes, n, 1);
+	else
+		*out = n;
 	return r;
 }
 

@@ -54,7 +54,7 @@ int obj_flags_set(struct tree *t, struct node *n, unsigned flags) MUST_CHECK;
 /* Read and check the record of special object N into S, which the caller wipes: a target is as secret as a name. */
 int obj_special(struct tree *t, struct node *n, struct special *s) MUST_CHECK;
 
-/* Look up: counts one look-up of *OUT and fills ST. -ENOENT, also for a name that the store cannot hold. */
+/* Look up: counts one look-up of *OUT and fills ST. -ENOENT, also for a name that the store cannot hold. *OUT is set by 0 alone. */
 int obj_lookup(struct tree *t, struct at at, struct node **out, struct stat *st) MUST_CHECK;
 /* The same for DISK, a name on disk that readdir has found; it is not asked what it decrypts to. */
 int obj_lookup_disk(struct tree *t, struct node *dir, const char *disk, struct node **out, struct stat *st) MUST_CHECK;

@@ -78,3 +78,24 @@ umount_store
 lines=$(grep -c 'does not authenticate' "$W/log")
 [ "$lines" -ge 32 ] && [ "$lines" -le 200 ] && pass 'some have a line' || fail "$lines lines"
 grep -q 'more lines like those before were left out' "$W/log" && pass 'and the rest is told' || fail "not told: $(tail -n 3 "$W/log")"
+
+# --- links and folders that are none: a listing tells more than names of each, and each fails there
+
+new_store t
+mount_store t
+mkdir "$M/links" "$M/folders" && echo four >"$M/whole"
+for i in $(seq 1500); do ln -s "target$i" "$M/links/l$i" && mkdir "$M/folders/f$i"; done
+links=$(find "$W/t/data" -inum "$(stat -c %i "$M/links")") folders=$(find "$W/t/data" -inum "$(stat -c %i "$M/folders")")
+umount_store
+for f in "$links"/*; do dd if=/dev/zero of="$f" bs=1 seek=60 count=20 conv=notrunc status=none; done
+rm "$folders"/*/.byokfs.dir
+mount_store t
+worker=$(worker_of)
+for d in links folders; do
+	for i in 1 2 3; do timeout 60 ls -l "$M/$d" >"$W/out" 2>&1; done
+	same "$d: each fails" 1500 "$(grep -c 'Input/output error' "$W/out")"
+	same "$d: each is named" 1500 "$(find "$M/$d" -mindepth 1 2>/dev/null | wc -l)"
+done
+same 'the same worker serves' "$worker" "$(worker_of)"
+same 'what it serves is right' four "$(cat "$M/whole" 2>&1)"
+umount_store

@@ -284,8 +284,9 @@ END_TEST
 
 static int look_disk(struct node *dir, const char *disk, struct stat *st)
 {
-	struct node *n;
+	struct node *n = NULL;
 	int r = obj_lookup_disk(tree, dir, disk, &n, st);
+	ck_assert_int_eq(n != NULL, r == 0); /* a listing goes by it */
 	if (!r)
 		node_forget(&tree->nodes, n, 1);
 	return r;
