@@ -12,7 +12,7 @@ another_boot() {
 	cat /proc/sys/kernel/random/uuid >"$W/boot_id"
 	mount --bind "$W/boot_id" /proc/sys/kernel/random/boot_id || fail 'another boot'
 }
-# torn NAME: of what was written since $W/before/NAME was taken, the disk has the first half
+# torn NAME: of what was written since $W/before/NAME was taken, the disk has the first quarter
 torn() {
 	python3 -c 'import sys
 was, path = open(sys.argv[1], "rb").read(), sys.argv[2]
@@ -20,9 +20,9 @@ f = open(path, "r+b")
 now = f.read()
 was += bytes(len(now) - len(was))
 differ = [i for i in range(len(now)) if now[i] != was[i]]
-half = (differ[0] + differ[-1]) // 2
-f.seek(half)
-f.write(was[half:differ[-1] + 1])' "$W/before/$1" "${disk[$1]}" || fail "tearing $1"
+cut = differ[0] + (differ[-1] - differ[0]) // 4  # of two records the middle may be where one ends: both would be whole
+f.seek(cut)
+f.write(was[cut:differ[-1] + 1])' "$W/before/$1" "${disk[$1]}" || fail "tearing $1"
 }
 # has NAME WORD COUNT: the file is that
 has() {
