@@ -190,7 +190,8 @@ bool keyring_wrapped_by_anybody(const struct keyring *k)
 	for (uint32_t i = 0; i < k->n_slots; i++) {
 		uint16_t a = k->slot[i].algorithm;
 
-		if (a != KMS_ALG_LOCAL_AES256GCM && a != KMS_ALG_AES256KW && a != KMS_ALG_PROVIDER)
+		if (a != KMS_ALG_LOCAL_AES256GCM && a != KMS_ALG_AES256KW && a != KMS_ALG_PROVIDER &&
+		    a != KMS_ALG_TOKEN_AES256GCM)
 			return true;
 	}
 	return false;

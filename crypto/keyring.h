@@ -28,7 +28,9 @@ enum kms_algorithm {
 	KMS_ALG_LOCAL_AES256GCM = 1,
 	KMS_ALG_RSA_OAEP_SHA256 = 2,
 	KMS_ALG_AES256KW = 3,
-	KMS_ALG_PROVIDER = 4, /* symmetric, opaque: the provider's own (AWS, GCP, Vault) */
+	KMS_ALG_PROVIDER = 4,        /* symmetric, opaque: the provider's own (AWS, GCP, Vault) */
+	KMS_ALG_TOKEN_AES256GCM = 5, /* iv 12, cipher, tag 16 (KMIP, PKCS#11) */
+	KMS_ALG_RSA_OAEP_SHA1 = 6,   /* PKCS#11 tokens that have nothing better */
 };
 
 /* One KEK: which key, and the slot secret wrapped under it. */

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "crypto/auto.h"
 #include "crypto/secret.h"
@@ -39,27 +38,6 @@ static struct kms_purpose purpose_keyring(const struct keyring *k)
 	return p;
 }
 
-/*
- * Azure and PKCS#11 unwrap with a key whose date has passed, so the dates are compared here. A description that is
- * refused says nothing: the unwrap was good.
- */
-static int call_check_dates(struct call *c)
-{
-	const struct kms_provider *p = kms_provider_of(c->kek);
-	struct kms_key_info info = {.purge_protected = -1};
-	int64_t now = time(NULL);
-	struct kms_verdict v = {0};
-
-	if (!p->info || kms_verdict_settle(&v, p->info(c->kek, &info, &v), kms_ref(c->kek)))
-		return kms_verdict_ok(&c->verdict);
-	if (info.not_after && now >= info.not_after)
-		return kms_verdict_set(&c->verdict, KMS_REVOKED, "expired", "key %.200s has expired", kms_ref(c->kek));
-	if (info.not_before && now < info.not_before)
-		return kms_verdict_set(&c->verdict, KMS_REVOKED, "not-yet-valid", "key %.200s is not valid yet",
-				       kms_ref(c->kek));
-	return kms_verdict_ok(&c->verdict);
-}
-
 static int call_unwrap(struct call *c)
 {
 	AUTO(secret_free_at) uint8_t *payload = secret_alloc(PAYLOAD_LEN);
@@ -70,6 +48,7 @@ static int call_unwrap(struct call *c)
 	if (!payload)
 		return kms_verdict_set(&c->verdict, KMS_TRANSIENT, "memory", "no locked memory left");
 	struct kms_purpose purpose = purpose_keyring(c->keyring);
+	purpose.deadline = kms_deadline(c->kek); /* one for all that this question takes */
 	kms_wrapped_set(&c->wrapped, c->slot->algorithm, c->slot->version, c->slot->wrapped, c->slot->wrapped_len);
 	int r = kms_unwrap(c->kek, &purpose, &c->wrapped, payload, &c->verdict);
 	if (r)
@@ -77,7 +56,8 @@ static int call_unwrap(struct call *c)
 	if (slot_payload_parse(payload, PAYLOAD_LEN, c->keyring->store_id, c->secret))
 		return kms_verdict_set(&c->verdict, KMS_CORRUPT, "payload",
 				       "key %.160s unwraps something that is not this store's", kms_ref(c->kek));
-	return call_check_dates(c);
+	/* Azure and PKCS#11 unwrap with a key whose date has passed. */
+	return kms_check_dates(c->kek, &purpose, c->slot->version, &c->verdict);
 }
 
 static void *call_main(void *arg)
@@ -167,7 +147,7 @@ int custody_open(const struct keyring *k, struct kms **kek, struct store_keys **
 	AUTO(secret_free_at) uint8_t *secrets = NULL;
 	AUTO(auto_free) struct call *calls = NULL;
 
-	kms_verdict_ok(v);
+	memset(v, 0, sizeof(*v));
 	if (k->n_slots < 1 || k->n_slots > KEYRING_SLOTS_MAX)
 		return kms_verdict_set(v, KMS_CORRUPT, "keyring", "the keyring has no KEK");
 	secrets = secret_alloc(k->n_slots * KEY_LEN);
@@ -184,12 +164,13 @@ int custody_open(const struct keyring *k, struct kms **kek, struct store_keys **
 	int r = calls_judge(k, calls, secrets, v);
 	if (r)
 		return r;
+	*v = calls_first_good(calls, k->n_slots)->verdict;
 	r = keyring_open(k, secrets, out);
 	if (r == -EBADMSG)
 		return kms_verdict_set(v, KMS_CORRUPT, "box", "the keyring does not open with what the KMS unwrapped");
 	if (r)
 		return kms_verdict_set(v, KMS_TRANSIENT, "memory", "the keyring could not be opened: %s", strerror(-r));
-	return kms_verdict_ok(v);
+	return 0;
 }
 
 /* Wrap one slot's secret and keep the answer in the slot. WRAPPED is scratch. */
@@ -227,7 +208,7 @@ int custody_create(struct keyring *k, struct kms **kek, struct kms_verdict *v)
 	AUTO(store_keys_free_at) struct store_keys *keys = NULL;
 	AUTO(secret_free_at) uint8_t *secrets = NULL;
 
-	kms_verdict_ok(v);
+	memset(v, 0, sizeof(*v));
 	if (k->n_slots < 1 || k->n_slots > KEYRING_SLOTS_MAX || (k->wrap_type == WRAP_FILE && k->n_slots != 1))
 		return kms_verdict_set(v, KMS_MISCONFIGURED, "slots", "%s",
 				       k->wrap_type == WRAP_FILE ? "wrap type file takes exactly one KEK"

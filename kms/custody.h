@@ -17,8 +17,8 @@ int custody_create(struct keyring *k, struct kms **kek, struct kms_verdict *v) M
  * Open the box through the KEKs, all asked at once; a NULL among them, one that could not be opened, counts as an outage.
  * POLICY_ALL: each must unwrap; POLICY_ANY: one is enough while the others are silent (KMS_TRANSIENT) and nothing else: a
  * refusal, a rejected login, a wrong reference, a corrupt wrap of any of them wins. Those that unwrap must agree. The unwrapped
- * payload must be this store's, and the key's dates must allow its use now. Returns kms_class_errno() of V; *OUT is for
- * store_keys_free().
+ * payload must be this store's, and the key's dates must allow its use now. Each KEK has one deadline for all that takes. Returns
+ * kms_class_errno() of V, which on success is that of the first KEK that unwrapped; *OUT is for store_keys_free().
  */
 int custody_open(const struct keyring *k, struct kms **kek, struct store_keys **out, struct kms_verdict *v) MUST_CHECK;
 

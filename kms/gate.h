@@ -72,6 +72,8 @@ struct gate_change {
 	enum gate_cause cause;
 	const char *reason;      /* one sentence, "" when ACTIVE */
 	const char *key_version; /* of the KEK, as the KMS answered with it last; "" unknown */
+	const char *request_id;  /* the KMS's own number of its newest answer; "" when it gives none */
+	unsigned took_ms;        /* how long that answer took */
 };
 
 /*
@@ -99,7 +101,7 @@ struct gate_hooks {
 struct gate_config {
 	const struct keyring *keyring; /* outlives the gate */
 	struct kms **kek;   /* n_slots handles in slot order; the gate owns them (not the array) from gate_new() on */
-	unsigned poll_ms;   /* 0 = 5000 */
+	unsigned poll_ms;   /* 0 = 5000; each interval is drawn from 10 % around it */
 	unsigned lease_ms;  /* 0 = 15000; at least 2 x poll */
 	unsigned grace_ms;  /* from the last good answer on; none if not above lease_ms; at most GATE_GRACE_MAX_MS */
 	unsigned drain_ms;  /* 0 = 2000; an order has 700 at most */
@@ -119,6 +121,8 @@ struct gate_status {
 	int64_t next_probe_ms; /* until the KMS is asked again; 0 = now, or never (ordered) */
 	int64_t last_good;     /* unix seconds, 0 = never */
 	int64_t last_refusal;
+	char request_id[64]; /* the KMS's own number of its newest answer; "" when it gives none */
+	unsigned took_ms;    /* how long that answer took */
 	uint64_t polls;
 	size_t keys_in_memory; /* DEKs */
 	size_t keys_cap; /* that fit the limit of locked memory, 0 = no limit; beyond it those least used are dropped */

@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "crypto/block.h"
-#include "crypto/header.h"
-#include "crypto/keyring.h"
-#include "crypto/secret.h"
+#include "kms/clock.h"
+#include "kms/near.h"
 #include "kms/path.h"
 #include "kms/verdict.h"
+
+#define PROVIDERS_MAX 16u
+#define TIMEOUT_MS_DEFAULT 10000u
 
 const struct kms_provider *kms_provider_at(size_t i)
 {
@@ -21,46 +22,14 @@ const struct kms_provider *kms_provider_at(size_t i)
 	return NULL;
 }
 
-/* Edit distance; only small words are compared, so a row of fixed size will do. */
-static unsigned word_distance(const char *a, size_t a_len, const char *b)
-{
-	unsigned row[33];
-	size_t b_len = strlen(b);
-
-	if (a_len > 32 || b_len > 32)
-		return 99;
-	for (size_t j = 0; j <= b_len; j++)
-		row[j] = (unsigned)j;
-	for (size_t i = 0; i < a_len; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = (unsigned)i + 1;
-		for (size_t j = 0; j < b_len; j++) {
-			unsigned best = diagonal + (a[i] != b[j]);
-
-			diagonal = row[j + 1];
-			best = row[j] + 1 < best ? row[j] + 1 : best;
-			row[j + 1] = diagonal + 1 < best ? diagonal + 1 : best;
-		}
-	}
-	return row[b_len];
-}
-
 static const char *provider_near(const char *word, size_t len)
 {
-	const char *best = NULL;
-	unsigned least = 3; /* more than two edits away is another word */
+	const char *list[PROVIDERS_MAX + 1] = {0};
 	const struct kms_provider *p;
 
-	for (size_t i = 0; (p = kms_provider_at(i)); i++) {
-		unsigned d = word_distance(word, len, p->scheme);
-
-		if (d < least && d < strlen(p->scheme)) {
-			least = d;
-			best = p->scheme;
-		}
-	}
-	return best;
+	for (size_t i = 0; i < PROVIDERS_MAX && (p = kms_provider_at(i)); i++)
+		list[i] = p->scheme;
+	return near_word(word, len, list);
 }
 
 static void provider_list(char *out, size_t len)
@@ -154,17 +123,28 @@ int kms_open(const struct kms_config *cfg, struct kms **out, struct kms_verdict 
 	struct kms *k = NULL;
 	int r = kms_verdict_settle(v, p->open(cfg, &k, v), cfg->ref);
 	if (r) {
-		kms_close(k);
+		if (k)
+			p->close(k);
 		return r;
 	}
+	struct kms_base *b = (struct kms_base *)k;
+	b->timeout_ms = cfg->timeout_ms ? cfg->timeout_ms : TIMEOUT_MS_DEFAULT;
+	pthread_mutex_init(&b->dates_lock, NULL);
 	*out = k;
 	return 0;
 }
 
 void kms_close(struct kms *k)
 {
-	if (k)
-		kms_provider_of(k)->close(k);
+	if (!k)
+		return;
+	pthread_mutex_destroy(&((struct kms_base *)k)->dates_lock);
+	kms_provider_of(k)->close(k);
+}
+
+int64_t kms_deadline(const struct kms *k)
+{
+	return clock_ms(CLOCK_BOOTTIME) + ((const struct kms_base *)k)->timeout_ms;
 }
 
 /* The first member of every provider's struct kms is the base. */
@@ -180,6 +160,11 @@ const struct kms_provider *kms_provider_of(const struct kms *k)
 
 void kms_refresh(struct kms *k)
 {
+	struct kms_base *b = (struct kms_base *)k;
+
+	pthread_mutex_lock(&b->dates_lock);
+	b->dates_at = 0; /* the dates may be what is in doubt */
+	pthread_mutex_unlock(&b->dates_lock);
 	if (kms_provider_of(k)->refresh)
 		kms_provider_of(k)->refresh(k);
 }
@@ -188,107 +173,4 @@ void kms_cancel(struct kms *k)
 {
 	if (kms_provider_of(k)->cancel)
 		kms_provider_of(k)->cancel(k);
-}
-
-static const struct {
-	const char *name;
-	size_t wrapped_max;
-} uses[] = {
-	[KMS_USE_KEYRING] = {"keyring", KEYRING_WRAPPED_MAX},
-	[KMS_USE_FILE] = {"file", HEADER_WRAPPED_MAX},
-};
-
-static bool use_valid(enum kms_use use)
-{
-	return use >= KMS_USE_KEYRING && use <= KMS_USE_FILE;
-}
-
-const char *kms_use_name(enum kms_use use)
-{
-	return use_valid(use) ? uses[use].name : "";
-}
-
-void kms_wrapped_set(struct kms_wrapped *w, uint16_t algorithm, const char *version, const uint8_t *data, size_t len)
-{
-	memset(w, 0, sizeof(*w));
-	if (strlen(version) > KMS_VERSION_MAX || len > sizeof(w->data))
-		return;
-	w->algorithm = algorithm;
-	memcpy(w->version, version, strlen(version));
-	memcpy(w->data, data, len);
-	w->len = len;
-}
-
-/* Versions stand in messages and logs, one to a line. */
-static bool version_good(const char version[KMS_VERSION_MAX + 1])
-{
-	size_t len = strnlen(version, KMS_VERSION_MAX + 1);
-
-	if (len == 0 || len > KMS_VERSION_MAX)
-		return false;
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)version[i] < ' ' || version[i] == 0x7f)
-			return false;
-	return true;
-}
-
-/* Could a provider have made this? */
-static bool wrapped_good(const struct kms_wrapped *w, enum kms_use use)
-{
-	return w->algorithm >= KMS_ALG_LOCAL_AES256GCM && w->algorithm <= KMS_ALG_PROVIDER &&
-	       version_good(w->version) && w->len >= PAYLOAD_LEN && w->len <= uses[use].wrapped_max;
-}
-
-static int say_garbled(const struct kms *k, struct kms_verdict *v)
-{
-	return kms_verdict_set(v, KMS_TRANSIENT, "garbled", "the answer for %.180s makes no sense", kms_ref(k));
-}
-
-/* Every wrap and unwrap is between these two. */
-static void call_begin(struct kms *k, struct kms_verdict *v)
-{
-	atomic_fetch_add(&((struct kms_base *)k)->calls, 1);
-	memset(v, 0, sizeof(*v));
-}
-
-static void call_end(struct kms *k)
-{
-	atomic_fetch_sub(&((struct kms_base *)k)->calls, 1);
-}
-
-unsigned kms_calls(const struct kms *k)
-{
-	return atomic_load(&((const struct kms_base *)k)->calls);
-}
-
-int kms_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN], struct kms_wrapped *out,
-	     struct kms_verdict *v)
-{
-	if (!use_valid(p->use))
-		return kms_verdict_set(v, KMS_MISCONFIGURED, "purpose", "a wrap for no known purpose");
-	memset(out, 0, sizeof(*out));
-	call_begin(k, v);
-	int r = kms_verdict_settle(v, kms_provider_of(k)->wrap(k, p, plain, out, v), kms_ref(k));
-	call_end(k);
-	if (!r && !wrapped_good(out, p->use))
-		r = say_garbled(k, v);
-	if (r)
-		memset(out, 0, sizeof(*out));
-	return r;
-}
-
-int kms_unwrap(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in, uint8_t plain[PAYLOAD_LEN],
-	       struct kms_verdict *v)
-{
-	memset(plain, 0, PAYLOAD_LEN);
-	if (!use_valid(p->use) || !wrapped_good(in, p->use))
-		return kms_verdict_set(v, KMS_CORRUPT, "corrupt", "key %.180s cannot have wrapped this", kms_ref(k));
-	call_begin(k, v);
-	int r = kms_verdict_settle(v, kms_provider_of(k)->unwrap(k, p, in, plain, v), kms_ref(k));
-	if (!r && block_is_zero(plain, PAYLOAD_LEN))
-		r = say_garbled(k, v); /* it said yes and gave nothing */
-	if (r)
-		secret_wipe(plain, PAYLOAD_LEN);
-	call_end(k);
-	return r;
 }

@@ -3,7 +3,9 @@
 #ifndef KMS_PROVIDER_H
 #define KMS_PROVIDER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "crypto/keyring.h"
 
@@ -11,6 +13,7 @@
 #define KMS_WRAPPED_MAX 8192u /* AWS allows 6,144 */
 #define KMS_VERSION_MAX 255u
 #define KMS_TEXT_MAX 256u
+#define KMS_REQUEST_ID_MAX 63u
 
 /* What a KMS's answer, or its silence, means. The tables: reference pages of each provider, PROVIDERS.md. */
 enum kms_class {
@@ -27,6 +30,20 @@ struct kms_verdict {
 	enum kms_class class;
 	char code[64];           /* the provider's own code: "disabled", "AccessDeniedException", "timeout" */
 	char text[KMS_TEXT_MAX]; /* one sentence that names the key */
+	char request_id[KMS_REQUEST_ID_MAX + 1]; /* the KMS's own number of this request, "" where it has none */
+	unsigned took_ms; /* from the question to the answer; kms_wrap() and kms_unwrap() fill it in */
+};
+
+/*
+ * What a provider's key versions are made of. A version is what the answer adds to the reference and nothing else: never a
+ * host, a URL, an ARN, for it stands in the headers of files and goes into the next request.
+ */
+enum kms_version_kind {
+	KMS_VERSION_NUMBER = 1, /* decimal, 1 to 4294967295, no zero in front: local, Vault, Google */
+	KMS_VERSION_UUID,       /* 8-4-4-4-12 lower-case hex digits, or "mrk-" and 32 of them: AWS */
+	KMS_VERSION_HEX32,      /* 32 lower-case hex digits: Azure */
+	KMS_VERSION_HEX,        /* 2 to 128 lower-case hex digits, whole bytes: CKA_ID of PKCS#11 */
+	KMS_VERSION_NONE,       /* nothing, the reference says it all: KMIP */
 };
 
 /* A wrapped key with all that is needed to unwrap it later. `version` is the resolved one that the KMS answered with. */
@@ -40,10 +57,18 @@ struct kms_wrapped {
 /* What is wrapped: a slot secret of the keyring, or the key of one file. It limits how long the wrap may be. */
 enum kms_use { KMS_USE_KEYRING = 1, KMS_USE_FILE };
 
-/* Associated data, sent where the KMS has such a thing; appears in clear in the customer's log. */
+/*
+ * What a call is for. Store id and use are the associated data where the KMS has such a thing (FORMAT.md "What a KMS wraps"),
+ * and appear in clear in the customer's log.
+ */
 struct kms_purpose {
 	uint8_t store_id[ID_LEN];
 	enum kms_use use; /* sent as kms_use_name() */
+	/*
+	 * Moment in ms of CLOCK_BOOTTIME by which all that belongs to this question must have ended: new token, unwrap, description. 0
+	 * from a caller: kms_deadline() of the handle. A provider never sees 0.
+	 */
+	int64_t deadline;
 };
 
 /* State of a key as the KMS describes it; a description never stands in for an unwrap. */
@@ -61,14 +86,24 @@ struct kms_config {
 	const char *passphrase_file; /* local: or NULL */
 	const char *memory_dir;      /* local: keystore_remember(), or NULL */
 	bool may_prompt;             /* a terminal is there */
-	unsigned timeout_ms;         /* bound of one call, retries included */
+	unsigned timeout_ms;         /* bound of one question, all that belongs to it included */
+	/* kms/options.h, checked against the provider's table, or NULL. For the time of open(): what is needed later is copied. */
+	const struct kms_options *options;
 };
 
 struct kms; /* each provider defines its own; first member is struct kms_base */
+struct kms_option_def;
 
 struct kms_provider {
 	const char *scheme;
-	const char *description; /* one line for --help */
+	const char *description;              /* one line for --help */
+	const struct kms_option_def *options; /* those of --kms-option, up to one without a name; NULL = none */
+	enum kms_version_kind version_kind;
+	/*
+	 * How often `info` is needed beside the unwraps to learn the key's dates, in ms. 0 = never: the unwrap itself enforces dates
+	 * and state, and a second call would double the traffic for nothing.
+	 */
+	unsigned dates_ms;
 	/* Check REF and write its one canonical form; touches no network. WHY gets one sentence on -EINVAL. */
 	int (*normalise)(const char *ref, char out[KMS_REF_MAX + 1], char why[KMS_TEXT_MAX]);
 	/* Directory on this machine that holds the keys of REF, or NULL where there is none: must not be inside a store. */
@@ -78,14 +113,16 @@ struct kms_provider {
 	/*
 	 * Called by kms_wrap() and kms_unwrap() only, which check what comes back. Wrap PAYLOAD_LEN bytes into OUT, which is
 	 * zeroed; unwrap into PAYLOAD_LEN zeroed bytes of secret memory. What unwraps to any other length is CORRUPT.
-	 * Block up to timeout_ms; thread-safe; 0 and v->class KMS_OK, or a negative errno and the class that says what it means.
+	 * Block until p->deadline at most; thread-safe; 0 and v->class KMS_OK, or a negative errno and the class that says what it
+	 * means. In an unwrap "not found" is REVOKED, for the wrap proves that the key was there; in a wrap it is MISCONFIGURED.
 	 */
 	int (*wrap)(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN],
 		    struct kms_wrapped *out, struct kms_verdict *v);
 	int (*unwrap)(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in,
 		      uint8_t plain[PAYLOAD_LEN], struct kms_verdict *v);
-	/* Describe the key. May be refused where unwrap is not: then it says nothing. */
-	int (*info)(struct kms *k, struct kms_key_info *out, struct kms_verdict *v);
+	/* Describe the key, in the version that wrapped or (VERSION "") the newest. May be refused where unwrap is not: says nothing. */
+	int (*info)(struct kms *k, const struct kms_purpose *p, const char *version, struct kms_key_info *out,
+		    struct kms_verdict *v);
 	/* Drop connections and cached credentials: the next call starts fresh (confirmation of a refusal). May be NULL. */
 	void (*refresh)(struct kms *k);
 	/* Make calls in flight return -ECANCELED soon, from any thread; cleared by refresh. May be NULL. */
@@ -100,7 +137,12 @@ struct kms_provider {
 struct kms_base {
 	const struct kms_provider *provider;
 	char ref[KMS_REF_MAX + 1];
-	atomic_uint calls; /* kms_wrap() and kms_unwrap() under way; begins as 0 */
+	atomic_uint calls;   /* kms_wrap() and kms_unwrap() under way; begins as 0 */
+	unsigned timeout_ms; /* kms_open() sets it from the configuration */
+	/* The dates heard last, for kms_check_dates(). */
+	pthread_mutex_t dates_lock;
+	int64_t dates_at; /* ms of CLOCK_BOOTTIME of the last question, 0 = none yet */
+	int64_t not_before, not_after;
 };
 
 /* The provider of REF's scheme, or NULL. WHY (may be NULL) gets a sentence with the schemes that exist and a near miss. */
@@ -117,6 +159,8 @@ const struct kms_provider *kms_provider_at(size_t i);
  * ask for a passphrase, and block as long as the provider's open.
  */
 int kms_open(const struct kms_config *cfg, struct kms **out, struct kms_verdict *v) MUST_CHECK;
+/* When a question put now must have its answer: ms of CLOCK_BOOTTIME. */
+int64_t kms_deadline(const struct kms *k);
 /* No call may be under way. NULL is legal. */
 void kms_close(struct kms *k);
 /* The normalised reference, and the provider; both live as long as K. */
@@ -133,8 +177,8 @@ void kms_cancel(struct kms *k);
  * kms_class_errno() of V, which is always complete: an answer that contradicts itself, or that nothing can be done with,
  * becomes TRANSIENT "garbled", for it says nothing about the key.
  *
- * OUT: a known algorithm, a version of 1..KMS_VERSION_MAX printable bytes, PAYLOAD_LEN bytes of wrap at least and at most
- * what the keyring or a file's header can hold. Untouched on error, but for scratch bytes behind OUT->len == 0.
+ * OUT: a known algorithm, a version of the provider's kind, PAYLOAD_LEN bytes of wrap at least and at most what the
+ * keyring or a file's header can hold. Untouched on error, but for scratch bytes behind OUT->len == 0.
  */
 int kms_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAYLOAD_LEN], struct kms_wrapped *out,
 	     struct kms_verdict *v) MUST_CHECK;
@@ -144,11 +188,18 @@ int kms_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t plain[PAY
  */
 int kms_unwrap(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in, uint8_t plain[PAYLOAD_LEN],
 	       struct kms_verdict *v) MUST_CHECK;
+/*
+ * After a good unwrap of a wrap of VERSION: do the key's dates allow its use now? Asks `info` as seldom as the provider allows
+ * and compares the dates it heard last each time; a description that is refused or silent says nothing. 0, or REVOKED in V.
+ */
+int kms_check_dates(struct kms *k, const struct kms_purpose *p, const char *version, struct kms_verdict *v) MUST_CHECK;
 /* How many of the two are under way on K, each with a payload in memory. */
 unsigned kms_calls(const struct kms *k);
 
 /* W as it was stored. What does not fit leaves W->len at 0, which kms_unwrap() calls CORRUPT. */
 void kms_wrapped_set(struct kms_wrapped *w, uint16_t algorithm, const char *version, const uint8_t *data, size_t len);
+/* Is VERSION, with its NUL within KMS_VERSION_MAX + 1 bytes, of KIND? */
+bool kms_version_good(enum kms_version_kind kind, const char *version) MUST_CHECK;
 /* "keyring", "file": what the customer's log shows, and part of the associated data. "" for any other value. */
 const char *kms_use_name(enum kms_use use);
 

@@ -41,17 +41,25 @@ int kms_verdict_set(struct kms_verdict *v, enum kms_class class, const char *cod
 
 int kms_verdict_ok(struct kms_verdict *v)
 {
-	memset(v, 0, sizeof(*v));
 	v->class = KMS_OK;
+	v->code[0] = v->text[0] = '\0';
 	return 0;
+}
+
+void kms_verdict_request(struct kms_verdict *v, const char *id)
+{
+	snprintf(v->request_id, sizeof(v->request_id), "%s", id);
+	text_plain(v->request_id);
 }
 
 int kms_verdict_settle(struct kms_verdict *v, int r, const char *ref)
 {
 	v->code[sizeof(v->code) - 1] = '\0';
 	v->text[sizeof(v->text) - 1] = '\0';
+	v->request_id[sizeof(v->request_id) - 1] = '\0';
 	text_plain(v->code);
 	text_plain(v->text);
+	text_plain(v->request_id);
 	if (!class_valid(v->class) || (r == 0) != (v->class == KMS_OK))
 		return kms_verdict_set(v, KMS_TRANSIENT, r == -ECANCELED ? "cancelled" : "garbled",
 				       "the answer for %.180s makes no sense", ref);

@@ -11,8 +11,10 @@ int kms_class_errno(enum kms_class class);
 /* Fill V and return kms_class_errno(CLASS). The text is cut when it is too long. */
 int kms_verdict_set(struct kms_verdict *v, enum kms_class class, const char *code, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
-/* V says OK, with no words. Returns 0. */
+/* V says OK, with no words; request id and time stay, as they do in kms_verdict_set(). Returns 0. */
 int kms_verdict_ok(struct kms_verdict *v);
+/* The KMS's own number of the request, cut when it is too long and made harmless. */
+void kms_verdict_request(struct kms_verdict *v, const char *id);
 
 /*
  * Make R and V agree after a provider's call: only 0 together with KMS_OK is good; anything that contradicts itself

@@ -11,6 +11,7 @@
 #include "crypto/auto.h"
 #include "crypto/json.h"
 #include "crypto/layout.h"
+#include "kms/near.h"
 
 #define WORD_MAX 32
 #define LONGS_MAX 64
@@ -108,45 +109,9 @@ enum cmd_exit cmd_exit_of(int error)
 
 /* Near misses */
 
-/* Edit distance, two neighbours exchanged counting as one step (optimal string alignment). */
-static unsigned distance(const char *a, const char *b)
-{
-	unsigned d[WORD_MAX + 1][WORD_MAX + 1];
-	size_t n = strlen(a), m = strlen(b);
-
-	if (n > WORD_MAX || m > WORD_MAX)
-		return UINT32_MAX;
-	for (size_t i = 0; i <= n; i++)
-		d[i][0] = (unsigned)i;
-	for (size_t j = 0; j <= m; j++)
-		d[0][j] = (unsigned)j;
-	for (size_t i = 1; i <= n; i++) {
-		for (size_t j = 1; j <= m; j++) {
-			unsigned best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-			best = d[i - 1][j] + 1 < best ? d[i - 1][j] + 1 : best;
-			best = d[i][j - 1] + 1 < best ? d[i][j - 1] + 1 : best;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    d[i - 2][j - 2] + 1 < best)
-				best = d[i - 2][j - 2] + 1;
-			d[i][j] = best;
-		}
-	}
-	return d[n][m];
-}
-
 const char *cmd_near(const char *word, const char *const *list)
 {
-	const char *best = NULL;
-	unsigned best_distance = strlen(word) <= 3 ? 2 : 3; /* exclusive */
-
-	for (; *list; list++) {
-		unsigned n = distance(word, *list);
-		if (n < best_distance) {
-			best = *list;
-			best_distance = n;
-		}
-	}
-	return best;
+	return near_word(word, strlen(word), list);
 }
 
 /* Options */

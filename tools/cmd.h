@@ -9,6 +9,8 @@
 
 #include "crypto/attr.h"
 
+#define CMD_WHY_MAX 512u /* bytes of a sentence that names a path */
+
 /* Exit codes: scripts rely on them, so a number never changes its meaning. The same table stands in byokfs(1). */
 enum cmd_exit {
 	CMD_OK = 0,
@@ -18,7 +20,7 @@ enum cmd_exit {
 	CMD_UNREACHABLE = 4,  /* the KMS does not answer */
 	CMD_DAMAGED = 5,      /* store, keyring or file altered or damaged */
 	CMD_BUSY = 6,         /* store or mount point in use, or not empty */
-	CMD_PASSPHRASE = 7,   /* wrong passphrase, or none */
+	CMD_PASSPHRASE = 7,   /* wrong passphrase, or none; no credentials for the KMS */
 	CMD_NOT_FOUND = 8,    /* no such store, mount, keystore or key */
 	CMD_NOT_TRUSTED = 9,  /* the pin refuses: another store, another KMS, an older keyring, an unknown host */
 	CMD_NOT_ALLOWED = 10, /* permission of the operating system */

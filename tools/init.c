@@ -6,10 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "crypto/auto.h"
 #include "fs/store/pin_file.h"
 #include "kms/custody.h"
 #include "tools/cmd.h"
 #include "tools/opened.h"
+#include "tools/reach.h"
 
 #define KMS_TIMEOUT_MS 10000u
 #define BLOCK_LEN_DEFAULT 4096u
@@ -18,7 +20,10 @@ static const char help[] =
 	"Usage: byokfs init STORE --kms REF [OPTIONS]\n"
 	"Make a store in the new or empty folder STORE, its keys wrapped under the KEK that REF names.\n"
 	"\n"
-	"  --kms REF             the KEK: local:KEYDIR/NAME. Repeat it for several KEKs, with --policy\n"
+	"  --kms REF             the KEK: local:KEYDIR/NAME. Repeat it for several "
+	"KEKs, with --policy\n"
+	"  --kms-option N=V      how the --kms before it is reached (byokfs mount --help has them); remembered by this "
+	"host\n"
 	"  --policy all|any      with several KEKs: all of them are needed, or any one is enough\n"
 	"  --wrap store|file     store (default): the KMS is asked at mount and lease renewal only;\n"
 	"                        file: the KMS wraps the key of each file, one line in its log per file\n"
@@ -33,10 +38,11 @@ static const char help[] =
 	"A pin is written outside the store (/var/lib/byokfs, or ~/.local/state/byokfs): it names the KMS that this\n"
 	"host may contact for this store. Another host names it once: byokfs mount --kms REF. See byokfs-init(1).\n";
 
-enum { OPT_KMS = 256, OPT_POLICY, OPT_WRAP, OPT_BLOCK, OPT_PLAIN, OPT_PASSPHRASE };
+enum { OPT_KMS = 256, OPT_POLICY, OPT_WRAP, OPT_BLOCK, OPT_PLAIN, OPT_PASSPHRASE, OPT_KMS_OPTION };
 
 static const struct option longs[] = {
 	{"kms", required_argument, NULL, OPT_KMS},
+	{"kms-option", required_argument, NULL, OPT_KMS_OPTION},
 	{"policy", required_argument, NULL, OPT_POLICY},
 	{"wrap", required_argument, NULL, OPT_WRAP},
 	{"block-size", required_argument, NULL, OPT_BLOCK},
@@ -50,6 +56,7 @@ struct init {
 	const char *path, *passphrase_file;
 	struct keyring *keyring;
 	const char *ref[KEYRING_SLOTS_MAX];
+	struct kms_options *given[KEYRING_SLOTS_MAX]; /* --kms-option of each, or NULL */
 	struct kms *kek[KEYRING_SLOTS_MAX];
 	uint32_t n_keks;
 	bool help;
@@ -59,6 +66,8 @@ static void init_wipe(struct init *in)
 {
 	for (uint32_t i = 0; i < in->n_keks; i++)
 		kms_close(in->kek[i]);
+	for (size_t i = 0; i < ARRAY_LEN(in->given); i++)
+		free(in->given[i]);
 	keyring_free(in->keyring);
 }
 
@@ -90,6 +99,9 @@ static int option_take(struct init *in, int c)
 			return cmd_usage("init", "at most %u KEKs", KEYRING_SLOTS_MAX);
 		in->ref[k->n_slots++] = optarg;
 		return CMD_OK;
+	case OPT_KMS_OPTION:
+		i = k->n_slots ? (int)k->n_slots - 1 : 0;
+		return (int)reach_take("init", k->n_slots ? in->ref[i] : NULL, optarg, &in->given[i]);
 	case OPT_POLICY:
 		i = word_of("--policy", optarg, policies);
 		k->policy = i == 1 ? POLICY_ANY : POLICY_ALL;
@@ -188,7 +200,10 @@ static int keks_open(struct init *in)
 			.memory_dir = opened_memory_dir(),
 			.may_prompt = isatty(STDIN_FILENO),
 			.timeout_ms = KMS_TIMEOUT_MS,
+			.options = in->given[i],
 		};
+		if (in->given[i])
+			opened_warn_secrets(kms_provider_find(kc.ref, NULL), in->given[i]);
 		int r = kms_open(&kc, &in->kek[i], &v);
 		if (r < 0)
 			return opened_kms_error(r, &v, kc.ref);
@@ -214,6 +229,21 @@ static int folder_check(const char *path)
 	return CMD_OK;
 }
 
+/* For `byokfs mount STORE MOUNTPOINT` without another word. */
+static int remember(const struct init *in)
+{
+	AUTO(auto_free) struct kms_options *o = calloc(in->keyring->n_slots, sizeof(*o));
+	AUTO(auto_free) char *path = realpath(in->path, NULL);
+
+	if (!o || !path)
+		return cmd_fail(CMD_FAILED, "out of memory");
+	for (uint32_t i = 0; i < in->keyring->n_slots; i++)
+		if (in->given[i])
+			o[i] = *in->given[i];
+	reach_remember(path, in->keyring, o);
+	return CMD_OK;
+}
+
 static int make(struct init *in)
 {
 	AUTO(keys_free_at) struct store_keys *keys = NULL;
@@ -231,7 +261,7 @@ static int make(struct init *in)
 		return cmd_fail(cmd_exit_of(r), "%s", why);
 	if (why[0] != 0)
 		cmd_warn("%s", why);
-	return CMD_OK;
+	return remember(in);
 }
 
 static void report(const struct init *in)

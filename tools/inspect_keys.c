@@ -14,6 +14,8 @@ const char *inspect_algorithm(unsigned algorithm, bool store)
 		[KMS_ALG_RSA_OAEP_SHA256] = "RSA-OAEP-SHA-256",
 		[KMS_ALG_AES256KW] = "AES-256-KW",
 		[KMS_ALG_PROVIDER] = "the KMS's own",
+		[KMS_ALG_TOKEN_AES256GCM] = "AES-256-GCM of a token",
+		[KMS_ALG_RSA_OAEP_SHA1] = "RSA-OAEP-SHA-1",
 	};
 	if (store)
 		return algorithm == 1 ? "AES-256-GCM under a store key" : "unknown";

@@ -27,6 +27,7 @@
 #include "tools/mountpoint.h"
 #include "tools/mounts.h"
 #include "tools/opened.h"
+#include "tools/reach.h"
 
 /* Of what statvfs(3) tells, those that mount(2) takes by the same numbers. */
 #define MOUNT_FLAGS \
@@ -45,6 +46,8 @@ static const char help[] =
 	"  --restore auto|manual    when the key is back: serve again (default), or wait for 'byokfs unlock'\n"
 	"  --passphrase-file F      the keystore's passphrase (else systemd's credentials, else a prompt)\n"
 	"  --kms REF                contact this KMS too: on a host that does not know the store yet\n"
+	"  --kms-option NAME=VALUE  how the --kms before it is reached; remembered by this host when the KMS has "
+	"answered\n"
 	"  --store-id ID            the id that the store must have; needed on such a host when the KEK is an RSA key\n"
 	"  --allow-copy             although another copy of this store is mounted for writing on this host\n"
 	"  --accept-older-keyring   take a keyring older than this host has seen, or the pin's copy when both are "
@@ -62,7 +65,8 @@ static const char help[] =
 	"  --protect-mountpoint     make the bare mount point unusable: root's, mode 0000, immutable\n"
 	"  -o, --options LIST       as in fstab, separated by commas:\n"
 	"        ro, suid, dev, noexec, noatime, allow_other, noallow_other, allow_root (nosuid,nodev is the default)\n"
-	"        and the options above as on_revoke=, restore=, kms=, store_id=, passphrase_file=, wait, poll=,\n"
+	"        and the options above as on_revoke=, restore=, kms=, kms_option=, store_id=, passphrase_file=, wait, "
+	"poll=,\n"
 	"        protect_mountpoint ...\n"
 	"  -h, --help               this text\n"
 	"\n"
@@ -296,6 +300,7 @@ int cmd_mount(int argc, char **argv)
 	int r = mount_options_read(&m, argc, argv);
 	if (r == CMD_OK && m.help) {
 		fputs(help, stdout);
+		reach_help(stdout);
 		return CMD_OK;
 	}
 	if (r == CMD_OK && m.remount)

@@ -45,6 +45,7 @@ static const struct option longs[] = {
 	{"accept-older-session", no_argument, NULL, OPT_WORD + 14},
 	{"store-id", required_argument, NULL, OPT_WORD + 15},
 	{"allow-copy", no_argument, NULL, OPT_WORD + 16},
+	{"kms-option", required_argument, NULL, OPT_WORD + 17},
 	{0},
 };
 
@@ -86,6 +87,7 @@ static const char *const others[] = {"ro",
 				     "noallow_other",
 				     "allow_root",
 				     "kms",
+				     "kms_option",
 				     "store_id",
 				     "allow_copy",
 				     "passphrase_file",
@@ -116,6 +118,7 @@ void mount_options_wipe(struct mount_options *m)
 		m->texts = t->next;
 		free(t);
 	}
+	opened_config_wipe(&m->open);
 }
 
 static int revoke_word(struct mount_options *m, const char *value)
@@ -203,6 +206,8 @@ static int value_word(struct mount_options *m, const char *word, const char *val
 {
 	if (strcmp(word, "kms") == 0)
 		return opened_add_ref(&m->open, "mount", value);
+	if (strcmp(word, "kms_option") == 0)
+		return opened_add_option(&m->open, "mount", value);
 	if (strcmp(word, "store_id") == 0)
 		return opened_take_id(&m->open, "mount", value);
 	if (strcmp(word, "passphrase_file") == 0) {

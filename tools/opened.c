@@ -9,13 +9,13 @@
 #include <syslog.h>
 #include <time.h>
 
-#include "fs/store/pin_file.h"
 #include "fs/watch/control.h"
 #include "kms/clock.h"
 #include "kms/keystore/passphrase.h"
 #include "kms/provider.h"
 #include "tools/leaving.h"
 #include "tools/opened.h"
+#include "tools/reach.h"
 
 #define KMS_TIMEOUT_MS 10000u
 #define WAIT_PAUSE_S 2
@@ -48,9 +48,10 @@ static void gate_log(int priority, const char *text)
 	words.log(words.closing && priority < LOG_INFO ? LOG_INFO : priority, text);
 }
 
-/* KMS handles until the gate takes them. */
+/* KMS handles until the gate takes them, and how each is reached. */
 struct kek_list {
 	struct kms *kek[KEYRING_SLOTS_MAX];
+	struct kms_options *options; /* one set per slot */
 	size_t n;
 };
 
@@ -58,52 +59,8 @@ static void kek_list_close(struct kek_list *l)
 {
 	for (size_t i = 0; i < l->n; i++)
 		kms_close(l->kek[i]);
+	free(l->options);
 	l->n = 0;
-}
-
-enum cmd_exit opened_add_ref(struct opened_config *cfg, const char *command, const char *ref)
-{
-	if (cfg->n_refs == OPENED_REFS_MAX)
-		return cmd_usage(command, "more than %u KMS references", OPENED_REFS_MAX);
-	cfg->ref[cfg->n_refs++] = ref;
-	return CMD_OK;
-}
-
-const char *opened_memory_dir(void)
-{
-	static char dir[PATH_MAX];
-
-	return pin_file_dir_make(dir, sizeof(dir)) == 0 ? dir : NULL;
-}
-
-void opened_warn_passphrase(const char *file)
-{
-	if (file && passphrase_readable_by_others(file))
-		cmd_warn("passphrase file %s can be read by others: chmod 600 it", file);
-}
-
-enum cmd_exit opened_take_id(struct opened_config *cfg, const char *command, const char *text)
-{
-	if (store_id_read(text, cfg->store_id) < 0)
-		return cmd_usage(command, "a store id is %u hex digits, as `byokfs init` printed it, not '%s'",
-				 2 * ID_LEN, text);
-	cfg->has_store_id = true;
-	return CMD_OK;
-}
-
-enum cmd_exit opened_kms_error(int error, const struct kms_verdict *v, const char *ref)
-{
-	enum cmd_exit code = cmd_exit_of(error);
-
-	if (v->class == KMS_REVOKED || v->class == KMS_AUTH)
-		code = CMD_REFUSED;
-	else if (v->class == KMS_TRANSIENT)
-		code = CMD_UNREACHABLE;
-	if (strcmp(v->code, "passphrase") == 0)
-		code = CMD_PASSPHRASE;
-	else if (strcmp(v->code, "no-keystore") == 0 || strcmp(v->code, "no-such-key") == 0)
-		code = CMD_NOT_FOUND;
-	return cmd_fail(code, "KMS %s: %s", ref, v->text[0] != 0 ? v->text : strerror(-error));
 }
 
 /* A keystore in the store would travel with the ciphertext: whoever takes one takes the other. */
@@ -167,9 +124,31 @@ static bool is_silence(const struct kms_verdict *v)
 	return v->class == KMS_TRANSIENT || strcmp(v->code, "no-keystore") == 0;
 }
 
+/* The options of slot I: what this host remembers, and over it what was said on the command line. */
+static enum cmd_exit options_find(const struct opened_config *cfg, const struct store *s, uint32_t slot,
+				  struct kms_options *o)
+{
+	const char *ref = s->keyring->slot[slot].ref;
+	char text[KMS_REF_MAX + 1], why[CMD_WHY_MAX] = "", not [KMS_TEXT_MAX];
+
+	int r = reach_remembered(s->path, s->keyring->store_id, ref, o, why);
+	if (r < 0)
+		return cmd_fail(r == -EPERM ? CMD_NOT_TRUSTED : cmd_exit_of(r), "%s", why);
+	for (size_t i = 0; i < cfg->n_refs; i++)
+		if (cfg->options[i] && kms_ref_normalise(cfg->ref[i], text, not ) == 0 && strcmp(text, ref) == 0)
+			kms_options_overlay(o, cfg->options[i]);
+	const struct kms_provider *p = kms_provider_find(ref, NULL);
+	if (p)
+		opened_warn_secrets(p, o);
+	return CMD_OK;
+}
+
 static enum cmd_exit keks_open(const struct opened_config *cfg, const struct store *s, struct waiting *w,
 			       struct kek_list *l)
 {
+	l->options = calloc(s->keyring->n_slots, sizeof(*l->options));
+	if (!l->options)
+		return cmd_fail(CMD_FAILED, "out of memory");
 	for (uint32_t i = 0; i < s->keyring->n_slots; i++) {
 		const char *ref = s->keyring->slot[i].ref;
 		struct kms_verdict v = {0};
@@ -179,8 +158,11 @@ static enum cmd_exit keks_open(const struct opened_config *cfg, const struct sto
 			.memory_dir = opened_memory_dir(),
 			.may_prompt = cfg->may_prompt,
 			.timeout_ms = kms_timeout(cfg),
+			.options = &l->options[i],
 		};
 		enum cmd_exit code = ref_outside(ref, s);
+		if (code == CMD_OK)
+			code = options_find(cfg, s, i, &l->options[i]);
 		if (code != CMD_OK)
 			return code;
 		int r;
@@ -191,6 +173,17 @@ static enum cmd_exit keks_open(const struct opened_config *cfg, const struct sto
 		l->n++;
 	}
 	return CMD_OK;
+}
+
+/* The KMS has answered to what was said on the command line: said once is enough. */
+static void options_keep(const struct opened_config *cfg, const struct store *s, const struct kms_options *o)
+{
+	bool given = false;
+
+	for (size_t i = 0; i < cfg->n_refs; i++)
+		given |= cfg->options[i] != NULL;
+	if (given && cfg->mountpoint[0] != 0)
+		reach_remember(s->path, s->keyring, o);
 }
 
 /* One try with the keyring copy in use: CMD_OK and the gate, else *ERROR says whether another copy is worth a try. */
@@ -220,8 +213,10 @@ static enum cmd_exit gate_try(struct waiting *w, struct opened_store *o, int *er
 	l.n = 0; /* the gate's now */
 	while ((*error = gate_open(o->gate, why)) == -ETIMEDOUT && wait_more(w, why))
 		;
-	if (*error == 0)
+	if (*error == 0) {
+		options_keep(cfg, o->store, l.options);
 		return CMD_OK;
+	}
 	words.closing = true;
 	gate_close(o->gate);
 	words.closing = false;

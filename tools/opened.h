@@ -7,13 +7,15 @@
 
 #include "fs/store/store.h"
 #include "kms/gate.h"
+#include "kms/options.h"
 #include "tools/cmd.h"
 
 #define OPENED_REFS_MAX KEYRING_SLOTS_MAX
 
 struct opened_config {
-	const char *path;                 /* STORE */
-	const char *ref[OPENED_REFS_MAX]; /* --kms, as given */
+	const char *path;                             /* STORE */
+	const char *ref[OPENED_REFS_MAX];             /* --kms, as given */
+	struct kms_options *options[OPENED_REFS_MAX]; /* --kms-option of each, or NULL */
 	size_t n_refs;
 	bool accept_older;   /* --accept-older-keyring */
 	bool accept_session; /* --accept-older-session */
@@ -49,6 +51,12 @@ enum cmd_exit opened_close(struct opened_store *o, bool verified);
 
 /* Take one more --kms REF: CMD_OK, or the error was printed. COMMAND names the subcommand. */
 enum cmd_exit opened_add_ref(struct opened_config *cfg, const char *command, const char *ref);
+/* Take --kms-option TEXT for the reference taken last: the same. */
+enum cmd_exit opened_add_option(struct opened_config *cfg, const char *command, const char *text);
+/* Free the options. */
+void opened_config_wipe(struct opened_config *cfg);
+/* Warn of files with secrets that O names and others may read. */
+void opened_warn_secrets(const struct kms_provider *p, const struct kms_options *o);
 /* The folder where this host remembers keys and stores, made if need be; NULL where there can be none. Static storage. */
 const char *opened_memory_dir(void);
 /* Warn of a passphrase file that others may read. FILE may be NULL. */

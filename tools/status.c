@@ -13,6 +13,7 @@
 #include "tools/ask.h"
 #include "tools/emit.h"
 #include "tools/mounts.h"
+#include "tools/reach.h"
 #include "tools/status_page.h"
 
 static const char help[] =
@@ -43,6 +44,7 @@ static const char *const numbers[] = {"since",
 				      "last_good",
 				      "last_refusal",
 				      "polls",
+				      "kms_took_ms",
 				      "keys_in_memory",
 				      "keys_cap",
 				      "keys_dropped",
@@ -203,7 +205,32 @@ static void put_silent(struct emit *e, const char *mountpoint)
 	put_built_on(e, mountpoint);
 }
 
-static enum cmd_exit one_mount(struct emit *e, const char *mountpoint)
+/* How this host reaches each KMS of the store, as it remembers it. */
+static void put_options(struct emit *e, const struct store *s)
+{
+	AUTO(auto_free) struct kms_options *o = calloc(1, sizeof(*o));
+	char why[CMD_WHY_MAX] = "";
+
+	if (e->json)
+		emit_list(e, "kms_options");
+	for (uint32_t i = 0; o && i < s->keyring->n_slots; i++) {
+		const char *ref = s->keyring->slot[i].ref;
+
+		if (reach_remembered(s->path, s->keyring->store_id, ref, o, why))
+			cmd_warn("%s", why);
+		for (size_t n = 0; n < o->n; n++) {
+			char text[sizeof(s->keyring->slot[0].ref) + sizeof(o->option[0]) + 2];
+
+			snprintf(text, sizeof(text), "%s %s=%s", ref, o->option[n].name, o->option[n].value);
+			emit_str(e, e->json ? NULL : "kms_option", text);
+		}
+	}
+	if (e->json)
+		emit_close(e);
+}
+
+/* S: the store that was asked about by its path, or NULL. */
+static enum cmd_exit one_mount(struct emit *e, const char *mountpoint, const struct store *s)
 {
 	AUTO(auto_free) char *answer = NULL;
 	enum cmd_exit code = ask_mount(mountpoint, CONTROL_STATUS, &answer, NULL);
@@ -215,6 +242,8 @@ static enum cmd_exit one_mount(struct emit *e, const char *mountpoint)
 		put_answer(e, answer);
 	else
 		status_page(e, answer, (int64_t)time(NULL));
+	if (s)
+		put_options(e, s);
 	emit_close(e);
 	return code;
 }
@@ -238,6 +267,7 @@ static void put_store(struct emit *e, const struct store *s, const struct store_
 	for (uint32_t i = 0; i < k->n_slots; i++)
 		ref[i] = k->slot[i].ref;
 	put_refs(e, ref, k->n_slots);
+	put_options(e, s);
 	emit_str(e, "policy", k->policy == POLICY_ANY ? "any" : "all");
 	emit_str(e, "wrap", k->wrap_type == WRAP_FILE ? "file" : "store");
 	emit_str(e, "names", k->name_mode == NAMES_PLAIN ? "plain" : "encrypted");
@@ -267,7 +297,7 @@ static enum cmd_exit one_store(struct emit *e, const char *path)
 	bool owned = store_owner(s, &owner) == 0;
 	if (owned && owner.mountpoint[0] != 0 && mounts_canonical(owner.mountpoint, mountpoint) == 0 &&
 	    mounts_is(mountpoint))
-		return one_mount(e, mountpoint);
+		return one_mount(e, mountpoint, s);
 	emit_open(e, NULL);
 	put_store(e, s, owned ? &owner : NULL);
 	emit_close(e);
@@ -287,7 +317,7 @@ static enum cmd_exit all_mounts(struct emit *e)
 		emit_list(e, "mounts");
 	}
 	for (char **p = list; *p; p++) {
-		enum cmd_exit one = one_mount(e, *p);
+		enum cmd_exit one = one_mount(e, *p, NULL);
 		if (one != CMD_OK)
 			code = one;
 		if (!e->json && p[1])
@@ -327,6 +357,6 @@ int cmd_status(int argc, char **argv)
 	if (optind == argc)
 		code = all_mounts(&e);
 	else
-		code = mounts_is(path) ? one_mount(&e, path) : one_store(&e, path);
+		code = mounts_is(path) ? one_mount(&e, path, NULL) : one_store(&e, path);
 	return code;
 }

@@ -23,6 +23,7 @@ static const char help[] =
 	"  --repair              put right what a crash left; what is taken away is kept in STORE/byokfs/lost+found\n"
 	"  --json                one JSON object per problem and line, then a summary\n"
 	"  --kms REF             a KMS that may be contacted for this store, if this host does not know it yet\n"
+	"  --kms-option N=V      how the --kms before it is reached (byokfs mount --help has them)\n"
 	"  --accept-older-session\n"
 	"                        the store was restored from a copy: what a crash had left in it is no damage\n"
 	"  --store-id ID         the id that the store must have; needed on such a host when the KEK is an RSA key\n"
@@ -36,13 +37,14 @@ static const char help[] =
 	"Example:\n"
 	"  byokfs umount /mnt/backup && byokfs verify /srv/backup.store\n";
 
-enum { OPT_NO_KEY = 256, OPT_REPAIR, OPT_JSON, OPT_KMS, OPT_ID, OPT_PASSPHRASE, OPT_SESSION };
+enum { OPT_NO_KEY = 256, OPT_REPAIR, OPT_JSON, OPT_KMS, OPT_KMS_OPTION, OPT_ID, OPT_PASSPHRASE, OPT_SESSION };
 
 static const struct option longs[] = {
 	{"no-key", no_argument, NULL, OPT_NO_KEY},
 	{"repair", no_argument, NULL, OPT_REPAIR},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"kms", required_argument, NULL, OPT_KMS},
+	{"kms-option", required_argument, NULL, OPT_KMS_OPTION},
 	{"store-id", required_argument, NULL, OPT_ID},
 	{"passphrase-file", required_argument, NULL, OPT_PASSPHRASE},
 	{"accept-older-session", no_argument, NULL, OPT_SESSION},
@@ -118,6 +120,8 @@ static int option_take(struct verify *v, int c)
 		return CMD_OK;
 	case OPT_KMS:
 		return opened_add_ref(&v->open, "verify", optarg);
+	case OPT_KMS_OPTION:
+		return opened_add_option(&v->open, "verify", optarg);
 	case OPT_ID:
 		return opened_take_id(&v->open, "verify", optarg);
 	case OPT_PASSPHRASE:
@@ -309,5 +313,6 @@ int cmd_verify(int argc, char **argv)
 		r = verify(&v);
 	store_close(v.before);
 	free(v.session);
+	opened_config_wipe(&v.open);
 	return r;
 }

@@ -255,6 +255,10 @@ void audit_change(struct audit *a, const struct gate_change *c)
 	audit_text_str(&t, "kms", a->kms);
 	if (c->key_version && c->key_version[0] != 0)
 		audit_text_str(&t, "key_version", c->key_version);
+	if (c->cause == GATE_CAUSE_REVOKED || c->to == GATE_ACTIVE)
+		audit_text_u64(&t, "kms_took_ms", c->took_ms);
+	if (c->request_id && c->request_id[0] != 0)
+		audit_text_str(&t, "kms_request", c->request_id);
 	/* What was denied while it was locked stands before the return in time, and soon after it in the log. */
 	if (c->to == GATE_ACTIVE)
 		atomic_store(&a->counts_due, true);

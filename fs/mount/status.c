@@ -51,6 +51,8 @@ static void put_gate(FILE *out, struct gate *g)
 	put_number(out, "next_probe_s", (uint64_t)((st.next_probe_ms + 999) / 1000));
 	put_number(out, "last_good", (uint64_t)st.last_good);
 	put_number(out, "last_refusal", (uint64_t)st.last_refusal);
+	put_number(out, "kms_took_ms", st.took_ms);
+	put_text(out, "kms_request", st.request_id);
 	put_number(out, "polls", st.polls);
 	put_number(out, "keys_in_memory", st.keys_in_memory);
 	put_number(out, "keys_cap", st.keys_cap);

@@ -50,6 +50,7 @@ int gate_new(const struct gate_config *cfg, struct gate **out)
 	if (!g)
 		return -ENOMEM;
 	*g = (struct gate){.machine = machine_of(cfg), .drain_ms = cfg->drain_ms ? cfg->drain_ms : 2000};
+	random_bytes(&g->machine.dice, sizeof(g->machine.dice));
 	g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	g->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (g->machine.lease_ms < 2 * g->machine.poll_ms || g->wake_fd < 0 || g->timer_fd < 0) {

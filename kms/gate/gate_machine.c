@@ -34,10 +34,21 @@ static void want_probe(struct gate_machine *m, int64_t now)
 		m->next_probe = now;
 }
 
+/* MS, give or take 10 %. Nothing hangs on it that nobody can tell the next one: it is to be spread, not secret (xorshift). */
+static int64_t spread(struct gate_machine *m, int64_t ms)
+{
+	if (!m->dice)
+		return ms;
+	m->dice ^= m->dice << 13;
+	m->dice ^= m->dice >> 17;
+	m->dice ^= m->dice << 5;
+	return ms - ms / 10 + m->dice % (ms / 5 + 1);
+}
+
 static void renew(struct gate_machine *m, const struct gate_event *ev)
 {
 	m->lease_end = ev->started + m->lease_ms;
-	m->next_probe = ev->started + m->poll_ms;
+	m->next_probe = ev->started + spread(m, m->poll_ms);
 }
 
 /* Out of any state, on the way to LOCKED: keys must go. */
@@ -133,7 +144,7 @@ static void serving_good(struct gate_machine *m, const struct gate_event *ev, st
 static void serving_silent(struct gate_machine *m, const struct gate_event *ev, int64_t now, struct gate_actions *a)
 {
 	a->say = GATE_SAY_SILENT;
-	m->next_probe = ev->started + m->poll_ms;
+	m->next_probe = ev->started + spread(m, m->poll_ms);
 	if ((ev->class == KMS_AUTH || ev->class == KMS_MISCONFIGURED) && !m->credential_refreshed) {
 		m->credential_refreshed = true;
 		m->ask_fresh = true;
@@ -189,7 +200,7 @@ static void locked_bad(struct gate_machine *m, const struct gate_event *ev, int6
 	}
 	m->good_unconfirmed = m->told_back = false;
 	m->ask_fresh = true;
-	m->next_probe = ev->started + (slow ? GATE_SLOW_MS : m->poll_ms);
+	m->next_probe = ev->started + spread(m, slow ? GATE_SLOW_MS : m->poll_ms);
 	if (!news)
 		return;
 	if (refuses(ev))
@@ -264,7 +275,7 @@ static int64_t probe_at(const struct gate_machine *m, int64_t now)
 
 	if (m->asking || m->ordered || m->unwatched || !(serving(m) || m->state == GATE_LOCKED))
 		return GATE_NEVER;
-	return m->next_probe - now > most ? now : m->next_probe;
+	return m->next_probe - now > most + most / 10 ? now : m->next_probe;
 }
 
 static void probe_if_due(struct gate_machine *m, int64_t now, struct gate_actions *a)

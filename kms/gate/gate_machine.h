@@ -18,6 +18,8 @@
  */
 struct gate_machine {
 	int64_t poll_ms, lease_ms, grace_ms;
+	uint32_t
+		dice; /* not 0: intervals between polls differ by up to 10 %, so that a thousand stores do not ask at once */
 	bool manual_return; /* after a refusal or an outage a person decides */
 
 	enum gate_state state;
@@ -111,7 +113,7 @@ struct gate_actions {
 	int64_t wake_at; /* GATE_TIME is due then at the latest, GATE_NEVER if no time is set */
 };
 
-/* LOCKED without a cause; times in ms as struct gate_config has them, none of them 0 but GRACE_MS. */
+/* LOCKED without a cause; times in ms as struct gate_config has them, none of them 0 but GRACE_MS. The dice are not thrown. */
 struct gate_machine gate_machine_new(int64_t poll_ms, int64_t lease_ms, int64_t grace_ms, bool manual_return);
 /*
  * EV happens at NOW: change M, and return what is to be done before the next event. No clock, no lock, no KMS, no allocation.

@@ -49,7 +49,7 @@ struct gate_answer {
 /* A line for the log. */
 struct gate_line {
 	int priority;
-	char text[GATE_WHY_MAX + 64]; /* "" = nothing */
+	char text[GATE_WHY_MAX + 192]; /* "" = nothing */
 };
 
 /* What the gate's thread has seen of whoever watches; zeroed but for `last`. */

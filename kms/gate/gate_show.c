@@ -30,7 +30,7 @@ const char *gate_cause_name(enum gate_cause c)
 
 void gate_say(struct gate *g, int priority, const char *fmt, ...)
 {
-	char text[GATE_WHY_MAX + 64];
+	char text[sizeof(((struct gate_line *)0)->text)];
 	va_list ap;
 
 	if (!g->log)
@@ -74,6 +74,8 @@ void gate_tell(struct gate *g)
 		.cause = g->machine.cause,
 		.reason = g->reason,
 		.key_version = g->last_good ? g->keyring->slot[0].version : "",
+		.request_id = g->last.request_id,
+		.took_ms = g->last.took_ms,
 	};
 
 	if (!g->hooks.changed || (c.from == c.to && c.cause == g->told_cause))
@@ -89,11 +91,14 @@ static const struct word {
 	const char *log;    /* followed by the reason, or by TEXT where the reason stays; NULL: no line */
 	int priority;
 	bool add_text, add_last; /* to the reason */
-	bool log_alone;          /* the line is complete */
+	bool answer;    /* it speaks of an answer: the log says how long that took, and the KMS's number of it */
+	bool log_alone; /* the line is complete */
 } words[] = {
 	[GATE_SAY_OPENED] = {.reason = ""},
-	[GATE_SAY_REFUSED_ONCE] = {.log = "the KMS refuses, asking once more: ", .priority = LOG_NOTICE},
-	[GATE_SAY_SILENT] = {.log = "no answer from the KMS that counts: ", .priority = LOG_NOTICE},
+	[GATE_SAY_REFUSED_ONCE] = {.log = "the KMS refuses, asking once more: ",
+				   .priority = LOG_NOTICE,
+				   .answer = true},
+	[GATE_SAY_SILENT] = {.log = "no answer from the KMS that counts: ", .priority = LOG_NOTICE, .answer = true},
 	[GATE_SAY_GRACE_BEGINS] = {.reason = "no good answer from the KMS", .add_last = true, .priority = LOG_WARNING},
 	[GATE_SAY_GRACE_ENDS] = {.reason = "", .log = "the KMS answers again: grace ends", .priority = LOG_NOTICE},
 	[GATE_SAY_LOCKING] = {.reason = "", .add_text = true, .log = "locking: ", .priority = LOG_WARNING},
@@ -108,7 +113,8 @@ static const struct word {
 	[GATE_SAY_LOCKED] = {.log = "locked, every key is wiped: ", .priority = LOG_WARNING},
 	[GATE_SAY_CLOSED] = {.log = "locked, every key is wiped: ", .priority = LOG_INFO},
 	[GATE_SAY_REASON] = {.reason = "", .add_text = true},
-	[GATE_SAY_STILL_LOCKED] = {.reason = "", .add_text = true, .log = "still locked: ", .priority = LOG_NOTICE},
+	[GATE_SAY_STILL_LOCKED] =
+		{.reason = "", .add_text = true, .log = "still locked: ", .priority = LOG_NOTICE, .answer = true},
 	[GATE_SAY_HELD] = {.reason = "the key is back: byokfs unlock ends the lock",
 			   .log = "the key is back, and stays locked until byokfs unlock",
 			   .priority = LOG_NOTICE,
@@ -119,6 +125,15 @@ static const struct word {
 				    .priority = LOG_NOTICE,
 				    .log_alone = true},
 };
+
+/* What finds this very answer in the KMS's own log. */
+static void answer_say(const struct kms_verdict *v, struct gate_line *line)
+{
+	size_t n = strlen(line->text);
+
+	snprintf(line->text + n, sizeof(line->text) - n, " (%u ms%s%s)", v->took_ms,
+		 v->request_id[0] ? ", request " : "", v->request_id);
+}
 
 /* g->lock is held. New reason, and in LINE what the log is to say. */
 static void words_say(struct gate *g, enum gate_word word, const char *text, struct gate_line *line)
@@ -142,6 +157,8 @@ static void words_say(struct gate *g, enum gate_word word, const char *text, str
 			 w->log_alone         ? ""
 			 : w->reason || !text ? g->reason
 					      : text);
+	if (w->answer)
+		answer_say(&g->last, line);
 }
 
 void gate_show(struct gate *g, const struct gate_actions *a, const char *text, struct gate_line *line)
@@ -194,6 +211,8 @@ void gate_status(struct gate *g, struct gate_status *out)
 	out->since = g->since;
 	out->last_good = g->last_good;
 	out->last_refusal = g->last_refusal;
+	memcpy(out->request_id, g->last.request_id, sizeof(out->request_id));
+	out->took_ms = g->last.took_ms;
 	out->polls = g->polls;
 	out->ordered = g->machine.ordered || g->machine.held;
 	if (!g->machine.ordered)

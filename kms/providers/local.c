@@ -13,11 +13,13 @@
 #include "crypto/secret.h"
 #include "kms/keystore/keystore.h"
 #include "kms/keystore/rsa.h"
+#include "kms/options.h"
 #include "kms/path.h"
 #include "kms/provider_private.h"
 #include "kms/verdict.h"
 
 #define SCHEME "local:"
+#define OPTION_PASSPHRASE "passphrase-file"
 #define AES_WRAPPED_LEN (PAYLOAD_LEN + AEAD_OVERHEAD)
 #define AAD_MAX (ID_LEN + 32 + 1 + KEYSTORE_NAME_MAX + 1 + 4)
 /* What a writer's rename, a removed file or a changed mode look like; not our own reading. */
@@ -112,6 +114,23 @@ static int open_verdict(int r, struct kms_verdict *v, const char *why)
 	return kms_verdict_set(v, KMS_MISCONFIGURED, r == -ENOENT ? "no-keystore" : "keystore", "%.255s", why);
 }
 
+/* The file with the passphrase: this keystore's own, else the one for all. */
+static int passphrase_path(const struct kms_config *cfg, char own[PATH_MAX], const char **out,
+			   char why[KEYSTORE_WHY_MAX])
+{
+	const char *value = kms_options_get(cfg->options, OPTION_PASSPHRASE);
+
+	*out = cfg->passphrase_file;
+	if (!value)
+		return 0;
+	*out = own;
+	int r = kms_option_path(value, own);
+	if (r)
+		snprintf(why, KEYSTORE_WHY_MAX, OPTION_PASSPHRASE " %.200s: %s", value,
+			 r == -ENOENT ? "systemd gave no credentials" : strerror(-r));
+	return r == -ENOENT ? -ENOKEY : r;
+}
+
 static int local_open(const struct kms_config *cfg, struct kms **out, struct kms_verdict *v)
 {
 	struct kms *k = calloc(1, sizeof(*k));
@@ -120,12 +139,14 @@ static int local_open(const struct kms_config *cfg, struct kms **out, struct kms
 		return kms_verdict_set(v, KMS_TRANSIENT, "memory", "out of memory");
 	k->watch_fd = -1;
 	pthread_mutex_init(&k->watch_lock, NULL);
-	char dir[KMS_REF_MAX + 1], why[KEYSTORE_WHY_MAX] = "";
+	char dir[KMS_REF_MAX + 1], path[PATH_MAX], why[KEYSTORE_WHY_MAX] = "";
+	struct passphrase_source src = {.may_prompt = cfg->may_prompt, .what = dir};
 	const char *name;
 	int r = ref_split(cfg->ref, dir, &name);
 	if (r)
 		snprintf(why, sizeof(why), "'%.120s' is not local:KEYDIR/NAME", cfg->ref);
-	struct passphrase_source src = {.file = cfg->passphrase_file, .may_prompt = cfg->may_prompt, .what = dir};
+	if (!r)
+		r = passphrase_path(cfg, path, &src.file, why);
 	if (!r)
 		r = keystore_open(dir, &src, &k->ks, why);
 	if (!r && cfg->memory_dir && (r = keystore_remember(k->ks, cfg->memory_dir)))
@@ -254,13 +275,8 @@ struct chosen {
 static const struct keystore_version *version_find(struct kms *k, const struct keystore_key *key,
 						   const struct kms_wrapped *in, struct kms_verdict *v)
 {
-	errno = 0;
-	char *end;
-	unsigned long number = strtoul(in->version, &end, 10);
-	if (errno || *end || end == in->version || number < 1 || number > UINT32_MAX) {
-		SAY(k, v, KMS_CORRUPT, "version", "has no versions like that of the wrapped key");
-		return NULL;
-	}
+	unsigned long number = strtoul(in->version, NULL, 10); /* KMS_VERSION_NUMBER */
+
 	for (uint32_t i = 0; i < key->n_versions; i++)
 		if (key->version[i].number == number)
 			return &key->version[i];
@@ -313,8 +329,11 @@ static int local_unwrap(struct kms *k, const struct kms_purpose *p, const struct
 	return kms_verdict_ok(v);
 }
 
-static int local_info(struct kms *k, struct kms_key_info *out, struct kms_verdict *v)
+static int local_info(struct kms *k, const struct kms_purpose *p, const char *version, struct kms_key_info *out,
+		      struct kms_verdict *v)
 {
+	(void)p;
+	(void)version; /* a key's state is that of all its versions */
 	AUTO(key_free_at) struct keystore_key *key = NULL;
 	int r = key_now(k, &key, v);
 
@@ -353,9 +372,16 @@ static void local_watch_clear(struct kms *k)
 	watch_arm(k);
 }
 
+static const struct kms_option_def options[] = {
+	{OPTION_PASSPHRASE, "file with this keystore's passphrase, instead of --passphrase-file", KMS_OPTION_SECRET},
+	{0},
+};
+
 const struct kms_provider kms_local = {
 	.scheme = "local",
 	.description = "embedded keystore, local:KEYDIR/NAME (byokfs keystore --help)",
+	.options = options,
+	.version_kind = KMS_VERSION_NUMBER,
 	.normalise = local_normalise,
 	.directory = local_directory,
 	.open = local_open,

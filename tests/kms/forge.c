@@ -85,6 +85,7 @@ static void forge_close(struct kms *k)
 
 const struct kms_provider forge_provider = {
 	.scheme = "local",
+	.version_kind = KMS_VERSION_NUMBER,
 	.description = "an RSA key of which only the public half is there",
 	.normalise = forge_normalise,
 	.open = forge_open,

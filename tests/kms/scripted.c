@@ -16,6 +16,7 @@
 
 #include "crypto/aead.h"
 #include "kms/clock.h"
+#include "kms/options.h"
 #include "kms/path.h"
 #include "kms/verdict.h"
 
@@ -293,8 +294,8 @@ static int scripted_wrap(struct kms *k, const struct kms_purpose *p, const uint8
 	if (r)
 		return end(k, &c, kms_verdict_set(v, KMS_TRANSIENT, "failed", "%s", strerror(-r)), v);
 	out->len = WRAPPED_LEN;
-	out->algorithm = c.mode == FAKE_NOALGORITHM ? KMS_ALG_PROVIDER + 1 : KMS_ALG_PROVIDER;
-	snprintf(out->version, sizeof(out->version), "v%d", atomic_load(&k->script->version));
+	out->algorithm = c.mode == FAKE_NOALGORITHM ? KMS_ALG_RSA_OAEP_SHA1 + 1 : KMS_ALG_PROVIDER;
+	snprintf(out->version, sizeof(out->version), "%d", atomic_load(&k->script->version));
 	return end(k, &c, kms_verdict_ok(v), v);
 }
 
@@ -302,11 +303,14 @@ static int scripted_unwrap(struct kms *k, const struct kms_purpose *p, const str
 			   uint8_t plain[PAYLOAD_LEN], struct kms_verdict *v)
 {
 	struct call c = {.op = "unwrap", .use = p->use};
+
+	atomic_store(&k->script->deadline, p->deadline);
+	kms_verdict_request(v, k->dir[0] ? "fault-request" : "");
 	int r = begin(k, &c, v);
 
 	if (r)
 		return end(k, &c, r, v);
-	if (atoi(in->version + 1) == atomic_load(&k->script->bad_version))
+	if (atoi(in->version) == atomic_load(&k->script->bad_version))
 		return end(k, &c, kms_verdict_set(v, KMS_REVOKED, "version-disabled", "the version is disabled"), v);
 	if (in->len != WRAPPED_LEN || aead_open(&wrapping, in->data, in->len, plain))
 		return end(k, &c,
@@ -318,13 +322,19 @@ static int scripted_unwrap(struct kms *k, const struct kms_purpose *p, const str
 	return end(k, &c, kms_verdict_ok(v), v);
 }
 
-static int scripted_info(struct kms *k, struct kms_key_info *out, struct kms_verdict *v)
+static int scripted_info(struct kms *k, const struct kms_purpose *p, const char *version, struct kms_key_info *out,
+			 struct kms_verdict *v)
 {
 	struct call c = {.op = "info"};
 
+	(void)version;
 	script_read(k, &c);
+	atomic_fetch_add(&k->script->infos, 1);
+	atomic_store(&k->script->deadline_info, p->deadline);
+	if (c.mode == FAKE_INFO_REFUSED)
+		return kms_verdict_set(v, KMS_AUTH, "403", "no right to describe it");
 	memset(out, 0, sizeof(*out));
-	snprintf(out->version, sizeof(out->version), "v%d", atomic_load(&k->script->version));
+	snprintf(out->version, sizeof(out->version), "%d", atomic_load(&k->script->version));
 	snprintf(out->state, sizeof(out->state), "enabled");
 	out->purge_protected = -1;
 	out->not_after = c.mode == FAKE_EXPIRED ? LONG_PAST : 0;
@@ -404,9 +414,21 @@ static void fake_watch_clear(struct kms *k)
 		fprintf(stderr, "fake: nothing to clear\n");
 }
 
+/* One of each kind. */
+static const struct kms_option_def scripted_options[] = {
+	{"word", "any text", KMS_OPTION_TEXT},
+	{"flag", "yes or no", KMS_OPTION_FLAG},
+	{"some-file", "a path", KMS_OPTION_FILE},
+	{"secret-file", "a path", KMS_OPTION_SECRET},
+	{0},
+};
+
 const struct kms_provider fake_provider = {
 	.scheme = "fake",
 	.description = "scripted in memory, for tests",
+	.options = scripted_options,
+	.version_kind = KMS_VERSION_NUMBER,
+	.dates_ms = 60000,
 	.normalise = fake_normalise,
 	.open = fake_open,
 	.wrap = scripted_wrap,
@@ -454,6 +476,9 @@ static int fault_open(const struct kms_config *cfg, struct kms **out, struct kms
 const struct kms_provider fault_provider = {
 	.scheme = "fault",
 	.description = "misbehaves on demand, for tests",
+	.options = scripted_options,
+	.version_kind = KMS_VERSION_NUMBER,
+	.dates_ms = 500,
 	.normalise = fault_normalise,
 	.directory = fault_directory,
 	.open = fault_open,

@@ -38,17 +38,19 @@ enum fake_mode {
 	FAKE_REFUSE_FILE,           /* refuse-file: refuse for the keys of files, ok for the keyring's */
 	FAKE_REVOKED_UNTIL_REFRESH, /* a refusal that a new connection ends */
 	FAKE_AUTH_UNTIL_REFRESH,
-	FAKE_UNREADABLE, /* no word, or none that is known: TRANSIENT "mode" */
+	FAKE_INFO_REFUSED, /* right, but `info` is refused */
+	FAKE_UNREADABLE,   /* no word, or none that is known: TRANSIENT "mode" */
 };
 
 /* The script of one KMS, and what has been seen of its callers. */
 struct fake {
 	_Atomic enum fake_mode mode;
-	atomic_int version;     /* that a wrap tells, as "vN" */
+	atomic_int version;     /* that a wrap tells */
 	atomic_int bad_version; /* this one is refused; -1 = none */
-	atomic_int calls, wraps, refreshes, cancels;
-	atomic_int cancelled; /* until a refresh */
-	int watch;            /* eventfd, or -1 */
+	atomic_int calls, wraps, infos, refreshes, cancels;
+	atomic_llong deadline, deadline_info; /* of the newest unwrap, of the newest description */
+	atomic_int cancelled;                 /* until a refresh */
+	int watch;                            /* eventfd, or -1 */
 };
 
 /* Those of fake:0 to fake:3. */

@@ -72,7 +72,7 @@ env "LD_PRELOAD=$W/spy.so" "GCONV_PATH=$W" true
 grep -q GCONV_PATH "$W/left" && pass 'the spy works' || fail 'the spy sees nothing: the check is void'
 rm -f "$W/left"
 "${planted[@]}" "LD_PRELOAD=$W/spy.so" "LOCPATH=$W" "NLSPATH=$W" "P11_KIT_CONFIG=$W" "SSL_CERT_FILE=$W/c" "TZDIR=$W" "TZ=:$W/zone" \
-	"TMPDIR=$W" "https_proxy=http://localhost:1" "BYOKFS_STATE_DIR=/var/lib/byokfs" "$BYOKFS" keystore list "$W/ks" >/dev/null
+	"TMPDIR=$W" "https_proxy=http://localhost:1" "http_proxy=http://localhost:1" "all_proxy=http://localhost:1" "SSLKEYLOGFILE=$W/keys" "VAULT_TOKEN=t" "VAULT_CACERT=$W/c" "BYOKFS_STATE_DIR=/var/lib/byokfs" "$BYOKFS" keystore list "$W/ks" >/dev/null
 grep -q '^BYOKFS_STATE_DIR=' "$W/left" && pass 'what is ours stays' || fail "it is gone: $(cat "$W/left")"
-left=$(grep -vE '^(BYOKFS_STATE_DIR|CREDENTIALS_DIRECTORY|HOME|XDG_RUNTIME_DIR|XDG_STATE_HOME)=' "$W/left")
+left=$(grep -vE '^(BAO_(ADDR|NAMESPACE)|BYOKFS_STATE_DIR|CREDENTIALS_DIRECTORY|HOME|VAULT_(ADDR|NAMESPACE)|XDG_RUNTIME_DIR|XDG_STATE_HOME|https_proxy|no_proxy)=' "$W/left")
 same 'and nothing else' '' "$left"

@@ -33,6 +33,11 @@ if [ -n "$program" ] && [ -x "$program" ]; then
 		done
 	done
 	echo "options of $n help texts looked up"
+	# each option of a provider's table, as the help of mount prints it
+	for o in $("$program" mount --help | sed -n '/^KMS options/,$p' | grep -oE '^    [a-z][a-z-]+' | sort -u); do
+		mandoc -T utf8 -O width=500 tools/byokfs-mount.8 | sed 's/.\x08//g; s/‐\|−/-/g' | sed -n '/^KMS OPTIONS/,/^PROCESSES/p' | grep -qE "(^| )$o=" ||
+			finding "KMS option $o: in no manual page"
+	done
 fi
 
 # the table of behaviours and tests

@@ -55,7 +55,7 @@ START_TEST(test_create_open)
 	ck_assert_ptr_nonnull(keyring);
 	ck_assert_uint_eq(keyring->sequence, 1);
 	ck_assert_uint_eq(keyring->next_number, 2);
-	ck_assert_str_eq(keyring->slot[0].version, "v1");
+	ck_assert_str_eq(keyring->slot[0].version, "1");
 	ck_assert_int_eq(custody_open(keyring, kek, &a, &v), 0);
 	ck_assert_int_eq(custody_open(keyring, kek, &b, &v), 0);
 	ck_assert_int_eq(store_keys_equal(a, b), 1);
@@ -138,9 +138,55 @@ START_TEST(test_answers)
 	fake_set(0, answers[_i].mode);
 	open_as(answers[_i].class);
 	fake_set(0, FAKE_OK);
+	kms_refresh(kek[0]); /* the dates heard last are kept */
 	open_as(KMS_OK);
 }
 END_TEST
+
+/* The dates cost no second call each time; those heard last are compared each time; a new connection asks anew. */
+START_TEST(test_dates)
+{
+	keyring = fake_keyring(1, POLICY_ALL, WRAP_STORE, kek);
+	open_as(KMS_OK);
+	/* unwrap, token and description of one question share its end */
+	ck_assert(atomic_load(&fakes[0].deadline) > 0);
+	ck_assert(atomic_load(&fakes[0].deadline) == atomic_load(&fakes[0].deadline_info));
+	for (int i = 0; i < 5; i++)
+		open_as(KMS_OK);
+	ck_assert_int_eq(atomic_load(&fakes[0].infos), 1);
+	fake_set(0, FAKE_EXPIRED);
+	kms_refresh(kek[0]);
+	open_as(KMS_REVOKED);
+	open_as(KMS_REVOKED);
+	ck_assert_int_eq(atomic_load(&fakes[0].infos), 2);
+	/* a description that is refused says nothing: not that the date is another now */
+	fake_set(0, FAKE_INFO_REFUSED);
+	kms_refresh(kek[0]);
+	open_as(KMS_REVOKED);
+	ck_assert_int_eq(atomic_load(&fakes[0].infos), 3);
+	fake_set(0, FAKE_OK);
+	kms_refresh(kek[0]);
+	open_as(KMS_OK);
+}
+END_TEST
+
+/* ... and where none was ever heard, the unwrap is what counts. */
+START_TEST(test_dates_refused)
+{
+	keyring = fake_keyring(1, POLICY_ALL, WRAP_STORE, kek);
+	fake_set(0, FAKE_INFO_REFUSED);
+	open_as(KMS_OK);
+	open_as(KMS_OK);
+	ck_assert_int_eq(atomic_load(&fakes[0].infos), 1);
+}
+END_TEST
+
+static void refresh_all(void)
+{
+	for (int i = 0; i < FAKES; i++)
+		if (kek[i])
+			kms_refresh(kek[i]);
+}
 
 /* POLICY_ALL: whatever one KEK answers is the answer. */
 START_TEST(test_all)
@@ -149,8 +195,10 @@ START_TEST(test_all)
 	open_as(KMS_OK);
 	for (int i = 0; i < 3; i++) {
 		fake_set(i, answers[_i].mode);
+		refresh_all();
 		open_as(answers[_i].class);
 		fake_set(i, FAKE_OK);
+		refresh_all();
 	}
 	/* A refusal counts more than silence, whoever says it. */
 	fake_set(0, FAKE_TRANSIENT);
@@ -171,11 +219,14 @@ START_TEST(test_any)
 	keyring = fake_keyring(3, POLICY_ANY, WRAP_STORE, kek);
 	for (int i = 0; i < 3; i++) {
 		fake_set(i, answers[_i].mode);
+		refresh_all();
 		open_as(silence ? KMS_OK : class);
 		fake_set(i, FAKE_OK);
+		refresh_all();
 	}
 	for (int i = 0; i < 3; i++)
 		fake_set(i, answers[_i].mode);
+	refresh_all();
 	open_as(class);
 }
 END_TEST
@@ -270,6 +321,8 @@ int main(void)
 	tcase_add_test(t, test_round_trip);
 	tcase_add_loop_test(t, test_create_answers, 0, (int)ARRAY_LEN(wraps));
 	tcase_add_loop_test(t, test_answers, 0, (int)ARRAY_LEN(answers));
+	tcase_add_test(t, test_dates);
+	tcase_add_test(t, test_dates_refused);
 	tcase_add_loop_test(t, test_all, 0, (int)ARRAY_LEN(answers));
 	tcase_add_loop_test(t, test_any, 0, (int)ARRAY_LEN(answers));
 	tcase_add_test(t, test_not_open);

@@ -454,7 +454,8 @@ static void expect(char *out, size_t len, const struct gate_status *st)
 		snprintf(id + 2 * i, 3, "%02x", k->store_id[i]);
 	snprintf(out, len,
 		 "state active\ncause \nreason \nsince %lld\nlease_left_s %lld\ngrace_left_s 0\nnext_probe_s %lld\n"
-		 "last_good %lld\nlast_refusal 0\npolls %llu\nkeys_in_memory 0\nkeys_cap %zu\nkeys_dropped 0\nordered "
+		 "last_good %lld\nlast_refusal 0\nkms_took_ms %u\nkms_request \npolls %llu\nkeys_in_memory 0\nkeys_cap "
+		 "%zu\nkeys_dropped 0\nordered "
 		 "0\n"
 		 "pid %d\nsupervisor_pid %d\nworker_pid %d\nabort fusectl\nmount_id 0\nconnected 1\nversion "
 		 "%s\nmountpoint %s\n"
@@ -467,9 +468,9 @@ static void expect(char *out, size_t len, const struct gate_status *st)
 		 "0\nbuilt_on_all 0\n"
 		 "audit_lines 0\naudit_waiting 0\naudit_lost 0\naudit_error \ndenied 0\n",
 		 (long long)st->since, (long long)(st->lease_left_ms + 999) / 1000,
-		 (long long)(st->next_probe_ms + 999) / 1000, (long long)st->last_good, (unsigned long long)st->polls,
-		 st->keys_cap, (int)getppid(), (int)getppid(), (int)getpid(), BYOKFS_VERSION, odd_escaped,
-		 rig.store->path, id);
+		 (long long)(st->next_probe_ms + 999) / 1000, (long long)st->last_good, st->took_ms,
+		 (unsigned long long)st->polls, st->keys_cap, (int)getppid(), (int)getppid(), (int)getpid(),
+		 BYOKFS_VERSION, odd_escaped, rig.store->path, id);
 }
 
 /* Every line, in order; the seconds left may go on between two looks. */

@@ -1214,11 +1214,38 @@ START_TEST(test_walk)
 }
 END_TEST
 
+/* A thousand stores do not ask in one instant: each interval is drawn from 10 % around the poll, and none is lost. */
+START_TEST(test_spread)
+{
+	unsigned early = 0, late = 0;
+
+	for (uint32_t dice = 1; dice <= 1000; dice++) {
+		struct gate_machine m = begin(ASKING);
+		m.dice = dice * 2654435761u;
+		struct gate_event ev = {ANSWER(OK), .started = NOW};
+		(void)gate_step(&m, &ev, NOW).tell;
+		int64_t ms = m.next_probe - NOW;
+		MUST(ms >= POLL - POLL / 10 && ms <= POLL + POLL / 10);
+		early += ms < POLL - POLL / 20;
+		late += ms > POLL + POLL / 20;
+		/* nothing is asked before it, and it is asked then */
+		struct gate_event time = {EVENT(TIME)};
+		struct gate_actions a = gate_step(&m, &time, m.next_probe - 1);
+		MUST(!a.probe);
+		a = gate_step(&m, &time, m.next_probe);
+		MUST(a.probe);
+	}
+	ck_assert_uint_gt(early, 150);
+	ck_assert_uint_gt(late, 150);
+}
+END_TEST
+
 static Suite *gate_machine_suite(void)
 {
 	Suite *s = suite_create("gate_machine");
 	TCase *t = tcase_create("gate_machine");
 
+	tcase_add_test(t, test_spread);
 	tcase_add_test(t, test_rows);
 	tcase_add_test(t, test_wiped);
 	tcase_add_test(t, test_deadlines);

@@ -312,7 +312,7 @@ START_TEST(test_changes)
 	jump(29500);
 	await_event('b');
 	ck_assert_int_eq(history.cause, GATE_CAUSE_NONE);
-	ck_assert_str_eq(history.version, "v1");
+	ck_assert_str_eq(history.version, "1");
 	fake_set(0, FAKE_REVOKED);
 	gate_poke(gate);
 	await_event('L');

@@ -91,7 +91,9 @@ START_TEST(algorithms)
 	ck_assert_str_eq(inspect_algorithm(2, false), "RSA-OAEP-SHA-256");
 	ck_assert_str_eq(inspect_algorithm(3, false), "AES-256-KW");
 	ck_assert_str_eq(inspect_algorithm(4, false), "the KMS's own");
-	ck_assert_str_eq(inspect_algorithm(5, false), "unknown");
+	ck_assert_str_eq(inspect_algorithm(5, false), "AES-256-GCM of a token");
+	ck_assert_str_eq(inspect_algorithm(6, false), "RSA-OAEP-SHA-1");
+	ck_assert_str_eq(inspect_algorithm(7, false), "unknown");
 	ck_assert_str_eq(inspect_algorithm(65535, false), "unknown");
 }
 END_TEST

@@ -553,7 +553,7 @@ START_TEST(test_wrap)
 	snprintf(w.version, sizeof(w.version), "1");
 	unwraps(&w, KMS_CORRUPT, "corrupt");
 	snprintf(w.version, sizeof(w.version), "x");
-	unwraps(&w, KMS_CORRUPT, "version");
+	unwraps(&w, KMS_CORRUPT, "corrupt");
 	snprintf(w.version, sizeof(w.version), "99");
 	unwraps(&w, KMS_REVOKED, "version-gone");
 	w = old;
@@ -594,7 +594,7 @@ START_TEST(test_answers)
 	wrap(&w);
 	ck_assert_int_eq(keystore_disable(ks, "a", why), 0);
 	unwraps(&w, KMS_REVOKED, "disabled");
-	ck_assert_int_eq(kms_provider_of(kms)->info(kms, &info, &v), 0);
+	ck_assert_int_eq(kms_provider_of(kms)->info(kms, &purpose, "", &info, &v), 0);
 	ck_assert_str_eq(info.state, "disabled");
 	ck_assert_str_eq(info.version, "1");
 	ck_assert_int_eq(info.purge_protected, 1);

@@ -611,7 +611,8 @@ START_TEST(status_of_store)
 	SAID_IS(CMD_OK,
 		"{\"state\": \"not mounted\", \"reason\": \"\", \"pid\": 0, \"store\": \"DIR/store\", \"store_id\": "
 		"\"\", "
-		"\"kms\": [\"fake:0\"], \"policy\": \"all\", \"wrap\": \"store\", \"names\": \"encrypted\", "
+		"\"kms\": [\"fake:0\"], \"kms_options\": [], \"policy\": \"all\", \"wrap\": \"store\", \"names\": "
+		"\"encrypted\", "
 		"\"block_size\": 4096, \"keyring_sequence\": 1, "
 		"\"trust\": \"what the keyring claims: nothing of it was checked with a key\"}\n",
 		"");

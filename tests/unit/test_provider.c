@@ -12,6 +12,7 @@
 
 #include "crypto/header.h"
 #include "crypto/secret.h"
+#include "kms/clock.h"
 #include "kms/path.h"
 #include "kms/verdict.h"
 #include "tests/kms/scripted.h"
@@ -178,6 +179,58 @@ START_TEST(test_classes)
 }
 END_TEST
 
+/* Versions go into paths of requests: each kind has its alphabet, and nothing else passes. */
+static const struct {
+	enum kms_version_kind kind;
+	const char *version;
+	bool good;
+} versions[] = {
+	{KMS_VERSION_NUMBER, "1", true},
+	{KMS_VERSION_NUMBER, "4294967295", true},
+	{KMS_VERSION_NUMBER, "4294967296", false},
+	{KMS_VERSION_NUMBER, "99999999999999999999999", false},
+	{KMS_VERSION_NUMBER, "0", false},
+	{KMS_VERSION_NUMBER, "01", false},
+	{KMS_VERSION_NUMBER, "-1", false},
+	{KMS_VERSION_NUMBER, "+1", false},
+	{KMS_VERSION_NUMBER, " 1", false},
+	{KMS_VERSION_NUMBER, "1 ", false},
+	{KMS_VERSION_NUMBER, "1/../2", false},
+	{KMS_VERSION_NUMBER, "", false},
+	{KMS_VERSION_UUID, "1234abcd-12ab-34cd-56ef-1234567890ab", true},
+	{KMS_VERSION_UUID, "mrk-1234abcd12ab34cd56ef1234567890ab", true},
+	{KMS_VERSION_UUID, "1234ABCD-12ab-34cd-56ef-1234567890ab", false},
+	{KMS_VERSION_UUID, "1234abcd-12ab-34cd-56ef-1234567890a", false},
+	{KMS_VERSION_UUID, "1234abcd-12ab-34cd-56ef-1234567890abc", false},
+	{KMS_VERSION_UUID, "mrk-1234abcd12ab34cd56ef1234567890a", false},
+	{KMS_VERSION_UUID, "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab", false},
+	{KMS_VERSION_UUID, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", false},
+	{KMS_VERSION_UUID, "", false},
+	{KMS_VERSION_HEX32, "0123456789abcdef0123456789abcdef", true},
+	{KMS_VERSION_HEX32, "0123456789abcdef0123456789abcde", false},
+	{KMS_VERSION_HEX32, "0123456789abcdef0123456789abcdefa", false},
+	{KMS_VERSION_HEX32, "0123456789abcdef0123456789abcdeg", false},
+	{KMS_VERSION_HEX32, "https://v.vault.azure.net/keys/k/0123456789abcdef0123456789abcdef", false},
+	{KMS_VERSION_HEX, "01", true},
+	{KMS_VERSION_HEX, "00ff", true},
+	{KMS_VERSION_HEX, "1", false},
+	{KMS_VERSION_HEX, "0g", false},
+	{KMS_VERSION_HEX, "", false},
+	{KMS_VERSION_NONE, "", true},
+	{KMS_VERSION_NONE, "1", false},
+	{(enum kms_version_kind)0, "1", false},
+	{(enum kms_version_kind)99, "", false},
+};
+
+START_TEST(test_versions)
+{
+	char version[KMS_VERSION_MAX + 1] = "";
+
+	snprintf(version, sizeof(version), "%s", versions[_i].version);
+	ck_assert_msg(kms_version_good(versions[_i].kind, version) == versions[_i].good, "%s", version);
+}
+END_TEST
+
 /* The door: what a provider answers, and what is made of it. */
 
 static const struct answer {
@@ -200,7 +253,7 @@ static const struct answer {
 	{"too short", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_PROVIDER, "7", PAYLOAD_LEN - 1, KMS_TRANSIENT},
 	{"zero length", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_PROVIDER, "7", 0, KMS_TRANSIENT},
 	{"no algorithm", KMS_USE_FILE, 0, KMS_OK, 0, "7", 100, KMS_TRANSIENT},
-	{"unknown algorithm", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_PROVIDER + 1, "7", 100, KMS_TRANSIENT},
+	{"unknown algorithm", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_RSA_OAEP_SHA1 + 1, "7", 100, KMS_TRANSIENT},
 	{"no version", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_PROVIDER, "", 100, KMS_TRANSIENT},
 	{"version in two lines", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_PROVIDER, "7\n8", 100, KMS_TRANSIENT},
 	{"version without end", KMS_USE_FILE, 0, KMS_OK, KMS_ALG_PROVIDER, NULL, 100, KMS_TRANSIENT},
@@ -218,6 +271,7 @@ static const struct answer {
 static struct {
 	const struct answer *answer;
 	unsigned asked, calls_inside;
+	int64_t deadline;
 	bool gives_nothing;
 } liar;
 
@@ -227,6 +281,7 @@ static int liar_says(struct kms *k, struct kms_verdict *v)
 	liar.calls_inside = kms_calls(k);
 	ck_assert_int_eq(v->class, 0); /* no verdict is there before the provider's own */
 	v->class = liar.answer->class;
+	memset(v->request_id, '\n', sizeof(v->request_id));
 	memset(v->text, 'x', sizeof(v->text)); /* without an end */
 	return liar.answer->r;
 }
@@ -236,7 +291,7 @@ static int liar_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t p
 {
 	const struct answer *a = liar.answer;
 
-	(void)p;
+	liar.deadline = p->deadline;
 	ck_assert_uint_eq(plain[0], 9);
 	out->algorithm = a->algorithm;
 	out->len = a->len;
@@ -250,14 +305,15 @@ static int liar_wrap(struct kms *k, const struct kms_purpose *p, const uint8_t p
 static int liar_unwrap(struct kms *k, const struct kms_purpose *p, const struct kms_wrapped *in,
 		       uint8_t plain[PAYLOAD_LEN], struct kms_verdict *v)
 {
-	(void)p;
+	liar.deadline = p->deadline;
 	ck_assert_uint_eq(in->len, liar.answer->len);
 	if (!liar.gives_nothing)
 		memset(plain, 9, PAYLOAD_LEN);
 	return liar_says(k, v);
 }
 
-static const struct kms_provider liar_provider = {.scheme = "liar", .wrap = liar_wrap, .unwrap = liar_unwrap};
+static const struct kms_provider liar_provider = {
+	.scheme = "liar", .version_kind = KMS_VERSION_NUMBER, .wrap = liar_wrap, .unwrap = liar_unwrap};
 static struct kms_base liar_kms = {.provider = &liar_provider, .ref = "liar:"};
 
 /* V fits A, and is such that it can be shown. */
@@ -266,6 +322,7 @@ static void judged(const struct answer *a, int r, const struct kms_verdict *v)
 	ck_assert_msg(v->class == a->verdict, "%s: %s", a->what, fake_class_name(v->class));
 	ck_assert_int_eq(r, kms_class_errno(a->verdict));
 	ck_assert(memchr(v->code, 0, sizeof(v->code)) && memchr(v->text, 0, sizeof(v->text)));
+	ck_assert(memchr(v->request_id, 0, sizeof(v->request_id)) && !strchr(v->request_id, '\n'));
 	ck_assert_uint_eq(liar.calls_inside, liar.asked);
 	ck_assert_uint_eq(kms_calls((struct kms *)&liar_kms), 0);
 }
@@ -332,6 +389,28 @@ START_TEST(test_unwrap_nothing)
 }
 END_TEST
 
+/* A provider always has a moment by which it must have answered: the caller's, or the handle's own. */
+START_TEST(test_deadline)
+{
+	struct answer a = answers[0];
+	struct kms_purpose purpose = {.use = a.use, .deadline = 77};
+	static struct kms_wrapped w;
+	uint8_t plain[PAYLOAD_LEN] = {9};
+	struct kms_verdict v;
+	int64_t now = clock_ms(CLOCK_BOOTTIME);
+
+	memset(&liar, 0, sizeof(liar));
+	liar.answer = &a;
+	liar_kms.timeout_ms = 5000;
+	ck_assert_int_eq(kms_wrap((struct kms *)&liar_kms, &purpose, plain, &w, &v), 0);
+	ck_assert_int_eq(liar.deadline, 77);
+	purpose.deadline = 0;
+	ck_assert_int_eq(kms_unwrap((struct kms *)&liar_kms, &purpose, &w, plain, &v), 0);
+	ck_assert_int_ge(liar.deadline, now + 5000);
+	ck_assert_int_le(liar.deadline, clock_ms(CLOCK_BOOTTIME) + 5000);
+}
+END_TEST
+
 /* A purpose that is none, and a wrap that does not fit the struct. */
 START_TEST(test_door_misused)
 {
@@ -375,9 +454,11 @@ int main(void)
 	tcase_add_test(t, test_inside);
 	tcase_add_test(t, test_open);
 	tcase_add_test(t, test_classes);
+	tcase_add_loop_test(t, test_versions, 0, (int)ARRAY_LEN(versions));
 	tcase_add_loop_test(t, test_wrap, 0, (int)ARRAY_LEN(answers));
 	tcase_add_loop_test(t, test_unwrap, 0, (int)ARRAY_LEN(answers));
 	tcase_add_test(t, test_unwrap_nothing);
+	tcase_add_test(t, test_deadline);
 	tcase_add_test(t, test_door_misused);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

@@ -70,14 +70,15 @@ START_TEST(serving)
 {
 	page("state active\ncause \nreason \nsince 999000\nlease_left_s 13\ngrace_left_s 0\nnext_probe_s 3\nlast_good "
 	     "999998\n"
-	     "last_refusal 0\nmountpoint /mnt\\040x\nstore /s\nstore_id 00ff\nkms local:/a/k\nkms local:/b/k\npolicy "
+	     "last_refusal 0\nkms_took_ms 21\nkms_request \nmountpoint /mnt\\040x\nstore /s\nstore_id 00ff\nkms "
+	     "local:/a/k\nkms local:/b/k\npolicy "
 	     "any\n"
 	     "session clean\nread_only 0\ncorrupt 0\nopen_files 2\nsupervisor_pid 7\nworker_pid 8\naudit_error \n");
 	ck_assert_ptr_eq(strstr(text, "state "), text);
 	line_is("state", "active for 16 min, since 1970-01-12 13:30:00 +0000");
 	line_is("reason", NULL);
 	line_is("to do", NULL);
-	line_is("key", "granted 2 s ago, asked again in 3 s; the lease ends in 13 s");
+	line_is("key", "granted 2 s ago (21 ms), asked again in 3 s; the lease ends in 13 s");
 	line_is("mountpoint", "/mnt x");
 	line_is("kms", "local:/a/k");
 	ck_assert_ptr_nonnull(strstr(text, "local:/b/k\n"));
