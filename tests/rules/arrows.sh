@@ -25,8 +25,8 @@ tools          fs/report.h fs/mount fs/watch fs/check fs/audit fs/store kms kms/
 # Whose headers: the folders and files that may include them. Any other header in <> is the system's.
 libraries='
 fuse*              fs/fuse
-openssl/*          crypto kms/keystore
-sodium*            crypto kms kms/gate kms/keystore
+openssl/*          crypto kms/keystore kms/net/http.c
+sodium*            crypto kms kms/gate kms/keystore kms/net/json.c
 curl/*             kms/net/http.c
 c[jJ][sS][oO][nN]* kms/net/json.c
 '
