@@ -6,6 +6,7 @@
 #include "kms/provider.h"
 
 extern const struct kms_provider kms_local;
+extern const struct kms_provider kms_vault;
 
 /* providers/providers.c: those that are built in; NULL at the end. Tests link a list of their own. */
 extern const struct kms_provider *const kms_providers[];

@@ -9,7 +9,10 @@
 #include "crypto/attr.h"
 
 static const char *const kept[] = {
-	"BYOKFS_STATE_DIR=", "CREDENTIALS_DIRECTORY=", "HOME=", "TZ=", "XDG_RUNTIME_DIR=", "XDG_STATE_HOME=",
+	"BAO_ADDR=",    "BAO_NAMESPACE=",   "BYOKFS_STATE_DIR=", "CREDENTIALS_DIRECTORY=",
+	"HOME=",        "HTTPS_PROXY=",     "NO_PROXY=",         "TZ=",
+	"VAULT_ADDR=",  "VAULT_NAMESPACE=", "XDG_RUNTIME_DIR=",  "XDG_STATE_HOME=",
+	"https_proxy=", "no_proxy=",
 };
 
 /* A zone by its name; a file anywhere it may also be to the C library. */

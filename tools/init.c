@@ -20,7 +20,7 @@ static const char help[] =
 	"Usage: byokfs init STORE --kms REF [OPTIONS]\n"
 	"Make a store in the new or empty folder STORE, its keys wrapped under the KEK that REF names.\n"
 	"\n"
-	"  --kms REF             the KEK: local:KEYDIR/NAME. Repeat it for several "
+	"  --kms REF             the KEK: local:KEYDIR/NAME, vault:https://HOST:PORT/MOUNT/NAME. Repeat it for several "
 	"KEKs, with --policy\n"
 	"  --kms-option N=V      how the --kms before it is reached (byokfs mount --help has them); remembered by this "
 	"host\n"

@@ -4,5 +4,6 @@
 
 const struct kms_provider *const kms_providers[] = {
 	&kms_local,
+	&kms_vault,
 	NULL,
 };
