@@ -250,33 +250,40 @@ static size_t body_in(char *data, size_t size, size_t n, void *arg)
 	return len;
 }
 
-static void id_keep(struct transfer *t, const char *line, size_t len)
+/* The value of the header NAME, if this LINE is it, cut to what OUT holds. */
+static bool header_keep(const char *name, const char *line, size_t len, char *out, size_t size)
 {
-	size_t name = t->q->id_header ? strlen(t->q->id_header) : 0;
+	size_t n = name ? strlen(name) : 0;
 
-	if (!name || len <= name || line[name] != ':' || strncasecmp(line, t->q->id_header, name) != 0)
-		return;
-	line += name + 1;
-	len -= name + 1;
+	if (!n || len <= n || line[n] != ':' || strncasecmp(line, name, n) != 0)
+		return false;
+	line += n + 1;
+	len -= n + 1;
 	while (len && (*line == ' ' || *line == '\t'))
 		line++, len--;
 	while (len && (unsigned char)line[len - 1] <= ' ')
 		len--;
-	snprintf(t->reply->request_id, sizeof(t->reply->request_id), "%.*s",
-		 (int)(len < KMS_REQUEST_ID_MAX ? len : KMS_REQUEST_ID_MAX), line);
+	snprintf(out, size, "%.*s", (int)(len < size ? len : size - 1), line);
+	return true;
 }
 
 static size_t head_in(char *data, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
 	size_t len = size * n;
+	char date[64];
 
 	t->head += len;
 	if (t->head > HEAD_MAX) {
 		t->too_large = true;
 		return 0;
 	}
-	id_keep(t, data, len);
+	(void)header_keep(t->q->id_header, data, len, t->reply->request_id, sizeof(t->reply->request_id));
+	if (header_keep("Date", data, len, date, sizeof(date))) {
+		time_t at = curl_getdate(date, NULL);
+
+		t->reply->date = at > 0 ? at : 0;
+	}
 	return len;
 }
 
@@ -310,13 +317,15 @@ static bool set_way(const struct http *h, CURL *e, int64_t left_ms)
 {
 	const struct http_config *c = &h->cfg;
 	bool direct = c->proxy && strcmp(c->proxy, "none") == 0;
+	int64_t connect_ms = c->connect_ms && c->connect_ms < left_ms ? c->connect_ms : left_ms;
 
 	return SET(e, CURLOPT_PROTOCOLS_STR, c->plain ? "http,https" : "https") && SET(e, CURLOPT_FOLLOWLOCATION, 0L) &&
 	       SET(e, CURLOPT_NOSIGNAL, 1L) && SET(e, CURLOPT_QUICK_EXIT, 1L) &&
 	       SET(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) && SET(e, CURLOPT_TIMEOUT_MS, (long)left_ms) &&
-	       SET(e, CURLOPT_CONNECTTIMEOUT_MS, (long)left_ms) && SET(e, CURLOPT_MAXFILESIZE, (long)HTTP_BODY_MAX) &&
-	       SET(e, CURLOPT_MAXAGE_CONN, KEEP_S) && SET(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) &&
-	       (!direct || SET(e, CURLOPT_PROXY, "")) && (direct || !c->proxy || SET(e, CURLOPT_PROXY, c->proxy)) &&
+	       SET(e, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms) &&
+	       SET(e, CURLOPT_MAXFILESIZE, (long)HTTP_BODY_MAX) && SET(e, CURLOPT_MAXAGE_CONN, KEEP_S) &&
+	       SET(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) && (!direct || SET(e, CURLOPT_PROXY, "")) &&
+	       (direct || !c->proxy || SET(e, CURLOPT_PROXY, c->proxy)) &&
 	       (!c->unix_path || SET(e, CURLOPT_UNIX_SOCKET_PATH, c->unix_path));
 }
 

@@ -23,6 +23,7 @@ struct http_config {
 	const char *unix_path;   /* a socket of this machine in the host's place */
 	const char *standby;     /* HOST[:PORT] to which a 307 may send us, with all that is in the request */
 	bool plain;              /* http:// too; whether the host may be spoken to so is for the caller to know */
+	unsigned connect_ms;     /* a connection that takes longer fails; 0: the request's deadline */
 };
 
 struct http_request {
@@ -41,6 +42,7 @@ struct http_reply {
 	size_t len;
 	char request_id[KMS_REQUEST_ID_MAX + 1];
 	unsigned retry_after; /* seconds, 0 = none */
+	int64_t date;         /* unix seconds of the reply's Date, 0 = none */
 };
 
 /* -ENOMEM, -EIO (libcurl cannot start). Nothing is contacted. */

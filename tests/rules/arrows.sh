@@ -26,7 +26,7 @@ tools          fs/report.h fs/mount fs/watch fs/check fs/audit fs/store kms kms/
 libraries='
 fuse*              fs/fuse
 openssl/*          crypto kms/keystore kms/net/http.c
-sodium*            crypto kms kms/gate kms/keystore kms/net/json.c
+sodium*            crypto kms kms/gate kms/keystore kms/net/json.c kms/net/sigv4.c
 curl/*             kms/net/http.c
 c[jJ][sS][oO][nN]* kms/net/json.c
 '
