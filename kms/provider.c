@@ -74,6 +74,9 @@ const struct kms_provider *kms_provider_find(const char *ref, char why[KMS_TEXT_
 	for (size_t i = 0; ref[len] && (p = kms_provider_at(i)); i++)
 		if (strlen(p->scheme) == len && memcmp(p->scheme, ref, len) == 0)
 			return p;
+	for (size_t i = 0; (p = kms_provider_at(i)); i++)
+		if (p->claims && p->claims(ref))
+			return p;
 	if (why)
 		provider_explain(ref, why);
 	return NULL;

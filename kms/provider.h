@@ -86,7 +86,9 @@ struct kms_config {
 	const char *passphrase_file; /* local: or NULL */
 	const char *memory_dir;      /* local: keystore_remember(), or NULL */
 	bool may_prompt;             /* a terminal is there */
-	unsigned timeout_ms;         /* bound of one question, all that belongs to it included */
+	bool may_respawn; /* a process that comes after this one will open it too: what can be had once only is refused */
+	void (*log)(int priority, const char *text); /* what is told once and is no verdict; or NULL */
+	unsigned timeout_ms;                         /* bound of one question, all that belongs to it included */
 	/* kms/options.h, checked against the provider's table, or NULL. For the time of open(): what is needed later is copied. */
 	const struct kms_options *options;
 };
@@ -104,6 +106,8 @@ struct kms_provider {
 	 * and state, and a second call would double the traffic for nothing.
 	 */
 	unsigned dates_ms;
+	/* Does REF, which begins with no provider's scheme, mean a key of this one: "arn:aws:kms:..."? May be NULL. */
+	bool (*claims)(const char *ref);
 	/* Check REF and write its one canonical form; touches no network. WHY gets one sentence on -EINVAL. */
 	int (*normalise)(const char *ref, char out[KMS_REF_MAX + 1], char why[KMS_TEXT_MAX]);
 	/* Directory on this machine that holds the keys of REF, or NULL where there is none: must not be inside a store. */

@@ -5,6 +5,7 @@
 
 #include "kms/provider.h"
 
+extern const struct kms_provider kms_aws;
 extern const struct kms_provider kms_local;
 extern const struct kms_provider kms_vault;
 

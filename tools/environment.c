@@ -9,10 +9,31 @@
 #include "crypto/attr.h"
 
 static const char *const kept[] = {
-	"BAO_ADDR=",    "BAO_NAMESPACE=",   "BYOKFS_STATE_DIR=", "CREDENTIALS_DIRECTORY=",
-	"HOME=",        "HTTPS_PROXY=",     "NO_PROXY=",         "TZ=",
-	"VAULT_ADDR=",  "VAULT_NAMESPACE=", "XDG_RUNTIME_DIR=",  "XDG_STATE_HOME=",
-	"https_proxy=", "no_proxy=",
+	"AWS_CONFIG_FILE=",
+	"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=",
+	"AWS_CONTAINER_CREDENTIALS_FULL_URI=",
+	"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=",
+	"AWS_EC2_METADATA_DISABLED=",
+	"AWS_EC2_METADATA_SERVICE_ENDPOINT=",
+	"AWS_PROFILE=",
+	"AWS_ROLE_ARN=",
+	"AWS_ROLE_SESSION_NAME=",
+	"AWS_SHARED_CREDENTIALS_FILE=",
+	"AWS_WEB_IDENTITY_TOKEN_FILE=",
+	"BAO_ADDR=",
+	"BAO_NAMESPACE=",
+	"BYOKFS_STATE_DIR=",
+	"CREDENTIALS_DIRECTORY=",
+	"HOME=",
+	"HTTPS_PROXY=",
+	"NO_PROXY=",
+	"TZ=",
+	"VAULT_ADDR=",
+	"VAULT_NAMESPACE=",
+	"XDG_RUNTIME_DIR=",
+	"XDG_STATE_HOME=",
+	"https_proxy=",
+	"no_proxy=",
 };
 
 /* A zone by its name; a file anywhere it may also be to the C library. */

@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "crypto/auto.h"
 #include "fs/store/pin_file.h"
 #include "kms/custody.h"
+#include "kms/hidden.h"
 #include "tools/cmd.h"
 #include "tools/opened.h"
 #include "tools/reach.h"
@@ -20,7 +22,8 @@ static const char help[] =
 	"Usage: byokfs init STORE --kms REF [OPTIONS]\n"
 	"Make a store in the new or empty folder STORE, its keys wrapped under the KEK that REF names.\n"
 	"\n"
-	"  --kms REF             the KEK: local:KEYDIR/NAME, vault:https://HOST:PORT/MOUNT/NAME. Repeat it for several "
+	"  --kms REF             the KEK: local:KEYDIR/NAME, vault:https://HOST:PORT/MOUNT/NAME, an ARN of AWS KMS. "
+	"Repeat it for several "
 	"KEKs, with --policy\n"
 	"  --kms-option N=V      how the --kms before it is reached (byokfs mount --help has them); remembered by this "
 	"host\n"
@@ -178,6 +181,12 @@ static int ref_check(const struct init *in, struct keyring_slot *slot, const cha
 	return CMD_OK;
 }
 
+static void log_warning(int priority, const char *text)
+{
+	if (priority <= LOG_WARNING)
+		cmd_warn("%s", text);
+}
+
 static int keks_open(struct init *in)
 {
 	struct keyring *k = in->keyring;
@@ -192,6 +201,8 @@ static int keks_open(struct init *in)
 		k->slot[i].number = i + 1;
 	}
 	opened_warn_passphrase(in->passphrase_file);
+	if (hidden_take())
+		return cmd_fail(CMD_FAILED, "no locked memory left for the secrets of the environment");
 	for (uint32_t i = 0; i < k->n_slots; i++) {
 		struct kms_verdict v = {0};
 		const struct kms_config kc = {
@@ -199,6 +210,7 @@ static int keks_open(struct init *in)
 			.passphrase_file = in->passphrase_file,
 			.memory_dir = opened_memory_dir(),
 			.may_prompt = isatty(STDIN_FILENO),
+			.log = log_warning,
 			.timeout_ms = KMS_TIMEOUT_MS,
 			.options = in->given[i],
 		};

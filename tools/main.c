@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "crypto/secret.h"
+#include "kms/hidden.h"
 #include "kms/provider.h"
 #include "tools/cmd.h"
 #include "tools/descriptors.h"
@@ -156,8 +157,9 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	environment_keep(environ);
 	int null = descriptors_begin();
+	hidden_begin(environ);
+	environment_keep(environ);
 	if (null) /* where it can be said */
 		return cmd_fail(CMD_FAILED, "cannot open /dev/null: %s", strerror(-null));
 	if (argc < 2) {

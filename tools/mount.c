@@ -246,6 +246,7 @@ static int work(struct worker *w, void *arg)
 
 	/* One that is started again has no terminal; and what was typed once is not kept for it. */
 	m->open.may_prompt = m->respawns == 0 && isatty(STDIN_FILENO);
+	m->open.may_respawn = m->respawns > 0;
 	m->open.beacon = &w->page->gate;
 	atomic_store(&w->page->drain_ms, m->open.drain_ms != 0 ? m->open.drain_ms : DRAIN_MS_DEFAULT);
 	int code = opened_begin(&m->open, &o);

@@ -11,6 +11,7 @@
 
 #include "fs/watch/control.h"
 #include "kms/clock.h"
+#include "kms/hidden.h"
 #include "kms/keystore/passphrase.h"
 #include "kms/provider.h"
 #include "tools/leaving.h"
@@ -157,6 +158,8 @@ static enum cmd_exit keks_open(const struct opened_config *cfg, const struct sto
 			.passphrase_file = cfg->passphrase_file,
 			.memory_dir = opened_memory_dir(),
 			.may_prompt = cfg->may_prompt,
+			.may_respawn = cfg->may_respawn,
+			.log = cfg->log,
 			.timeout_ms = kms_timeout(cfg),
 			.options = &l->options[i],
 		};
@@ -344,6 +347,8 @@ enum cmd_exit opened_begin(const struct opened_config *cfg, struct opened_store 
 
 	*out = (struct opened_store){0};
 	opened_warn_passphrase(cfg->passphrase_file);
+	if (hidden_take())
+		return cmd_fail(CMD_FAILED, "no locked memory left for the secrets of the environment");
 	words.log = cfg->log;
 	words.is_mount = cfg->mountpoint[0] != 0;
 	words.closing = false;

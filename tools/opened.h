@@ -26,6 +26,7 @@ struct opened_config {
 	bool look_only;              /* keys only: no owner lock, no session; beside a mount too */
 	const char *passphrase_file; /* NULL: credentials directory, then prompt */
 	bool may_prompt;
+	bool may_respawn;                               /* --respawn */
 	const char *mountpoint;                         /* canonical; "" for verify */
 	unsigned poll_ms, lease_ms, grace_ms, drain_ms; /* 0 = the gate's defaults */
 	bool manual_return;                             /* --restore=manual */

@@ -5,5 +5,6 @@
 const struct kms_provider *const kms_providers[] = {
 	&kms_local,
 	&kms_vault,
+	&kms_aws,
 	NULL,
 };

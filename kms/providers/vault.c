@@ -9,6 +9,7 @@
 #include "kms/net/heap.h"
 #include "kms/net/json.h"
 #include "kms/provider_private.h"
+#include "kms/providers/common.h"
 #include "kms/providers/vault.h"
 #include "kms/verdict.h"
 
@@ -81,19 +82,6 @@ static void vault_close(struct kms *k)
 	free(k);
 }
 
-static int path_find(const struct kms *k, const char *name, char out[PATH_MAX], const char **to, struct kms_verdict *v)
-{
-	const char *value = kms_options_get(&k->options, name);
-
-	if (!value)
-		return 0;
-	*to = out;
-	int r = kms_option_path(value, out);
-	return r ? kms_verdict_set(v, KMS_AUTH, "credentials", "option %s, %.120s: %s", name, value,
-				   r == -ENOENT ? "systemd gave no credentials" : strerror(-r))
-		 : 0;
-}
-
 /* Where to connect to, and by which words: k->url, k->login.base. PLAIN: it is spoken without TLS. */
 static int address_find(struct kms *k, const char **socket, bool *plain, struct kms_verdict *v)
 {
@@ -122,14 +110,14 @@ static int http_begin(struct kms *k, struct kms_verdict *v)
 	struct http_config cfg = {.server_name = kms_options_get(&k->options, "server-name"),
 				  .proxy = kms_options_get(&k->options, "proxy"),
 				  .standby = kms_options_get(&k->options, "standby")};
-	int r = path_find(k, "ca-file", ca, &cfg.ca_file, v);
+	int r = provider_path(&k->options, "ca-file", ca, &cfg.ca_file, v);
 
 	if (cfg.proxy && strchr(cfg.proxy, '@')) /* it would stand in argv, and in what is remembered */
 		return kms_verdict_set(v, KMS_MISCONFIGURED, "option", "option proxy: no name or password in it");
 	if (!r)
-		r = path_find(k, "client-cert", cert, &cfg.client_cert, v);
+		r = provider_path(&k->options, "client-cert", cert, &cfg.client_cert, v);
 	if (!r)
-		r = path_find(k, "client-key", key, &cfg.client_key, v);
+		r = provider_path(&k->options, "client-key", key, &cfg.client_key, v);
 	if (!r)
 		r = address_find(k, &cfg.unix_path, &cfg.plain, v);
 	if (r)

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Who we are at Vault: a token from a file, or one that a login gives, made anew before it is old. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "crypto/auto.h"
 #include "crypto/json.h"
 #include "crypto/secret.h"
 #include "kms/clock.h"
-#include "kms/keystore/trust.h"
 #include "kms/net/heap.h"
 #include "kms/net/json.h"
+#include "kms/providers/common.h"
 #include "kms/providers/vault.h"
 
 #define RENEW_MS (5 * 60 * INT64_C(1000)) /* a deleted role bites within these, not at the end of a long token */
@@ -133,28 +130,21 @@ int vault_login_begin(struct vault_login *l, const struct kms_options *o, struct
 static char *secret_read(const struct vault_login *l, struct kms_verdict *v)
 {
 	char path[PATH_MAX] = "";
-	struct stat st;
 	int r = secret_path(l, path);
-	AUTO(auto_close) int fd = r ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	AUTO(heap_free_at) char *text = heap_calloc(1, FILE_MAX);
 
-	if (!r && fd < 0)
-		r = -errno;
-	if (!r && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && trust_file(&st, path))
-		r = -EPERM; /* whoever may write it chooses whom we are */
-	ssize_t n = r || !text ? 0 : read(fd, text, FILE_MAX - 1);
-	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r' || text[n - 1] == ' '))
-		text[--n] = '\0';
-	if (r || n <= 0 || n == FILE_MAX - 1 || strlen(text) != (size_t)n) {
-		kms_verdict_set(v, KMS_AUTH, "credentials", "%.180s: %s", path,
-				r == -EPERM ? "others may write it"
-				: r         ? strerror(-r)
-					    : "is empty, too long, or no line of text");
+	if (r) {
+		kms_verdict_set(v, KMS_AUTH, "credentials", "%.180s: %s", path, strerror(-r));
 		return NULL;
 	}
-	char *out = text;
-	text = NULL;
-	return out;
+	char *text = provider_file(path, FILE_MAX, v);
+	for (size_t n = text ? strlen(text) : 0; n > 0 && strchr("\r\n ", text[n - 1]); n--)
+		text[n - 1] = '\0';
+	if (text && text[0])
+		return text;
+	if (text)
+		kms_verdict_set(v, KMS_AUTH, "credentials", "%.180s: is empty", path);
+	heap_free(text);
+	return NULL;
 }
 
 /* A request of the login's own. */

@@ -9,7 +9,7 @@ kms            crypto
 kms/gate       crypto kms/gate.h kms/custody.h kms/provider.h kms/verdict.h kms/clock.h
 kms/keystore   crypto kms/provider.h kms/path.h kms/clock.h
 kms/net        crypto kms/verdict.h kms/path.h kms/clock.h
-kms/providers  crypto kms/keystore kms/net kms/options.h kms/provider.h kms/provider_private.h kms/verdict.h kms/path.h kms/clock.h
+kms/providers  crypto kms/keystore kms/net kms/hidden.h kms/long_secret.h kms/options.h kms/provider.h kms/provider_private.h kms/verdict.h kms/path.h kms/clock.h
 fs             crypto kms/gate.h
 fs/store       fs/report.h crypto kms/gate.h
 fs/inode       fs/report.h fs/store crypto kms/gate.h

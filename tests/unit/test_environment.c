@@ -13,7 +13,9 @@ START_TEST(keeps)
 			"HOMES=1",
 			"TZ=Europe/Vienna",
 			"OPENSSL_MODULES=/tmp",
+			"AWS_SECRET_ACCESS_KEY=x",
 			"BYOKFS_STATE_DIR=/s",
+			"AWS_PROFILE=p",
 			"SSLKEYLOGFILE=/k",
 			"TZ=:/etc/shadow",
 			"TZ=/etc/shadow",
@@ -29,8 +31,9 @@ START_TEST(keeps)
 	ck_assert_str_eq(list[0], "HOME=/root");
 	ck_assert_str_eq(list[1], "TZ=Europe/Vienna");
 	ck_assert_str_eq(list[2], "BYOKFS_STATE_DIR=/s");
-	ck_assert_str_eq(list[3], "CREDENTIALS_DIRECTORY=/c");
-	ck_assert_ptr_null(list[4]);
+	ck_assert_str_eq(list[3], "AWS_PROFILE=p");
+	ck_assert_str_eq(list[4], "CREDENTIALS_DIRECTORY=/c");
+	ck_assert_ptr_null(list[5]);
 	environment_keep(none);
 	ck_assert_ptr_null(none[0]);
 	environment_keep(NULL);

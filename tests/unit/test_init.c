@@ -141,8 +141,8 @@ END_TEST
 START_TEST(references)
 {
 	WRONG("--kms 'fake:9': not fake:N", "s", "--kms", "fake:9");
-	WRONG("--kms '': empty key reference: expected one that begins with local:, fake:, fault:, vault:", "s",
-	      "--kms", "");
+	WRONG("--kms '': empty key reference: expected one that begins with local:, fake:, fault:, vault:, aws-kms:",
+	      "s", "--kms", "");
 	WRONG("--kms '/keys/a': key reference '/keys/a' names no KMS: did you mean local:/keys/a?", "s", "--kms",
 	      "/keys/a");
 	WRONG("--kms 'loacl:/k/a': unknown scheme 'loacl': did you mean local?", "s", "--kms", "loacl:/k/a");

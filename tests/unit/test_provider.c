@@ -44,7 +44,8 @@ START_TEST(test_table)
 	ck_assert_str_eq(kms_provider_at(1)->scheme, "fake");
 	ck_assert_str_eq(kms_provider_at(2)->scheme, "fault");
 	ck_assert_ptr_eq(kms_provider_at(3), &kms_vault);
-	ck_assert_ptr_null(kms_provider_at(4));
+	ck_assert_ptr_eq(kms_provider_at(4), &kms_aws);
+	ck_assert_ptr_null(kms_provider_at(5));
 	ck_assert_ptr_null(kms_provider_at(1000));
 	ck_assert_ptr_eq(kms_provider_find("local:/a/b", NULL), kms_provider_at(0));
 	ck_assert_ptr_null(kms_provider_find("Local:/a/b", NULL));
@@ -60,7 +61,7 @@ static const struct {
 	{"loacl:/k/a", "did you mean local?"},
 	{"LOCAL:/k/a", "this build knows local:"},
 	{"fak:0", "did you mean fake?"},
-	{"aws-kms:arn:aws:kms", "this build knows local:"},
+	{"zzz-zzz:x", "this build knows local:"},
 	{"/k/a", "did you mean local:/k/a?"},
 	{"k/a", "did you mean local:k/a?"},
 	{"./a:b/c", "names no KMS"},
