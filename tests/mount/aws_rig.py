@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """AWS for 47-aws: a TLS front before ministack that recomputes each signature with botocore, counts, and can misbehave; and its administrator.
 
-aws_rig.py MINISTACK_PORT CERT KEY DIR: prints the ports of front and orders. An order is a line, "NAME ARG ..."; the answer is a line too.
+aws_rig.py MINISTACK_PORT CERT KEY DIR: writes the ports of front, orders and metadata to DIR/ports. An order is a line, "NAME ARG ..."; the answer is a line too.
 """
 import base64, email.utils, http.client, http.server, json, os, re, socketserver, ssl, sys, threading, time
-import boto3, botocore.auth, botocore.awsrequest, botocore.credentials
+import boto3, botocore.auth, botocore.awsrequest, botocore.credentials, botocore.utils
 
 port, cert, key, where = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 ADMIN = dict(region_name='eu-west-1', endpoint_url=f'http://127.0.0.1:{port}', aws_access_key_id='test', aws_secret_access_key='test')
-kms, iam = boto3.client('kms', **ADMIN), boto3.client('iam', **ADMIN)
+kms, iam, sts = (boto3.client(n, **ADMIN) for n in ('kms', 'iam', 'sts'))
 ACCOUNT = 'arn:aws:iam::000000000000'
 secrets, counts, bad, seen = {}, {}, [], []
 mode, clock = '', 0
@@ -94,6 +94,42 @@ answers = {
 }
 
 
+life, metadata, pod_token = 3600, True, 'pod-1'
+
+
+class Metadata(http.server.BaseHTTPRequestHandler):
+    """Instance metadata (IMDSv2) and a container's endpoint, with sessions of the role `machine`."""
+    protocol_version = 'HTTP/1.1'
+    def log_message(self, *_):
+        pass
+    def reply(self, status, text=''):
+        self.send_response(status)
+        self.send_header('Content-Length', str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+    def session(self, **more):
+        with lock:
+            counts['session'] = counts.get('session', 0) + 1
+        s = sts.assume_role(RoleArn=ACCOUNT + ':role/machine', RoleSessionName='machine')['Credentials']
+        secrets[s['AccessKeyId']] = s['SecretAccessKey']
+        ends = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() + life))
+        self.reply(200, json.dumps({**more, 'AccessKeyId': s['AccessKeyId'], 'SecretAccessKey': s['SecretAccessKey'],
+                                    'Token': s['SessionToken'], 'Expiration': ends}))
+    def do_PUT(self):
+        good = self.path == '/latest/api/token' and self.headers.get('X-aws-ec2-metadata-token-ttl-seconds')
+        self.reply(200, 'metadata-token==') if good and metadata else self.reply(403)
+    def do_GET(self):
+        roles = '/latest/meta-data/iam/security-credentials/'
+        if self.path == '/pod':
+            good = metadata and self.headers.get('Authorization') == pod_token
+            return self.session() if good else self.reply(401)
+        if not metadata or self.headers.get('X-aws-ec2-metadata-token') != 'metadata-token==':
+            return self.reply(401)
+        if self.path == roles:
+            return self.reply(200, 'machine')
+        return self.session(Code='Success', Type='AWS-HMAC', LastUpdated='2026-01-01T00:00:00Z') if self.path == roles + 'machine' else self.reply(404)
+
+
 def plain(answer, member):
     return {'KeyId': answer['KeyId'], member: base64.b64encode(answer[member]).decode()}
 
@@ -156,6 +192,33 @@ class Orders:
         trust = {'Version': '2012-10-17', 'Statement': [{'Effect': 'Allow', 'Principal': {'AWS': f'{ACCOUNT}:user/{by}'},
                  'Action': 'sts:AssumeRole', 'Condition': {'StringEquals': {'sts:ExternalId': external}}}]}
         return iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))['Role']['Arn']
+    def machine_role(self, name):
+        trust = [{'Effect': 'Allow', 'Principal': {'AWS': ACCOUNT + ':root'}, 'Action': 'sts:AssumeRole'},
+                 {'Effect': 'Allow', 'Principal': {'Federated': ACCOUNT + ':oidc-provider/tests'}, 'Action': 'sts:AssumeRoleWithWebIdentity'}]
+        return iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({'Version': '2012-10-17', 'Statement': trust}))['Role']['Arn']
+    def role_delete(self, name):
+        iam.delete_role_policy(RoleName=name, PolicyName='p')
+        iam.delete_role(RoleName=name)
+    def life(self, seconds):
+        global life
+        life = int(seconds)
+    def metadata(self, on):
+        global metadata
+        metadata = on == 'on'
+    def pod_token(self, text):
+        global pod_token
+        pod_token = text
+    def sdk(self, provider):
+        """What botocore itself gets from the same endpoint."""
+        base = f'http://127.0.0.1:{meta.server_port}'
+        os.environ['AWS_CONTAINER_CREDENTIALS_FULL_URI'] = base + '/pod'
+        os.environ['AWS_CONTAINER_AUTHORIZATION_TOKEN'] = pod_token
+        if provider == 'container':
+            got = botocore.credentials.ContainerProvider().load()
+        else:
+            fetcher = botocore.utils.InstanceMetadataFetcher(base_url=base)
+            got = botocore.credentials.InstanceMetadataProvider(iam_role_fetcher=fetcher).load()
+        return got.get_frozen_credentials().access_key in secrets
     def role_allow(self, name, actions):
         iam.put_role_policy(RoleName=name, PolicyName='p', PolicyDocument=policy(actions.split(','), '*'))
     def mode(self, name=''):
@@ -196,10 +259,12 @@ context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.minimum_version = ssl.TLSVersion.TLSv1_2
 context.load_cert_chain(cert, key)
 front.socket = context.wrap_socket(front.socket, server_side=True, do_handshake_on_connect=False)
+meta = Server(('127.0.0.1', 0), Metadata)
 orders = socketserver.ThreadingTCPServer(('127.0.0.1', 0), Talk)
 orders.daemon_threads = True
 with open(os.path.join(where, 'ports.new'), 'w') as f:
-    f.write(f'{front.server_port} {orders.server_address[1]}\n')
+    f.write(f'{front.server_port} {orders.server_address[1]} {meta.server_port}\n')
 os.rename(os.path.join(where, 'ports.new'), os.path.join(where, 'ports'))
+threading.Thread(target=meta.serve_forever, daemon=True).start()
 threading.Thread(target=front.serve_forever, daemon=True).start()
 orders.serve_forever()

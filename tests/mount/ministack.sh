@@ -61,7 +61,7 @@ print(s.getsockname()[1])')
 	rig_pid=$!
 	disown $rig_pid
 	awaited 'the front answers' $HANG test -e "$W/ports" || { tail -n 5 "$W/rig.log"; return 1; }
-	read -r front_port orders_port <"$W/ports"
+	read -r front_port orders_port meta_port <"$W/ports"
 	ARN=$(aws key)
 	KEK=aws-kms:$ARN
 	ENDPOINT=endpoint=https://127.0.0.1:$front_port
