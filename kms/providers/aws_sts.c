@@ -120,8 +120,12 @@ static int xml_get(const char *text, const char *name, char *out, size_t size)
 		return -ENOENT;
 	at += len;
 	while (*at && *at != '<') {
-		char c = *at == '&' ? entity_take(&at) : *at++;
+		char c = *at;
 
+		if (c == '&')
+			c = entity_take(&at);
+		else
+			at++;
 		if (!c || n + 1 >= size)
 			return -EBADMSG;
 		out[n++] = c;

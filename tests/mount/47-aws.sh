@@ -152,6 +152,17 @@ for how in "$ARN file" "$RSA store" "$RSA file"; do
 	umount_store
 done
 
+# material of the customer's own, taken away and imported again
+OWN=$(aws external)
+order material "$OWN"
+make own "$OWN" "$FILE"
+mount_store own -o "$TIMES"
+echo kept >"$W/mnt/file"
+revokes 'material deleted' $BOUND revoked order no_material "$OWN"
+grep -q 'pending deletion or import' <<<"$(reason_of)" && pass 'its reason says so' || fail "reason: $(reason_of)"
+gives_back 'material imported again' order material "$OWN"
+umount_store
+
 # a role on top, by external id
 ROLE=$(aws role restore backup the-id)
 order role_allow restore kms:Encrypt,kms:Decrypt

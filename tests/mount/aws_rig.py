@@ -6,6 +6,8 @@ aws_rig.py MINISTACK_PORT CERT KEY DIR: writes the ports of front, orders and me
 """
 import base64, email.utils, http.client, http.server, json, os, re, socketserver, ssl, sys, threading, time
 import boto3, botocore.auth, botocore.awsrequest, botocore.credentials, botocore.utils
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding
 
 port, cert, key, where = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 ADMIN = dict(region_name='eu-west-1', endpoint_url=f'http://127.0.0.1:{port}', aws_access_key_id='test', aws_secret_access_key='test')
@@ -155,6 +157,16 @@ class Orders:
     """NAME ARG ... -> one line."""
     def key(self, spec='SYMMETRIC_DEFAULT'):
         return kms.create_key(KeySpec=spec, KeyUsage='ENCRYPT_DECRYPT')['KeyMetadata']['Arn']
+    def external(self):
+        return kms.create_key(Origin='EXTERNAL')['KeyMetadata']['Arn']
+    def material(self, arn):
+        """Import the bytes 01 02 .. 20 into it, or import them again."""
+        p = kms.get_parameters_for_import(KeyId=arn, WrappingAlgorithm='RSAES_OAEP_SHA_256', WrappingKeySpec='RSA_2048')
+        oaep = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
+        wrapped = serialization.load_der_public_key(p['PublicKey']).encrypt(bytes(range(1, 33)), oaep)
+        kms.import_key_material(KeyId=arn, ImportToken=p['ImportToken'], EncryptedKeyMaterial=wrapped, ExpirationModel='KEY_MATERIAL_DOES_NOT_EXPIRE')
+    def no_material(self, arn):
+        kms.delete_imported_key_material(KeyId=arn)
     def alias(self, name, arn):
         try:
             kms.create_alias(AliasName=name, TargetKeyId=arn)
