@@ -114,6 +114,20 @@ int kms_options_add(struct kms_options *o, const struct kms_provider *p, const c
 	return 0;
 }
 
+int kms_options_add_ref(struct kms_options *o, const struct kms_provider *p, const char *ref, char why[KMS_TEXT_MAX])
+{
+	char text[KMS_OPTION_NAME_MAX + 1 + KMS_OPTION_VALUE_MAX + 1];
+	int r = p->ref_option ? 1 : 0;
+
+	for (size_t i = 0; r == 1; i++) {
+		r = p->ref_option(ref, i, text, sizeof(text), why);
+		int bad = r == 1 ? kms_options_add(o, p, text, why) : 0;
+		if (bad)
+			return bad;
+	}
+	return r;
+}
+
 const char *kms_options_get(const struct kms_options *o, const char *name)
 {
 	for (size_t i = 0; o && i < o->n; i++)

@@ -43,6 +43,9 @@ struct kms_options {
  */
 int kms_options_add(struct kms_options *o, const struct kms_provider *p, const char *text,
 		    char why[KMS_TEXT_MAX]) MUST_CHECK;
+/* The same for each option that REF itself names, as a pkcs11: URI may. -EINVAL with WHY. */
+int kms_options_add_ref(struct kms_options *o, const struct kms_provider *p, const char *ref,
+			char why[KMS_TEXT_MAX]) MUST_CHECK;
 /* What O (may be NULL) says for NAME, or NULL. */
 const char *kms_options_get(const struct kms_options *o, const char *name);
 /* The same for a flag: "yes". */

@@ -110,6 +110,11 @@ struct kms_provider {
 	bool (*claims)(const char *ref);
 	/* Check REF and write its one canonical form; touches no network. WHY gets one sentence on -EINVAL. */
 	int (*normalise)(const char *ref, char out[KMS_REF_MAX + 1], char why[KMS_TEXT_MAX]);
+	/*
+	 * The I-th option that REF itself names, as "NAME=VALUE" in OUT (LEN bytes); the canonical form has none. 1; 0 behind the last;
+	 * -EINVAL with WHY. NULL: references name none.
+	 */
+	int (*ref_option)(const char *ref, size_t i, char *out, size_t len, char why[KMS_TEXT_MAX]);
 	/* Directory on this machine that holds the keys of REF, or NULL where there is none: must not be inside a store. */
 	int (*directory)(const char *ref, char out[KMS_REF_MAX + 1]);
 	/* Make a handle. May read credentials and ask for a passphrase; the first contact may be left to the first call. */

@@ -7,6 +7,7 @@
 
 extern const struct kms_provider kms_aws;
 extern const struct kms_provider kms_local;
+extern const struct kms_provider kms_pkcs11;
 extern const struct kms_provider kms_vault;
 
 /* providers/providers.c: those that are built in; NULL at the end. Tests link a list of their own. */

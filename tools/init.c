@@ -101,7 +101,7 @@ static int option_take(struct init *in, int c)
 		if (k->n_slots == KEYRING_SLOTS_MAX)
 			return cmd_usage("init", "at most %u KEKs", KEYRING_SLOTS_MAX);
 		in->ref[k->n_slots++] = optarg;
-		return CMD_OK;
+		return (int)reach_take_ref("init", optarg, &in->given[k->n_slots - 1]);
 	case OPT_KMS_OPTION:
 		i = k->n_slots ? (int)k->n_slots - 1 : 0;
 		return (int)reach_take("init", k->n_slots ? in->ref[i] : NULL, optarg, &in->given[i]);

@@ -12,6 +12,7 @@
 #include "crypto/secret.h"
 #include "kms/hidden.h"
 #include "kms/provider.h"
+#include "kms/providers/pkcs11.h"
 #include "tools/cmd.h"
 #include "tools/descriptors.h"
 #include "tools/environment.h"
@@ -141,6 +142,8 @@ static int run(int argc, char **argv)
 		argv = of;
 	}
 	const char *word = argv[1];
+	if (strcmp(word, P11_COMMAND) == 0) /* nobody's command: the helper of the provider pkcs11: */
+		return p11_helper_main();
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
 		help();
 		return CMD_OK;

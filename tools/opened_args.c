@@ -17,7 +17,7 @@ enum cmd_exit opened_add_ref(struct opened_config *cfg, const char *command, con
 	if (cfg->n_refs == OPENED_REFS_MAX)
 		return cmd_usage(command, "more than %u KMS references", OPENED_REFS_MAX);
 	cfg->ref[cfg->n_refs++] = ref;
-	return CMD_OK;
+	return reach_take_ref(command, ref, &cfg->options[cfg->n_refs - 1]);
 }
 
 enum cmd_exit opened_add_option(struct opened_config *cfg, const char *command, const char *text)

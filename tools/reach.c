@@ -35,6 +35,26 @@ enum cmd_exit reach_take(const char *command, const char *ref, const char *text,
 	return CMD_OK;
 }
 
+enum cmd_exit reach_take_ref(const char *command, const char *ref, struct kms_options **o)
+{
+	char why[KMS_TEXT_MAX] = "";
+	const struct kms_provider *p = kms_provider_find(ref, why);
+
+	if (!p || !p->ref_option)
+		return CMD_OK; /* what is no reference is told when it is normalised */
+	if (!*o)
+		*o = calloc(1, sizeof(**o));
+	if (!*o)
+		return cmd_fail(CMD_FAILED, "out of memory");
+	if (kms_options_add_ref(*o, p, ref, why))
+		return cmd_usage(command, "--kms '%s': %s", ref, why);
+	if ((*o)->n == 0) { /* none given is not the same as none: see options_keep() */
+		free(*o);
+		*o = NULL;
+	}
+	return CMD_OK;
+}
+
 void reach_help(FILE *out)
 {
 	const struct kms_provider *p;

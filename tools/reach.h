@@ -14,6 +14,8 @@
  * and is for free(). CMD_OK, or the error was printed for the subcommand COMMAND.
  */
 enum cmd_exit reach_take(const char *command, const char *ref, const char *text, struct kms_options **o);
+/* The same for the options that REF itself names, as a pkcs11: URI may; without any *O stays as it is. */
+enum cmd_exit reach_take_ref(const char *command, const char *ref, struct kms_options **o);
 /* Every option of every provider, for a help text. */
 void reach_help(FILE *out);
 

@@ -6,5 +6,6 @@ const struct kms_provider *const kms_providers[] = {
 	&kms_local,
 	&kms_vault,
 	&kms_aws,
+	&kms_pkcs11,
 	NULL,
 };

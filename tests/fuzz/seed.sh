@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Puts seeds into tests/fuzz/corpus/: pieces of real stores and keystores, as root. BYOKFS=PROGRAM tests/fuzz/seed.sh
 #
-# Those of auditlog, aws, awsini, awssts, box, built_on, kmsoptions, options, owner, recover, reply, replay, undo and vault are written by hand: they are not files, but what the target makes of them.
+# Those of auditlog, aws, awsini, awssts, box, built_on, kmsoptions, options, owner, pkcs11, recover, reply, replay, undo and vault are written by hand: they are not files, but what the target makes of them.
 set -eu
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)

@@ -3,5 +3,5 @@
 #include "tests/kms/scripted.h"
 
 const struct kms_provider *const kms_providers[] = {
-	&kms_local, &fake_provider, &fault_provider, &kms_vault, &kms_aws, NULL,
+	&kms_local, &fake_provider, &fault_provider, &kms_vault, &kms_aws, &kms_pkcs11, NULL,
 };

@@ -28,6 +28,7 @@ fuse*              fs/fuse
 openssl/*          crypto kms/keystore kms/net/http.c
 sodium*            crypto kms kms/gate kms/keystore kms/net/json.c kms/net/sigv4.c
 curl/*             kms/net/http.c
+p11-kit/*          kms/providers/pkcs11_token.c
 c[jJ][sS][oO][nN]* kms/net/json.c
 '
 

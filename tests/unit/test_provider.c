@@ -45,7 +45,8 @@ START_TEST(test_table)
 	ck_assert_str_eq(kms_provider_at(2)->scheme, "fault");
 	ck_assert_ptr_eq(kms_provider_at(3), &kms_vault);
 	ck_assert_ptr_eq(kms_provider_at(4), &kms_aws);
-	ck_assert_ptr_null(kms_provider_at(5));
+	ck_assert_ptr_eq(kms_provider_at(5), &kms_pkcs11);
+	ck_assert_ptr_null(kms_provider_at(6));
 	ck_assert_ptr_null(kms_provider_at(1000));
 	ck_assert_ptr_eq(kms_provider_find("local:/a/b", NULL), kms_provider_at(0));
 	ck_assert_ptr_null(kms_provider_find("Local:/a/b", NULL));
