@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# A key on a PKCS#11 token, of SoftHSM2 and of NSS: every way to take it away, and a module that hangs or dies in its helper.
+# A key on a PKCS#11 token, of SoftHSM2, NSS and opencryptoki: every way to take it away, and a module that hangs or dies in its helper.
 . "$(dirname "$0")/lib.sh"
 . "$here/openbao.sh"
 
@@ -162,25 +162,58 @@ same 'no helper is left' "$(pgrep -f "$BYOKFS.*pkcs11-helper|^byokfs pkcs11-help
 # NSS: other codes, another way to be told where its token is
 if [ -z "$NSS" ] || ! command -v certutil >/dev/null; then
 	skip 'no NSS here (apt: libnss3 libnss3-tools)'
-	exit 0
+else
+	mkdir -m 700 "$W/nss"
+	(umask 077; echo 12345678 >"$W/nsspin")
+	expect 'certutil' certutil -N -d "sql:$W/nss" -f "$W/nsspin"
+	ARGS="configdir='sql:$W/nss' certPrefix='' keyPrefix='' secmod='secmod.db' flags=readWrite"
+	of_nss() { "$P11" "$NSS" "$ARGS" 'NSS Certificate DB' 12345678 "$@" >>"$W/cli.log" 2>&1 || fail "p11token (NSS) $*: $(tail -n 1 "$W/cli.log")"; }
+	of_nss aes kek 0a
+	of_nss rsa pair 0b
+	nss_store() { expect "NSS: init $2" "$BYOKFS" init "$W/$1" --kms "pkcs11:token=NSS%20Certificate%20DB;object=$2" --kms-option "module-path=$NSS" --kms-option "module-args=$ARGS" --kms-option "pin-source=$W/nsspin"; }
+	nss_store n kek
+	nss_store nr pair
+	same 'NSS: RSA-OAEP with SHA-256' "$("$BYOKFS" inspect "$W/nr/byokfs/keyring" --json | grep -oE '"algorithm": [0-9]+')" '"algorithm": 2'
+	for s in n:0a nr:0b; do
+		mount_store "${s%:*}" -o "$TIMES"
+		echo kept >"$W/mnt/file"
+		revokes "NSS $s: CKA_DECRYPT off" $BOUND revoked of_nss set "${s#*:}" CKA_DECRYPT no
+		gives_back "NSS $s: on" of_nss set "${s#*:}" CKA_DECRYPT yes
+		revokes "NSS $s: destroyed" $BOUND revoked of_nss destroy "${s#*:}"
+		umount_store
+	done
 fi
-mkdir -m 700 "$W/nss"
-echo 12345678 >"$W/nsspin"
-chmod 600 "$W/nsspin"
-expect 'certutil' certutil -N -d "sql:$W/nss" -f "$W/nsspin"
-ARGS="configdir='sql:$W/nss' certPrefix='' keyPrefix='' secmod='secmod.db' flags=readWrite"
-of_nss() { "$P11" "$NSS" "$ARGS" 'NSS Certificate DB' 12345678 "$@" >>"$W/cli.log" 2>&1 || fail "p11token (NSS) $*: $(tail -n 1 "$W/cli.log")"; }
-of_nss aes kek 0a
-of_nss rsa pair 0b
-nss_store() { expect "NSS: init $2" "$BYOKFS" init "$W/$1" --kms "pkcs11:token=NSS%20Certificate%20DB;object=$2" --kms-option "module-path=$NSS" --kms-option "module-args=$ARGS" --kms-option "pin-source=$W/nsspin"; }
-nss_store n kek
-nss_store nr pair
-same 'NSS: RSA-OAEP with SHA-256' "$("$BYOKFS" inspect "$W/nr/byokfs/keyring" --json | grep -oE '"algorithm": [0-9]+')" '"algorithm": 2'
-for s in n:0a nr:0b; do
-	mount_store "${s%:*}" -o "$TIMES"
+
+# opencryptoki: a daemon of its own, neither AES-GCM nor AES-KW; its folder is empty in this mount namespace
+OCK=$(find /usr/lib -path '*pkcs11/libopencryptoki.so' 2>/dev/null | head -n 1)
+if [ -z "$OCK" ] || ! command -v pkcsslotd >/dev/null; then
+	skip 'no opencryptoki here (apt: opencryptoki)'
+elif pgrep -x -r R,S,D pkcsslotd >/dev/null; then
+	skip 'a pkcsslotd runs already: it is not ours to stop'
+else
+	ock_end() { [ -z "${ock_pid:-}" ] || kill "$ock_pid" 2>/dev/null; }
+	trap 'ock_end; bao_end; end_scenario' EXIT
+	mount -t tmpfs -o mode=755 none /var/lib/opencryptoki && mkdir -p /var/lib/opencryptoki/swtok/TOK_OBJ /run/lock/opencryptoki/swtok &&
+		chgrp -R pkcs11 /var/lib/opencryptoki /run/lock/opencryptoki && chmod -R 770 /var/lib/opencryptoki || fail 'folders of opencryptoki'
+	expect 'pkcsslotd' pkcsslotd
+	ock_pid=$(pgrep -x -r R,S,D pkcsslotd)
+	{
+		await $HANG eval 'pkcsconf -t | grep -q "Token #3"'
+		echo ocktok | pkcsconf -I -c 3 -S 87654321 && pkcsconf -P -c 3 -S 87654321 -n 76543210 &&
+			pkcsconf -u -c 3 -S 76543210 -n 11112222 && pkcsconf -p -c 3 -U 11112222 -n 33334444
+	} >>"$W/cli.log" 2>&1 || fail "pkcsconf: $(tail -n 2 "$W/cli.log")"
+	(umask 077; echo 33334444 >"$W/ockpin")
+	of_ock() { "$P11" "$OCK" '' ocktok 33334444 "$@" >>"$W/cli.log" 2>&1 || fail "p11token (opencryptoki) $*: $(tail -n 1 "$W/cli.log")"; }
+	of_ock rsa pair 21
+	of_ock aes kek 22
+	refused 'opencryptoki: AES without GCM and KW' 'neither AES-GCM' '' "$BYOKFS" init "$W/none" --kms "pkcs11:token=ocktok;object=kek?module-path=$OCK&pin-source=$W/ockpin"
+	expect 'opencryptoki: init' "$BYOKFS" init "$W/o" --kms "pkcs11:token=ocktok;object=pair?module-path=$OCK&pin-source=$W/ockpin"
+	mount_store o -o "$TIMES"
 	echo kept >"$W/mnt/file"
-	revokes "NSS $s: CKA_DECRYPT off" $BOUND revoked of_nss set "${s#*:}" CKA_DECRYPT no
-	gives_back "NSS $s: on" of_nss set "${s#*:}" CKA_DECRYPT yes
-	revokes "NSS $s: destroyed" $BOUND revoked of_nss destroy "${s#*:}"
+	revokes 'opencryptoki: CKA_DECRYPT off' $BOUND revoked of_ock set 21 CKA_DECRYPT no
+	gives_back 'opencryptoki: on' of_ock set 21 CKA_DECRYPT yes
+	revokes 'opencryptoki: destroyed' $BOUND revoked of_ock destroy 21
 	umount_store
-done
+	kill "$ock_pid"
+	awaited 'pkcsslotd ends' $HANG eval '[ -z "$(pgrep -x -r R,S,D pkcsslotd)" ]'
+fi
