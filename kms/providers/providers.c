@@ -3,9 +3,5 @@
 #include "kms/provider_private.h"
 
 const struct kms_provider *const kms_providers[] = {
-	&kms_local,
-	&kms_vault,
-	&kms_aws,
-	&kms_pkcs11,
-	NULL,
+	&kms_local, &kms_vault, &kms_aws, &kms_pkcs11, NULL,
 };

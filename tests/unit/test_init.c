@@ -141,7 +141,8 @@ END_TEST
 START_TEST(references)
 {
 	WRONG("--kms 'fake:9': not fake:N", "s", "--kms", "fake:9");
-	WRONG("--kms '': empty key reference: expected one that begins with local:, fake:, fault:, vault:, aws-kms:, pkcs11:",
+	WRONG("--kms '': empty key reference: expected one that begins with local:, fake:, fault:, vault:, aws-kms:, "
+	      "pkcs11:",
 	      "s", "--kms", "");
 	WRONG("--kms '/keys/a': key reference '/keys/a' names no KMS: did you mean local:/keys/a?", "s", "--kms",
 	      "/keys/a");
