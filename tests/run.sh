@@ -34,7 +34,7 @@ B=${BYOKFS_BUILD:-$tree/.build} logs=${BYOKFS_BUILD:-$tree/.build}/logs
 title() { printf '\n== %s (%d s)\n' "$*" $SECONDS; }
 
 # Legs: the prefix of a test's name in --list and in the table, the build, the suites of tests/meson.build.
-legs='unit gcc unit, rules gcc rules, model gcc model, mount gcc mount, asan asan unit+sanitized, tsan tsan threads, fuzz fuzz fuzz'
+legs='unit gcc unit, rules gcc rules, model gcc model, mount gcc mount, kms gcc kms, asan asan unit+sanitized, tsan tsan threads, fuzz fuzz fuzz'
 legs=$(sed 's/, /\n/g' <<<"$legs, coverage coverage coverage, lint asan lint")
 [ -z "$quick" ] || legs=$(grep -E '^(unit|rules|mount) ' <<<"$legs")
 builds=$(awk '!seen[$2]++ {print $2}' <<<"$legs")
@@ -68,13 +68,14 @@ build() { # build NAME
 	ninja -C "$B/$1" >"$log" 2>&1 || { result=FAIL; grep -E 'error|FAILED|undefined' "$log" | head -n 15; }
 	printf '%s\tbuild:%s\t%d\t%d warnings (%s)\n' $result "$1" $((SECONDS - t0)) "$(grep -c 'warning:' "$log")" "$log" >"$logs/build-$1.rows"
 }
-run() { # run PREFIX: its tests, if their build stands
+run() { # run PREFIX [OPTION]...: its tests, if their build stands
 	local prefix=$1 build suites
-	read -r _ build suites < <(wanted 1 "$1") || return 0
+	shift
+	read -r _ build suites < <(wanted 1 "$prefix") || return 0
 	grep -q '^ok' "$logs/build-$build.rows" || return 0
 	title "$prefix"
 	rm -f "$B/$build/meson-logs/$prefix"*
-	meson test -C "$B/$build" --no-rebuild --logbase "$prefix" -v ${quick:+--setup quick --no-suite long} $(printf -- '--suite %s ' ${suites//+/ }) \
+	meson test -C "$B/$build" --no-rebuild --logbase "$prefix" -v "$@" ${quick:+--setup quick --no-suite long} $(printf -- '--suite %s ' ${suites//+/ }) \
 		$([ ${#only[@]} -eq 0 ] || names "$prefix" "$build" "$suites") 2>&1 | tee "$logs/$prefix.log" |
 		grep -E '^ *[0-9]+/[0-9]+ .* (OK|SKIP|FAIL|ERROR|TIMEOUT)|/ [0-9][0-9]-.*RUNNING|^  (figure|FAIL|skipped|note|ok|kept)|:[FE]:[A-Za-z]'
 	python3 tests/summary.py rows "$prefix" "$B/$build/meson-logs/$prefix${quick:+-quick}.json" "${PIPESTATUS[0]}" >"$logs/$prefix.rows"
@@ -86,6 +87,7 @@ build gcc
 run unit; run rules; run model
 wait
 run mount # alone on the machine: its figures are of the program
+run kms --num-processes 4 # they wait for their servers
 export BYOKFS_SHORT=1
 { renice -n 5 $BASHPID >/dev/null; for p in tsan fuzz coverage lint; do run $p; done; } >"$logs/beside.log" 2>&1 &
 run asan

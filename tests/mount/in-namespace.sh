@@ -46,13 +46,16 @@ timeout -k 30 "$limit" unshare -m --propagation private bash "$0" "$name" "$BYOK
 r=$?
 if [ $r -ge 124 ] && [ $r -ne 130 ]; then echo "  FAIL: ended after $limit s or by a signal (exit $r)"; fi
 
-# left: processes in the namespace of the scenario, or of this build and not there before
+# left: processes in the namespace of the scenario, or of this build, not there before and not in another scenario's namespace
 left() {
 	find /proc/[0-9]*/ns/mnt /proc/[0-9]*/exe -maxdepth 0 -printf '%p %l\n' 2>/dev/null |
-		awk -v ns="$(cat "$reports/namespace" 2>/dev/null)" -v build="$build/" -v before="$running" '{
+		awk -v ns="$(cat "$reports/namespace" 2>/dev/null)" -v build="$build/" -v before="$running" \
+			-v others=" $(cat "$build"/reports/*/namespace 2>/dev/null | tr '\n' ' ')" '{
 			split($1, part, "/")
-			if ($2 == ns || index($2, build) == 1 && !index(before, " " part[3] " ")) print part[3]
-		}' | sort -u
+			if ($2 == ns) print part[3]
+			else if (index($2, build) == 1 && !index(before, " " part[3] " ")) new[part[3]]
+			else if (index(others, " " $2 " ")) theirs[part[3]]
+		} END { for (p in new) if (!(p in theirs)) print p }' | sort -u
 }
 for _ in $(seq 100); do [ -n "$(left)" ] || break; sleep 0.1; done
 for p in $(left); do

@@ -307,6 +307,23 @@ slow_store() {
 }
 slow() { printf '%-15d%-15d%-15d\n' "$1" "$2" "${3:-0}" 1<>"$SLOWSTORE"; }
 
+# venv_find NAME: $venv, with what tests/NAME.txt lists, made once per build; or the scenario ends as one that was left out
+venv_find() {
+	venv=$TEST_BIN/$1
+	mkdir -p "$TEST_BIN"
+	(
+		flock 9 # scenarios that want the same run beside each other
+		[ -e "$venv/whole" ] || {
+			python3 -m venv "$venv" && timeout 300 "$venv/bin/pip" install -q --disable-pip-version-check --no-deps \
+				--only-binary=:all: --require-hashes -r "$tree/tests/$1.txt" && : >"$venv/whole"
+		}
+	) 9>"$venv.lock" >>"$W/pip.log" 2>&1
+	[ ! -e "$venv/whole" ] || return 0
+	pass "looked for $1"
+	skip "no $1 from PyPI here (tests/$1.txt): $(tail -n 1 "$W/pip.log")"
+	exit 0
+}
+
 end_scenario() {
 	local rc=$? m left p
 	trap - EXIT INT TERM

