@@ -262,8 +262,14 @@ static int meta_word(const struct http_reply *r, const char *chars, size_t max, 
 	size_t len = strspn(r->body, chars);
 
 	if (r->status != 200)
-		return kms_verdict_set(v, r->status == 404 || r->status == 403 ? KMS_AUTH : KMS_TRANSIENT, "metadata",
-				       "this machine has no role (HTTP %u)", r->status);
+		return r->status == 404 || r->status == 403
+			       ? kms_verdict_set(
+					 v, KMS_AUTH, "credentials",
+					 "the metadata service has no role for this machine (HTTP %u): is another "
+					 "identity meant (option identity)?",
+					 r->status)
+			       : kms_verdict_set(v, KMS_TRANSIENT, "metadata",
+						 "the metadata service does not answer (HTTP %u)", r->status);
 	if (len == 0 || len > max || (r->body[len] && r->body[len] != '\n' && r->body[len] != '\r'))
 		return kms_verdict_set(v, KMS_TRANSIENT, "garbled",
 				       "an answer for this machine's role that is not AWS's");
