@@ -19,7 +19,7 @@
 /* Messages */
 
 /* The one way of a message to the terminal: what others said stands in it, and nothing of it may be obeyed there. */
-__attribute__((format(printf, 2, 0))) static void message(FILE *out, const char *format, va_list ap)
+static __attribute__((format(printf, 2, 0))) void message(FILE *out, const char *format, va_list ap)
 {
 	AUTO(auto_free) char *text = NULL;
 

@@ -52,19 +52,19 @@ static int helper_serve(int fd)
 	static struct p11_reply r;
 	struct iovec in[2] = {{&q, sizeof(q)}, {secret, sizeof(*secret)}};
 	struct iovec out[2] = {{&r, sizeof(r)}, {secret, sizeof(*secret)}};
-	struct msghdr message = {.msg_iov = in, .msg_iovlen = 2};
+	struct msghdr m = {.msg_iov = in, .msg_iovlen = 2};
 
 	if (!secret)
 		return 1;
 	for (;;) {
-		message.msg_iov = in;
-		if (recvmsg(fd, &message, 0) != (ssize_t)(sizeof(q) + sizeof(*secret)) || !question_good(&q, secret))
+		m.msg_iov = in;
+		if (recvmsg(fd, &m, 0) != (ssize_t)(sizeof(q) + sizeof(*secret)) || !question_good(&q, secret))
 			return 0;
 		p11_token_do(&q, secret, &r);
 		if (q.op != P11_UNWRAP || r.stage != P11_DONE || r.forbidden)
 			secret_wipe(secret, sizeof(*secret));
-		message.msg_iov = out;
-		ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+		m.msg_iov = out;
+		ssize_t sent = sendmsg(fd, &m, MSG_NOSIGNAL);
 		secret_wipe(secret, sizeof(*secret));
 		secret_wipe_stack();
 		if (sent < 0)
