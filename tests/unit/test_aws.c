@@ -12,6 +12,7 @@
 #include "kms/net/json.h"
 #include "kms/providers/aws.h"
 #include "tests/kms/scripted.h"
+#include "tests/unit/ref_rows.h"
 
 #define ID "1234abcd-12ab-34cd-56ef-1234567890ab"
 #define MRK "mrk-1234abcd12ab34cd56ef1234567890ab"
@@ -27,10 +28,7 @@ static void setup(void)
 
 /* References */
 
-static const struct {
-	const char *ref, *canonical; /* NULL: refused, with `says` */
-	const char *says;
-} refs[] = {
+static const struct ref_row refs[] = {
 	{"aws-kms:" ARN, "aws-kms:" ARN, NULL},
 	{ARN, "aws-kms:" ARN, NULL},
 	{"aws-kms://" ARN, "aws-kms:" ARN, NULL},
@@ -76,19 +74,7 @@ static const struct {
 
 START_TEST(test_refs)
 {
-	char out[KMS_REF_MAX + 1], again[KMS_REF_MAX + 1];
-	int r = kms_ref_normalise(refs[_i].ref, out, why);
-
-	if (!refs[_i].canonical) {
-		ck_assert_int_eq(r, -EINVAL);
-		ck_assert_msg(strstr(why, refs[_i].says) != NULL, "%s: %s", refs[_i].ref, why);
-		return;
-	}
-	ck_assert_msg(r == 0, "%s: %s", refs[_i].ref, why);
-	ck_assert_str_eq(out, refs[_i].canonical);
-	ck_assert_int_eq(kms_ref_normalise(out, again, why), 0);
-	ck_assert_str_eq(again, out);
-	ck_assert_int_eq(kms_ref_inside(out, "/"), 0);
+	ref_row_check(&refs[_i]);
 }
 END_TEST
 

@@ -8,13 +8,11 @@
 
 #include "kms/providers/pkcs11.h"
 #include "tests/kms/scripted.h"
+#include "tests/unit/ref_rows.h"
 
 static char why[KMS_TEXT_MAX];
 
-static const struct {
-	const char *ref, *canonical; /* NULL: refused, with `says` */
-	const char *says;
-} refs[] = {
+static const struct ref_row refs[] = {
 	{"pkcs11:token=t;object=o", "pkcs11:token=t;object=o", NULL},
 	{"pkcs11:type=secret-key;id=%01%0a;object=o;serial=9;token=t",
 	 "pkcs11:token=t;serial=9;object=o;id=%01%0A;type=secret-key", NULL},
@@ -54,19 +52,7 @@ static const struct {
 
 START_TEST(test_refs)
 {
-	char out[KMS_REF_MAX + 1], again[KMS_REF_MAX + 1];
-	int r = kms_ref_normalise(refs[_i].ref, out, why);
-
-	if (!refs[_i].canonical) {
-		ck_assert_int_eq(r, -EINVAL);
-		ck_assert_msg(strstr(why, refs[_i].says) != NULL, "%s: %s", refs[_i].ref, why);
-		return;
-	}
-	ck_assert_msg(r == 0, "%s: %s", refs[_i].ref, why);
-	ck_assert_str_eq(out, refs[_i].canonical);
-	ck_assert_int_eq(kms_ref_normalise(out, again, why), 0);
-	ck_assert_str_eq(again, out);
-	ck_assert_int_eq(kms_ref_inside(out, "/"), 0);
+	ref_row_check(&refs[_i]);
 }
 END_TEST
 
