@@ -55,18 +55,7 @@ same 'the version is the id of the key' "$("$BYOKFS" inspect "$W/s/byokfs/keyrin
 encrypts=$(aws count Encrypt)
 before=$(aws count Decrypt)
 t0=$(now_ms)
-python3 - "$W/mnt" 8 <<-'PY'
-	import os, sys, time
-	top, end, n = sys.argv[1], time.time() + int(sys.argv[2]), 0
-	files = [os.path.join(d, f) for d, _, names in os.walk(top) for f in names]
-	while time.time() < end:
-	    for f in files:
-	        os.stat(f)
-	        with open(f, 'rb') as data:
-	            data.read(4096)
-	        n += 1
-	print(f'  figure: {n} stats and reads in {sys.argv[2]} s')
-PY
+read_all 8
 calls=$(($(aws count Decrypt) - before))
 most=$((2 + ($(now_ms) - t0) / 900))
 [ $calls -le $most ] && pass "$calls calls, $most polls at most" || fail "$calls calls of the KMS, $most polls at most"

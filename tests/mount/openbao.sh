@@ -23,6 +23,22 @@ certificate() {
 	chmod 600 "$W/$2.key"
 }
 
+# read_all SECONDS: stats and reads of every file of the mount for so long, which ask the KMS for nothing
+read_all() {
+	python3 - "$W/mnt" "$1" <<-'PY'
+		import os, sys, time
+		top, end, n = sys.argv[1], time.time() + int(sys.argv[2]), 0
+		files = [os.path.join(d, f) for d, _, names in os.walk(top) for f in names]
+		while time.time() < end:
+		    for f in files:
+		        os.stat(f)
+		        with open(f, 'rb') as data:
+		            data.read(4096)
+		        n += 1
+		print(f'  figure: {n} stats and reads in {sys.argv[2]} s')
+	PY
+}
+
 # as root of the server; its words go into cli.log
 bao() { BAO_ADDR=https://127.0.0.1:$bao_port BAO_CACERT=$W/ca.pem BAO_TOKEN=$bao_root HOME=$W "$BAO" "$@"; }
 must() { bao "$@" >>"$W/cli.log" 2>&1 || fail "bao $*: $(tail -n 3 "$W/cli.log")"; }
