@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -82,7 +83,6 @@ static void helper_begin(int fd, int print, pid_t keeper)
 	(void)dup2(print, 1);
 	(void)dup2(print, 2);
 	(void)dup2(fd, 3);
-	closelog();
 	close(WORKER);
 	(void)syscall(SYS_close_range, 4u, ~0u, 0u);
 	/* What the module copies to its own memory is kept out of swap too. Who is not root has not the room for that. */
@@ -142,6 +142,19 @@ static void helper_fork(struct printed *p)
 	answer_send(pidfd < 0 ? NULL : fds);
 }
 
+/* To syslog's socket without ever waiting for it: a keeper that hangs there would have no helper for the next question. */
+static void log_send(const char *text)
+{
+	const struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+	AUTO(auto_close) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	char line[LINE_MAX_LEN + 64];
+	int n = snprintf(line, sizeof(line), "<%d>byokfs[%d]: the module of PKCS#11 prints: %s",
+			 LOG_DAEMON | LOG_NOTICE, (int)getpid(), text);
+
+	if (fd >= 0)
+		(void)!sendto(fd, line, (size_t)n, MSG_NOSIGNAL, (const struct sockaddr *)&to, sizeof(to));
+}
+
 static void print_log(struct printed *p)
 {
 	char text[LINE_MAX_LEN + 1];
@@ -156,7 +169,7 @@ static void print_log(struct printed *p)
 	for (ssize_t i = 0; i < n; i++)
 		text[i] = (char)(text[i] < ' ' || text[i] == 0x7f ? ' ' : text[i]);
 	text[n] = '\0';
-	syslog(LOG_NOTICE, "the module of PKCS#11 prints: %s", text);
+	log_send(text);
 }
 
 int p11_helper_main(void)
@@ -166,7 +179,6 @@ int p11_helper_main(void)
 	char byte;
 
 	signal(SIGCHLD, SIG_IGN); /* nobody waits for a helper */
-	openlog("byokfs", LOG_PID, LOG_DAEMON);
 	(void)!chdir("/");
 	for (;;) {
 		fds[1] = (struct pollfd){.fd = p.fd, .events = POLLIN};

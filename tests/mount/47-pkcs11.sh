@@ -20,7 +20,7 @@ BOUND=6000
 
 # SoftHSM2
 mkdir -m 700 "$W/tokens"
-printf 'directories.tokendir = %s\nobjectstore.backend = file\nslots.removable = false\n' "$W/tokens" >"$W/softhsm.conf"
+printf 'directories.tokendir = %s\nobjectstore.backend = file\nslots.removable = false\nlog.level = ERROR\n' "$W/tokens" >"$W/softhsm.conf"
 export SOFTHSM2_CONF=$W/softhsm.conf # the customer's; the product has a clean environment
 pin=1234
 as_customer() { "$P11" "$SOFTHSM" '' kek "$pin" "$@" >>"$W/cli.log" 2>&1 || fail "p11token $*: $(tail -n 1 "$W/cli.log")"; }
@@ -105,6 +105,46 @@ within 'the order' $(($(now_ms) - t0)) 3000 "$t0"
 denied && pass 'locked' || fail 'locked: served'
 expect 'unlock' "$BYOKFS" unlock "$W/mnt"
 awaited 'served again' $HANG served
+
+# a module that talks, and a log that nobody reads: whoever hands out helpers waits for neither
+"${CC:-gcc}" -std=gnu17 -shared -fPIC -O2 -Wall -Wextra -D_GNU_SOURCE -o "$W/chatty.so" "$here/chatty.c" || fail 'compiling chatty'
+expect 'init, a module that talks' "$BYOKFS" init "$W/c" --kms "$KEK?module-path=$W/chatty.so&pin-source=$W/pin" --kms-option "$ENV CHATTY_BEHIND=$SOFTHSM"
+umount_store
+python3 - "$W/log" <<-'PY' &
+	import os, socket, sys, time
+	log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+	log.bind(sys.argv[1])
+	senders, sent = [], True
+	while sent:  # until not even a new one has room
+	    senders.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+	    senders[-1].setblocking(False)
+	    sent = 0
+	    try:
+	        while True:
+	            senders[-1].sendto(b'x', sys.argv[1])
+	            sent += 1
+	    except BlockingIOError:
+	        pass
+	open(sys.argv[1] + '.full', 'w')
+	time.sleep(3600)
+PY
+stuck=$!
+awaited 'a log that is full' $HANG test -e "$W/log.full"
+[ -e /dev/log ] && nolog= || { nolog=1; : >/dev/log; }
+mount --bind "$W/log" /dev/log || fail 'a log of our own'
+mount_store c -o "$TIMES"
+echo kept >"$W/mnt/file"
+for i in 1 2 3; do
+	old=$(helper_of)
+	kill -9 "$old"
+	awaited "a full log: helper $i" 20 eval '[ -n "$(helper_of)" ] && [ "$(helper_of)" != "$old" ]'
+done
+awaited 'a full log: served' $HANG served
+umount_store
+umount /dev/log
+[ -z "$nolog" ] || rm /dev/log
+kill "$stuck"
+mount_store s -o "$TIMES"
 
 # the token
 revokes 'the token is gone' $((BOUND + 5000)) outage mv "$W/tokens" "$W/away"
